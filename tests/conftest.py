@@ -1,0 +1,46 @@
+"""The surroundings of every test: none of the caller's settings, and the index only where that is meant.
+
+Tests marked `network` get back the PIP_* variables that pytest was started with (`build/check` leaves only
+those that say where packages come from); no other test sees any.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+import sage_wheels
+
+_CHECKOUT = Path(__file__).resolve().parent.parent
+_FOREIGN = ("PYTHON", "PIP_", "VIRTUAL_ENV", "SAGE_", "XDG_CACHE_HOME", "DESTDIR", "MAKEFLAGS")
+
+_pip_settings = {name: value for name, value in os.environ.items() if name.startswith("PIP_")}
+for _name in [name for name in os.environ if name.startswith(_FOREIGN)]:
+    del os.environ[_name]
+os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(_CHECKOUT / ".cache" / "hypothesis"))
+
+
+@pytest.fixture(autouse=True)
+def _index_for_network_tests(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.node.get_closest_marker("network"):
+        for name, value in _pip_settings.items():
+            monkeypatch.setenv(name, value)
+
+
+@pytest.fixture(scope="session")
+def index_environment() -> dict[str, str]:
+    """The environment of a network test, for fixtures of a wider scope than one test."""
+    return {**os.environ, **_pip_settings}
+
+
+@pytest.fixture(scope="session")
+def checkout() -> Path:
+    """The source tree that these tests belong to; what is tested is the installed package."""
+    return _CHECKOUT
+
+
+def pytest_report_header() -> str:
+    """Say which package is tested."""
+    return f"sage_wheels: {Path(sage_wheels.__file__).parent}"
