@@ -1,0 +1,120 @@
+"""The distributions that are installed in a prefix: found by name in the library directories, nothing imported.
+
+`.dist-info` directories are the record (PEP 376, "Recording installed projects"); what older tools left (`.egg-info`,
+`.egg-link`, `.egg`) is recognised, so that it can be named. One scandir(2) of each library directory finds them all.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import NamedTuple
+
+from sage_wheels.installed import record
+from sage_wheels.installed.metadata import canonical_name, headers
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sage_wheels.prefix import Prefix
+
+KINDS = (".dist-info", ".egg-info", ".egg-link", ".egg")
+
+
+class Distribution(NamedTuple):
+    """One installation record.
+
+    `library` is the directory it lies in and `path` the record itself, both relative to the prefix; `kind` is one of
+    `KINDS`; `inode` tells one record from another of the same name.
+    """
+
+    name: str
+    version: str
+    kind: str
+    library: str
+    path: str
+    inode: int
+
+    @property
+    def canonical_name(self) -> str:
+        return canonical_name(self.name)
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version}".rstrip()
+
+
+def libraries(prefix: Prefix) -> list[str]:
+    """The library directories, relative to the prefix: purelib, and platlib if it is another."""
+    scheme = prefix.scheme
+    if scheme.platlib == scheme.purelib:
+        return [scheme.purelib]
+    same = os.path.realpath(prefix.path(scheme.platlib)) == os.path.realpath(prefix.path(scheme.purelib))
+    return [scheme.purelib] if same else [scheme.purelib, scheme.platlib]
+
+
+def find_all(prefix: Prefix) -> list[Distribution]:
+    """Every distribution in `prefix`, by name."""
+    found = [each for library in libraries(prefix) for each in _in_library(prefix, library)]
+    return sorted(found, key=lambda each: (each.canonical_name, each.version, each.path))
+
+
+def find(prefix: Prefix, name: str) -> list[Distribution]:
+    """The distributions of that name; more than one after a crash of another tool."""
+    wanted = canonical_name(name)
+    return [each for each in find_all(prefix) if each.canonical_name == wanted]
+
+
+def _in_library(prefix: Prefix, library: str) -> Iterator[Distribution]:
+    try:
+        entries = os.scandir(prefix.path(library))
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    with entries:
+        for entry in entries:
+            stem, kind = os.path.splitext(entry.name)
+            # pip renames what it removes to "~ame" and forgets it there when it is killed
+            if kind in KINDS and not stem.startswith("~"):
+                name, version = _name_and_version(prefix, library, entry.name, stem, kind)
+                if name:
+                    yield Distribution(name, version, kind, library, f"{library}/{entry.name}", entry.inode())
+
+
+def _name_and_version(prefix: Prefix, library: str, entry: str, stem: str, kind: str) -> tuple[str, str]:
+    if kind == ".egg-link":
+        return stem, ""
+    if kind != ".dist-info":
+        stem = re.sub(r"-py\d.*$", "", stem)  # setuptools: NAME-VERSION-py3.11[-PLATFORM].egg-info
+    name, dash, version = stem.rpartition("-")
+    if dash:
+        return name, version
+    # older setuptools wrote NAME.egg-info; a hand may have made anything: the metadata knows better
+    for metadata in ("METADATA", "PKG-INFO", ""):
+        about = read_headers(prefix, f"{library}/{entry}/{metadata}".rstrip("/"))
+        if about.get("name"):
+            return about["name"][0], about.get("version", [""])[0]
+    return stem, ""
+
+
+def read_headers(prefix: Prefix, path: str) -> dict[str, list[str]]:
+    """The header fields of the metadata file at `path`; none if it cannot be read."""
+    try:
+        with open(prefix.path(path), encoding="utf-8", errors="replace") as f:
+            return headers(f.read())
+    except OSError:
+        return {}
+
+
+def read_metadata(prefix: Prefix, distribution: Distribution) -> dict[str, list[str]]:
+    """The core metadata of an installed distribution."""
+    if distribution.kind == ".dist-info":
+        return read_headers(prefix, f"{distribution.path}/METADATA")
+    if os.path.isdir(prefix.path(distribution.path)):
+        return read_headers(prefix, f"{distribution.path}/PKG-INFO")
+    return read_headers(prefix, distribution.path)
+
+
+def read_record(prefix: Prefix, distribution: Distribution) -> list[record.Row]:
+    """The rows of its RECORD. Raises `OSError` if there is none and `ValueError` if it cannot be parsed."""
+    with open(prefix.path(f"{distribution.path}/RECORD"), "rb") as f:
+        return record.parse(f.read())

@@ -1,0 +1,124 @@
+"""The files of an installed distribution: its RECORD against what is on the disk.
+
+RECORD is believed only as far as it makes sense: a row that leads out of the prefix, names a directory, the
+interpreter, the standard library or this tool's own state is no file of the distribution, whatever wrote it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import posixpath
+import re
+import stat
+from typing import NamedTuple
+
+from sage_wheels.errors import NotRemovable
+from sage_wheels.installed import record
+from sage_wheels.installed.distributions import read_record
+from sage_wheels.prefix.layout import STATE
+from sage_wheels.prefix.places import Places
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from sage_wheels.installed.distributions import Distribution
+    from sage_wheels.prefix import Prefix
+
+
+class Owned(NamedTuple):
+    """The files that a RECORD claims: `rows` by place in the prefix, and the rows that make no sense, as they stand."""
+
+    rows: dict[str, record.Row]
+    ignored: list[str]
+
+
+def owned(prefix: Prefix, distribution: Distribution, places: Places | None = None) -> Owned:
+    """What `distribution` owns. Raises `NotRemovable` if there is no RECORD that can be read."""
+    if distribution.kind != ".dist-info":
+        from sage_wheels.installed import legacy
+
+        return Owned(legacy.rows(prefix, distribution), [])
+    try:
+        rows = read_record(prefix, distribution)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise NotRemovable(
+            f"what belongs to {distribution} is not known, because {prefix.path(distribution.path)}/RECORD "
+            f"cannot be read ({reason})",
+            "install the same version again with --reinstall, then this works",
+        ) from error
+    places = places or Places(prefix.root)
+    result = Owned({}, [])
+    for row in rows:
+        place = places.locate(distribution.library, row.path)
+        if place is None or row.path.endswith("/") or is_protected(prefix, place):
+            result.ignored.append(row.path)
+        else:
+            result.rows[place] = row
+    # the record itself is the distribution's, listed or not
+    result.rows.setdefault(f"{distribution.path}/RECORD", record.Row("RECORD"))
+    return result
+
+
+def is_protected(prefix: Prefix, place: str) -> bool:
+    """Whether no distribution can own `place`: interpreters, the standard library, pyvenv.cfg, our own state."""
+    if place == "pyvenv.cfg" or place == STATE or place.startswith(f"{STATE}/"):
+        return True
+    directory, _, name = place.rpartition("/")
+    if directory == prefix.scheme.scripts and re.fullmatch(r"(python|pypy)(\d+(\.\d+)*t?d?)?(-config)?", name):
+        return True
+    # lib/python3.11/os.py is the interpreter's; lib/python3.11/site-packages/os.py would be a distribution's
+    return bool(re.match(r"lib(64)?/python3\.\d+t?/(?!(site|dist)-packages/)", place))
+
+
+def state_of(prefix: Prefix, place: str, row: record.Row) -> str:
+    """How the file at `place` compares with `row`: "same", "missing", "changed" or "unreadable".
+
+    A row without hash (byte-code, RECORD) is the same as whatever regular file is there. A symbolic link is never
+    what a wheel installed, so it is changed.
+    """
+    path = prefix.path(place)
+    try:
+        status = os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return "missing"
+    except OSError:
+        return "unreadable"
+    if not stat.S_ISREG(status.st_mode):
+        return "changed" if row.digest or stat.S_ISDIR(status.st_mode) else "same"
+    algorithm, _, digest = row.digest.partition("=")
+    if row.size is not None and row.size != status.st_size:
+        return "changed"
+    if not digest or algorithm not in hashlib.algorithms_available:
+        return "same"
+    try:
+        found = _hash(path, algorithm)
+    except OSError:
+        return "unreadable"
+    return "same" if record.encode(algorithm, found) == row.digest.rstrip("=") else "changed"
+
+
+def _hash(path: str, algorithm: str) -> bytes:
+    digest = hashlib.sha256() if algorithm == "sha256" else hashlib.new(algorithm)
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        while block := os.read(fd, 1 << 20):
+            digest.update(block)
+    finally:
+        os.close(fd)
+    return digest.digest()
+
+
+def source_of_bytecode(path: str) -> str | None:
+    """The source that a file in `__pycache__` was compiled from, for any interpreter (PEP 3147); None if it is none.
+
+    >>> source_of_bytecode("lib/__pycache__/six.cpython-311.opt-1.pyc")
+    'lib/six.py'
+    """
+    directory, name = posixpath.split(path)
+    above, cache = posixpath.split(directory)
+    parts = name.split(".")
+    if cache != "__pycache__" or len(parts) < 3 or parts[-1] != "pyc":
+        return None
+    stem = ".".join(parts[:-3] if parts[-2].startswith("opt-") and len(parts) > 3 else parts[:-2])
+    return f"{above}/{stem}.py" if above else f"{stem}.py"

@@ -1,0 +1,119 @@
+"""Who owns a path: the RECORDs of all distributions, read as seldom as possible.
+
+Reading a thousand RECORDs takes a second; so it is remembered which areas of the prefix each one speaks of (an area is
+what lies directly below a library directory, or three components deep elsewhere), and only those that share an area
+with the question are read. The memory is a cache under the identity of each RECORD: it may be deleted at any time.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+
+from sage_wheels.errors import NotRemovable
+from sage_wheels.installed.files import owned
+from sage_wheels.prefix.places import Places
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+    from sage_wheels.installed.distributions import Distribution
+    from sage_wheels.prefix import Prefix
+
+_CACHE = "cache/areas.json"
+
+
+def area(prefix: Prefix, place: str) -> str:
+    """The area of the prefix that `place` lies in."""
+    scheme = prefix.scheme
+    for library in (scheme.purelib, scheme.platlib):
+        if place.startswith(f"{library}/"):
+            depth = library.count("/") + 2
+            break
+    else:
+        depth = 3
+    return "/".join(place.split("/", depth)[:depth])
+
+
+class Owners:
+    """Answers who else owns paths, among `distributions`."""
+
+    def __init__(self, prefix: Prefix, distributions: Iterable[Distribution]) -> None:
+        self.prefix = prefix
+        self.places = Places(prefix.root)
+        self._distributions = {each.path: each for each in distributions if each.kind == ".dist-info"}
+        self._rows: dict[str, set[str]] = {}
+        self._areas: dict[str, frozenset[str]] | None = None
+
+    def owners(self, place: str) -> list[Distribution]:
+        """The distributions whose RECORD lists `place`."""
+        where = area(self.prefix, place)
+        return [
+            each
+            for path, each in self._distributions.items()
+            if where in self.areas()[path] and place in self._owned(path)
+        ]
+
+    def claimed(self, places: Iterable[str]) -> set[str]:
+        """Those of `places` that any of the distributions owns."""
+        places = set(places)
+        wanted = {area(self.prefix, place) for place in places}
+        result: set[str] = set()
+        for path in self._distributions:
+            if not wanted.isdisjoint(self.areas()[path]):
+                result |= places & self._owned(path)
+        return result
+
+    def areas(self) -> dict[str, frozenset[str]]:
+        """The areas of each distribution, by the path of its record."""
+        if self._areas is None:
+            self._areas = self._load()
+        return self._areas
+
+    def _owned(self, path: str) -> set[str]:
+        if path not in self._rows:
+            try:
+                self._rows[path] = set(owned(self.prefix, self._distributions[path], self.places).rows)
+            except NotRemovable:
+                self._rows[path] = set()  # what it owns nobody knows
+        return self._rows[path]
+
+    def _load(self) -> dict[str, frozenset[str]]:
+        cache = f"{self.prefix.state}/{_CACHE}"
+        remembered: dict[str, Any] = {}
+        try:
+            with open(cache, encoding="utf-8") as f:
+                remembered = json.load(f)
+        except (OSError, ValueError):
+            pass
+        fresh: dict[str, Any] = {}
+        for path in self._distributions:
+            identity = self._identity(path)
+            entry = remembered.get(path) if isinstance(remembered, dict) else None
+            if not (isinstance(entry, list) and len(entry) == 2 and entry[0] == identity):
+                entry = [identity, sorted({area(self.prefix, place) for place in self._owned(path)})]
+            fresh[path] = entry
+        if fresh != remembered:
+            _store(cache, fresh)
+        return {path: frozenset(entry[1]) for path, entry in fresh.items()}
+
+    def _identity(self, path: str) -> list[int]:
+        try:
+            status = os.stat(self.prefix.path(f"{path}/RECORD"))
+        except OSError:
+            return []
+        return [status.st_ino, status.st_mtime_ns, status.st_size]
+
+
+def _store(path: str, content: dict[str, Any]) -> None:
+    """Keep the cache, if that is possible: it saves time and nothing else."""
+    try:
+        temporary = f"{path}.{os.getpid()}"
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(temporary, "w", encoding="utf-8") as f:
+            json.dump(content, f)
+        os.replace(temporary, path)
+    except OSError:
+        pass

@@ -1,0 +1,34 @@
+"""Run by a target interpreter (`-I -S -B`): print what it knows about itself as one JSON object.
+
+Standard library only, apart from `packaging`, whose place comes as the first argument; nothing of the prefix is
+imported. This file is never imported by the tool.
+"""
+
+import json
+import platform
+import struct  # noqa: F401  packaging.tags would import these from behind the path added below
+import subprocess  # noqa: F401
+import sys
+import sysconfig
+
+
+def main() -> None:
+    sys.path.insert(0, sys.argv[1])
+    from packaging.markers import default_environment
+    from packaging.tags import sys_tags
+
+    names = ("purelib", "platlib", "include", "scripts", "data")
+    paths = sysconfig.get_paths()
+    answer = {
+        "executable": sys.executable,
+        "full_version": platform.python_version(),
+        "cache_tag": sys.implementation.cache_tag,
+        "paths": {name.replace("include", "headers"): paths[name] for name in names},
+        "tags": [str(tag) for tag in sys_tags()],
+        "markers": dict(default_environment()),
+    }
+    print(json.dumps(answer))
+
+
+if __name__ == "__main__":
+    main()

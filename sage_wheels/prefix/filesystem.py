@@ -1,0 +1,134 @@
+"""What the file system of a prefix can do that `os` does not offer: exchange, syncfs, and who else can see it.
+
+`ctypes` is imported only here and only when an exchange is near (it costs 3 ms). Every exchange raises the audit
+event `sage_wheels.exchange`, because a call through ctypes raises none that names the paths.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+_AT_FDCWD = -100  # Linux <fcntl.h>: relative to the current directory
+_RENAME_EXCHANGE = 2  # Linux <linux/fs.h>, renameat2(2)
+_RENAME_SWAP = 2  # macOS <sys/stdio.h>, renamex_np(2)
+_MISSING = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP}
+
+# File systems whose other users may be on other hosts, which flock(2) here does not keep out.
+_NETWORK_TYPES = {
+    *("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "afpfs", "ncpfs", "ceph", "lustre", "beegfs", "gpfs"),
+    *("glusterfs", "fuse.glusterfs", "fuse.sshfs"),
+}
+
+
+def exchange(one: str, other: str) -> None:
+    """Exchange what stands at two paths, atomically (renameat2 RENAME_EXCHANGE, renamex_np RENAME_SWAP).
+
+    Raises `OSError`; ENOSYS where the platform has no such call.
+    """
+    sys.audit("sage_wheels.exchange", one, other)
+    _exchange()(os.fsencode(one), os.fsencode(other))
+
+
+_call: Callable[[bytes, bytes], None] | None = None
+
+
+def _exchange() -> Callable[[bytes, bytes], None]:
+    global _call
+    if _call is None:
+        import ctypes
+
+        libc = ctypes.CDLL(None, use_errno=True)
+        if sys.platform == "darwin":
+            name, before, between, after = "renamex_np", (), (), (_RENAME_SWAP,)
+        else:
+            name, before, between, after = "renameat2", (_AT_FDCWD,), (_AT_FDCWD,), (_RENAME_EXCHANGE,)
+        function = getattr(libc, name, None)
+
+        def call(one: bytes, other: bytes) -> None:
+            if function is None:
+                raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS), os.fsdecode(one), None, os.fsdecode(other))
+            if function(*before, one, *between, other, *after):
+                code = ctypes.get_errno()
+                raise OSError(code, os.strerror(code), os.fsdecode(one), None, os.fsdecode(other))
+
+        _call = call
+    return _call
+
+
+def can_exchange(directory: str) -> bool:
+    """Try an exchange of two directories made for it in `directory`; also imports what `exchange` needs."""
+    one, other = f"{directory}/exchange-a", f"{directory}/exchange-b"
+    try:
+        os.mkdir(one)
+        os.mkdir(other)
+        exchange(one, other)
+    except OSError as error:
+        if error.errno not in _MISSING:
+            raise
+        return False
+    finally:
+        for path in (one, other):
+            with contextlib.suppress(FileNotFoundError):
+                os.rmdir(path)
+    return True
+
+
+def sync_file_system(path: str) -> None:
+    """Write everything that waits for the file system of `path` to its disk (syncfs(2), else sync(2))."""
+    import ctypes
+
+    function = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+    if function is None:
+        os.sync()
+        return
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if function(fd):
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code), path)
+    finally:
+        os.close(fd)
+
+
+def sync_path(path: str) -> None:
+    """fsync(2) a file or a directory by its path."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def network_type(path: str) -> str | None:
+    """The type of the file system of `path` if other hosts may use it, too; None for a local one.
+
+    Read from /proc/self/mountinfo (proc(5)); where there is none, nothing can be said and None is the answer.
+    """
+    try:
+        with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as f:
+            kind = type_of_mount(os.path.realpath(path), f)
+    except OSError:
+        return None
+    return kind if kind in _NETWORK_TYPES else None
+
+
+def type_of_mount(path: str, mountinfo: Iterable[str]) -> str | None:
+    """The type of the file system that `path` is on, by the lines of a mountinfo file.
+
+    >>> type_of_mount("/home/me/p", ["1 0 8:1 / / rw - ext4 a rw", "2 1 0:9 / /home rw shared:7 - nfs4 b:/ rw"])
+    'nfs4'
+    """
+    best, kind = "", None
+    for line in mountinfo:
+        fields, _, rest = line.partition(" - ")
+        point = fields.split(" ")[4].replace("\\040", " ")
+        if (path == point or path.startswith(point.rstrip("/") + "/")) and len(point) >= len(best):
+            best, kind = point, rest.split(" ", 1)[0]
+    return kind

@@ -1,0 +1,66 @@
+"""Paths inside a prefix, in the one form that can be compared: relative, `/` between components, links resolved.
+
+A path that leads out of the prefix, lexically or through a symbolic link on the way, has no such form: None stands for
+it, and nothing ever touches it.
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import stat
+
+
+class Places:
+    """Resolves paths in the prefix at `root`, one lstat(2) for each directory and none twice."""
+
+    def __init__(self, root: str) -> None:
+        self.root = root
+        self.real_root = os.path.realpath(root)
+        self._directories: dict[str, str | None] = {"": ""}
+
+    def locate(self, base: str, path: str) -> str | None:
+        """The place of `path`, which is absolute or relative to the place `base`; its last component is not resolved.
+
+        >>> Places("/nowhere").locate("lib/site-packages", "../../../etc/passwd") is None
+        True
+        """
+        if path.startswith("/"):
+            relative = self._inside(posixpath.normpath(path))
+        else:
+            relative = posixpath.normpath(f"{base}/{path}")
+        if relative is None or relative in (".", "..") or relative.startswith("../"):
+            return None
+        directory, _, name = relative.rpartition("/")
+        real = self.directory(directory)
+        if real is None:
+            return None
+        return f"{real}/{name}" if real else name
+
+    def directory(self, relative: str) -> str | None:
+        """The place of the directory `relative`, every link on the way resolved."""
+        try:
+            return self._directories[relative]
+        except KeyError:
+            pass
+        parent, _, name = relative.rpartition("/")
+        above = self.directory(parent)
+        real = above
+        if above is not None:
+            real = f"{above}/{name}" if above else name
+            full = f"{self.root}/{real}"
+            try:
+                if stat.S_ISLNK(os.lstat(full).st_mode):
+                    real = self._inside(os.path.realpath(full))
+            except OSError:
+                pass  # not there: nothing to resolve
+        self._directories[relative] = real
+        return real
+
+    def _inside(self, path: str) -> str | None:
+        for base in (self.root, self.real_root):
+            if path == base:
+                return ""
+            if path.startswith(f"{base}/"):
+                return path[len(base) + 1 :]
+        return None

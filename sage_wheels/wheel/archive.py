@@ -1,0 +1,292 @@
+"""Read a zip archive as strictly as it is meant to be written, one pass over each member.
+
+The standard library's `zipfile` reads what it can make sense of; this reads only what has one meaning (APPNOTE 6.3.10,
+PEP 427): the archive begins and ends where it says, local and central headers agree, no two members share a name or a
+byte, names are relative UTF-8 paths, members are regular files or directories, stored or deflated, and as long as they
+say. Everything else raises `Damaged`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import struct
+import zlib
+from typing import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_END = struct.Struct("<4s4H2LH")  # 4.3.16, end of central directory record
+_END64_LOCATOR = struct.Struct("<4sLQL")  # 4.3.15
+_END64 = struct.Struct("<4sQ2H2L4Q")  # 4.3.14
+_CENTRAL = struct.Struct("<4s6H3L5H2L")  # 4.3.12
+_LOCAL = struct.Struct("<4s5H3L2H")  # 4.3.7
+_STORED, _DEFLATED = 0, 8
+_FLAG_ENCRYPTED = 0x0001 | 0x0040 | 0x2000
+_FLAG_SIZES_FOLLOW = 0x0008
+_CHUNK = 1 << 20  # bytes held at once, of the archive and of a member: 4 MiB in all at the worst
+# No real wheel comes near (the largest members of CUDA wheels inflate to 2 GiB at 2:1; JSON tables reach 60:1).
+MAX_SIZE = 32 << 30  # bytes that all members inflate to
+MAX_MEMBERS = 400_000
+MAX_RATIO = 250  # of one member beyond the first 16 MiB of it
+_RATIO_FREE = 16 << 20
+_UNSAFE_NAME = re.compile(r"[\x00-\x1f\x7f\\]|^/|^[A-Za-z]:|(^|/)\.{0,2}(/|$)")
+
+
+class Damaged(Exception):
+    """What is wrong with an archive, as the end of the sentence "PATH is damaged: ..."."""
+
+
+class Member(NamedTuple):
+    """A file in an archive. `offset` is that of its local header, `end` where the next thing begins."""
+
+    name: str
+    offset: int
+    end: int
+    flags: int
+    method: int
+    crc: int
+    compressed: int
+    size: int
+    executable: bool
+
+
+class Archive:
+    """An open zip archive: `members` by name (directories left out), and their contents in chunks."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            self.file_size = os.fstat(self._fd).st_size
+            self.members = self._read_directory()
+        except BaseException:
+            os.close(self._fd)
+            raise
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+    def __enter__(self) -> Archive:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def read(self, name: str, limit: int) -> bytes:
+        """A whole member of at most `limit` bytes."""
+        member = self.members[name]
+        if member.size > limit:
+            raise Damaged(f"{name} has {member.size} bytes, more than the {limit} that make sense")
+        return b"".join(self.chunks(member))
+
+    def chunks(self, member: Member) -> Iterator[bytes]:
+        """The content of `member`, a megabyte at a time; raises `Damaged` if it is not what the headers say."""
+        here = min(member.end - member.offset, _CHUNK)
+        block = os.pread(self._fd, here, member.offset)
+        start = self._check_local_header(member, block)
+        if start + member.compressed > member.end - member.offset:
+            raise Damaged(f"{member.name} reaches into what follows it")
+        block = block[start : start + member.compressed]
+        if member.method == _STORED:
+            pieces = self._blocks(member, block, member.offset + start)
+        elif len(block) == member.compressed and member.size <= _CHUNK:  # by far the most: one call
+            pieces = self._inflate_at_once(member, block)
+        else:
+            pieces = self._inflate(member, self._blocks(member, block, member.offset + start))
+        crc = size = 0
+        for piece in pieces:
+            size += len(piece)
+            if size > member.size:
+                break
+            crc = zlib.crc32(piece, crc)
+            yield piece
+        if size != member.size:
+            raise Damaged(f"{member.name} does not have the {member.size} bytes that its header says")
+        if crc != member.crc:
+            raise Damaged(f"{member.name} fails its CRC check")
+
+    def _inflate_at_once(self, member: Member, block: bytes) -> Iterator[bytes]:
+        inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+        try:
+            yield inflater.decompress(block, member.size + 1)
+        except zlib.error as error:
+            raise Damaged(f"{member.name} cannot be inflated ({error})") from error
+        self._check_end(member, inflater)
+
+    def _inflate(self, member: Member, blocks: Iterator[bytes]) -> Iterator[bytes]:
+        inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+        try:
+            for block in blocks:
+                while block:
+                    yield inflater.decompress(block, _CHUNK)
+                    block = inflater.unconsumed_tail
+            while not inflater.eof and (piece := inflater.decompress(b"", _CHUNK)):
+                yield piece
+        except zlib.error as error:
+            raise Damaged(f"{member.name} cannot be inflated ({error})") from error
+        self._check_end(member, inflater)
+
+    @staticmethod
+    def _check_end(member: Member, inflater: zlib._Decompress) -> None:
+        if not inflater.eof or inflater.unused_data:
+            raise Damaged(f"{member.name} is cut off, longer than its header says, or has something behind it")
+
+    def _blocks(self, member: Member, first: bytes, start: int) -> Iterator[bytes]:
+        yield first
+        position, stop = start + len(first), start + member.compressed
+        while position < stop:
+            block = os.pread(self._fd, min(_CHUNK, stop - position), position)
+            if not block:
+                raise Damaged(f"{member.name} is cut off")
+            position += len(block)
+            yield block
+
+    def _check_local_header(self, member: Member, block: bytes) -> int:
+        """Where the data of `member` begins in `block`, which begins with its local header."""
+        if len(block) < _LOCAL.size:
+            raise Damaged(f"{member.name} is cut off")
+        magic, _, flags, method, _, _, crc, compressed, size, name_size, extra_size = _LOCAL.unpack_from(block)
+        name = block[_LOCAL.size : _LOCAL.size + name_size]
+        agree = (flags | _FLAG_SIZES_FOLLOW) == (member.flags | _FLAG_SIZES_FOLLOW) and method == member.method
+        if magic != b"PK\x03\x04" or name != member.name.encode() or not agree:
+            raise Damaged(f"the local header of {member.name} says something else than the central directory")
+        told = not flags & _FLAG_SIZES_FOLLOW and size != 0xFFFFFFFF
+        if told and (crc, compressed, size) != (member.crc, member.compressed, member.size):
+            raise Damaged(f"the local header of {member.name} says something else than the central directory")
+        return int(_LOCAL.size + name_size + extra_size)
+
+    def _read_directory(self) -> dict[str, Member]:
+        start, size, count = self._find_directory()
+        if count > MAX_MEMBERS:
+            raise Damaged(f"it has {count} members, more than the {MAX_MEMBERS} allowed")
+        data = os.pread(self._fd, size, start)
+        if len(data) != size:
+            raise Damaged("its central directory is cut off")
+        entries, position = [], 0
+        while position < size:
+            entry, position = _central_entry(data, position)
+            entries.append(entry)
+        if len(entries) != count:
+            raise Damaged(f"it has {len(entries)} members where its end says {count}")
+        return _arranged(entries, start)
+
+    def _find_directory(self) -> tuple[int, int, int]:
+        """Offset, size and number of entries of the central directory."""
+        tail_size = min(self.file_size, _END.size + 0xFFFF)
+        tail = os.pread(self._fd, tail_size, self.file_size - tail_size)
+        at = tail.rfind(b"PK\x05\x06")
+        if at < 0 or len(tail) - at < _END.size:
+            raise Damaged("it is no zip archive, or its end is cut off")
+        _, disk, first_disk, here, count, size, start, comment = _END.unpack_from(tail, at)
+        end = self.file_size - tail_size + at
+        if end + _END.size + comment != self.file_size:
+            raise Damaged("something stands behind the archive")
+        if 0xFFFF in (here, count) or 0xFFFFFFFF in (size, start):
+            end, (disk, first_disk, here, count, size, start) = self._end64(end)
+        if disk or first_disk or here != count:
+            raise Damaged("it is one part of an archive in several parts")
+        if start + size != end:
+            raise Damaged("something stands before or inside the archive that does not belong to it")
+        return start, size, count
+
+    def _end64(self, end: int) -> tuple[int, tuple[int, int, int, int, int, int]]:
+        locator = os.pread(self._fd, _END64_LOCATOR.size, max(0, end - _END64_LOCATOR.size))
+        if len(locator) == _END64_LOCATOR.size and locator[:4] == b"PK\x06\x07":
+            _, disk, at, disks = _END64_LOCATOR.unpack(locator)
+            record = os.pread(self._fd, _END64.size, at)
+            if len(record) == _END64.size and record[:4] == b"PK\x06\x06" and disk == 0 and disks <= 1:
+                _, length, _, _, disk, first, here, count, size, start = _END64.unpack(record)
+                if at + 12 + length == end - _END64_LOCATOR.size:
+                    return at, (disk, first, here, count, size, start)
+        raise Damaged("its ZIP64 end records make no sense")
+
+
+def _central_entry(data: bytes, position: int) -> tuple[Member, int]:
+    if len(data) - position < _CENTRAL.size:
+        raise Damaged("its central directory is cut off")
+    fields = _CENTRAL.unpack_from(data, position)
+    magic, _, _, flags, method, _, _, crc, compressed, size = fields[:10]
+    name_size, extra_size, comment_size, disk, _, attributes, offset = fields[10:]
+    if magic != b"PK\x01\x02" or disk not in (0, 0xFFFF):
+        raise Damaged("its central directory makes no sense")
+    at = position + _CENTRAL.size
+    raw = data[at : at + name_size]
+    try:
+        name = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise Damaged(f"the member name {raw!r} is not UTF-8") from error
+    if 0xFFFFFFFF in (compressed, size, offset):
+        extra = data[at + name_size : at + name_size + extra_size]
+        size, compressed, offset = _zip64(name, extra, size, compressed, offset)
+    if flags & _FLAG_ENCRYPTED:
+        raise Damaged(f"{name} is encrypted")
+    if method not in (_STORED, _DEFLATED):
+        raise Damaged(f"{name} is compressed by method {method}; wheels are stored or deflated")
+    if method == _STORED and size != compressed:
+        raise Damaged(f"{name} is stored, but has two sizes")
+    if size > _RATIO_FREE and size > compressed * MAX_RATIO:
+        raise Damaged(f"{name} inflates to more than {MAX_RATIO} times its size")
+    mode = attributes >> 16
+    kind = stat.S_IFMT(mode)
+    # ZIP writers on other systems leave the Unix mode 0; a directory is told by its name then.
+    if kind and kind != (stat.S_IFDIR if name.endswith("/") else stat.S_IFREG):
+        raise Damaged(f"{name!r} is a link, a device or something else that no wheel can hold")
+    executable = bool(kind and mode & 0o111)
+    member = Member(name, offset, 0, flags, method, crc, compressed, size, executable)
+    return member, at + name_size + extra_size + comment_size
+
+
+def _zip64(name: str, extra: bytes, size: int, compressed: int, offset: int) -> tuple[int, int, int]:
+    """Take the values that do not fit 32 bits from the ZIP64 extra field (4.5.3)."""
+    position = 0
+    while position + 4 <= len(extra):
+        kind, length = struct.unpack_from("<HH", extra, position)
+        if kind == 1:
+            wanted = [value == 0xFFFFFFFF for value in (size, compressed, offset)]
+            if length < 8 * sum(wanted) or position + 4 + length > len(extra):
+                break
+            values = iter(struct.unpack_from(f"<{sum(wanted)}Q", extra, position + 4))
+            old = (size, compressed, offset)
+            size, compressed, offset = (next(values) if want else was for want, was in zip(wanted, old, strict=True))
+            return size, compressed, offset
+        position += 4 + length
+    raise Damaged(f"the ZIP64 sizes of {name} make no sense")
+
+
+def _arranged(entries: list[Member], directory: int) -> dict[str, Member]:
+    """`entries` by name, in the order of the file, each with its `end`; nothing twice, nothing overlapping."""
+    entries.sort(key=lambda each: each.offset)
+    if entries and entries[0].offset != 0:
+        raise Damaged("something stands before the archive")
+    members: dict[str, Member] = {}
+    directories: set[str] = set()
+    total = 0
+    for index, each in enumerate(entries):
+        end = entries[index + 1].offset if index + 1 < len(entries) else directory
+        if each.offset + _LOCAL.size + each.compressed > end:
+            raise Damaged(f"{each.name} reaches into what follows it")
+        name = each.name[:-1] if each.name.endswith("/") else each.name
+        if _UNSAFE_NAME.search(name):
+            raise Damaged(f"the member name {each.name!r} is no plain path inside the archive")
+        if each.name.endswith("/"):
+            directories.add(name)
+            continue
+        if name in members:
+            raise Damaged(f"it has {name} twice")
+        members[name] = each._replace(end=end)
+        total += each.size
+        while "/" in name:
+            name = name.rpartition("/")[0]
+            if name in directories:
+                break
+            directories.add(name)
+    clash = directories.intersection(members)
+    if clash:
+        raise Damaged(f"{min(clash)} is both a file and a directory")
+    if total > MAX_SIZE:
+        raise Damaged(f"it inflates to {total} bytes, more than the {MAX_SIZE} allowed")
+    return members

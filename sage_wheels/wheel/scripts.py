@@ -1,0 +1,85 @@
+"""Scripts: shebangs, entry points, and the names that no wheel may take."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from sage_wheels.wheel.wheel import Wheel
+
+# Linux reads 127 bytes of the first line before 5.1 (BINPRM_BUF_SIZE), macOS 512.
+_SHEBANG_LIMIT = 512 if sys.platform == "darwin" else 127
+_INTERPRETER = re.compile(r"(python|pythonw|pypy)(\d+(\.\d+)*t?d?)?(-config)?(\.exe)?", re.IGNORECASE)
+_PLAIN_NAME = re.compile(r"[^/\\\x00-\x1f\x7f]+")
+_OBJECT = re.compile(r"\w+(\.\w+)*")
+
+
+def shebang(executable: str) -> bytes:
+    """The first line of a script run by `executable`; through /bin/sh where the kernel could not read it.
+
+    >>> shebang("/p/bin/python")
+    b'#!/p/bin/python\\n'
+    >>> shebang("/my prefix/bin/python").splitlines()[1]
+    b"'''exec' '/my prefix/bin/python' \\"$0\\" \\"$@\\""
+    """
+    path = os.fsencode(executable)
+    if len(path) + 3 <= _SHEBANG_LIMIT and not re.search(rb"\s", path):
+        return b"#!" + path + b"\n"
+    # sh runs the second line; Python reads the second and third as a string
+    return b"#!/bin/sh\n'''exec' " + os.fsencode(shlex.quote(executable)) + b' "$0" "$@"\n' + b"' '''\n"
+
+
+def is_interpreter(name: str) -> bool:
+    """Whether a script of this name would stand in for a Python interpreter.
+
+    >>> [is_interpreter(name) for name in ("python3.11", "python", "pythonic", "ipython3")]
+    [True, True, False, False]
+    """
+    return bool(_INTERPRETER.fullmatch(name))
+
+
+def entry_points(wheel: Wheel, executable: str, version: tuple[int, int]) -> Iterator[tuple[str, bytes]]:
+    """Name and content of each script that the entry points of `wheel` ask for.
+
+    Raises `WheelRefused` for a name that is no plain file name or that of an interpreter, or an object reference that
+    is none ("Entry points specification").
+    """
+    text = wheel.read_text("entry_points.txt")
+    if not text or "_scripts" not in text:
+        return
+    import configparser
+
+    from installer.scripts import Script
+    from installer.utils import parse_entrypoints
+
+    try:
+        parsed = list(parse_entrypoints(text))
+    except (configparser.Error, ValueError, AssertionError) as error:
+        raise wheel.refused(f"its entry_points.txt cannot be read ({str(error).splitlines()[0]})") from error
+    for name, module, attribute, _ in _versioned_pip(parsed, version) if wheel.canonical_name == "pip" else parsed:
+        if not _PLAIN_NAME.fullmatch(name) or name in (".", "..") or name != name.strip():
+            raise wheel.refused(f"its entry point {name!r} is no plain file name")
+        if is_interpreter(name):
+            raise wheel.refused(f"its entry point {name!r} would replace the interpreter")
+        if not _OBJECT.fullmatch(module) or not _OBJECT.fullmatch(attribute):
+            raise wheel.refused(f"its entry point {name!r} names no function: {module}:{attribute}")
+        _, script = Script(name, module, attribute, "console").generate("python", "posix")
+        yield name, shebang(executable) + script.split(b"\n", 1)[1]
+
+
+def _versioned_pip(
+    parsed: Iterable[tuple[str, str, str, str]], version: tuple[int, int]
+) -> Iterator[tuple[str, str, str, str]]:
+    """pip's own wheel names pip and pip3; what it installs is pip, pip3 and pip3.11 (so does ensurepip)."""
+    for name, *rest in parsed:
+        if name == "pip":
+            for alias in ("pip", f"pip{version[0]}", f"pip{version[0]}.{version[1]}"):
+                yield alias, *rest  # type: ignore[misc]
+        elif not re.fullmatch(r"pip\d+(\.\d+)?", name):
+            yield name, *rest  # type: ignore[misc]

@@ -1,0 +1,64 @@
+"""Does a wheel fit the target interpreter (PEP 425, and Requires-Python of the core metadata)?"""
+
+from __future__ import annotations
+
+import re
+
+from sage_wheels.errors import WheelRefused
+from sage_wheels.prefix import interpreter
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from sage_wheels.prefix import Prefix
+    from sage_wheels.wheel.wheel import Wheel
+
+
+def check_fits(wheel: Wheel, prefix: Prefix, *, ignore_requires_python: bool = False) -> None:
+    """Raise `WheelRefused` if `wheel` is for another Python, ABI or platform than `prefix` has."""
+    tags = wheel.file_name.tags
+    major, minor = prefix.version
+    target = f"the Python {major}.{minor} of {prefix.root}"
+    if not _is_pure_for(tags, major, minor):
+        supported = interpreter.ask(prefix).tags
+        if expand(tags).isdisjoint(supported):
+            raise WheelRefused(
+                f"{wheel.path} is for {tags}, which {target} does not take ({supported[0]} would be the best)",
+                "get or build a wheel for that Python and platform",
+            )
+    wanted = wheel.metadata.get("requires-python", [""])[0]
+    if wanted and not ignore_requires_python and not _python_fits(wanted, prefix):
+        raise WheelRefused(
+            f"{wheel.path} wants Python {wanted}, and {prefix.root} has {prefix.full_version}",
+            "take a version made for that Python, or give --ignore-requires-python",
+        )
+
+
+def expand(tags: str) -> set[str]:
+    """The single tags of a compressed set.
+
+    >>> sorted(expand("py2.py3-none-any"))
+    ['py2-none-any', 'py3-none-any']
+    """
+    pythons, abis, platforms = tags.split("-")
+    return {f"{p}-{a}-{f}" for p in pythons.split(".") for a in abis.split(".") for f in platforms.split(".")}
+
+
+def _is_pure_for(tags: str, major: int, minor: int) -> bool:
+    """The common case without asking anybody: `packaging.tags.compatible_tags` for the platform "any"."""
+    pythons, abis, platforms = tags.split("-")
+    if "none" not in abis.split(".") or "any" not in platforms.split("."):
+        return False
+    names = {f"py{major}", f"cp{major}{minor}", *(f"py{major}{each}" for each in range(minor + 1))}
+    return not names.isdisjoint(pythons.split("."))
+
+
+def _python_fits(wanted: str, prefix: Prefix) -> bool:
+    simple = re.fullmatch(r">=\s*(\d+)\.(\d+)", wanted)  # three of four wheels; packaging costs 15 ms to import
+    if simple:
+        return prefix.version >= (int(simple[1]), int(simple[2]))
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+    try:
+        return SpecifierSet(wanted).contains(prefix.full_version, prereleases=True)
+    except InvalidSpecifier:
+        return True  # pip ignores what it cannot read here, too
