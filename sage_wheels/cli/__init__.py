@@ -1,0 +1,93 @@
+"""The command line: parse, call the API, print. Nothing else prints.
+
+Standard output is for programs, standard error for people. Exit status: 0 done, 1 refused or failed, 2 wrong usage,
+3 lock not obtained in time, 130 interrupted. One module for each command, imported only when it is called.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+
+from sage_wheels.errors import FileOperationFailed, SageWheelsError
+
+COMMANDS = {
+    "build": "turn sources into wheels",
+    "install": "install wheels or sources into a prefix, all or nothing",
+    "uninstall": "remove distributions from a prefix, exactly",
+    "list": "list the distributions in a prefix",
+    "show": "show what is known of a distribution",
+    "files": "list the files of a distribution",
+    "owner": "say which distribution a path belongs to",
+    "verify": "compare what is there with what was installed",
+    "recover": "finish what a killed process left",
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a command line; the exit status."""
+    arguments = sys.argv[1:] if argv is None else argv
+    if sys.platform == "win32":
+        print("sage-wheels: error: Windows is not supported; use WSL", file=sys.stderr)
+        return 1
+    try:
+        return _run(arguments)
+    except SageWheelsError as error:
+        return _fail(error)
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the flush at exit fails again
+            return 1
+        return _fail(FileOperationFailed.from_os_error(error, " ".join(arguments[:1])))
+    except KeyboardInterrupt:
+        print("sage-wheels: interrupted; nothing was changed", file=sys.stderr)
+        return 130
+
+
+def _fail(error: SageWheelsError) -> int:
+    print(f"sage-wheels: error: {error}", file=sys.stderr)
+    if error.details:
+        print(error.details, file=sys.stderr)
+    return error.exit_status
+
+
+def _run(arguments: list[str]) -> int:
+    if not arguments or arguments[0].startswith("-"):
+        return _top_level(arguments)
+    name, *rest = arguments
+    if name not in COMMANDS:
+        import difflib
+
+        close = difflib.get_close_matches(name, COMMANDS, 1)
+        hint = f"did you mean {close[0]}?" if close else "see sage-wheels --help"
+        print(f"sage-wheels: error: there is no command {name!r}; {hint}", file=sys.stderr)
+        return 2
+    command = importlib.import_module(f"sage_wheels.cli.{name}")
+    parser = argparse.ArgumentParser(
+        prog=f"sage-wheels {name}",
+        description=command.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    command.add_arguments(parser)
+    options = parser.parse_args(rest)
+    if unknown := getattr(options, "usage_problem", None):
+        parser.error(unknown)
+    status: int = command.run(options)
+    sys.stdout.flush()
+    return status
+
+
+def _top_level(arguments: list[str]) -> int:
+    if arguments == ["--version"]:
+        from sage_wheels import __version__
+
+        print(f"sage-wheels {__version__}")
+        return 0
+    lines = "\n".join(f"  {name:<11}{what}" for name, what in COMMANDS.items())
+    text = f"usage: sage-wheels COMMAND [OPTION...]\n\n{lines}\n\nsage-wheels COMMAND --help tells the options."
+    asked = arguments in (["--help"], ["-h"])
+    print(text, file=sys.stdout if asked else sys.stderr)
+    return 0 if asked else 2

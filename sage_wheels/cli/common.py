@@ -1,0 +1,157 @@
+"""What several commands share: options, and how a report reads."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+
+from sage_wheels.errors import SageWheelsError, SourceError
+from sage_wheels.prefix import Prefix, find_prefix
+from sage_wheels.transaction.commit import Settings
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from sage_wheels.installed import Distribution
+    from sage_wheels.transaction.report import Change, Report
+
+
+class NotThere(SageWheelsError):
+    """What was asked for is not installed."""
+
+
+def add_prefix(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--prefix", metavar="P", help="virtual environment or Python installation (default: $SAGE_VENV, $VIRTUAL_ENV)"
+    )
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON on standard output")
+
+
+def add_writing(parser: argparse.ArgumentParser) -> None:
+    """The options of every command that changes a prefix."""
+    add_prefix(parser)
+    add_json(parser)
+    parser.add_argument(
+        "--lock-timeout", type=_seconds, metavar="S", help="give up after S seconds without the prefix lock"
+    )
+    parser.add_argument(
+        "--break-system-packages",
+        action="store_true",
+        help="change a Python installation that the operating system manages (PEP 668)",
+    )
+    parser.add_argument("--durable", action="store_true", help="be safe against power loss, too (slower)")
+    parser.add_argument("-q", "--quiet", action="store_true", help="say nothing but warnings and errors")
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError("the time must be a number of seconds, 0 or more")
+    return value
+
+
+def prefix_of(options: argparse.Namespace) -> Prefix:
+    """The prefix that a command is for; one that the system manages only if it is not to be changed."""
+    allowed = getattr(options, "break_system_packages", True)
+    return find_prefix(options.prefix, break_system_packages=allowed)
+
+
+def settings_of(options: argparse.Namespace) -> Settings:
+    return Settings(options.lock_timeout, options.durable, getattr(options, "dry_run", False), warn)
+
+
+def warn(sentence: str) -> None:
+    """One line for people, at once, even if standard error is a file."""
+    print(f"sage-wheels: {sentence}", file=sys.stderr, flush=True)
+
+
+def note_pending(prefix: Prefix) -> None:
+    """Say that what is read may be half of something."""
+    from sage_wheels.transaction.stage import pending
+
+    if pending(prefix):
+        warn(f"an installation into {prefix.root} was interrupted or is under way; 'sage-wheels recover' finishes it")
+
+
+def one_distribution(prefix: Prefix, name: str) -> Distribution:
+    from sage_wheels.installed import find
+
+    found = find(prefix, name)
+    if not found:
+        raise NotThere(f"{name} is not installed in {prefix.root}", "'sage-wheels list' tells what is")
+    return found[0]
+
+
+def print_json(content: Any) -> None:
+    json.dump(content, sys.stdout, indent=2, default=str)
+    print()
+
+
+def print_report(report: Report, prefix: Prefix, options: argparse.Namespace) -> None:
+    """Tell what a transaction did: JSON for programs, sentences for people; what was kept or left, always."""
+    for name, count in report.not_compiled:
+        warn(f"{name} has no byte-code: the Python of {prefix.root} does not run, so {count} sources were not compiled")
+    for row in report.ignored:
+        warn(f"ignored a row of RECORD that names no file of the package: {row}")
+    for path in report.set_aside:
+        warn(f"kept a file that somebody edited or added as {path}")
+    if options.json:
+        print_json({**report._asdict(), "changes": [change._asdict() for change in report.changes]})
+    if options.quiet:
+        return
+    would = "would be " if options.dry_run else ""
+    for change in report.changes:
+        warn(f"{_sentence(change, would)} in {prefix.root}")
+    if options.dry_run and not options.json:
+        for step in report.steps:
+            warn(f"  {step}")
+
+
+def _sentence(change: Change, would: str) -> str:
+    name, old, new = change
+    if not old:
+        return f"{name} {new} {would}installed"
+    if not new:
+        return f"{name} {old} {would}uninstalled"
+    if old == new:
+        return f"{name} {new} {would}reinstalled"
+    return f"{name} {would}changed from {old} to {new}"
+
+
+def requirement_lines(path: str) -> list[str]:
+    """The requirements in a requirements file, comments and options left out. Raises `SourceError`."""
+    try:
+        with sys.stdin if path == "-" else open(path, encoding="utf-8") as f:
+            lines = f.read().replace("\\\n", " ").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SourceError(f"the requirements file {path} cannot be read ({error})", "name one that can") from error
+    stripped = (line.partition(" #")[0].strip() for line in lines)
+    return [line for line in stripped if line and not line.startswith(("#", "-"))]
+
+
+def progress(what: str) -> Callable[[int, int], None] | None:
+    """A live line on a terminal; nothing where standard error is a file."""
+    if not sys.stderr.isatty():
+        return None
+    shown = 0.0
+
+    def show(done: int, total: int) -> None:
+        nonlocal shown
+        now = time.monotonic()
+        if total > 1 and now - shown > 0.1:
+            shown = now
+            print(f"\r{what} {100 * done // total:3} %\r", end="", file=sys.stderr, flush=True)
+
+    return show
+
+
+def clear_line() -> None:
+    if sys.stderr.isatty():
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)

@@ -1,0 +1,140 @@
+"""Commit a plan: the few milliseconds in which the prefix lock is held.
+
+Under the lock: undo what an earlier process left, see that the plan holds, let the journal count, take the steps, and
+rename the journal away, which is the commit. Before that instant every failure is undone, after it nothing is.
+Nothing is imported there: whatever may be needed was imported before, so that nothing of what is installed can get in
+(CVE-2026-6357).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import time
+from typing import NamedTuple
+
+from sage_wheels.errors import FileOperationFailed, PrefixError
+from sage_wheels.prefix import filesystem, lock
+from sage_wheels.transaction import journal, recovery
+from sage_wheels.transaction.journal import Journal
+from sage_wheels.transaction.plan import look, make_plan, still_holds
+from sage_wheels.transaction.stage import JOURNAL, LOCK
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sage_wheels.installed import Distribution
+    from sage_wheels.prefix import Prefix
+    from sage_wheels.transaction.plan import Goal, Plan
+    from sage_wheels.transaction.stage import Stage
+
+# How often somebody who does not take our lock (pip) may spoil a plan before we give up.
+_TRIES = 20
+
+
+class Settings(NamedTuple):
+    """How to commit: `timeout` in seconds for the lock (None: for ever), `durable` against power loss, and where the
+    sentences for people go; with `dry_run` nothing is committed."""
+
+    timeout: float | None = None
+    durable: bool = False
+    dry_run: bool = False
+    say: Callable[[str], None] = lambda sentence: None
+
+
+class Outcome(NamedTuple):
+    """What was done: the plan, and for how many seconds the lock was held."""
+
+    plan: Plan
+    lock_seconds: float
+
+
+def run(prefix: Prefix, stage: Stage, goal: Callable[[list[Distribution]], Goal], settings: Settings) -> Outcome:
+    """Make a plan, commit it; and again if it did not hold.
+
+    `goal` says what to do about the distributions that are there. Raises whatever planning raises, `LockTimeout`,
+    `LockUnusable`, `JournalDamaged`, and `FileOperationFailed` if a step failed and all was undone.
+    """
+    whole_directories = True
+    hashes: dict[tuple[str, int, int, int], str] = {}
+    for _ in range(_TRIES):
+        listing, times = look(prefix)
+        made = make_plan(
+            prefix, stage, goal(listing), listing, times, whole_directories=whole_directories, hashes=hashes
+        )
+        if settings.dry_run or not made.steps:
+            return Outcome(made, 0.0)
+        try:
+            seconds = _try(prefix, stage, made, settings)
+        except OSError as error:
+            if error.errno == errno.EXDEV and whole_directories:
+                whole_directories = False  # an overlay file system does not rename directories of its lower layer
+            elif error.errno not in (errno.EEXIST, errno.ENOENT, errno.ENOTEMPTY):  # those: somebody was faster
+                raise FileOperationFailed.from_os_error(error, f"installing into {prefix.root}") from error
+            continue
+        if seconds is not None:
+            return Outcome(made, seconds)
+    raise PrefixError(
+        f"{prefix.root} changes faster than a change to it can be planned",
+        "wait until whatever else installs there has finished, and run the command again",
+    )
+
+
+def _try(prefix: Prefix, stage: Stage, plan: Plan, settings: Settings) -> float | None:
+    """Commit `plan` if it still holds; the seconds that the lock was held, None if it did not hold."""
+    entry = Journal(stage.place, plan.steps)
+    staged = f"{stage.path}/journal"
+    with open(staged, "wb") as f:
+        f.write(entry.to_bytes())
+        if settings.durable:
+            f.flush()
+            os.fsync(f.fileno())
+    if settings.durable:
+        filesystem.sync_file_system(prefix.state)
+    warn_of_network(prefix, settings)
+    with lock.hold(prefix.path(LOCK), timeout=settings.timeout, on_wait=settings.say):
+        begin = time.perf_counter()
+        undone = recovery.undo_pending(prefix)
+        if undone or not still_holds(prefix, plan):
+            done = False
+        else:
+            _apply(prefix, stage, entry, staged, settings.durable)
+            done = True
+        seconds = time.perf_counter() - begin
+    if undone:
+        settings.say(undone)
+    return seconds if done else None
+
+
+def _apply(prefix: Prefix, stage: Stage, entry: Journal, staged: str, durable: bool) -> None:
+    """Take the steps of the journal, or none of them. Signals wait meanwhile: it is a matter of milliseconds."""
+    counting = prefix.path(JOURNAL)
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
+    try:
+        os.rename(staged, counting)
+        try:
+            if durable:
+                filesystem.sync_path(prefix.state)
+            for step in entry.steps:
+                journal.take(prefix.root, step)
+            if durable:
+                filesystem.sync_file_system(prefix.state)
+            os.rename(counting, f"{stage.path}/committed")
+        except BaseException:
+            # if undoing fails, too, the journal stays, and the next command that takes the lock tries again
+            journal.undo(prefix.root, entry)
+            os.rename(counting, staged)
+            raise
+        if durable:
+            filesystem.sync_path(prefix.state)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+
+
+def warn_of_network(prefix: Prefix, settings: Settings) -> None:
+    """Say that the lock keeps out only processes of this host, where that is so."""
+    kind = filesystem.network_type(prefix.root)
+    if kind:
+        settings.say(f"{prefix.root} is on {kind}: the lock keeps out this host's processes, not those of other hosts")

@@ -1,0 +1,154 @@
+"""Install wheels: stage their images, plan, commit. All wheels of one call are one transaction."""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+
+from sage_wheels.errors import Conflict, FileOperationFailed, UsageError
+from sage_wheels.transaction import commit, stage
+from sage_wheels.transaction.plan import Goal, look
+from sage_wheels.transaction.report import Change, Report, report_of
+from sage_wheels.transaction.stage import Stage
+from sage_wheels.wheel import image, tags
+from sage_wheels.wheel.image import Image, Request
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sage_wheels.installed import Distribution
+    from sage_wheels.prefix import Prefix
+    from sage_wheels.transaction.commit import Outcome, Settings
+    from sage_wheels.wheel import Wheel
+
+
+class Options(NamedTuple):
+    """How to install; see the command line for what each means."""
+
+    compile_bytecode: bool = True
+    overwrite: bool = False
+    reinstall: bool = False
+    ignore_requires_python: bool = False
+
+
+def install(
+    prefix: Prefix,
+    requests: list[Request],
+    options: Options,
+    settings: Settings,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Report:
+    """Install the wheels of `requests` into `prefix`, replacing other versions, all or nothing.
+
+    Raises `WheelRefused`, `Conflict`, `NotRemovable`, `LockTimeout`, `LockUnusable`, `JournalDamaged`,
+    `FileOperationFailed`; the prefix is unchanged then.
+    """
+    _refuse_twice([request.wheel for request in requests])
+    for request in requests:
+        tags.check_fits(request.wheel, prefix, ignore_requires_python=options.ignore_requires_python)
+    unchanged: tuple[str, ...] = ()
+    if not options.reinstall:
+        requests, unchanged = _without_unchanged(prefix, requests)
+    if not requests:
+        return Report(unchanged=unchanged)
+    try:
+        with Stage(prefix) as own:
+            images = image.write_images(
+                requests,
+                prefix,
+                f"{own.path}/images",
+                compile_bytecode=options.compile_bytecode,
+                on_progress=on_progress,
+            )
+            outcome, replaced = _commit(prefix, own, images, options, settings)
+        kept = [*own.kept, *stage.sweep_dead(prefix)]
+    except OSError as error:
+        raise FileOperationFailed.from_os_error(error, f"installing into {prefix.root}") from error
+    changes = [Change(each.name, _version_of(each.canonical_name, replaced), each.version) for each in images]
+    not_compiled = tuple((each.name, each.not_compiled) for each in images if each.not_compiled)
+    report = report_of(prefix, outcome, changes, kept)
+    return report._replace(unchanged=unchanged, not_compiled=not_compiled)
+
+
+def _commit(
+    prefix: Prefix, own: Stage, images: list[Image], options: Options, settings: Settings
+) -> tuple[Outcome, list[Distribution]]:
+    """Plan and commit; also the distributions that were replaced."""
+    tree = _one_tree(images)
+    new = {path: each.canonical_name for each in images for path in each.files}
+    names = {each.canonical_name for each in images}
+    replaced: list[Distribution] = []
+
+    def goal(listing: list[Distribution]) -> Goal:
+        replaced[:] = [each for each in listing if each.canonical_name in names]
+        return Goal(tree, new, replaced, options.overwrite)
+
+    return commit.run(prefix, own, goal, settings), replaced
+
+
+def _version_of(name: str, replaced: list[Distribution]) -> str:
+    return ", ".join(each.version for each in replaced if each.canonical_name == name)
+
+
+def _refuse_twice(wheels: list[Wheel]) -> None:
+    seen: dict[str, Wheel] = {}
+    for wheel in wheels:
+        other = seen.setdefault(wheel.canonical_name, wheel)
+        if other is not wheel:
+            raise UsageError(f"{other.path} and {wheel.path} are both {wheel.name}", "name only one of them")
+
+
+def _without_unchanged(prefix: Prefix, requests: list[Request]) -> tuple[list[Request], tuple[str, ...]]:
+    """Leave out the wheels whose very content is installed; and those, as "NAME VERSION"."""
+    from sage_wheels.installed import verify
+
+    listing, _ = look(prefix)
+    names = {request.wheel.canonical_name for request in requests}
+    installed: dict[str, list[Distribution]] = {}
+    for each in listing:
+        if each.canonical_name in names:
+            installed.setdefault(each.canonical_name, []).append(each)
+    left, unchanged = [], []
+    for request in requests:
+        wheel, there = request.wheel, installed.get(request.wheel.canonical_name, [])
+        if len(there) == 1 and verify.is_installed(prefix, there[0], wheel.version, image.expected_rows(wheel, prefix)):
+            unchanged.append(f"{wheel.name} {wheel.version}")
+        else:
+            left.append(request)
+    return left, tuple(unchanged)
+
+
+def _one_tree(images: list[Image]) -> str:
+    """Merge the trees of all images into one. Raises `Conflict` if two of them hold different files at one path."""
+    first, *others = images
+    for each in others:
+        _merge_into(each.tree, first.tree, "", images)
+    return first.tree
+
+
+def _merge_into(source: str, goal: str, below: str, images: list[Image]) -> None:
+    for entry in list(os.scandir(f"{source}/{below}")):
+        path = f"{below}/{entry.name}" if below else entry.name
+        target = f"{goal}/{path}"
+        if not os.path.lexists(target):
+            os.rename(entry.path, target)
+        elif entry.is_dir(follow_symlinks=False) and os.path.isdir(target):
+            _merge_into(source, goal, path, images)
+        elif entry.is_file(follow_symlinks=False) and os.path.isfile(target) and _equal(entry.path, target):
+            os.unlink(entry.path)
+        else:
+            owners = [str(each.name) for each in images if _has(each, path)]
+            raise Conflict(
+                f"{' and '.join(owners)} both bring {path}, with different content",
+                "install only one of them, or one after the other with --on-conflict overwrite",
+            )
+
+
+def _has(one: Image, path: str) -> bool:
+    return any(each == path or each.startswith(f"{path}/") for each in one.files)
+
+
+def _equal(one: str, other: str) -> bool:
+    with open(one, "rb") as first, open(other, "rb") as second:
+        return first.read() == second.read()

@@ -1,0 +1,183 @@
+"""The journal: what a transaction is about to do, written before it does it, so that it can be undone.
+
+A step is one or two renames. Every step can tell from what is on the disk whether it was taken, so no progress is
+recorded, and both doing and undoing can be stopped at any instant and begun again. The table, with S the staged path,
+P the path in the prefix, B the path that keeps what stood there:
+
+    step       not taken                 half-way                    taken
+    place      S there                                               S gone              S -> P
+    replace    S there, B not            S and B there               S gone              link P B; S -> P
+    exchange   P is not the inode of S                               P is that inode     S <-> P
+    swap       S there, B not            S and B there, P not        S gone              P -> B; S -> P
+    remove     P there, B not                                        B there             P -> B
+    rmdir      P there                                               P gone              rmdir P
+
+`replace` is for a file over a file, `exchange` for a directory; `swap` does what `exchange` does where the file system
+cannot. A `place` never overwrites. Paths are relative to the prefix.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import stat
+import zlib
+from typing import NamedTuple
+
+from sage_wheels.errors import JournalDamaged
+from sage_wheels.prefix import filesystem
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+FORMAT = 1
+
+
+class Step(NamedTuple):
+    """One step. `inode` is that of S for `exchange`, the mode of P for `rmdir`, else 0."""
+
+    do: str
+    path: str
+    staged: str = ""
+    backup: str = ""
+    inode: int = 0
+
+
+class Journal(NamedTuple):
+    """The steps of one transaction, and the directory of its stage; paths relative to the prefix."""
+
+    stage: str
+    steps: list[Step]
+
+    def to_bytes(self) -> bytes:
+        body = json.dumps({"format": FORMAT, "stage": self.stage, "steps": self.steps}).encode()
+        return b"%08x %d\n%s" % (zlib.crc32(body), len(body), body)
+
+
+def from_bytes(data: bytes) -> Journal:
+    """Read a journal. Raises `ValueError` saying what is wrong with it.
+
+    >>> from_bytes(Journal("var/stage", [Step("rmdir", "lib/x")]).to_bytes()).steps[0].path
+    'lib/x'
+    """
+    head, newline, body = data.partition(b"\n")
+    if not newline or head != b"%08x %d" % (zlib.crc32(body), len(body)):
+        raise ValueError("its check sum is wrong")
+    content: Any = json.loads(body)
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise ValueError("it is of another version of sage-wheels")
+    try:
+        steps = [Step(*fields) for fields in content["steps"]]
+        stage = content["stage"]
+    except (KeyError, TypeError) as error:
+        raise ValueError("it does not hold what a journal holds") from error
+    paths = [stage, *(path for step in steps for path in step[1:4])]
+    if not all(isinstance(path, str) and _is_plain(path) for path in paths):
+        raise ValueError("it names a path outside the prefix")
+    if not all(step.do in _UNDO and isinstance(step.inode, int) for step in steps):
+        raise ValueError("it has a step that is not known")
+    return Journal(stage, steps)
+
+
+def _is_plain(path: str) -> bool:
+    return not path.startswith("/") and ".." not in path.split("/") and "\0" not in path
+
+
+def take(root: str, step: Step) -> None:
+    """Take one step in the prefix at `root`. Raises `OSError`, and `FileExistsError` if a `place` is taken."""
+    path, staged, backup = (f"{root}/{each}" for each in step[1:4])
+    if step.do == "place":
+        if os.path.lexists(path):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
+        os.rename(staged, path)
+    elif step.do == "replace":
+        os.link(path, backup, follow_symlinks=False)
+        os.rename(staged, path)
+    elif step.do == "exchange":
+        filesystem.exchange(staged, path)
+    elif step.do == "swap":
+        os.rename(path, backup)
+        os.rename(staged, path)
+    elif step.do == "remove":
+        os.rename(path, backup)
+    else:
+        os.rmdir(path)
+
+
+def undo(root: str, journal: Journal) -> None:
+    """Take back every step that was taken, the last one first.
+
+    May be called again after it was stopped. Raises `OSError`, and `JournalDamaged` if what is on the disk is neither
+    the state before nor the one after a step.
+    """
+    for step in reversed(journal.steps):
+        _UNDO[step.do](step, *(f"{root}/{each}" for each in step[1:4]))
+
+
+def _undo_place(step: Step, path: str, staged: str, backup: str) -> None:
+    if not os.path.lexists(staged):
+        with contextlib.suppress(FileNotFoundError):  # somebody removed it since: gone is what it was before
+            os.rename(path, staged)
+
+
+def _undo_replace(step: Step, path: str, staged: str, backup: str) -> None:
+    if not os.path.lexists(backup):
+        return
+    if os.path.lexists(staged):
+        os.unlink(backup)
+    else:
+        # S must not come back, or a second undo would take the step for one that was not taken: B goes last
+        os.rename(backup, path)
+
+
+def _undo_exchange(step: Step, path: str, staged: str, backup: str) -> None:
+    here, there = _inode(path), _inode(staged)
+    if here == step.inode and there is not None:
+        filesystem.exchange(staged, path)
+    elif here is None and there not in (None, step.inode):
+        os.rename(staged, path)  # taken, and then somebody removed the new one
+    elif (step.inode not in (here, there) and not (there is None and here is not None)) or here == step.inode:
+        raise JournalDamaged(
+            f"an interrupted installation cannot be undone, because {path} was copied or its stage removed since",
+            "see that what stands there is whole (sage-wheels verify), install it again, and delete the journal",
+        )
+
+
+def _inode(path: str) -> int | None:
+    try:
+        return os.lstat(path).st_ino
+    except FileNotFoundError:
+        return None
+
+
+def _undo_swap(step: Step, path: str, staged: str, backup: str) -> None:
+    if not os.path.lexists(backup):
+        return
+    if not os.path.lexists(staged):
+        os.rename(path, staged)
+    os.rename(backup, path)
+
+
+def _undo_remove(step: Step, path: str, staged: str, backup: str) -> None:
+    if os.path.lexists(backup):
+        os.rename(backup, path)
+
+
+def _undo_rmdir(step: Step, path: str, staged: str, backup: str) -> None:
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(path)
+    if stat.S_IMODE(os.lstat(path).st_mode) != step.inode:
+        os.chmod(path, step.inode)
+
+
+_UNDO = {
+    "place": _undo_place,
+    "replace": _undo_replace,
+    "exchange": _undo_exchange,
+    "swap": _undo_swap,
+    "remove": _undo_remove,
+    "rmdir": _undo_rmdir,
+}

@@ -1,0 +1,515 @@
+"""The plan: which paths are new, replaced, removed; what is in the way; and how to see that all this still holds.
+
+Made without the lock, in any time it takes; under the lock `still_holds` looks only at what the plan touches. A
+directory is taken as a whole, in one rename or exchange, if everything in it belongs to what is being replaced or
+removed; any other one is gone through entry by entry.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import time
+from typing import NamedTuple
+
+from sage_wheels.errors import Conflict
+from sage_wheels.installed import files, legacy
+from sage_wheels.installed.distributions import find_all, libraries
+from sage_wheels.installed.files import source_of_bytecode
+from sage_wheels.installed.owners import Owners, area
+from sage_wheels.prefix import filesystem
+from sage_wheels.prefix.places import Places
+from sage_wheels.transaction.journal import Step
+from sage_wheels.transaction.stage import SET_ASIDE
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from sage_wheels.installed.distributions import Distribution
+    from sage_wheels.installed.record import Row
+    from sage_wheels.prefix import Prefix
+    from sage_wheels.transaction.stage import Stage
+
+# A change within one tick of the clock (10 ms on old kernels) after a look may leave the time that the look saw.
+_CLOCK_TICK_NS = 50_000_000
+
+
+class Goal(NamedTuple):
+    """What a transaction is for.
+
+    `tree` holds the new files, laid out as in the prefix ("" if there are none), and `new` lists them with the name of
+    their distribution; `remove` are the distributions that go; with `overwrite`, what another distribution or nobody
+    owns may be replaced.
+    """
+
+    tree: str
+    new: dict[str, str]
+    remove: list[Distribution]
+    overwrite: bool
+
+
+class Plan(NamedTuple):
+    """Steps, in order, and what they rest on.
+
+    `identities` says what stood at each path (None: nothing), `directories` when each directory that is taken as a
+    whole was last changed, `listing` which distributions there were, `library_times` when their directories were
+    changed, `areas` which areas of the prefix the plan speaks of. `set_aside` are the new places of edited files.
+    """
+
+    steps: list[Step]
+    identities: dict[str, tuple[int, int, int] | None]
+    directories: dict[str, int]
+    listing: list[Distribution]
+    library_times: dict[str, int]
+    areas: frozenset[str]
+    old_areas: dict[str, frozenset[str]]
+    names: frozenset[str]
+    set_aside: list[str]
+
+
+def make_plan(
+    prefix: Prefix,
+    stage: Stage,
+    goal: Goal,
+    listing: list[Distribution],
+    library_times: dict[str, int],
+    *,
+    whole_directories: bool = True,
+    hashes: dict[tuple[str, int, int, int], str] | None = None,
+) -> Plan:
+    """Plan `goal`. Raises `Conflict`, `NotRemovable`, `OSError`.
+
+    `listing` and `library_times` come from `look`. `whole_directories=False` plans without moving any directory that
+    exists (overlay file systems refuse that). `hashes` remembers file states from one try to the next.
+    """
+    planner = _Planner(prefix, stage, goal, listing, whole_directories, {} if hashes is None else hashes)
+    steps = planner.plan()
+    return Plan(
+        steps,
+        planner.identities,
+        planner.directories,
+        listing,
+        library_times,
+        frozenset(planner.areas()),
+        planner.owners.areas() if planner.old else {},
+        frozenset(planner.names()),
+        planner.set_aside,
+    )
+
+
+def look(prefix: Prefix) -> tuple[list[Distribution], dict[str, int]]:
+    """The distributions, and the times of the directories that list them (0 if they changed just now)."""
+    times = {library: _time(prefix.path(library)) for library in libraries(prefix)}
+    now = time.time_ns()
+    listing = find_all(prefix)
+    return listing, {lib: 0 if abs(now - at) < _CLOCK_TICK_NS else at for lib, at in times.items()}
+
+
+def still_holds(prefix: Prefix, plan: Plan) -> bool:
+    """Whether nothing that `plan` rests on has changed; the lock is held."""
+    for place, expected in plan.identities.items():
+        if _identity(prefix.path(place)) != expected:
+            return False
+    for place, at in plan.directories.items():
+        if _time(prefix.path(place)) != at:
+            return False
+    if all(at and _time(prefix.path(library)) == at for library, at in plan.library_times.items()):
+        return True
+    return _irrelevant(prefix, plan, set(plan.listing) ^ set(find_all(prefix)))
+
+
+def _irrelevant(prefix: Prefix, plan: Plan, changed: set[Distribution]) -> bool:
+    """Whether the distributions that came or went since have nothing to do with the plan."""
+    if any(each.canonical_name in plan.names for each in changed):
+        return False
+    before = set(plan.listing)
+    came = Owners(prefix, changed - before).areas()
+    gone = [plan.old_areas.get(each.path, frozenset()) for each in changed & before]
+    return all(plan.areas.isdisjoint(areas) for areas in [*came.values(), *gone])
+
+
+def _time(path: str) -> int:
+    try:
+        return os.lstat(path).st_mtime_ns
+    except OSError:
+        return -1
+
+
+def _identity(path: str) -> tuple[int, int, int] | None:
+    """What tells a file from another or an edited one; of a directory only which one it is."""
+    try:
+        status = os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    if stat.S_ISDIR(status.st_mode):
+        return status.st_ino, 0, 0
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+class _Planner:
+    def __init__(
+        self,
+        prefix: Prefix,
+        stage: Stage,
+        goal: Goal,
+        listing: list[Distribution],
+        whole_directories: bool,
+        hashes: dict[tuple[str, int, int, int], str],
+    ) -> None:
+        self.prefix = prefix
+        self.stage = stage
+        self.goal = goal
+        self.whole_directories = whole_directories
+        self.hashes = hashes
+        self.places = Places(prefix.root)
+        going = set(goal.remove)
+        self.owners = Owners(prefix, [each for each in listing if each not in going])
+        self.old = self._old_rows()
+        self.shared = self.owners.claimed(self.old) if self.old else set()
+        self.old_directories = {above for place in self.old for above in _ancestors(place)}
+        self.skeleton = _skeleton(prefix)
+        self.device = os.lstat(stage.path).st_dev
+        self.steps: list[Step] = []
+        self.identities: dict[str, tuple[int, int, int] | None] = {}
+        self.directories: dict[str, int] = {}
+        self.covered: set[str] = set()
+        self.conflicts: list[tuple[str, str]] = []
+        self.set_aside: list[str] = []
+        self.strangers: list[str] = []
+        self._known_whole: dict[str, dict[str, int] | None] = {}
+        self._libraries = libraries(prefix)
+        self._backups = 0
+        self._exchange: bool | None = None
+
+    def plan(self) -> list[Step]:
+        with open(f"{self.stage.path}/planned", "w"):
+            pass  # its change time is that of the plan, by the clock of the file system
+        if self.goal.tree:
+            self._merge("", "")
+        self._raise_conflicts()
+        edited = self._edited()
+        self._remove_rest()
+        for distribution in self.goal.remove:
+            if rewritten := legacy.easy_install_without(self.prefix, distribution):
+                self._rewrite(*rewritten)
+        if edited:
+            self._set_aside(edited)
+        return sorted(self.steps, key=self._rank)
+
+    def names(self) -> set[str]:
+        return {each.canonical_name for each in self.goal.remove} | set(self.goal.new.values())
+
+    def areas(self) -> set[str]:
+        everything = [*self.old, *(self.places.locate("", each) or each for each in self.goal.new)]
+        return {area(self.prefix, place) for place in everything}
+
+    # --- what goes -------------------------------------------------------------------------------------------------
+
+    def _old_rows(self) -> dict[str, Row]:
+        old: dict[str, Row] = {}
+        for distribution in self.goal.remove:
+            old.update(files.owned(self.prefix, distribution, self.places).rows)
+        return old
+
+    def _goes(self, place: str) -> bool:
+        """Whether the file at `place` belongs to what is replaced or removed, and to nobody else."""
+        if place in self.old:
+            return place not in self.shared
+        source = source_of_bytecode(place)
+        return source is not None and source in self.old and source not in self.shared
+
+    def _whole(self, place: str) -> dict[str, int] | None:
+        """The directories at and below `place`, with their times, if all that is in them goes; else None."""
+        if not self.whole_directories or place in self.skeleton or place not in self.old_directories:
+            return None
+        if place not in self._known_whole:
+            self._known_whole[place] = self._all_goes(place)
+        return self._known_whole[place]
+
+    def _all_goes(self, place: str) -> dict[str, int] | None:
+        path = self.prefix.path(place)
+        status = os.lstat(path)
+        if status.st_dev != self.device:
+            return None  # a mount point cannot be renamed
+        directories = {place: status.st_mtime_ns}
+        with os.scandir(path) as scan:
+            entries = list(scan)
+        is_cache = place.endswith("/__pycache__")
+        if not entries and not is_cache:
+            return None  # an empty directory is nobody's
+        inside = []
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                inside.append(f"{place}/{entry.name}")
+            elif not self._goes(f"{place}/{entry.name}"):
+                return None
+        for each in inside:
+            below = self._all_goes(each)
+            if below is None:
+                return None
+            directories.update(below)
+        if is_cache:
+            del directories[place]  # whoever imports the package writes there, and that goes with it
+        return directories
+
+    def _remove_rest(self) -> None:
+        """Remove what goes and has not been replaced, by the largest directories possible."""
+        removed: set[str] = set()
+        emptied: set[str] = set()
+        for place in [*self.old, *self._unlisted_bytecode()]:
+            if place in self.shared or self._is_covered(place):
+                continue
+            status = _lstat(self.prefix.path(place))
+            if status is None or stat.S_ISDIR(status.st_mode):
+                continue
+            top = self._removable_ancestor(place, removed)
+            if top not in removed:
+                removed.add(top)
+                self._remove(top)
+            if not self.whole_directories:
+                emptied.update(_ancestors(place))
+        for directory in sorted(emptied, key=len, reverse=True):
+            self._remove_if_emptied(directory, removed)
+
+    def _removable_ancestor(self, place: str, removed: set[str]) -> str:
+        """The topmost directory above `place` that goes as a whole, or `place` itself."""
+        for above in reversed(list(_ancestors(place))):
+            if above in removed:
+                return above
+            directories = self._whole(above)
+            if directories is not None:
+                self.directories.update(directories)
+                return above
+        return place
+
+    def _remove_if_emptied(self, directory: str, removed: set[str]) -> None:
+        path = self.prefix.path(directory)
+        if directory in self.skeleton or not os.path.isdir(path) or os.path.islink(path):
+            return
+        if any(step.path.startswith(f"{directory}/") and step.do == "place" for step in self.steps):
+            return
+        if all(f"{directory}/{name}" in removed for name in os.listdir(path)):
+            removed.add(directory)
+            self.steps.append(Step("rmdir", directory, inode=stat.S_IMODE(os.lstat(path).st_mode)))
+
+    def _unlisted_bytecode(self) -> Iterator[str]:
+        """Byte-code of sources that go, which no RECORD lists: other interpreters, other optimisations."""
+        for directory in sorted({os.path.dirname(place) for place in self.old if place.endswith(".py")}):
+            cache = f"{directory}/__pycache__" if directory else "__pycache__"
+            try:
+                names = os.listdir(self.prefix.path(cache))
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            yield from (
+                f"{cache}/{name}"
+                for name in names
+                if f"{cache}/{name}" not in self.old and self._goes(f"{cache}/{name}")
+            )
+
+    def _is_covered(self, place: str) -> bool:
+        return place in self.covered or any(above in self.covered for above in _ancestors(place))
+
+    # --- what comes ------------------------------------------------------------------------------------------------
+
+    def _merge(self, logical: str, place: str) -> None:
+        """Plan for everything in the new tree below `logical`, which goes to the directory `place`."""
+        staged = f"{self.goal.tree}/{logical}" if logical else self.goal.tree
+        with os.scandir(staged) as scan:
+            entries = sorted(scan, key=lambda each: each.name)
+        for entry in entries:
+            below = f"{logical}/{entry.name}" if logical else entry.name
+            goal = f"{place}/{entry.name}" if place else entry.name
+            status = _lstat(self.prefix.path(goal))
+            if status is None:
+                self._add("place", goal, entry.path)
+            elif entry.is_dir(follow_symlinks=False):
+                self._merge_directory(entry, below, goal, status)
+            elif stat.S_ISDIR(status.st_mode):
+                self._replace_directory(entry, goal)
+            else:
+                self._replace_file(entry, below, goal)
+
+    def _merge_directory(self, entry: os.DirEntry[str], logical: str, goal: str, status: os.stat_result) -> None:
+        if stat.S_ISLNK(status.st_mode):
+            real = self.places.directory(goal)
+            if real is None or not os.path.isdir(self.prefix.path(real)):
+                self._conflict(goal, "is a symbolic link that leads out of the prefix or nowhere")
+            else:
+                self._merge(logical, real)
+        elif not stat.S_ISDIR(status.st_mode):
+            if self._goes(goal):
+                self._add("swap", goal, entry.path)
+            else:
+                self._conflict(goal, self._belongs(goal))
+        elif not self._replace_whole(entry, goal):
+            self._merge(logical, goal)
+
+    def _replace_directory(self, entry: os.DirEntry[str], goal: str) -> None:
+        if not self._replace_whole(entry, goal):
+            self._conflict(goal, "is a directory in which other files are")
+
+    def _replace_whole(self, entry: os.DirEntry[str], goal: str) -> bool:
+        directories = self._whole(goal)
+        if directories is None:
+            return False
+        self.directories.update(directories)
+        if self._exchange is None:
+            self._exchange = filesystem.can_exchange(self.stage.path)
+        self._add("exchange" if self._exchange else "swap", goal, entry.path, entry.inode())
+        return True
+
+    def _replace_file(self, entry: os.DirEntry[str], logical: str, goal: str) -> None:
+        if self._goes(goal) or source_of_bytecode(goal) is not None:
+            self._add("replace", goal, entry.path)
+        elif _same_content(entry.path, self.prefix.path(goal)):
+            self.covered.add(goal)
+        elif self.goal.overwrite:
+            if not self.owners.owners(goal):
+                self.strangers.append(goal)
+            self._add("replace", goal, entry.path)
+        else:
+            self._conflict(goal, self._belongs(goal), self.goal.new.get(logical, ""))
+
+    def _belongs(self, place: str) -> str:
+        owners = self.owners.owners(place)
+        if owners:
+            return f"belongs to {' and '.join(map(str, owners))}"
+        return "belongs to no distribution"
+
+    # --- steps -----------------------------------------------------------------------------------------------------
+
+    def _add(self, do: str, place: str, staged: str, inode: int = 0) -> None:
+        path = self.prefix.path(place)
+        self.identities[place] = _identity(path)
+        self.covered.add(place)
+        backup = self._backup() if do in ("replace", "swap") else ""
+        self.steps.append(Step(do, place, self._relative(staged), backup, inode))
+
+    def _remove(self, place: str) -> None:
+        self.identities[place] = _identity(self.prefix.path(place))
+        self.steps.append(Step("remove", place, backup=self._backup()))
+
+    def _backup(self) -> str:
+        self._backups += 1
+        return f"{self.stage.place}/old/{self._backups}"
+
+    def _relative(self, path: str) -> str:
+        return path[len(self.prefix.root) + 1 :]
+
+    def _rewrite(self, place: str, content: bytes) -> None:
+        """Give a file new content, with the mode it has; one that becomes empty goes."""
+        if not content:
+            self._remove(place)
+            return
+        staged = f"{self.stage.path}/images/rewritten-{len(self.steps)}"
+        with open(staged, "wb") as f:
+            f.write(content)
+        os.chmod(staged, stat.S_IMODE(os.lstat(self.prefix.path(place)).st_mode))
+        self._add("replace", place, staged)
+
+    def _edited(self) -> list[str]:
+        """Files that go or are replaced and are not what was installed, or not by anybody who is known."""
+        edited = list(self.strangers)
+        for place, row in self.old.items():
+            if place in self.shared or not row.digest:
+                continue
+            status = _lstat(self.prefix.path(place))
+            if status is None or stat.S_ISDIR(status.st_mode):
+                continue
+            key = (place, status.st_ino, status.st_size, status.st_mtime_ns)
+            if key not in self.hashes:
+                self.hashes[key] = files.state_of(self.prefix, place, row)
+            if self.hashes[key] in ("changed", "unreadable"):
+                edited.append(place)
+        return edited
+
+    def _set_aside(self, edited: list[str]) -> None:
+        """Copy edited files, and plan for the copies to arrive where people find them."""
+        shutil.rmtree(f"{self.stage.path}/aside")
+        for place in edited:
+            copy = f"{self.stage.path}/aside/{place}"
+            os.makedirs(os.path.dirname(copy), exist_ok=True)
+            shutil.copy2(self.prefix.path(place), copy, follow_symlinks=False)
+        os.makedirs(self.prefix.path(SET_ASIDE), exist_ok=True)
+        goal = f"{SET_ASIDE}/{os.path.basename(self.stage.place)}"
+        self._add("place", goal, f"{self.stage.path}/aside")
+        self.set_aside = [f"{goal}/{place}" for place in edited]
+
+    def _rank(self, step: Step) -> tuple[int, bool, int, str]:
+        """Code before the metadata that describes it, what starts at every start of Python last in and first out."""
+        comes = step.do not in ("remove", "rmdir")
+        directory, _, name = step.path.rpartition("/")
+        library = next((each for each in self._libraries if step.path.startswith(f"{each}/")), None)
+        if step.path.startswith(SET_ASIDE):
+            rank = 0
+        elif step.do == "rmdir":
+            rank = 8
+        elif library and name.endswith((".pth", ".start")):
+            rank = 9 if comes else 1
+        elif library and step.path[len(library) + 1 :].partition("/")[0].endswith(".dist-info"):
+            rank = 6 if comes else 7
+        elif directory == self.prefix.scheme.scripts:
+            rank = 4 if comes else 2
+        else:
+            rank = 3 if comes else 5
+        depth = step.path.count("/") if step.do == "rmdir" else 0
+        return rank, name == "RECORD", -depth, step.path
+
+    # --- conflicts -------------------------------------------------------------------------------------------------
+
+    def _conflict(self, place: str, why: str, newcomer: str = "") -> None:
+        self.conflicts.append(
+            (place, f"{newcomer or self._newcomer(place)} would replace {self.prefix.path(place)}, which {why}")
+        )
+
+    def _newcomer(self, place: str) -> str:
+        found = {name for path, name in self.goal.new.items() if path == place or path.startswith(f"{place}/")}
+        return " and ".join(sorted(found)) or "the installation"
+
+    def _raise_conflicts(self) -> None:
+        if self.conflicts:
+            more = len(self.conflicts) - 1
+            raise Conflict(
+                self.conflicts[0][1] + (f" ({more} more below)" if more else ""),
+                "uninstall the one or the other, or give --on-conflict overwrite",
+                details="\n".join(sentence for _, sentence in self.conflicts[1:]),
+            )
+
+
+def _skeleton(prefix: Prefix) -> set[str]:
+    """Directories that belong to the prefix itself and never go, even if they are empty."""
+    scheme = prefix.scheme
+    result = {"", "include", "lib", "lib64"}
+    for directory in (scheme.purelib, scheme.platlib, scheme.scripts):
+        result.update([directory, *_ancestors(directory)])
+    return result
+
+
+def _ancestors(place: str) -> Iterable[str]:
+    """The directories above `place`, from the inside out, without the prefix itself.
+
+    >>> list(_ancestors("lib/a/b.py"))
+    ['lib/a', 'lib']
+    """
+    while "/" in place:
+        place = place.rpartition("/")[0]
+        yield place
+
+
+def _lstat(path: str) -> os.stat_result | None:
+    try:
+        return os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _same_content(one: str, other: str) -> bool:
+    if os.path.islink(other) or not os.path.isfile(other) or os.path.getsize(one) != os.path.getsize(other):
+        return False
+    with open(one, "rb") as first, open(other, "rb") as second:
+        while block := first.read(1 << 20):
+            if block != second.read(1 << 20):
+                return False
+    return True

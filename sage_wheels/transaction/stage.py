@@ -1,0 +1,192 @@
+"""The stage: one directory of a transaction's own in the prefix's state directory, and what is left of dead ones.
+
+    <prefix>/var/lib/sage-wheels/
+        lock                    see prefix.lock; never deleted
+        journal                 there only while a transaction is being applied
+        stage/<id>/             one for each running process, which holds a flock on the directory itself
+            images/ new/        what is to come, laid out as in the prefix
+            old/                what has gone
+            aside/              copies of edited files
+            planned             an empty file: its time is when the plan was made
+            journal, committed  the journal before and after it counts
+        set-aside/              files that people edited or added, kept when their package went
+        cache/                  may be deleted
+
+A stage whose lock can be had belongs to a dead process. Its journal, if it counts, is undone first (`recovery`); then
+the stage is emptied, by whoever comes by, without the prefix lock.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import shutil
+import stat
+import time
+
+from sage_wheels.prefix.layout import STATE
+from sage_wheels.transaction import journal
+from sage_wheels.transaction.journal import Journal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sage_wheels.prefix import Prefix
+
+LOCK = f"{STATE}/lock"
+JOURNAL = f"{STATE}/journal"
+STAGES = f"{STATE}/stage"
+SET_ASIDE = f"{STATE}/set-aside"
+
+
+class Stage:
+    """The stage of this process; use as a context manager, which empties it at the end.
+
+    `place` is its directory relative to the prefix, `path` the same in full. `kept` lists files that nobody planned
+    for, which were set aside when the stage was emptied.
+    """
+
+    def __init__(self, prefix: Prefix) -> None:
+        self.prefix = prefix
+        self.kept: list[str] = []
+        while True:
+            self.place = f"{STAGES}/{os.getpid()}-{time.time_ns():x}"
+            self.path = prefix.path(self.place)
+            os.makedirs(self.path, exist_ok=False)
+            fd = _lock_directory(self.path)
+            if fd is not None:
+                break
+            # somebody took it for a dead one, and swept it away, before it was locked
+        self._fd = fd
+        for name in ("images", "new", "old", "aside"):
+            os.mkdir(f"{self.path}/{name}")
+
+    def __enter__(self) -> Stage:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            if not _is_pending(self.prefix, self.place):
+                self.kept += _sweep(self.prefix, self.place)
+        finally:
+            os.close(self._fd)
+
+
+def pending(prefix: Prefix) -> bool:
+    """Whether an interrupted transaction waits for recovery (or one is being applied right now)."""
+    return os.path.lexists(prefix.path(JOURNAL))
+
+
+def sweep_dead(prefix: Prefix) -> list[str]:
+    """Empty the stages of dead processes; the files in them that nobody planned for, by their new place."""
+    kept: list[str] = []
+    try:
+        names = os.listdir(prefix.path(STAGES))
+    except (FileNotFoundError, NotADirectoryError):
+        return kept
+    for name in names:
+        place = f"{STAGES}/{name}"
+        fd = _lock_directory(prefix.path(place))
+        if fd is None:
+            continue
+        try:
+            if not _is_pending(prefix, place):
+                kept += _sweep(prefix, place)
+        finally:
+            os.close(fd)
+    return kept
+
+
+def _is_pending(prefix: Prefix, place: str) -> bool:
+    """Whether the journal that counts is that of the stage at `place`; if it cannot be read, it may be."""
+    try:
+        with open(prefix.path(JOURNAL), "rb") as f:
+            return journal.from_bytes(f.read()).stage == place
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError):
+        return True
+
+
+def _lock_directory(path: str) -> int | None:
+    """Lock a directory against those who sweep; None if it is locked, or was swept away meanwhile."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            return None
+        raise
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(fd), os.lstat(path)):
+            return fd
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    except BaseException:
+        os.close(fd)
+        raise
+    os.close(fd)
+    return None
+
+
+def _sweep(prefix: Prefix, place: str) -> list[str]:
+    """Delete the stage at `place`, which is locked, but keep what came into it unplanned."""
+    kept = []
+    committed = f"{prefix.path(place)}/committed"
+    if os.path.exists(committed):
+        with open(committed, "rb") as f, contextlib.suppress(ValueError):
+            kept = _keep_unplanned(prefix, place, journal.from_bytes(f.read()))
+    _delete_tree(prefix.path(place))
+    return kept
+
+
+def _keep_unplanned(prefix: Prefix, place: str, committed: Journal) -> list[str]:
+    """Set aside what changed in a directory after the plan was made and before the directory was taken away.
+
+    Whatever was written since then has a later change time; single files were compared under the lock. Byte-code is
+    what a Python that was importing the package may well have written.
+    """
+    planned = os.lstat(f"{prefix.path(place)}/planned").st_ctime_ns
+    kept = []
+    for step in committed.steps:
+        gone = step.staged if step.do == "exchange" else step.backup if step.do in ("swap", "remove") else ""
+        if not gone:
+            continue
+        for path in list(_files_below(prefix.path(gone))):
+            if os.lstat(path).st_ctime_ns > planned:
+                inside = path[len(prefix.path(gone)) :]
+                goal = f"{SET_ASIDE}/{os.path.basename(place)}/{step.path}{inside}"
+                os.makedirs(os.path.dirname(prefix.path(goal)), exist_ok=True)
+                os.rename(path, prefix.path(goal))
+                kept.append(goal)
+    return kept
+
+
+def _files_below(directory: str) -> Iterator[str]:
+    for above, _, names in os.walk(directory):
+        if os.path.basename(above) != "__pycache__":
+            yield from (f"{above}/{name}" for name in names)
+
+
+def _delete_tree(path: str) -> None:
+    """Delete a stage; directories without write permission are no obstacle to their owner."""
+
+    def make_writable_and_retry(function: object, name: str, info: object) -> None:
+        error = info[1] if isinstance(info, tuple) else None
+        if isinstance(error, FileNotFoundError):
+            return
+        if not isinstance(error, PermissionError):
+            raise error if isinstance(error, BaseException) else OSError(name)
+        for each in (os.path.dirname(name), name):
+            mode = os.lstat(each).st_mode
+            if stat.S_ISDIR(mode):
+                os.chmod(each, stat.S_IMODE(mode) | 0o700)
+        if stat.S_ISDIR(os.lstat(name).st_mode):
+            _delete_tree(name)
+        else:
+            os.unlink(name)
+
+    shutil.rmtree(path, onerror=make_writable_and_retry)
