@@ -14,6 +14,11 @@ import struct
 import sys
 import warnings
 
+# Stands for the path of a source that is compiled before its path is known. Put together at run time, so that it is no
+# constant of this very module.
+PLACEHOLDER = "@".join(("", "sage-wheels image", ""))
+_SHORT_ASCII = b"zZ"  # marshal's TYPE_SHORT_ASCII and TYPE_SHORT_ASCII_INTERNED
+
 
 def cache_path(path: str, cache_tag: str | None = sys.implementation.cache_tag) -> str:
     """Where the byte-code of the source at `path` stands (PEP 3147).
@@ -25,30 +30,65 @@ def cache_path(path: str, cache_tag: str | None = sys.implementation.cache_tag) 
     return f"{directory}{slash}__pycache__/{name[:-3]}.{cache_tag}.pyc"
 
 
-def compile_source(source: bytes, final_path: str, mtime: float) -> bytes | None:
-    """The byte-code file of `source`, which will stand at `final_path`; None if it is no Python of this version.
+def compile_code(source: bytes, path: str) -> bytes:
+    """The marshalled code of `source`, which says that it comes from `path`; empty if it is no Python of this version.
 
-    As `py_compile` does: with the time stamp and size of the source, or with its hash if SOURCE_DATE_EPOCH is set
-    (PEP 552). Wheels hold sources for other Pythons and broken ones for tests; pip passes over them silently, too.
+    Wheels hold sources for other Pythons and broken ones for tests; pip passes over them silently, too.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            code = compile(source, final_path, "exec", dont_inherit=True, optimize=-1)
+            return marshal.dumps(compile(source, path, "exec", dont_inherit=True, optimize=-1))
         except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError):
+            return b""
+
+
+def relocate(code: bytes, path: str) -> bytes | None:
+    """Marshalled `code` that was compiled for `PLACEHOLDER`, as if it had been compiled for `path`.
+
+    In marshal's format a string is a type byte (its high bit marks what is referred to again), its length, its
+    characters. None if the place-holder stands there in a form that is not known.
+
+    >>> code = relocate(compile_code(b"def f(): pass", PLACEHOLDER), "/p/x.py")
+    >>> marshal.loads(code).co_consts[0].co_filename
+    '/p/x.py'
+    """
+    old = PLACEHOLDER.encode()
+    pieces = code.split(bytes([len(old)]) + old)
+    if len(pieces) < 2 or code.count(old) != len(pieces) - 1:
+        return None
+    for number, piece in enumerate(pieces[:-1]):
+        kind = piece[-1] & 0x7F
+        if kind not in _SHORT_ASCII:
             return None
+        pieces[number] = piece[:-1] + _marshalled(path, interned=kind == _SHORT_ASCII[1], flag=piece[-1] & 0x80)
+    return b"".join(pieces)
+
+
+def _marshalled(text: str, *, interned: bool, flag: int) -> bytes:
+    """`text` as `marshal` writes it: TYPE_SHORT_ASCII, TYPE_ASCII or TYPE_UNICODE, or what is interned of these."""
+    data = text.encode("utf-8", "surrogatepass")
+    if not text.isascii():
+        return bytes([(b"t" if interned else b"u")[0] | flag]) + struct.pack("<l", len(data)) + data
+    if len(data) < 256:
+        return bytes([_SHORT_ASCII[interned] | flag, len(data)]) + data
+    return bytes([(b"A" if interned else b"a")[0] | flag]) + struct.pack("<l", len(data)) + data
+
+
+def pyc(code: bytes, source: bytes, mtime: float) -> bytes:
+    """A byte-code file (PEP 552): with the time stamp and size of the source, or its hash under SOURCE_DATE_EPOCH.
+
+    That is what `py_compile` chooses, too.
+    """
     if os.environ.get("SOURCE_DATE_EPOCH"):
         header = struct.pack("<L", 0b11) + importlib.util.source_hash(source)
     else:
         header = struct.pack("<3L", 0, int(mtime) & 0xFFFFFFFF, len(source) & 0xFFFFFFFF)
-    return importlib.util.MAGIC_NUMBER + header + marshal.dumps(code)
+    return importlib.util.MAGIC_NUMBER + header + code
 
 
-def write_beside(path: str, source: bytes, final_path: str, mtime: float, mode: int) -> bool:
-    """Compile `source`, which stands at `path` for now, into the `__pycache__` there; whether there was a result."""
-    code = compile_source(source, final_path, mtime)
-    if code is None:
-        return False
+def write_beside(path: str, content: bytes, mode: int) -> None:
+    """Write the byte-code of the source at `path` into the `__pycache__` there; both are new."""
     goal = cache_path(path)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
@@ -57,8 +97,7 @@ def write_beside(path: str, source: bytes, final_path: str, mtime: float, mode: 
         os.makedirs(os.path.dirname(goal), exist_ok=True)
         fd = os.open(goal, flags, mode)
     with open(fd, "wb") as f:
-        f.write(code)
-    return True
+        f.write(content)
 
 
 def main() -> None:
@@ -68,7 +107,10 @@ def main() -> None:
         with open(path, "rb") as f:
             source = f.read()
             status = os.fstat(f.fileno())
-        done.append(write_beside(path, source, final_path, status.st_mtime, status.st_mode & 0o666))
+        code = compile_code(source, final_path)
+        if code:
+            write_beside(path, pyc(code, source, status.st_mtime), status.st_mode & 0o666)
+        done.append(bool(code))
     print(json.dumps([sys.implementation.cache_tag, done]))
 
 

@@ -24,6 +24,7 @@ from sage_wheels.wheel.wheel import Wheel
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from types import ModuleType
     from typing import Any
 
     from sage_wheels.prefix import Prefix
@@ -34,6 +35,8 @@ INSTALLER = b"sage-wheels\n"
 _UNIT_SIZE = 1 << 20  # bytes
 _WORTH_A_FORK = 2 << 20  # bytes of work
 _COMPILE_COST = 20  # compiling a byte takes as long as writing twenty
+# Compiling takes a hundred times the memory of the source; the largest real sources are tables of 5 MB.
+_LARGEST_SOURCE = 8 << 20  # bytes
 
 
 class Request(NamedTuple):
@@ -76,21 +79,20 @@ def write_images(
     os_umask = os.umask(0o022)
     os.umask(os_umask)
     inline = compile_bytecode and interpreter.makes_our_bytecode(prefix)
+    if inline:
+        _bytecode_cache()
     writers = [_Writer(r, prefix, f"{directory}/{n}", inline, os_umask) for n, r in enumerate(requests)]
-    units: list[tuple[_Writer, list[Member]]] = []
     for writer in writers:
         writer.make_directories()
-        units.extend((writer, members) for members in writer.units())
-    work = sum(m.size * (_COMPILE_COST if inline and m.name.endswith(".py") else 1) for _, ms in units for m in ms)
-
-    def write(unit: tuple[_Writer, list[Member]]) -> _Written:
-        return unit[0].write(unit[1])
-
+    units = [unit for writer in writers for unit in writer.units()]
+    work = sum(m.size * (_COMPILE_COST if inline and m.name.endswith(".py") else 1) for u in units for m in u.members)
     count = workers.processors() if work > _WORTH_A_FORK else 1
-    written = workers.share_out(write, units, count, on_item=on_progress)
-    for (writer, _), result in zip(units, written, strict=True):
-        writer.rows.update(result.changed)
-        writer.compiled.extend(result.compiled)
+    written = workers.share_out(lambda unit: unit.writer.write(unit), units, count, on_item=on_progress)
+    for unit, result in zip(units, written, strict=True):
+        unit.writer.rows.update(result.changed)
+        unit.writer.compiled.extend(result.compiled)
+    if any(result.cached for result in written):
+        _bytecode_cache().clean_up()
     for writer in writers:
         writer.write_scripts()
     if compile_bytecode and not inline:
@@ -108,11 +110,30 @@ def expected_rows(wheel: Wheel, prefix: Prefix) -> dict[str, record.Row]:
     return rows
 
 
-class _Written(NamedTuple):
-    """What one process has to tell of the members it wrote, beyond what RECORD said of them."""
+class _Unit(NamedTuple):
+    """A piece of work: some members of one wheel, and which piece of it they are."""
 
-    changed: dict[str, record.Row]  # by path relative to the prefix
+    writer: _Writer
+    name: str
+    members: list[Member]
+
+
+class _Written(NamedTuple):
+    """What one process has to tell of the unit that it wrote, beyond what RECORD said of it.
+
+    `changed` and `compiled` are by path relative to the prefix; `cached` is whether new byte-code went into the cache.
+    """
+
+    changed: dict[str, record.Row]
     compiled: list[str]
+    cached: bool
+
+
+def _bytecode_cache() -> ModuleType:
+    """Imported only where byte-code is compiled, and before the first fork."""
+    from sage_wheels.wheel import bytecode_cache
+
+    return bytecode_cache
 
 
 class _Writer:
@@ -168,33 +189,34 @@ class _Writer:
                 os.makedirs(f"{self.tree}/{directory}", exist_ok=True)
                 made.add(directory)
 
-    def units(self) -> Iterator[list[Member]]:
+    def units(self) -> Iterator[_Unit]:
         unit: list[Member] = []
-        size = 0
+        size = start = 0
         record_member = f"{self.wheel.dist_info}/RECORD"
-        for member in self.wheel.archive.members.values():
+        for number, member in enumerate(self.wheel.archive.members.values()):
             if member.name == record_member or member.name not in self.goals:
                 continue
             unit.append(member)
             size += member.size + 4096  # creating a file costs as much as writing a few thousand bytes
             if size > _UNIT_SIZE:
-                yield unit
-                unit, size = [], 0
+                yield _Unit(self, f"{start}-{number}", unit)
+                unit, size, start = [], 0, number + 1
         if unit:
-            yield unit
+            yield _Unit(self, f"{start}-", unit)
 
-    def write(self, members: list[Member]) -> _Written:
-        result = _Written({}, [])
+    def write(self, unit: _Unit) -> _Written:
+        codes = _Codes(self.wheel, unit) if self.inline else None
+        result = _Written({}, [], False)
         try:
-            for member in members:
-                self._write_member(member, result)
+            for member in unit.members:
+                self._write_member(member, result, codes)
         except Damaged as error:
             raise WheelRefused(
                 f"{self.wheel.path} is damaged: {error}", "get the wheel again, or rebuild it"
             ) from error
-        return result
+        return result._replace(cached=codes is not None and codes.keep())
 
-    def _write_member(self, member: Member, result: _Written) -> None:
+    def _write_member(self, member: Member, result: _Written, codes: _Codes | None) -> None:
         wheel, goal = self.wheel, self.goals[member.name]
         row = wheel.rows.get(member.name)
         algorithm = row.digest.partition("=")[0] if row and row.digest else "sha256"
@@ -218,10 +240,9 @@ class _Writer:
                 raise wheel.refused(f"the content of {member.name!r} does not have the hash in its RECORD")
             if rewritten:
                 result.changed[goal] = record.Row(goal, record.encode("sha256", rewritten.digest()), size)
-            if self.inline and goal.endswith(".py"):
+            if codes and goal.endswith(".py") and size < _LARGEST_SOURCE:
                 source = head if size == len(head) else _read(path)
-                status = os.fstat(fd)
-                if self._compile(path, source, goal, status):
+                if codes.write(path, source, self.prefix.path(goal), None if rewritten else member.name, os.fstat(fd)):
                     result.compiled.append(goal)
         finally:
             os.close(fd)
@@ -231,12 +252,6 @@ class _Writer:
         if not head.startswith(b"#!python"):
             return head
         return scripts.shebang(self.prefix.python) + head.partition(b"\n")[2]
-
-    def _compile(self, path: str, source: bytes, goal: str, status: os.stat_result) -> bool:
-        from sage_wheels.wheel import bytecode
-
-        final = self.prefix.path(goal)
-        return bytecode.write_beside(path, source, final, status.st_mtime, status.st_mode & 0o666)
 
     def _create(self, path: str, *, executable: bool) -> int:
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -310,6 +325,37 @@ class _Writer:
     def sources(self) -> list[str]:
         """What pip would compile: every file that ends in .py, wherever it goes."""
         return [goal for goal in self.goals.values() if goal.endswith(".py")]
+
+
+class _Codes:
+    """The byte-code of one unit: taken from the cache where it is there, else compiled and kept."""
+
+    def __init__(self, wheel: Wheel, unit: _Unit) -> None:
+        self._key = _bytecode_cache().key(wheel.record, unit.name)
+        self._known: dict[str, bytes] = _bytecode_cache().load(self._key)
+        self._is_new = False
+
+    def write(self, path: str, source: bytes, final_path: str, member: str | None, status: os.stat_result) -> bool:
+        """Write the byte-code of the source at `path`; False if there is none. `member` names it in the cache."""
+        from sage_wheels.wheel import bytecode
+
+        code: bytes | None = None
+        if member is not None:
+            if member not in self._known:
+                self._known[member] = bytecode.compile_code(source, bytecode.PLACEHOLDER)
+                self._is_new = True
+            code = self._known[member] and bytecode.relocate(self._known[member], final_path)
+        if code is None:
+            code = bytecode.compile_code(source, final_path)
+        if code:
+            bytecode.write_beside(path, bytecode.pyc(code, source, status.st_mtime), status.st_mode & 0o666)
+        return bool(code)
+
+    def keep(self) -> bool:
+        """Store what was compiled; whether there was anything."""
+        if self._is_new:
+            _bytecode_cache().store(self._key, self._known)
+        return self._is_new
 
 
 def _compile_elsewhere(prefix: Prefix, writers: list[_Writer]) -> None:

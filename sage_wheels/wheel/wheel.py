@@ -56,7 +56,8 @@ def parse_file_name(path: str) -> FileName:
 class Wheel:
     """An open wheel whose description of itself holds together.
 
-    `name` and `version` are METADATA's, `dist_info` is the directory's name; `rows` are RECORD's, by path.
+    `name` and `version` are METADATA's, `dist_info` is the directory's name; `rows` are RECORD's, by path, and
+    `record` is RECORD itself.
     """
 
     def __init__(self, path: str) -> None:
@@ -153,7 +154,8 @@ class Wheel:
         if member not in self.archive.members:
             raise self.refused(f"it has no {member}")
         try:
-            listed = record.parse(self.archive.read(member, _METADATA_LIMIT))
+            self.record = self.archive.read(member, _METADATA_LIMIT)
+            listed = record.parse(self.record)
         except ValueError as error:
             raise self.refused(f"its {member} cannot be read: {error}") from error
         rows = {row.path: row for row in listed}
