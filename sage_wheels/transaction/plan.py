@@ -170,7 +170,7 @@ class _Planner:
         self.shared = self.owners.claimed(self.old) if self.old else set()
         self.old_directories = {above for place in self.old for above in _ancestors(place)}
         self.skeleton = _skeleton(prefix)
-        self.device = os.lstat(stage.path).st_dev
+        self._stages = {os.lstat(stage.path).st_dev: stage.place}
         self.steps: list[Step] = []
         self.identities: dict[str, tuple[int, int, int] | None] = {}
         self.directories: dict[str, int] = {}
@@ -180,14 +180,15 @@ class _Planner:
         self.strangers: list[str] = []
         self._known_whole: dict[str, dict[str, int] | None] = {}
         self._libraries = libraries(prefix)
-        self._backups = 0
+        self._devices: dict[str, int] = {}
+        self._count = 0
         self._exchange: bool | None = None
 
     def plan(self) -> list[Step]:
         with open(f"{self.stage.path}/planned", "w"):
             pass  # its change time is that of the plan, by the clock of the file system
         if self.goal.tree:
-            self._merge("", "")
+            self._merge(self.goal.tree, "", "")
         self._raise_conflicts()
         edited = self._edited()
         self._remove_rest()
@@ -231,7 +232,7 @@ class _Planner:
     def _all_goes(self, place: str) -> dict[str, int] | None:
         path = self.prefix.path(place)
         status = os.lstat(path)
-        if status.st_dev != self.device:
+        if status.st_dev != self._device(os.path.dirname(place)):
             return None  # a mount point cannot be renamed
         directories = {place: status.st_mtime_ns}
         with os.scandir(path) as scan:
@@ -313,9 +314,13 @@ class _Planner:
 
     # --- what comes ------------------------------------------------------------------------------------------------
 
-    def _merge(self, logical: str, place: str) -> None:
-        """Plan for everything in the new tree below `logical`, which goes to the directory `place`."""
-        staged = f"{self.goal.tree}/{logical}" if logical else self.goal.tree
+    def _merge(self, staged: str, logical: str, place: str) -> None:
+        """Plan for everything in `staged`, which is `logical` in the new tree and goes to the directory `place`."""
+        device = self._device(place)
+        if device != os.lstat(staged).st_dev:
+            moved = f"{self.prefix.path(self._stage_on(device, place))}/{self._next()}"
+            shutil.copytree(staged, moved, symlinks=True)
+            staged = moved
         with os.scandir(staged) as scan:
             entries = sorted(scan, key=lambda each: each.name)
         for entry in entries:
@@ -337,14 +342,14 @@ class _Planner:
             if real is None or not os.path.isdir(self.prefix.path(real)):
                 self._conflict(goal, "is a symbolic link that leads out of the prefix or nowhere")
             else:
-                self._merge(logical, real)
+                self._merge(entry.path, logical, real)
         elif not stat.S_ISDIR(status.st_mode):
             if self._goes(goal):
                 self._add("swap", goal, entry.path)
             else:
                 self._conflict(goal, self._belongs(goal))
         elif not self._replace_whole(entry, goal):
-            self._merge(logical, goal)
+            self._merge(entry.path, logical, goal)
 
     def _replace_directory(self, entry: os.DirEntry[str], goal: str) -> None:
         if not self._replace_whole(entry, goal):
@@ -384,16 +389,32 @@ class _Planner:
         path = self.prefix.path(place)
         self.identities[place] = _identity(path)
         self.covered.add(place)
-        backup = self._backup() if do in ("replace", "swap") else ""
+        backup = self._backup(place) if do in ("replace", "swap") else ""
         self.steps.append(Step(do, place, self._relative(staged), backup, inode))
 
     def _remove(self, place: str) -> None:
         self.identities[place] = _identity(self.prefix.path(place))
-        self.steps.append(Step("remove", place, backup=self._backup()))
+        self.steps.append(Step("remove", place, backup=self._backup(place)))
 
-    def _backup(self) -> str:
-        self._backups += 1
-        return f"{self.stage.place}/old/{self._backups}"
+    def _backup(self, place: str) -> str:
+        """Where to keep what stands at `place`, on the same file system."""
+        above = os.path.dirname(place)
+        return f"{self._stage_on(self._device(above), above)}/old/{self._next()}"
+
+    def _next(self) -> int:
+        self._count += 1
+        return self._count
+
+    def _device(self, place: str) -> int:
+        if place not in self._devices:
+            self._devices[place] = os.stat(self.prefix.path(place)).st_dev
+        return self._devices[place]
+
+    def _stage_on(self, device: int, place: str) -> str:
+        """The stage on the file system `device`, made beside `place` if there is none yet."""
+        if device not in self._stages:
+            self._stages[device] = self.stage.beside(place)
+        return self._stages[device]
 
     def _relative(self, path: str) -> str:
         return path[len(self.prefix.root) + 1 :]

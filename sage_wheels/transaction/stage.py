@@ -9,6 +9,7 @@
             aside/              copies of edited files
             planned             an empty file: its time is when the plan was made
             journal, committed  the journal before and after it counts
+            beside              where else this stage is: in directories that are on another file system
         set-aside/              files that people edited or added, kept when their package went
         cache/                  may be deleted
 
@@ -24,6 +25,7 @@ import fcntl
 import os
 import shutil
 import stat
+import sys
 import time
 
 from sage_wheels.prefix.layout import STATE
@@ -40,6 +42,7 @@ LOCK = f"{STATE}/lock"
 JOURNAL = f"{STATE}/journal"
 STAGES = f"{STATE}/stage"
 SET_ASIDE = f"{STATE}/set-aside"
+_BESIDE = "beside"
 
 
 class Stage:
@@ -63,6 +66,14 @@ class Stage:
         self._fd = fd
         for name in ("images", "new", "old", "aside"):
             os.mkdir(f"{self.path}/{name}")
+
+    def beside(self, place: str) -> str:
+        """A second stage, in the directory `place`, for what has to be on the file system of that directory."""
+        beside = f"{place}/.sage-wheels-{os.path.basename(self.place)}"
+        with open(f"{self.path}/{_BESIDE}", "a", encoding="utf-8", errors="surrogateescape") as f:
+            f.write(f"{beside}\n")  # before it is made: whoever sweeps this stage sweeps that one, too
+        os.makedirs(f"{self.prefix.path(beside)}/old", exist_ok=True)
+        return beside
 
     def __enter__(self) -> Stage:
         return self
@@ -139,8 +150,19 @@ def _sweep(prefix: Prefix, place: str) -> list[str]:
     if os.path.exists(committed):
         with open(committed, "rb") as f, contextlib.suppress(ValueError):
             kept = _keep_unplanned(prefix, place, journal.from_bytes(f.read()))
-    _delete_tree(prefix.path(place))
+    for each in [*_stages_beside(prefix, place), place]:
+        _delete_tree(prefix.path(each))
     return kept
+
+
+def _stages_beside(prefix: Prefix, place: str) -> list[str]:
+    try:
+        with open(f"{prefix.path(place)}/{_BESIDE}", encoding="utf-8", errors="surrogateescape") as f:
+            lines = f.read().splitlines()
+    except FileNotFoundError:
+        return []
+    name = f".sage-wheels-{os.path.basename(place)}"
+    return [line for line in lines if os.path.basename(line) == name and ".." not in line.split("/")]
 
 
 def _keep_unplanned(prefix: Prefix, place: str, committed: Journal) -> list[str]:
@@ -172,21 +194,23 @@ def _files_below(directory: str) -> Iterator[str]:
 
 
 def _delete_tree(path: str) -> None:
-    """Delete a stage; directories without write permission are no obstacle to their owner."""
+    """Delete a stage, if it is there; directories without write permission are no obstacle to their owner."""
 
-    def make_writable_and_retry(function: object, name: str, info: object) -> None:
-        error = info[1] if isinstance(info, tuple) else None
+    def retry(function: object, name: str, error: BaseException) -> None:
         if isinstance(error, FileNotFoundError):
             return
         if not isinstance(error, PermissionError):
-            raise error if isinstance(error, BaseException) else OSError(name)
+            raise error
         for each in (os.path.dirname(name), name):
             mode = os.lstat(each).st_mode
             if stat.S_ISDIR(mode):
                 os.chmod(each, stat.S_IMODE(mode) | 0o700)
         if stat.S_ISDIR(os.lstat(name).st_mode):
-            _delete_tree(name)
+            shutil.rmtree(name)
         else:
             os.unlink(name)
 
-    shutil.rmtree(path, onerror=make_writable_and_retry)
+    if sys.version_info >= (3, 12):
+        shutil.rmtree(path, onexc=retry)
+    else:
+        shutil.rmtree(path, onerror=lambda function, name, info: retry(function, name, info[1]))
