@@ -33,9 +33,12 @@ def build(
     sources: Iterable[str], wheel_dir: str | os.PathLike[str] = ".", options: BuildOptions | None = None
 ) -> list[str]:
     """Turn source trees, sdists and requirements into wheels in `wheel_dir`; the paths of the wheels."""
+    import os
+
     from sage_wheels.building import build_wheel, parse_source
 
-    return [build_wheel(parse_source(each), wheel_dir=wheel_dir, options=options).path for each in sources]
+    goal = os.fspath(wheel_dir)
+    return [build_wheel(parse_source(each), wheel_dir=goal, options=options).path for each in sources]
 
 
 def install(

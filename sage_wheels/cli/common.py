@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
 import time
@@ -51,10 +52,10 @@ def add_writing(parser: argparse.ArgumentParser) -> None:
 
 
 def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0 <= value < float("inf"):
-        raise argparse.ArgumentTypeError("the time must be a number of seconds, 0 or more")
-    return value
+    with contextlib.suppress(ValueError):
+        if 0 <= float(text) < float("inf"):
+            return float(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
 
 
 def prefix_of(options: argparse.Namespace) -> Prefix:
@@ -108,21 +109,21 @@ def print_report(report: Report, prefix: Prefix, options: argparse.Namespace) ->
         return
     would = "would be " if options.dry_run else ""
     for change in report.changes:
-        warn(f"{_sentence(change, would)} in {prefix.root}")
+        warn(_sentence(change, prefix.root, would))
     if options.dry_run and not options.json:
         for step in report.steps:
             warn(f"  {step}")
 
 
-def _sentence(change: Change, would: str) -> str:
+def _sentence(change: Change, root: str, would: str) -> str:
     name, old, new = change
     if not old:
-        return f"{name} {new} {would}installed"
+        return f"{name} {new} {would}installed into {root}"
     if not new:
-        return f"{name} {old} {would}uninstalled"
+        return f"{name} {old} {would}uninstalled from {root}"
     if old == new:
-        return f"{name} {new} {would}reinstalled"
-    return f"{name} {would}changed from {old} to {new}"
+        return f"{name} {new} {would}reinstalled into {root}"
+    return f"{name} {would}changed from {old} to {new} in {root}"
 
 
 def requirement_lines(path: str) -> list[str]:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from sage_wheels.errors import Conflict, FileOperationFailed, UsageError
 from sage_wheels.transaction import commit, stage
 from sage_wheels.transaction.plan import Goal, look
+from sage_wheels.transaction.recover import recover_first
 from sage_wheels.transaction.report import Change, Report, report_of
 from sage_wheels.transaction.stage import Stage
 from sage_wheels.wheel import image, tags
@@ -47,6 +48,7 @@ def install(
     _refuse_twice([request.wheel for request in requests])
     for request in requests:
         tags.check_fits(request.wheel, prefix, ignore_requires_python=options.ignore_requires_python)
+    recover_first(prefix, settings)
     unchanged: tuple[str, ...] = ()
     if not options.reinstall:
         requests, unchanged = _without_unchanged(prefix, requests)

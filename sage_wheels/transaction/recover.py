@@ -15,6 +15,13 @@ if TYPE_CHECKING:
     from sage_wheels.transaction.commit import Settings
 
 
+def recover_first(prefix: Prefix, settings: Settings) -> None:
+    """Undo an interrupted transaction before anything is decided by what is there; a dry run leaves it alone."""
+    if stage.pending(prefix) and not settings.dry_run:
+        for sentence in recover(prefix, settings):
+            settings.say(sentence)
+
+
 def recover(prefix: Prefix, settings: Settings) -> list[str]:
     """Undo an interrupted transaction and empty the stages of dead processes; sentences about what was found.
 

@@ -14,7 +14,7 @@ from sage_wheels.installed import files
 from sage_wheels.installed.metadata import canonical_name
 from sage_wheels.transaction import commit, stage
 from sage_wheels.transaction.plan import Goal, look
-from sage_wheels.transaction.recover import recover
+from sage_wheels.transaction.recover import recover_first
 from sage_wheels.transaction.report import Change, Report, report_of
 from sage_wheels.transaction.stage import Stage
 
@@ -31,9 +31,7 @@ def uninstall(prefix: Prefix, names: list[str], settings: Settings) -> Report:
     Raises `NotRemovable`, `LockTimeout`, `LockUnusable`, `JournalDamaged`, `FileOperationFailed`.
     """
     wanted = {canonical_name(name): name for name in names}
-    if stage.pending(prefix) and not settings.dry_run:
-        for sentence in recover(prefix, settings):
-            settings.say(sentence)
+    recover_first(prefix, settings)
     there = [each for each in look(prefix)[0] if each.canonical_name in wanted]
     absent = tuple(wanted[name] for name in wanted if name not in {each.canonical_name for each in there})
     if not there:
