@@ -107,6 +107,8 @@ def print_report(report: Report, prefix: Prefix, options: argparse.Namespace) ->
         print_json({**report._asdict(), "changes": [change._asdict() for change in report.changes]})
     if options.quiet:
         return
+    for sentence in report.unmet:
+        warn(f"note: {sentence}")
     would = "would be " if options.dry_run else ""
     for change in report.changes:
         warn(_sentence(change, prefix.root, would))

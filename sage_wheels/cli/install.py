@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 
-from sage_wheels.cli import common
+from sage_wheels.cli import build, common
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,6 +25,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--reinstall", action="store_true", help="install even what is installed already")
     parser.add_argument("--dry-run", action="store_true", help="say what would be done, and change nothing")
     parser.add_argument("--ignore-requires-python", action="store_true", help="do not look at Requires-Python")
+    parser.add_argument(
+        "-e",
+        "--editable",
+        action="store_true",
+        help="install source trees so that they are used where they are (PEP 660)",
+    )
+    build.add_build_arguments(parser)
     parser.add_argument("items", nargs="+", metavar="ITEM")
 
 
@@ -42,7 +49,8 @@ def run(options: argparse.Namespace) -> int:
     )
     show = common.progress(f"sage-wheels: staging for {prefix.root}:")
     try:
-        report = sage_wheels.install(options.items, prefix, how, settings, on_progress=show)
+        building = build.options_from(options, prefix)
+        report = sage_wheels.install(options.items, prefix, how, settings, build_options=building, on_progress=show)
     finally:
         common.clear_line()
     common.print_report(report, prefix, options)

@@ -6,6 +6,7 @@ import os
 from typing import NamedTuple
 
 from sage_wheels.errors import Conflict, FileOperationFailed, UsageError
+from sage_wheels.installed import requirements
 from sage_wheels.transaction import commit, stage
 from sage_wheels.transaction.plan import Goal, look
 from sage_wheels.transaction.recover import recover_first
@@ -54,8 +55,9 @@ def install(
         requests, unchanged = _without_unchanged(prefix, requests)
     if not requests:
         return Report(unchanged=unchanged)
+    unmet = _unmet(prefix, [request.wheel for request in requests])
     try:
-        with Stage(prefix) as own:
+        with Stage(prefix, settings.say) as own:
             images = image.write_images(
                 requests,
                 prefix,
@@ -64,13 +66,13 @@ def install(
                 on_progress=on_progress,
             )
             outcome, replaced = _commit(prefix, own, images, options, settings)
-        kept = [*own.kept, *stage.sweep_dead(prefix)]
+        kept = [*own.kept, *stage.sweep_dead(prefix, settings.say)]
     except OSError as error:
         raise FileOperationFailed.from_os_error(error, f"installing into {prefix.root}") from error
     changes = [Change(each.name, _version_of(each.canonical_name, replaced), each.version) for each in images]
     not_compiled = tuple((each.name, each.not_compiled) for each in images if each.not_compiled)
     report = report_of(prefix, outcome, changes, kept)
-    return report._replace(unchanged=unchanged, not_compiled=not_compiled)
+    return report._replace(unchanged=unchanged, not_compiled=not_compiled, unmet=unmet)
 
 
 def _commit(
@@ -91,6 +93,17 @@ def _commit(
 
 def _version_of(name: str, replaced: list[Distribution]) -> str:
     return ", ".join(each.version for each in replaced if each.canonical_name == name)
+
+
+def _unmet(prefix: Prefix, wheels: list[Wheel]) -> tuple[str, ...]:
+    """Requirements of `wheels` that will not be there once these are installed, a sentence each."""
+    available = {each.canonical_name: each.version for each in look(prefix)[0]}
+    available.update({wheel.canonical_name: wheel.version for wheel in wheels})
+    return tuple(
+        f"{wheel.name} {wheel.version} needs {problem}"
+        for wheel in wheels
+        for problem in requirements.unmet(prefix, wheel.metadata.get("requires-dist", []), available)
+    )
 
 
 def _refuse_twice(wheels: list[Wheel]) -> None:

@@ -32,7 +32,7 @@ def recover(prefix: Prefix, settings: Settings) -> list[str]:
     try:
         with lock.hold(prefix.path(LOCK), timeout=settings.timeout, on_wait=settings.say):
             undone = recovery.undo_pending(prefix)
-        kept = stage.sweep_dead(prefix)
+        kept = stage.sweep_dead(prefix, settings.say)
     except OSError as error:
         raise FileOperationFailed.from_os_error(error, f"recovering {prefix.root}") from error
     return [*([undone] if undone else []), *(f"kept what stood in the way as {prefix.path(each)}" for each in kept)]

@@ -34,7 +34,7 @@ from sage_wheels.transaction.journal import Journal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from sage_wheels.prefix import Prefix
 
@@ -49,11 +49,12 @@ class Stage:
     """The stage of this process; use as a context manager, which empties it at the end.
 
     `place` is its directory relative to the prefix, `path` the same in full. `kept` lists files that nobody planned
-    for, which were set aside when the stage was emptied.
+    for, which were set aside when the stage was emptied; `say` gets sentences for people.
     """
 
-    def __init__(self, prefix: Prefix) -> None:
+    def __init__(self, prefix: Prefix, say: Callable[[str], None]) -> None:
         self.prefix = prefix
+        self._say = say
         self.kept: list[str] = []
         while True:
             self.place = f"{STAGES}/{os.getpid()}-{time.time_ns():x}"
@@ -80,8 +81,7 @@ class Stage:
 
     def __exit__(self, *_: object) -> None:
         try:
-            if not _is_pending(self.prefix, self.place):
-                self.kept += _sweep(self.prefix, self.place)
+            self.kept += _sweep_unless_pending(self.prefix, self.place, self._say)
         finally:
             os.close(self._fd)
 
@@ -91,7 +91,7 @@ def pending(prefix: Prefix) -> bool:
     return os.path.lexists(prefix.path(JOURNAL))
 
 
-def sweep_dead(prefix: Prefix) -> list[str]:
+def sweep_dead(prefix: Prefix, say: Callable[[str], None]) -> list[str]:
     """Empty the stages of dead processes; the files in them that nobody planned for, by their new place."""
     kept: list[str] = []
     try:
@@ -104,11 +104,22 @@ def sweep_dead(prefix: Prefix) -> list[str]:
         if fd is None:
             continue
         try:
-            if not _is_pending(prefix, place):
-                kept += _sweep(prefix, place)
+            kept += _sweep_unless_pending(prefix, place, say)
         finally:
             os.close(fd)
     return kept
+
+
+def _sweep_unless_pending(prefix: Prefix, place: str, say: Callable[[str], None]) -> list[str]:
+    """Empty a stage that is locked. A failure is told and left to the next command: the prefix is as it should be."""
+    if _is_pending(prefix, place):
+        return []
+    try:
+        return _sweep(prefix, place)
+    except OSError as error:
+        where = os.fsdecode(error.filename or prefix.path(place))
+        say(f"{prefix.path(place)} could not be emptied ({error.strerror} at {where}); the next command tries again")
+        return []
 
 
 def _is_pending(prefix: Prefix, place: str) -> bool:

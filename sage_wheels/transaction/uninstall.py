@@ -43,10 +43,10 @@ def uninstall(prefix: Prefix, names: list[str], settings: Settings) -> Report:
         return Goal("", {}, removed, False)
 
     try:
-        with Stage(prefix) as own:
+        with Stage(prefix, settings.say) as own:
             ignored = _ignored(prefix, there)
             outcome = commit.run(prefix, own, goal, settings)
-        kept = [*own.kept, *stage.sweep_dead(prefix)]
+        kept = [*own.kept, *stage.sweep_dead(prefix, settings.say)]
     except OSError as error:
         raise FileOperationFailed.from_os_error(error, f"uninstalling from {prefix.root}") from error
     changes = [Change(each.name, each.version, "") for each in removed]
