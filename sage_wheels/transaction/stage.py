@@ -81,7 +81,7 @@ class Stage:
 
     def __exit__(self, *_: object) -> None:
         try:
-            self.kept += _sweep_unless_pending(self.prefix, self.place, self._say)
+            self.kept += _sweep_locked(self.prefix, self.place, self._say)
         finally:
             os.close(self._fd)
 
@@ -96,30 +96,43 @@ def sweep_dead(prefix: Prefix, say: Callable[[str], None]) -> list[str]:
     kept: list[str] = []
     try:
         names = os.listdir(prefix.path(STAGES))
-    except (FileNotFoundError, NotADirectoryError):
-        return kept
+    except OSError:
+        return kept  # there never was one, or whoever can read it sweeps it
     for name in names:
-        place = f"{STAGES}/{name}"
-        fd = _lock_directory(prefix.path(place))
-        if fd is None:
-            continue
-        try:
-            kept += _sweep_unless_pending(prefix, place, say)
-        finally:
-            os.close(fd)
+        kept += _sweep_if_dead(prefix, f"{STAGES}/{name}", say)
     return kept
 
 
-def _sweep_unless_pending(prefix: Prefix, place: str, say: Callable[[str], None]) -> list[str]:
-    """Empty a stage that is locked. A failure is told and left to the next command: the prefix is as it should be."""
-    if _is_pending(prefix, place):
+def _sweep_if_dead(prefix: Prefix, place: str, say: Callable[[str], None]) -> list[str]:
+    """As `_sweep_locked`, if nobody alive uses the stage at `place`."""
+    try:
+        fd = _lock_directory(prefix.path(place))
+    except OSError as error:
+        say(_not_emptied(prefix, place, error))
+        return []
+    if fd is None:
         return []
     try:
-        return _sweep(prefix, place)
+        return _sweep_locked(prefix, place, say)
+    finally:
+        os.close(fd)
+
+
+def _sweep_locked(prefix: Prefix, place: str, say: Callable[[str], None]) -> list[str]:
+    """Empty a stage that is locked, unless its journal counts.
+
+    A failure is told and left to the next command: the prefix itself is as it should be.
+    """
+    try:
+        return [] if _is_pending(prefix, place) else _sweep(prefix, place)
     except OSError as error:
-        where = os.fsdecode(error.filename or prefix.path(place))
-        say(f"{prefix.path(place)} could not be emptied ({error.strerror} at {where}); the next command tries again")
+        say(_not_emptied(prefix, place, error))
         return []
+
+
+def _not_emptied(prefix: Prefix, place: str, error: OSError) -> str:
+    where = os.fsdecode(error.filename or prefix.path(place))
+    return f"{prefix.path(place)} could not be emptied ({error.strerror} at {where}); the next command tries again"
 
 
 def _is_pending(prefix: Prefix, place: str) -> bool:
@@ -158,9 +171,10 @@ def _sweep(prefix: Prefix, place: str) -> list[str]:
     """Delete the stage at `place`, which is locked, but keep what came into it unplanned."""
     kept = []
     committed = f"{prefix.path(place)}/committed"
-    if os.path.exists(committed):
+    with contextlib.suppress(FileNotFoundError):
         with open(committed, "rb") as f, contextlib.suppress(ValueError):
             kept = _keep_unplanned(prefix, place, journal.from_bytes(f.read()))
+        os.unlink(committed)  # first of all: killed from here on, there is nothing left to look at but only to delete
     for each in [*_stages_beside(prefix, place), place]:
         _delete_tree(prefix.path(each))
     return kept
