@@ -11,7 +11,7 @@ whole public API; it imports nothing heavy, because a package script starts the 
 from __future__ import annotations
 
 __version__ = "0.1.0"
-__all__ = ["build", "install", "installed", "recover", "uninstall", "verify"]
+__all__ = ["build", "distributions", "install", "recover", "uninstall", "verify"]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def uninstall(names: Iterable[str], prefix: PrefixLike = None, settings: Setting
     return uninstall(_prefix(prefix), list(names), settings or Settings())
 
 
-def installed(prefix: PrefixLike = None) -> list[Distribution]:
+def distributions(prefix: PrefixLike = None) -> list[Distribution]:
     """The distributions in `prefix`, by name."""
     from sage_wheels.installed import find_all
 

@@ -65,7 +65,7 @@ def is_protected(prefix: Prefix, place: str) -> bool:
     if place == "pyvenv.cfg" or place == STATE or place.startswith(f"{STATE}/"):
         return True
     directory, _, name = place.rpartition("/")
-    if directory == prefix.scheme.scripts and re.fullmatch(r"(python|pypy)(\d+(\.\d+)*t?d?)?(-config)?", name):
+    if directory in ("bin", prefix.scheme.scripts) and re.fullmatch(r"(python|pypy)(\d+(\.\d+)*t?d?)?(-config)?", name):
         return True
     # lib/python3.11/os.py is the interpreter's; lib/python3.11/site-packages/os.py would be a distribution's
     return bool(re.match(r"lib(64)?/python3\.\d+t?/(?!(site|dist)-packages/)", place))

@@ -95,7 +95,7 @@ class Owners:
             if not (isinstance(entry, list) and len(entry) == 2 and entry[0] == identity):
                 entry = [identity, sorted({area(self.prefix, place) for place in self._owned(path)})]
             fresh[path] = entry
-        if fresh != remembered:
+        if fresh != remembered and os.path.isdir(self.prefix.state):  # reading leaves nothing in a prefix not ours
             _store(cache, fresh)
         return {path: frozenset(entry[1]) for path, entry in fresh.items()}
 

@@ -41,7 +41,8 @@ def ask(prefix: Prefix) -> Facts:
     Raises `InterpreterError` if it is another interpreter than ours, is not remembered, and cannot be run.
     """
     exe = base_executable(prefix)
-    if is_ours(prefix):
+    # within a virtual environment sysconfig speaks of that, and Debian's has other paths outside of it
+    if is_ours(prefix) and (prefix.is_venv or sys.prefix == sys.base_prefix):
         return _own_facts()
     remembered = f"{prefix.state}/cache/interpreter.json"
     key = _identity(exe)
@@ -53,7 +54,8 @@ def ask(prefix: Prefix) -> Facts:
     except (OSError, ValueError, KeyError, TypeError):
         pass
     facts = _run(exe)
-    _remember(remembered, {"key": key, "facts": facts._asdict()})
+    if os.path.isdir(prefix.state):  # what only reads a prefix leaves nothing in one that we never installed into
+        _remember(remembered, {"key": key, "facts": facts._asdict()})
     return facts
 
 

@@ -66,7 +66,8 @@ class Prefix(NamedTuple):
         """The target interpreter by the name that goes into shebangs; it need not exist."""
         names = [f"python{self.version[0]}.{self.version[1]}", "python3", "python"]
         names = names[::-1] if self.is_venv else names
-        candidates = [self.path(f"{self.scheme.scripts}/{name}") for name in names]
+        # not scheme.scripts: Debian's Python in /usr/bin installs scripts into /usr/local/bin
+        candidates = [self.path(f"bin/{name}") for name in names]
         return next((each for each in candidates if os.path.lexists(each)), candidates[0])
 
     def path(self, relative: str) -> str:
@@ -204,8 +205,10 @@ def _inside(root: str, path: str) -> str:
 
 
 def _refuse_externally_managed(prefix: Prefix) -> None:
-    marker = prefix.path(f"lib/python{prefix.version[0]}.{prefix.version[1]}/EXTERNALLY-MANAGED")
-    if os.path.exists(marker):
+    library = f"lib/python{prefix.version[0]}.{prefix.version[1]}"
+    markers = [prefix.path(f"{each}/EXTERNALLY-MANAGED") for each in (library, f"{library}t")]
+    marker = next(filter(os.path.exists, markers), None)
+    if marker:
         raise PrefixError(
             f"{prefix.root} is managed by the operating system ({marker} says so)",
             "install into a virtual environment, or give --break-system-packages",

@@ -7,7 +7,7 @@ P the path in the prefix, B the path that keeps what stood there:
     step       not taken                 half-way                    taken
     place      S there                                               S gone              S -> P
     replace    S there, B not            S and B there               S gone              link P B; S -> P
-    exchange   P is not the inode of S                               P is that inode     S <-> P
+    exchange   S is what it was                                      P is what S was     S <-> P
     swap       S there, B not            S and B there, P not        S gone              P -> B; S -> P
     remove     P there, B not                                        B there             P -> B
     rmdir      P there                                               P gone              rmdir P
@@ -37,13 +37,15 @@ FORMAT = 1
 
 
 class Step(NamedTuple):
-    """One step. `inode` is that of S for `exchange`, the mode of P for `rmdir`, else 0."""
+    """One step. `inode` and `time` (of the last change, in ns) tell S from P for `exchange`; `mode` is P's for `rmdir`."""
 
     do: str
     path: str
     staged: str = ""
     backup: str = ""
     inode: int = 0
+    time: int = 0
+    mode: int = 0
 
 
 class Journal(NamedTuple):
@@ -77,7 +79,7 @@ def from_bytes(data: bytes) -> Journal:
     paths = [stage, *(path for step in steps for path in step[1:4])]
     if not all(isinstance(path, str) and _is_plain(path) for path in paths):
         raise ValueError("it names a path outside the prefix")
-    if not all(step.do in _UNDO and isinstance(step.inode, int) for step in steps):
+    if not all(step.do in _UNDO and all(isinstance(each, int) for each in step[4:]) for step in steps):
         raise ValueError("it has a step that is not known")
     return Journal(stage, steps)
 
@@ -118,9 +120,12 @@ def undo(root: str, journal: Journal) -> None:
 
 
 def _undo_place(step: Step, path: str, staged: str, backup: str) -> None:
-    if not os.path.lexists(staged):
-        with contextlib.suppress(FileNotFoundError):  # somebody removed it since: gone is what it was before
-            os.rename(path, staged)
+    if os.path.lexists(staged) or not os.path.lexists(path):
+        return  # not taken; or somebody removed it since, and gone is what it was before
+    try:
+        os.rename(path, staged)
+    except FileNotFoundError as error:
+        raise _stage_is_gone(path) from error
 
 
 def _undo_replace(step: Step, path: str, staged: str, backup: str) -> None:
@@ -134,23 +139,37 @@ def _undo_replace(step: Step, path: str, staged: str, backup: str) -> None:
 
 
 def _undo_exchange(step: Step, path: str, staged: str, backup: str) -> None:
-    here, there = _inode(path), _inode(staged)
-    if here == step.inode and there is not None:
-        filesystem.exchange(staged, path)
-    elif here is None and there not in (None, step.inode):
-        os.rename(staged, path)  # taken, and then somebody removed the new one
-    elif (step.inode not in (here, there) and not (there is None and here is not None)) or here == step.inode:
-        raise JournalDamaged(
-            f"an interrupted installation cannot be undone, because {path} was copied or its stage removed since",
-            "see that what stands there is whole (sage-wheels verify), install it again, and delete the journal",
-        )
+    new, here, there = (step.inode, step.time), _identity(path), _identity(staged)
+    if there is None and here is not None and here[0] != new[0]:
+        return  # not taken, and now it never will be
+    if here is None and there is not None:
+        # somebody removed P since; what is in S goes back if it is the old one
+        if there[0] != new[0]:
+            os.rename(staged, path)
+        return
+    # An inode number tells for certain, but a copied prefix has others, and so has an overlay mounted again.
+    for ours, at_path, at_stage in zip(new, here or (0, 0), there or (0, 0), strict=True):
+        if ours == at_path != at_stage and there is not None:
+            filesystem.exchange(staged, path)
+            return
+        if ours == at_stage != at_path:
+            return
+    raise _stage_is_gone(path)
 
 
-def _inode(path: str) -> int | None:
+def _stage_is_gone(path: str) -> JournalDamaged:
+    return JournalDamaged(
+        f"an interrupted installation cannot be undone, because the stage of {path} was deleted or changed since",
+        "delete var/lib/sage-wheels/journal in the prefix, and install again what 'sage-wheels verify' names",
+    )
+
+
+def _identity(path: str) -> tuple[int, int] | None:
     try:
-        return os.lstat(path).st_ino
+        status = os.lstat(path)
     except FileNotFoundError:
         return None
+    return status.st_ino, status.st_mtime_ns
 
 
 def _undo_swap(step: Step, path: str, staged: str, backup: str) -> None:
@@ -169,8 +188,8 @@ def _undo_remove(step: Step, path: str, staged: str, backup: str) -> None:
 def _undo_rmdir(step: Step, path: str, staged: str, backup: str) -> None:
     with contextlib.suppress(FileExistsError):
         os.mkdir(path)
-    if stat.S_IMODE(os.lstat(path).st_mode) != step.inode:
-        os.chmod(path, step.inode)
+    if stat.S_IMODE(os.lstat(path).st_mode) != step.mode:
+        os.chmod(path, step.mode)
 
 
 _UNDO = {

@@ -293,7 +293,7 @@ class _Planner:
             return
         if all(f"{directory}/{name}" in removed for name in os.listdir(path)):
             removed.add(directory)
-            self.steps.append(Step("rmdir", directory, inode=stat.S_IMODE(os.lstat(path).st_mode)))
+            self.steps.append(Step("rmdir", directory, mode=stat.S_IMODE(os.lstat(path).st_mode)))
 
     def _unlisted_bytecode(self) -> Iterator[str]:
         """Byte-code of sources that go, which no RECORD lists: other interpreters, other optimisations."""
@@ -362,12 +362,19 @@ class _Planner:
         self.directories.update(directories)
         if self._exchange is None:
             self._exchange = filesystem.can_exchange(self.stage.path)
-        self._add("exchange" if self._exchange else "swap", goal, entry.path, entry.inode())
+        self._add("exchange" if self._exchange else "swap", goal, entry.path)
         return True
 
     def _replace_file(self, entry: os.DirEntry[str], logical: str, goal: str) -> None:
-        if self._goes(goal) or source_of_bytecode(goal) is not None:
+        source, staged_source = source_of_bytecode(goal), source_of_bytecode(logical)
+        if self._goes(goal):
             self._add("replace", goal, entry.path)
+        elif source is not None:
+            # byte-code of a source that another distribution has, too, and that stays: it fits that file's time
+            if self._goes(source) or not _same_content(f"{self.goal.tree}/{staged_source}", self.prefix.path(source)):
+                self._add("replace", goal, entry.path)
+            else:
+                self.covered.add(goal)
         elif _same_content(entry.path, self.prefix.path(goal)):
             self.covered.add(goal)
         elif self.goal.overwrite:
@@ -385,12 +392,13 @@ class _Planner:
 
     # --- steps -----------------------------------------------------------------------------------------------------
 
-    def _add(self, do: str, place: str, staged: str, inode: int = 0) -> None:
+    def _add(self, do: str, place: str, staged: str) -> None:
         path = self.prefix.path(place)
         self.identities[place] = _identity(path)
         self.covered.add(place)
         backup = self._backup(place) if do in ("replace", "swap") else ""
-        self.steps.append(Step(do, place, self._relative(staged), backup, inode))
+        status = os.lstat(staged)  # not DirEntry.inode(), which is another number on an overlay
+        self.steps.append(Step(do, place, self._relative(staged), backup, status.st_ino, status.st_mtime_ns))
 
     def _remove(self, place: str) -> None:
         self.identities[place] = _identity(self.prefix.path(place))
@@ -527,7 +535,9 @@ def _lstat(path: str) -> os.stat_result | None:
 
 
 def _same_content(one: str, other: str) -> bool:
-    if os.path.islink(other) or not os.path.isfile(other) or os.path.getsize(one) != os.path.getsize(other):
+    if os.path.islink(other) or not os.path.isfile(other) or not os.path.isfile(one):
+        return False
+    if os.path.getsize(one) != os.path.getsize(other):
         return False
     with open(one, "rb") as first, open(other, "rb") as second:
         while block := first.read(1 << 20):

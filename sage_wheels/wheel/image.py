@@ -172,7 +172,7 @@ class _Writer:
         base = self.directories[scheme]
         goal = f"{base}/{rest}" if base else rest
         directory, _, name = goal.rpartition("/")
-        if directory == self.prefix.scheme.scripts and scripts.is_interpreter(name):
+        if directory in ("bin", self.prefix.scheme.scripts) and scripts.is_interpreter(name):
             raise self.wheel.refused(f"its {member} would replace the interpreter {goal}", "do not install it")
         if goal == "pyvenv.cfg" or goal.startswith(f"{STATE}/"):
             raise self.wheel.refused(

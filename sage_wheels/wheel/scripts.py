@@ -61,7 +61,8 @@ def entry_points(wheel: Wheel, executable: str, version: tuple[int, int]) -> Ite
     try:
         parsed = list(parse_entrypoints(text))
     except (configparser.Error, ValueError, AssertionError) as error:
-        raise wheel.refused(f"its entry_points.txt cannot be read ({str(error).splitlines()[0]})") from error
+        reason = (str(error) or "an entry point names no function").splitlines()[0]
+        raise wheel.refused(f"its entry_points.txt cannot be read ({reason})") from error
     for name, module, attribute, _ in _versioned_pip(parsed, version) if wheel.canonical_name == "pip" else parsed:
         if not _PLAIN_NAME.fullmatch(name) or name in (".", "..") or name != name.strip():
             raise wheel.refused(f"its entry point {name!r} is no plain file name")

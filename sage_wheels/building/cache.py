@@ -1,0 +1,240 @@
+"""The image cache: wheels unpacked once, for build environments to be filled by links.
+
+    ROOT/images/SHA256-TAG/tree/     the files, in the shape of a virtual environment
+    ROOT/images/SHA256-TAG/about     what a resolver wants to know of the wheel, and its size (JSON)
+    ROOT/digests/IDENTITY            a symbolic link whose text is the SHA-256 of the file of that identity
+    ROOT/staging/                    what is being written
+    ROOT/pythons/                    facts about building interpreters
+
+An image appears by one rename and never changes, so any number of builders may share it; the name says what is in it,
+so it is never out of date. All of it may be deleted at any time: who loses an image under his hands makes it again.
+Installed prefixes never share a file with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import shutil
+import tempfile
+import time
+from typing import Any, NamedTuple
+
+from sage_wheels.errors import FileOperationFailed
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from sage_wheels.building.interpreter import Building
+    from sage_wheels.wheel import Wheel
+
+LIMIT = 4 << 30  # bytes; all build requirements of the Sage distribution take less than one of them
+_SPARED = 3600  # seconds: an image that was used so recently may be in use
+_ABANDONED = 86400  # seconds: no wheel takes a day to unpack
+_MAX_DIGESTS = 10_000
+_PATIENCE = 10  # times that an image is made again because somebody deletes the cache meanwhile
+
+
+class About(NamedTuple):
+    """What a wheel says of itself: `requires` are its Requires-Dist lines.
+
+    Of an image also: `dist_info` relative to the tree, how many `files` it has, their `size` in bytes, and `python`,
+    the interpreter that the shebangs of its scripts name.
+    """
+
+    name: str
+    version: str
+    requires: list[str]
+    requires_python: str
+    dist_info: str = ""
+    files: int = 0
+    size: int = 0
+    python: str = ""
+
+
+class ImageCache:
+    """The images for one building interpreter in the cache at `root`, which is made if need be.
+
+    `limit` bounds all images together, in bytes.
+    """
+
+    def __init__(self, root: str, building: Building, limit: int = LIMIT) -> None:
+        self.root = os.path.abspath(root)
+        self.building = building
+        self.limit = limit
+        self._tag = building.facts.cache_tag
+
+    def digest(self, path: str) -> str:
+        """The SHA-256 of the file at `path`; computed once as long as the file is the same. Raises `OSError`."""
+        import hashlib
+
+        status = os.stat(path)
+        identity = "-".join(
+            str(part) for part in (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        )
+        memo = f"{self.root}/digests/{identity}"
+        try:
+            return os.readlink(memo)
+        except OSError:
+            pass  # not known yet
+        digest = hashlib.sha256()
+        with open(path, "rb") as f:
+            while block := f.read(1 << 20):
+                digest.update(block)
+        try:
+            os.symlink(digest.hexdigest(), memo)
+        except FileExistsError:
+            pass  # another builder was first
+        except FileNotFoundError:
+            os.makedirs(os.path.dirname(memo), exist_ok=True)
+            return self.digest(path)
+        return digest.hexdigest()
+
+    def about(self, path: str) -> About:
+        """What the wheel at `path` says of itself, from its image if there is one.
+
+        Raises `WheelRefused` if it is damaged, `OSError` if it is gone.
+        """
+        known = self._read_about(self._place(path))
+        if known:
+            return known
+        from sage_wheels.wheel import Wheel
+
+        with Wheel(path) as wheel:
+            return _about(wheel)
+
+    def image(self, path: str) -> tuple[str, About]:
+        """The tree of the image of the wheel at `path`, made now if need be, and what is known of it.
+
+        Raises `WheelRefused` if the wheel is damaged, `FileOperationFailed` if the cache cannot be written.
+        """
+        try:
+            place = self._place(path)
+            known = self._read_about(place)
+            if known is None:
+                known = self._make_despite_deletion(path, place)
+            else:
+                _touch(place)
+        except OSError as error:
+            raise FileOperationFailed.from_os_error(error, f"unpacking {os.path.basename(path)}") from error
+        return f"{place}/tree", known
+
+    def discard(self, tree: str) -> None:
+        """Remove the image with this tree: out of sight in one step, then file by file."""
+        staging = f"{self.root}/staging"
+        os.makedirs(staging, exist_ok=True)
+        trash = tempfile.mkdtemp(dir=staging)
+        with contextlib.suppress(FileNotFoundError):  # another builder discarded it
+            os.rename(os.path.dirname(tree), f"{trash}/image")
+        shutil.rmtree(trash, ignore_errors=True)
+
+    def _place(self, path: str) -> str:
+        return f"{self.root}/images/{self.digest(path)}-{self._tag}"
+
+    def _read_about(self, place: str) -> About | None:
+        try:
+            with open(f"{place}/about", encoding="utf-8") as f:
+                stored: dict[str, Any] = json.load(f)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return About(**stored)
+
+    def _make_despite_deletion(self, path: str, place: str) -> About:
+        for _ in range(_PATIENCE):
+            try:
+                return self._make(path, place)
+            except FileNotFoundError:  # somebody deletes the cache while we write into it
+                if not os.path.exists(path):
+                    raise
+        return self._make(path, place)
+
+    def _make(self, path: str, place: str) -> About:
+        from sage_wheels.wheel import Request, Wheel, write_images
+
+        staging = f"{self.root}/staging"
+        os.makedirs(staging, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=staging) as stage, Wheel(path) as wheel:
+            image = write_images([Request(wheel, requested=False)], self.building.pattern, stage)[0]
+            files, size = _count(image.tree)
+            about = _about(wheel)._replace(
+                dist_info=image.dist_info, files=files, size=size, python=self.building.pattern.python
+            )
+            ready = f"{stage}/ready"
+            os.mkdir(ready)
+            os.rename(image.tree, f"{ready}/tree")
+            with open(f"{ready}/about", "w", encoding="utf-8") as f:
+                json.dump(about._asdict(), f)
+            if self._place(path) != place:  # another file has taken the name of the wheel meanwhile
+                return self.image(path)[1]
+            self._put(ready, place)
+        self.trim()
+        return about
+
+    def _put(self, ready: str, place: str) -> None:
+        os.makedirs(os.path.dirname(place), exist_ok=True)
+        try:
+            os.rename(ready, place)
+        except OSError as error:
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                raise
+            if not os.path.exists(f"{place}/about"):  # half-deleted; else another builder was first, with the same
+                self.discard(f"{place}/tree")
+                os.rename(ready, place)
+
+    def trim(self) -> None:
+        """Remove the images unused for longest until the rest is within the limit, and what is abandoned."""
+        now = time.time()
+        self._remove_abandoned(now)
+        sizes: list[tuple[float, int, str]] = []
+        for name in _list(f"{self.root}/images"):
+            place = f"{self.root}/images/{name}"
+            known = self._read_about(place)
+            if known:
+                sizes.append((os.stat(f"{place}/about").st_mtime, known.size, place))
+        total = sum(size for _, size, _ in sizes)
+        for used, size, place in sorted(sizes):
+            if total <= self.limit or now - used < _SPARED:
+                break
+            self.discard(f"{place}/tree")
+            total -= size
+
+    def _remove_abandoned(self, now: float) -> None:
+        for name in _list(f"{self.root}/staging"):
+            path = f"{self.root}/staging/{name}"
+            if now - _modified(path, now) > _ABANDONED:
+                shutil.rmtree(path, ignore_errors=True)
+        digests = _list(f"{self.root}/digests")
+        if len(digests) > _MAX_DIGESTS:
+            shutil.rmtree(f"{self.root}/digests", ignore_errors=True)
+
+
+def _about(wheel: Wheel) -> About:
+    fields = wheel.metadata
+    return About(wheel.name, wheel.version, fields.get("requires-dist", []), fields.get("requires-python", [""])[0])
+
+
+def _count(tree: str) -> tuple[int, int]:
+    """How many files there are in `tree`, and how many bytes in them."""
+    sizes = [os.lstat(os.path.join(directory, name)).st_size for directory, _, names in os.walk(tree) for name in names]
+    return len(sizes), sum(sizes)
+
+
+def _touch(place: str) -> None:
+    """Note that the image was used now; where the cache is read-only or somebody else's, nothing need be noted."""
+    with contextlib.suppress(OSError):
+        os.utime(f"{place}/about")
+
+
+def _modified(path: str, missing: float) -> float:
+    try:
+        return os.stat(path).st_mtime
+    except FileNotFoundError:
+        return missing
+
+
+def _list(directory: str) -> list[str]:
+    try:
+        return os.listdir(directory)
+    except FileNotFoundError:
+        return []

@@ -1,0 +1,51 @@
+"""Are requirements fulfilled by the distributions on a search path?"""
+
+from __future__ import annotations
+
+import importlib.metadata
+
+from packaging.requirements import InvalidRequirement, Requirement
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+
+def missing_from(path: list[str], requirements: Iterable[str], markers: Mapping[str, str]) -> list[str]:
+    """Those of `requirements`, and of what they require in turn, that no distribution on `path` fulfils.
+
+    `markers` is the environment of the interpreter whose path it is (PEP 508). A line that is no requirement is
+    missing, too.
+
+    >>> missing_from([], ["setuptools>=61", "tomli; python_version<'3'"], {"python_version": "3.12"})
+    ['setuptools>=61']
+    """
+    seen: set[str] = set()
+    return [unmet for line in sorted(requirements) for unmet in _unmet(path, line, "", markers, frozenset(), seen)]
+
+
+def _unmet(
+    path: list[str], line: str, asker: str, markers: Mapping[str, str], extras: frozenset[str], seen: set[str]
+) -> Iterator[str]:
+    try:
+        requirement = Requirement(line)
+    except InvalidRequirement:
+        yield line
+        return
+    if requirement.marker and not any(
+        requirement.marker.evaluate({**markers, "extra": extra}) for extra in (extras or frozenset({""}))
+    ):
+        return
+    if str(requirement) in seen:
+        return
+    seen.add(str(requirement))
+    requirement.marker = None
+    found = next(iter(importlib.metadata.distributions(name=requirement.name, path=path)), None)
+    because = f" (asked for by {asker})" if asker else ""
+    if found is None:
+        yield f"{requirement}{because}"
+    elif not requirement.specifier.contains(found.version, prereleases=True):
+        yield f"{requirement}{because}, there is {found.version}"
+    else:
+        for each in found.requires or ():
+            yield from _unmet(path, each, requirement.name, markers, frozenset(requirement.extras), seen)

@@ -1,0 +1,41 @@
+"""Put a finished wheel into a wheelhouse: whole, by one rename, whoever else reads or writes there."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+
+from sage_wheels.errors import FileOperationFailed
+
+
+def store(wheel: str, wheel_dir: str) -> str:
+    """Move the file `wheel` into `wheel_dir`, which is made if need be; its new path.
+
+    A wheel of the same name is replaced; who has it open keeps the old one. Raises `FileOperationFailed`.
+    """
+    goal = os.path.join(wheel_dir, os.path.basename(wheel))
+    try:
+        os.makedirs(wheel_dir, exist_ok=True)
+        try:
+            os.replace(wheel, goal)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            _copy_beside(wheel, goal)
+    except OSError as error:
+        raise FileOperationFailed.from_os_error(error, f"storing {os.path.basename(wheel)}") from error
+    return goal
+
+
+def _copy_beside(wheel: str, goal: str) -> None:
+    """Copy from another file system under a name that no reader takes for a wheel, then rename."""
+    directory, name = os.path.split(goal)
+    temporary = os.path.join(directory, f".{name}.{os.getpid()}.part")
+    try:
+        shutil.copyfile(wheel, temporary)
+        os.replace(temporary, goal)
+    except BaseException:
+        if os.path.exists(temporary):
+            os.unlink(temporary)
+        raise

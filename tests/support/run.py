@@ -1,0 +1,46 @@
+"""Install and uninstall in few words, and the command line in this process or in one of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import sage_wheels
+from sage_wheels.transaction.install import Options
+from sage_wheels.transaction.report import Report
+
+
+def install(prefix: Path, *wheels: Path, **options: Any) -> Report:
+    """Install `wheels`; `options` are those of `Options`."""
+    return sage_wheels.install(map(str, wheels), prefix, Options(**options))
+
+
+def uninstall(prefix: Path, *names: str) -> Report:
+    return sage_wheels.uninstall(names, prefix)
+
+
+def names(prefix: Path) -> list[str]:
+    """What is installed, as "NAME VERSION"."""
+    return [str(each) for each in sage_wheels.distributions(prefix)]
+
+
+def python(prefix: Path, program: str, *arguments: str) -> str:
+    """What the Python of `prefix` prints when it runs `program`."""
+    command = [str(prefix / "bin" / "python"), "-I", "-B", "-c", program, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def tool_environment(**more: str) -> dict[str, str]:
+    """The environment in which another process of this Python finds the package that is tested."""
+    return {**os.environ, "PYTHONPATH": str(Path(sage_wheels.__file__).parent.parent), **more}
+
+
+def tool(*arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
+    """`sage-wheels` in a process of its own; `options` are those of `subprocess.run`."""
+    command = [sys.executable, "-m", "sage_wheels", *map(str, arguments)]
+    return subprocess.run(
+        command, **{"capture_output": True, "text": True, "env": tool_environment(), "cwd": "/", **options}
+    )

@@ -1,0 +1,114 @@
+"""Prefixes that are not on one ordinary file system: a scheme directory of its own, an overlay.
+
+The mounts are made in a mount namespace of the test's own, which needs root on Linux.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support.run import install, tool_environment
+from support.trees import leftovers, make_prefix, site_packages, snapshot
+from support.wheels import make_wheel
+
+
+def _can_mount() -> bool:
+    command = ["unshare", "--mount", "sh", "-c", "mount -t tmpfs none /mnt"]
+    try:
+        return subprocess.run(command, capture_output=True).returncode == 0
+    except FileNotFoundError:
+        return False
+
+
+pytestmark = pytest.mark.skipif(not _can_mount(), reason="needs unshare --mount and the right to mount")
+
+OLD = {"pkg/__init__.py": "v = 1\n", "pkg/sub/a.py": "", "mod.py": "v = 1\n", "pkg/data": "old"}
+NEW = {"pkg/__init__.py": "v = 2\n", "pkg/new/b.py": "", "mod.py": "v = 2\n", "pkg/data": "new"}
+
+
+@pytest.fixture
+def wheels(tmp_path: Path) -> tuple[Path, Path]:
+    old = make_wheel(tmp_path / "wheels", "pkg", "1.0", OLD, entry_points={"pkg": "pkg:main"})
+    return old, make_wheel(tmp_path / "wheels", "pkg", "2.0", NEW, entry_points={"pkg": "pkg:main"})
+
+
+def within(mounts: str, program: str, *arguments: Path) -> str:
+    """What `program` prints, run by Python in a mount namespace in which the shell commands `mounts` were run."""
+    script = f"{mounts} && exec {shlex.quote(sys.executable)} -c {shlex.quote(program)} " + shlex.join(
+        map(str, arguments)
+    )
+    command = ["unshare", "--mount", "sh", "-c", script]
+    result = subprocess.run(command, capture_output=True, text=True, env=tool_environment())
+    assert result.returncode == 0, result.stderr
+    return result.stdout.strip()
+
+
+PREAMBLE = """
+import os, sys
+sys.path.insert(0, os.environ["SUPPORT"])
+import sage_wheels
+from pathlib import Path
+from support.trees import snapshot, leftovers
+from sage_wheels.transaction.install import Options
+prefix, *wheels = map(Path, sys.argv[1:])
+def check(state):
+    assert leftovers(prefix) == [], leftovers(prefix)
+    assert sage_wheels.verify("pkg", prefix) == []
+    hidden = [name for name in os.listdir(next(prefix.glob("lib/python*/site-packages"))) if name.startswith(".")]
+    assert hidden == [], hidden
+    return snapshot(prefix)
+"""
+
+
+@pytest.fixture(autouse=True)
+def _support(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SUPPORT", str(Path(__file__).parent.parent))
+
+
+def test_a_library_directory_on_another_file_system(tmp_path: Path, wheels: tuple[Path, Path]) -> None:
+    prefix = make_prefix(tmp_path)
+    program = PREAMBLE + (
+        "empty = snapshot(prefix)\n"
+        "sage_wheels.install([str(wheels[0])], prefix)\n"
+        "check(1)\n"
+        "report = sage_wheels.install([str(wheels[1])], prefix)\n"
+        "check(2)\n"
+        "assert any(step.startswith('exchange') for step in report.steps), report.steps\n"
+        "sage_wheels.uninstall(['pkg'], prefix)\n"
+        "assert snapshot(prefix) == empty\n"
+        "print(os.stat(prefix).st_dev != os.stat(next(prefix.glob('lib/python*/site-packages'))).st_dev)\n"
+    )
+    mount = f"mount -t tmpfs none {shlex.quote(str(site_packages(prefix)))}"
+    assert within(mount, program, prefix, *wheels) == "True"
+
+
+def test_an_overlay_does_not_rename_the_directories_of_its_lower_layer(
+    tmp_path: Path, wheels: tuple[Path, Path]
+) -> None:
+    prefix = make_prefix(tmp_path / "lower")
+    empty = snapshot(prefix)
+    install(prefix, wheels[0])
+    merged = tmp_path / "merged"
+    layers = tmp_path / "layers"
+    for each in (merged, layers):
+        os.mkdir(each)
+    program = PREAMBLE + (
+        "report = sage_wheels.install([str(wheels[1])], prefix)\n"
+        "check(2)\n"
+        "assert not any(step.startswith('exchange') for step in report.steps), report.steps\n"
+        "assert any(step.startswith('rmdir') for step in report.steps), report.steps\n"
+        "sage_wheels.uninstall(['pkg'], prefix)\n"
+        "print(sorted(snapshot(prefix)))\n"
+    )
+    # an overlay on tmpfs: the file system below must be one that can be an upper layer
+    mounts = (
+        f"mount -t tmpfs none {layers} && mkdir {layers}/upper {layers}/work && mount -t overlay overlay -o "
+        f"lowerdir={prefix.parent},upperdir={layers}/upper,workdir={layers}/work,redirect_dir=off {merged}"
+    )
+    output = within(mounts, program, merged / prefix.name, *wheels)
+    assert output == str(sorted(empty))
