@@ -55,8 +55,11 @@ def floors(session: nox.Session) -> None:
 
 @nox.session
 def benchmarks(session: nox.Session) -> None:
-    """Measurements side by side with pip, installer and uv; arguments go to `python benchmarks`."""
-    session.install(".", *group("benchmarks"))
+    """Measurements side by side with pip, installer and uv; arguments go to `python benchmarks`, `-- --quick small`.
+
+    What is measured is this checkout through its launcher: nothing is installed here but whom it is compared with.
+    """
+    session.install(*PROJECT["project"]["dependencies"], *group("benchmarks"))
     run_isolated(session, "benchmarks", *session.posargs)
 
 

@@ -2,9 +2,11 @@
 # Sourced by the scripts in build/ and build/bin/: finds the system Python, and keeps the caller's settings out.
 
 # Set $python to the real path of an interpreter of Python 3.10 or newer that is a binary (a pyenv shim is a script),
-# belongs to no virtual environment and lies in none of Sage's own prefixes. The first one on PATH wins; directories
-# where systems keep Pythons come after PATH, and what pyenv has built comes last. Return 1 if there is none.
+# changes PATH for nobody, belongs to no virtual environment and lies in none of Sage's own prefixes. One that has ssl
+# is preferred, then the first one on PATH; directories where systems keep Pythons come after PATH, and what pyenv has
+# built comes last. Return 1 if there is none; $tried then says what was looked at.
 system_python() {
+    tried='' without_ssl=''
     saved_ifs=$IFS
     IFS=:
     # shellcheck disable=SC2086 # PATH is to be split
@@ -21,28 +23,70 @@ system_python() {
     for candidate in "${PYENV_ROOT:-${HOME-}/.pyenv}"/versions/3.[1-9][0-9]*/bin/python3; do
         usable_python "$candidate" && return 0
     done
-    return 1
+    python=$without_ssl
+    [ -n "$python" ]
+}
+
+# As system_python, but by the file in the tree $1 that remembers the answer of an earlier call, if that one is still
+# good: then nothing is started. The file may be deleted, and need not be writable.
+remembered_python() {
+    if [ -d "$1/build/sage-wheels" ]; then # a Sage tree
+        memory=$1/build/sage-wheels/python
+    else
+        memory=$1/.cache/python
+    fi
+    python=''
+    [ ! -f "$memory" ] || IFS= read -r python <"$memory" || :
+    if [ -x "$python" ] && [ ! "$python" -nt "$memory" ] && in_no_prefix "$python"; then
+        return 0
+    fi
+    system_python || return 1
+    (
+        mkdir -p "${memory%/*}" && printf '%s\n' "$python" >"$memory.$$" && mv -f "$memory.$$" "$memory"
+    ) 2>/dev/null || :
 }
 
 # Set $python if $1 is an interpreter to be used; whatever can be told without starting it comes first.
 usable_python() {
     [ -f "$1" ] && [ -x "$1" ] || return 1
     IFS= read -r first_line <"$1" || :
-    case $first_line in '#!'*) return 1 ;; esac
-    [ -e "${1%/*}/../pyvenv.cfg" ] && return 1
-    case $1 in "${SAGE_LOCAL:-/dev/null}"/* | "${SAGE_VENV:-/dev/null}"/*) return 1 ;; esac
-    # shellcheck disable=SC2034 # it is for the script that sources this
-    python=$("$1" -I -S -c '
-import sys, zlib
+    case $first_line in '#!'*) tried="$tried, $1 is a script"; return 1 ;; esac
+    in_no_prefix "$1" || { tried="$tried, $1 is in a prefix"; return 1; }
+    answer=$("$1" -I -S -c '
+import os, sys
 from os.path import realpath
-sys.version_info >= (3, 10) or sys.exit(1)
-print(realpath(sys.executable))' 2>/dev/null)
+sys.version_info >= (3, 10) and os.environ["PATH"] == sys.argv[1] or sys.exit(1)
+try:
+    from ssl import HAS_SNI
+except ImportError:
+    HAS_SNI = False
+print("ssl" if HAS_SNI else "-", realpath(sys.executable))' "${PATH-}" 2>/dev/null) || {
+        tried="$tried, $1 is too old or does not run as it should"
+        return 1
+    }
+    in_no_prefix "${answer#* }" || { tried="$tried, $1 leads into a prefix"; return 1; }
+    case $answer in
+        'ssl '*)
+            # shellcheck disable=SC2034 # it is for the script that sources this
+            python=${answer#* }
+            ;;
+        *)
+            : "${without_ssl:=${answer#* }}"
+            return 1
+            ;;
+    esac
+}
+
+# Whether the interpreter $1 belongs neither to a virtual environment nor to one of Sage's prefixes, here or elsewhere.
+in_no_prefix() {
+    case $1 in "${SAGE_LOCAL:-/dev/null}"/* | "${SAGE_VENV:-/dev/null}"/*) return 1 ;; esac
+    [ ! -e "${1%/*}/../pyvenv.cfg" ] && [ ! -e "${1%/*}/../var/lib/sage" ]
 }
 
 # Say on standard error, as the script $1, that there is no system Python.
 no_system_python() {
     echo "$1: no Python 3.10 or newer is on PATH or in /usr/bin, /usr/local/bin, /opt/homebrew/bin" \
-        "(scripts such as pyenv's shims and virtual environments do not count);" \
+        "(scripts such as pyenv's shims and virtual environments do not count${tried:+: ${tried#, }});" \
         "install one, on Debian and Ubuntu with: apt install python3 python3-venv" >&2
 }
 

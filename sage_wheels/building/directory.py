@@ -47,16 +47,11 @@ def build_directory(
 
 @contextlib.contextmanager
 def _locked(path: str, on_wait: Callable[[str], None] | None) -> Iterator[None]:
-    import inspect
-
     import filelock
 
-    # Never the fallback of filelock: a file that merely exists would block the next builder after a crash. The lock
-    # file stays where filelock can promise it; its releases that delete it are excluded in pyproject.toml.
-    wanted = {"fallback_to_soft": False, "preserve_lock_file": True}
-    known = inspect.signature(filelock.FileLock.__init__).parameters
-    options = {key: value for key, value in wanted.items() if key in known}
-    lock = filelock.FileLock(path, **options)  # type: ignore[arg-type]
+    # Never the fallback of filelock: a file that merely exists would block the next builder after a crash. The releases
+    # of filelock that delete the lock file are excluded in pyproject.toml.
+    lock = filelock.FileLock(path, fallback_to_soft=False)
     try:
         try:
             lock.acquire(blocking=False)

@@ -5,9 +5,10 @@ the import of the backend is such a process, and spares the start of Python and 
 first. Where that is not safe (no Linux, an in-tree backend, a backend that starts threads or fails to import), each
 hook gets a new interpreter.
 
-Arguments: the descriptor of requests, that of answers, and the path of the in-process script of `pyproject_hooks`. A
-request is one line of JSON, [hook, control directory]; the answer one line with the exit status. When the other end is
-gone, everything that was started here is killed: an orphan would write into the build directory of the next builder.
+Arguments: the descriptor of requests, and that of answers. A request is one line of JSON, [script, hook, control
+directory], where the script is that of `pyproject_hooks`; the answer is one line with the exit status. When the other
+end is gone, everything that was started here is killed: an orphan would write into the build directory of the next
+builder.
 
 This file is never imported by the tool; it needs the standard library of Python 3.8.
 """
@@ -15,29 +16,34 @@ This file is never imported by the tool; it needs the standard library of Python
 import importlib
 import json
 import os
-import runpy
 import select
 import signal
 import sys
+import types
 
 
 def main() -> None:
-    requests, answers, script = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+    requests, answers = int(sys.argv[1]), int(sys.argv[2])
     if sys.path and sys.path[0] == "":
         del sys.path[0]  # `python -c` puts it there; `python SCRIPT`, which this stands for, would not
     for descriptor in (requests, answers):
         os.set_inheritable(descriptor, False)
     wakeup = _wake_up_on_child()
-    preloaded = _preload()
+    may_fork = _preload()
+    programs: dict[str, types.CodeType] = {}
     with open(requests, "rb", buffering=0, closefd=False) as lines:
         for line in lines:
-            hook, control = json.loads(line)
+            arguments = json.loads(line)
+            script = arguments[0]
+            if may_fork and script not in programs:
+                programs[script] = _compile(script)
             child = os.fork()
             if child == 0:
-                _become_hook(script, hook, control, preloaded, (requests, answers, *wakeup))
+                _become_hook(arguments, programs.get(script), (requests, answers, *wakeup))
                 return
             status = _wait(child, requests, wakeup[0])
             os.write(answers, b"%d\n" % status)
+    os._exit(0)  # nothing was done here that wants to be undone
 
 
 def _preload() -> bool:
@@ -53,18 +59,22 @@ def _preload() -> bool:
     return threading is None or threading.active_count() == 1
 
 
-def _become_hook(script: str, hook: str, control: str, preloaded: bool, descriptors: "tuple[int, ...]") -> None:
+def _compile(script: str) -> types.CodeType:
+    with open(script, "rb") as f:
+        return compile(f.read(), script, "exec")
+
+
+def _become_hook(arguments: "list[str]", program: "types.CodeType | None", descriptors: "tuple[int, ...]") -> None:
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    command = [sys.executable, script, hook, control]
-    if not preloaded:
-        os.execv(command[0], command)
+    if program is None:
+        os.execv(sys.executable, [sys.executable, *arguments])
     for descriptor in descriptors:
         os.close(descriptor)
-    sys.argv = command[1:]
-    runpy.run_path(script, run_name="__main__")
-    sys.stdout.flush()
-    sys.stderr.flush()
+    sys.argv = arguments
+    module = sys.modules["__main__"] = types.ModuleType("__main__")
+    module.__file__ = arguments[0]
+    exec(program, module.__dict__)
 
 
 def _wake_up_on_child() -> "tuple[int, int]":

@@ -16,7 +16,7 @@ from sage_wheels.building.variables import UMASK
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from sage_wheels.building.log import Log
     from sage_wheels.building.variables import Variables
@@ -30,6 +30,7 @@ class HookRunner:
         self._log = log
         self._server: _Server | None = None
         self.current = ""  # the hook that was called last
+        self.meanwhile: Callable[[], None] | None = None  # done once, while the next hook runs in its process
 
     @property
     def environ(self) -> Mapping[str, str]:
@@ -48,6 +49,16 @@ class HookRunner:
             self._server.end()
             self._server = None
 
+    def start(self, python: str, cwd: str, extra_environ: Mapping[str, str]) -> None:
+        """Let an interpreter start and import the backend while this process does something else.
+
+        It is used if the next hook turns out to be called with the same arguments.
+        """
+        environ = {**self._variables.environ, **extra_environ}
+        if self._server is None or not self._server.is_for(python, cwd, environ):
+            self.restart()
+            self._server = _Server(python, cwd, self._variables._replace(environ=environ), self._log)
+
     def __call__(
         self, cmd: Sequence[str], cwd: str | None = None, extra_environ: Mapping[str, str] | None = None
     ) -> None:
@@ -55,11 +66,14 @@ class HookRunner:
         python, script, hook, control = cmd
         self.current = hook
         self._log.write(f"--- {hook} in {cwd}")
-        if self._server is None:
-            variables = self._variables._replace(environ={**self._variables.environ, **(extra_environ or {})})
-            self._server = _Server([python, "-c", _server_source()], script, cwd, variables, self._log)
+        self.start(python, cwd or os.getcwd(), extra_environ or {})
+        assert self._server
         try:
-            status = self._server.call(hook, control)
+            self._server.ask(script, hook, control)
+            if self.meanwhile:
+                self.meanwhile()
+                self.meanwhile = None
+            status = self._server.answer()
         except BaseException:
             self._server.kill()
             self._server = None
@@ -71,12 +85,13 @@ class HookRunner:
 class _Server:
     """The process behind a runner, and the two pipes to it."""
 
-    def __init__(self, command: list[str], script: str, cwd: str | None, variables: Variables, log: Log) -> None:
+    def __init__(self, python: str, cwd: str, variables: Variables, log: Log) -> None:
+        self._purpose = (python, cwd, variables.environ)
         requests, self._send = os.pipe()
         self._receive, answers = os.pipe()
         try:
             self._process = subprocess.Popen(
-                [*command, str(requests), str(answers), script],
+                [python, "-c", _server_source(), str(requests), str(answers)],
                 cwd=cwd,
                 env=variables.environ,
                 stdin=subprocess.DEVNULL,
@@ -94,13 +109,17 @@ class _Server:
             os.close(requests)
             os.close(answers)
 
-    def call(self, hook: str, control: str) -> int:
-        """Run one hook to its end; its exit status, or that of the server if the server itself ended."""
-        try:
-            os.write(self._send, json.dumps([hook, control]).encode() + b"\n")
-            answer = os.read(self._receive, 64)
-        except BrokenPipeError:
-            answer = b""
+    def is_for(self, python: str, cwd: str, environ: Mapping[str, str]) -> bool:
+        return self._purpose == (python, cwd, environ)
+
+    def ask(self, script: str, hook: str, control: str) -> None:
+        """Begin to run one hook."""
+        with contextlib.suppress(BrokenPipeError):  # the server has ended: `answer` tells how
+            os.write(self._send, json.dumps([script, hook, control]).encode() + b"\n")
+
+    def answer(self) -> int:
+        """Wait for the end of the hook; its exit status, or that of the server if the server itself ended."""
+        answer = os.read(self._receive, 64)
         return int(answer) if answer else self._process.wait() or 1
 
     def end(self) -> None:

@@ -62,7 +62,11 @@ def _base_of(named: str) -> tuple[str, tuple[int, int]]:
         return os.path.realpath(ours), sys.version_info[:2]
     real = os.path.realpath(named)
     plain = re.fullmatch(r"python(\d+)\.(\d+)", os.path.basename(real))
-    if plain and not os.path.exists(f"{os.path.dirname(os.path.dirname(real))}/pyvenv.cfg"):
+    if (
+        plain
+        and os.access(real, os.X_OK)
+        and not os.path.exists(f"{os.path.dirname(os.path.dirname(real))}/pyvenv.cfg")
+    ):
         return real, (int(plain[1]), int(plain[2]))
     return _ask(named)
 

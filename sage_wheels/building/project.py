@@ -13,7 +13,7 @@ import sys
 import time
 import warnings
 
-from sage_wheels.building import resolve
+from sage_wheels.building import pyproject
 from sage_wheels.building.cache import ImageCache
 from sage_wheels.building.copying import copy_tree
 from sage_wheels.building.directory import build_directory
@@ -25,9 +25,8 @@ from sage_wheels.building.options import BuildOptions, BuiltWheel
 from sage_wheels.building.provision import Isolated, Standing
 from sage_wheels.building.sources import RemoteFile, Requirement, SdistFile, SourceTree, WheelFile, normalize
 from sage_wheels.building.store import store
-from sage_wheels.building.unpack import Limits, unpack_sdist
 from sage_wheels.building.variables import for_build
-from sage_wheels.errors import BuildFailed, SourceError
+from sage_wheels.errors import BuildFailed, SageWheelsError, SourceError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -101,7 +100,6 @@ class _Build:
         self.wheel_dir = os.path.abspath(wheel_dir)
         self.options = options
         self.log = log
-        self.limits = Limits(options.max_sdist_size, options.max_sdist_members)
         self.direct_url: DirectUrl | None = None
         self.phases: dict[str, float] = {}
         self.kind: Kind = "editable" if options.editable else "wheel"
@@ -125,6 +123,7 @@ class _Build:
             project = self.project_directory()
         variables = for_build(os.environ)
         with HookRunner(variables, self.log) as runner, self.failures(runner):
+            runner.meanwhile = _import_what_comes_last
             if self.options.sdist_then_wheel:
                 project = self.rebuilt_sdist(project, runner)
             wheel = self.call(project, runner, self.kind)
@@ -147,19 +146,30 @@ class _Build:
     @contextlib.contextmanager
     def failures(self, runner: HookRunner) -> Iterator[None]:
         """Turn what `build` raises into sentences, and what it warns of into lines of the log."""
-        import build
-
         with warnings.catch_warnings(record=True) as warned:
             warnings.simplefilter("always")
             try:
                 yield
-            except build.BuildBackendException as error:
-                raise self.backend_failed(error.exception, runner.current) from error
-            except build.BuildException as error:
-                raise SourceError(f"{self.name} cannot be built: {error}", "mend its pyproject.toml") from error
+            except SageWheelsError:
+                raise
+            except Exception as error:
+                sentence = self.translated(error, runner.current)
+                if sentence is None:
+                    raise
+                raise sentence from error
             finally:
                 for each in warned:
                     self.log.write(f"warning: {each.message}")
+
+    def translated(self, error: Exception, hook: str) -> SageWheelsError | None:
+        """What `error` means to people; None for a mistake of ours."""
+        import build  # only now: a build that succeeds has imported it while the backend started
+
+        if isinstance(error, build.BuildBackendException):
+            return self.backend_failed(error.exception, hook)
+        if isinstance(error, build.BuildException):
+            return SourceError(f"{self.name} cannot be built: {error}", "mend its pyproject.toml")
+        return None
 
     def backend_failed(self, error: Exception, hook: str) -> BuildFailed:
         import pyproject_hooks
@@ -194,8 +204,7 @@ class _Build:
         else:
             assert isinstance(source, SdistFile)
             sdist, self.direct_url = source, source.direct_url()
-        os.mkdir(place)
-        return unpack_sdist(sdist.path, place, self.limits)
+        return self.unpacked(sdist.path, place)
 
     def rebuilt_sdist(self, project: str, runner: HookRunner) -> str:
         """The sdist of `project`, unpacked again: what is not in it cannot get into the wheel."""
@@ -204,21 +213,34 @@ class _Build:
         place = f"{self.directory}/src-of-sdist"
         if os.path.isdir(place):
             shutil.rmtree(place)
+        return self.unpacked(sdist, place)
+
+    def unpacked(self, sdist: str, place: str) -> str:
+        from sage_wheels.building.unpack import Limits, unpack_sdist
+
         os.mkdir(place)
-        return unpack_sdist(sdist, place, self.limits)
+        return unpack_sdist(sdist, place, Limits(self.options.max_sdist_size, self.options.max_sdist_members))
 
     def call(self, project: str, runner: HookRunner, kind: Literal["wheel", "editable", "sdist"]) -> str:
         """Provide what the backend needs, then let it build; the path of what it made."""
-        from build import ProjectBuilder
-
         settings = dict(self.options.config_settings)
         output = f"{self.directory}/out"
+        asker = f"the pyproject.toml of {self.name}"
         with self.phase("environment"):
             environment = self.environment(runner.environ)
+            early = pyproject.read_ahead(project)
+            if early:
+                environment.provide(early.requires, asker)
+                variables = {**environment.make_extra_environ(), "_PYPROJECT_HOOKS_BUILD_BACKEND": early.backend}
+                runner.start(environment.python_executable, project, variables)
+            from build import ProjectBuilder
+
             builder = ProjectBuilder.from_isolated_env(environment, project, runner=runner)
-            environment.provide(builder.build_system_requires, f"the pyproject.toml of {self.name}")
+            declared = builder.build_system_requires
+            if (not early or early.requires != declared) and environment.provide(declared, asker):
+                runner.restart()
         with self.phase("get_requires"):
-            more = builder.get_requires_for_build(kind, settings) - builder.build_system_requires
+            more = builder.get_requires_for_build(kind, settings) - declared
             if not all(isinstance(each, str) for each in more):
                 raise self.lie(f"it requires {more}, which are not requirements")
         if more:
@@ -266,10 +288,17 @@ class _Build:
                 check_fits(opened, self.options.prefix)
 
 
+def _import_what_comes_last() -> None:
+    """What `check_fits` needs: imported while a hook runs, it costs no time where there is a second processor."""
+    import sage_wheels.wheel.tags  # noqa: F401
+
+
 def _advice(failure: BuildFailed, log: str) -> str:
     """What to declare, or to build first, so that the isolated build works the next time."""
+    from sage_wheels.building.resolve import Missing
+
     modules = _NO_MODULE.findall(log)
-    if isinstance(failure, resolve.Missing) and failure.names:
+    if isinstance(failure, Missing) and failure.names:
         return f"put a wheel of {', '.join(failure.names)} into the wheelhouse, or mend build-system.requires"
     if modules:
         return f"declare what brings the module {modules[-1]} in build-system.requires"

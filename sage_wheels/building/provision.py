@@ -12,11 +12,8 @@ import os
 import shutil
 from typing import Protocol
 
-from sage_wheels.building import resolve
-from sage_wheels.building.download import fetch_build_requirements
+from sage_wheels.building.choices import Choices, Pick
 from sage_wheels.building.environment import EnvironmentFiles, activated
-from sage_wheels.building.requirements import missing_from
-from sage_wheels.building.wheelhouse import Wheelhouse
 from sage_wheels.errors import BuildFailed, FileOperationFailed, InterpreterError, WheelRefused
 
 TYPE_CHECKING = False
@@ -25,7 +22,6 @@ if TYPE_CHECKING:
 
     from sage_wheels.building.cache import ImageCache
     from sage_wheels.building.log import Log
-    from sage_wheels.building.wheelhouse import WheelEntry
     from sage_wheels.prefix import Prefix
 
 _PATIENCE = 5  # times that wheels are chosen again because the wheelhouse changes meanwhile
@@ -60,12 +56,9 @@ class Isolated:
         self._index = index
         self._fetched = f"{cache.root}/wheels"
         self._find_links = tuple(find_links)
-        facts = cache.building.facts
-        self._wheelhouse = Wheelhouse(self._find_links, facts.tags)
-        if index and os.path.isdir(self._fetched):
-            self._wheelhouse.add(self._fetched)
+        self._choices = Choices(cache.root, cache.building)
         self._asked: list[tuple[str, str]] = []
-        self._there: list[WheelEntry] = []
+        self._there: list[Pick] = []
         self._files = self._new()
 
     @property
@@ -78,25 +71,24 @@ class Isolated:
     def provide(self, requirements: Iterable[str], asker: str) -> bool:
         """See `BuildEnvironment`; everything that was asked for before is taken into account again."""
         self._asked.extend((requirement, asker) for requirement in sorted(requirements))
-        for _ in range(_PATIENCE):
+        for attempt in range(_PATIENCE):
             try:
-                return self._fill(self._resolve())
+                return self._fill((None if attempt else self._recalled()) or self._resolve())
             except (WheelRefused, FileOperationFailed) as error:
                 if isinstance(error, FileOperationFailed) and not isinstance(error.__cause__, FileNotFoundError):
                     raise
                 # a wheel went, or was half-written: look again at what there is
                 self._log.write(f"--- {error}; looking again")
-                self._wheelhouse.look_again()
         return self._fill(self._resolve())
 
-    def _fill(self, chosen: list[WheelEntry]) -> bool:
-        if any(entry not in chosen for entry in self._there):
+    def _fill(self, chosen: list[Pick]) -> bool:
+        if any(pick not in chosen for pick in self._there):
             self._files = self._new()  # a choice of the first round does not suit the second
-        new = [entry for entry in chosen if entry not in self._there]
-        for entry in new:
-            self._log.write(f"--- {entry.name} {entry.version} from {entry.path}")
-            self._files.add(entry.path)
-            self._there.append(entry)
+        new = [pick for pick in chosen if pick not in self._there]
+        for pick in new:
+            self._log.write(f"--- {pick.name} {pick.version} from {pick.path}")
+            self._files.add(pick.path)
+            self._there.append(pick)
         return bool(new)
 
     def _new(self) -> EnvironmentFiles:
@@ -109,25 +101,46 @@ class Isolated:
             raise FileOperationFailed.from_os_error(error, f"clearing {self._directory}") from error
         return EnvironmentFiles(self._directory, self._cache)
 
-    def _resolve(self) -> list[WheelEntry]:
+    def _resolve(self) -> list[Pick]:
+        from sage_wheels.building.resolve import Missing
+
         try:
             return self._choose()
-        except resolve.Missing as missing:
+        except Missing as missing:
             if not self._index:
                 raise
             self._log.write(f"--- {missing}; pip is asked for it")
+        from sage_wheels.building.download import fetch_build_requirements
+
         fetch_build_requirements(
-            [requirement for requirement, _ in self._asked],
+            self._lines(),
             self._fetched,
             find_links=self._find_links,
             building=self._cache.building,
         )
-        self._wheelhouse.add(self._fetched)
         return self._choose()
 
-    def _choose(self) -> list[WheelEntry]:
-        markers = self._cache.building.facts.markers
-        return resolve.resolve(self._asked, self._wheelhouse, markers, self._cache.about)
+    def _choose(self) -> list[Pick]:
+        from sage_wheels.building.resolve import resolve
+        from sage_wheels.building.wheelhouse import Wheelhouse
+
+        directories = self._directories()
+        facts = self._cache.building.facts
+        wheelhouse = Wheelhouse(directories, facts.tags)
+        chosen = resolve(self._asked, wheelhouse, facts.markers, self._cache.about)
+        picks = [Pick(entry.name, str(entry.version), entry.path) for entry in chosen]
+        self._choices.remember(self._lines(), directories, picks)
+        return picks
+
+    def _recalled(self) -> list[Pick] | None:
+        return self._choices.recall(self._lines(), self._directories())
+
+    def _lines(self) -> list[str]:
+        return [requirement for requirement, _ in self._asked]
+
+    def _directories(self) -> list[str]:
+        there = self._index and os.path.isdir(self._fetched)
+        return [*map(os.path.abspath, self._find_links), *([self._fetched] if there else [])]
 
 
 class Standing:
@@ -161,6 +174,8 @@ class Standing:
 
     def provide(self, requirements: Iterable[str], asker: str) -> bool:
         """See `BuildEnvironment`; nothing is ever added. Raises `InterpreterError` if the Python cannot run."""
+        from sage_wheels.building.requirements import missing_from
+
         missing = missing_from(self._search_path(), requirements, self._markers) if self._check else []
         if missing:
             raise BuildFailed(

@@ -30,7 +30,7 @@ class WheelEntry(NamedTuple):
 
 
 class Wheelhouse:
-    """The wheels in `directories` that fit `tags` (of the interpreter, best first)."""
+    """The wheels that fit `tags` (of the interpreter, best first), as the directories are when first asked."""
 
     def __init__(self, directories: Iterable[str], tags: Iterable[str]) -> None:
         self.directories = [os.path.abspath(directory) for directory in directories]
@@ -53,17 +53,6 @@ class Wheelhouse:
         """The file names of wheels of that project that are for other interpreters or platforms."""
         fitting = {entry.path for entry in self.of(name)}
         return [os.path.basename(path) for path in self._listing().get(name, ()) if path not in fitting]
-
-    def add(self, directory: str) -> None:
-        """Look into one more directory, and again into all others."""
-        if directory not in self.directories:
-            self.directories.append(directory)
-        self.look_again()
-
-    def look_again(self) -> None:
-        """Forget what was there: somebody else may have written since."""
-        self._paths = None
-        self._entries.clear()
 
     def _listing(self) -> dict[str, list[str]]:
         if self._paths is None:

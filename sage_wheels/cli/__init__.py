@@ -25,6 +25,9 @@ COMMANDS = {
     "recover": "finish what a killed process left",
 }
 
+# What scripts in build/bin start; people call those.
+BEHIND_SCRIPTS = ("move-tree", "pip-install", "pip-uninstall", "spkg-files")
+
 
 def main(argv: list[str] | None = None) -> int:
     """Run a command line; the exit status."""
@@ -57,14 +60,14 @@ def _run(arguments: list[str]) -> int:
     if not arguments or arguments[0].startswith("-"):
         return _top_level(arguments)
     name, *rest = arguments
-    if name not in COMMANDS:
+    if name not in COMMANDS and name not in BEHIND_SCRIPTS:
         import difflib
 
         close = difflib.get_close_matches(name, COMMANDS, 1)
         hint = f"did you mean {close[0]}?" if close else "see sage-wheels --help"
         print(f"sage-wheels: error: there is no command {name!r}; {hint}", file=sys.stderr)
         return 2
-    command = importlib.import_module(f"sage_wheels.cli.{name}")
+    command = importlib.import_module(f"sage_wheels.cli.{name.replace('-', '_')}")
     parser = argparse.ArgumentParser(
         prog=f"sage-wheels {name}",
         description=command.__doc__,

@@ -105,7 +105,7 @@ def options_from(arguments: argparse.Namespace, prefix: Prefix | None) -> BuildO
         editable=bool(getattr(arguments, "editable", False)),
         sdist_then_wheel=arguments.sdist_then_wheel,
         keep_build_dir=arguments.keep_build_dir,
-        config_settings=_settings(arguments.config_settings),
+        config_settings=settings_from(arguments.config_settings),
         python=arguments.python,
         prefix=prefix,
         log=arguments.log,
@@ -142,10 +142,10 @@ def _prefix_if_named(arguments: argparse.Namespace) -> Prefix | None:
     return None
 
 
-def _settings(lines: list[str]) -> dict[str, str | list[str]]:
+def settings_from(lines: list[str]) -> dict[str, str | list[str]]:
     """Config settings as pip and `build` make them: a key that comes again has a list.
 
-    >>> _settings(["a=1", "b=x", "b=y"])
+    >>> settings_from(["a=1", "b=x", "b=y"])
     {'a': '1', 'b': ['x', 'y']}
     """
     result: dict[str, str | list[str]] = {}

@@ -40,7 +40,7 @@ def add_writing(parser: argparse.ArgumentParser) -> None:
     add_prefix(parser)
     add_json(parser)
     parser.add_argument(
-        "--lock-timeout", type=_seconds, metavar="S", help="give up after S seconds without the prefix lock"
+        "--lock-timeout", type=seconds, metavar="S", help="give up after S seconds without the prefix lock"
     )
     parser.add_argument(
         "--break-system-packages",
@@ -51,7 +51,7 @@ def add_writing(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-q", "--quiet", action="store_true", help="say nothing but warnings and errors")
 
 
-def _seconds(text: str) -> float:
+def seconds(text: str) -> float:
     with contextlib.suppress(ValueError):
         if 0 <= float(text) < float("inf"):
             return float(text)

@@ -56,7 +56,14 @@ def owned(prefix: Prefix, distribution: Distribution, places: Places | None = No
         else:
             result.rows[place] = row
     # the record itself is the distribution's, listed or not
-    result.rows.setdefault(f"{distribution.path}/RECORD", record.Row("RECORD"))
+    own = places.locate("", f"{distribution.path}/RECORD")
+    if own is None:
+        raise NotRemovable(
+            f"{prefix.path(distribution.path)} is a link that leads out of the prefix, so what it says of "
+            f"{distribution} is not believed",
+            "remove that link by hand",
+        )
+    result.rows.setdefault(own, record.Row("RECORD"))
     return result
 
 
@@ -64,6 +71,9 @@ def is_protected(prefix: Prefix, place: str) -> bool:
     """Whether no distribution can own `place`: interpreters, the standard library, pyvenv.cfg, our own state."""
     if place == "pyvenv.cfg" or place == STATE or place.startswith(f"{STATE}/"):
         return True
+    scheme = prefix.scheme
+    if any(f"{each}/".startswith(f"{place}/") for each in (scheme.purelib, scheme.platlib, scheme.scripts)):
+        return True  # a directory that everybody shares
     directory, _, name = place.rpartition("/")
     if directory in ("bin", prefix.scheme.scripts) and re.fullmatch(r"(python|pypy)(\d+(\.\d+)*t?d?)?(-config)?", name):
         return True

@@ -40,8 +40,9 @@ def area(prefix: Prefix, place: str) -> str:
 class Owners:
     """Answers who else owns paths, among `distributions`."""
 
-    def __init__(self, prefix: Prefix, distributions: Iterable[Distribution]) -> None:
+    def __init__(self, prefix: Prefix, distributions: Iterable[Distribution], *, remember: bool = True) -> None:
         self.prefix = prefix
+        self._remember = remember  # not if these are only a few of the distributions, or while the lock is held
         self.places = Places(prefix.root)
         self._distributions = {each.path: each for each in distributions if each.kind == ".dist-info"}
         self._rows: dict[str, set[str]] = {}
@@ -95,7 +96,8 @@ class Owners:
             if not (isinstance(entry, list) and len(entry) == 2 and entry[0] == identity):
                 entry = [identity, sorted({area(self.prefix, place) for place in self._owned(path)})]
             fresh[path] = entry
-        if fresh != remembered and os.path.isdir(self.prefix.state):  # reading leaves nothing in a prefix not ours
+        # reading leaves nothing in a prefix not ours
+        if self._remember and fresh != remembered and os.path.isdir(self.prefix.state):
             _store(cache, fresh)
         return {path: frozenset(entry[1]) for path, entry in fresh.items()}
 

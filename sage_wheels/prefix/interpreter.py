@@ -8,6 +8,7 @@ changed interpreter is noticed and an interpreter that is being replaced is not 
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import sys
@@ -89,6 +90,7 @@ def makes_our_bytecode(prefix: Prefix) -> bool:
     return final and all(part.isdigit() for part in prefix.full_version.removesuffix(".final.0").split("."))
 
 
+@functools.cache  # it lists a thousand tags, and is asked once for each marker
 def _own_facts() -> Facts:
     import platform
     import sysconfig

@@ -25,6 +25,8 @@ class Places:
         >>> Places("/nowhere").locate("lib/site-packages", "../../../etc/passwd") is None
         True
         """
+        if len(path) > 60 and not _is_possible(path) or "\0" in path:
+            return None
         if path.startswith("/"):
             relative = self._inside(posixpath.normpath(path))
         else:
@@ -64,3 +66,9 @@ class Places:
             if path.startswith(f"{base}/"):
                 return path[len(base) + 1 :]
         return None
+
+
+def _is_possible(path: str) -> bool:
+    """Whether a file system could hold `path` (255 bytes a component, 4,096 in all), and nobody need despair of it."""
+    raw = path.encode("utf-8", "surrogateescape")
+    return len(raw) < 4096 and path.count("/") < 256 and max(map(len, raw.split(b"/"))) <= 255

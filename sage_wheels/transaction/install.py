@@ -26,12 +26,16 @@ if TYPE_CHECKING:
 
 
 class Options(NamedTuple):
-    """How to install; see the command line for what each means."""
+    """How to install; see the command line for what each means.
+
+    `also_remove` are normalised names of distributions that go in the same transaction, unless they are installed.
+    """
 
     compile_bytecode: bool = True
     overwrite: bool = False
     reinstall: bool = False
     ignore_requires_python: bool = False
+    also_remove: frozenset[str] = frozenset()
 
 
 def install(
@@ -51,10 +55,11 @@ def install(
         tags.check_fits(request.wheel, prefix, ignore_requires_python=options.ignore_requires_python)
     recover_first(prefix, settings)
     unchanged: tuple[str, ...] = ()
+    options = options._replace(also_remove=options.also_remove - {each.wheel.canonical_name for each in requests})
     if not options.reinstall:
         requests, unchanged = _without_unchanged(prefix, requests)
     if not requests:
-        return Report(unchanged=unchanged)
+        return _remove_only(prefix, options, settings)._replace(unchanged=unchanged)
     unmet = _unmet(prefix, [request.wheel for request in requests])
     try:
         with Stage(prefix, settings.say) as own:
@@ -70,9 +75,18 @@ def install(
     except OSError as error:
         raise FileOperationFailed.from_os_error(error, f"installing into {prefix.root}") from error
     changes = [Change(each.name, _version_of(each.canonical_name, replaced), each.version) for each in images]
+    changes += [Change(each.name, each.version, "") for each in replaced if each.canonical_name in options.also_remove]
     not_compiled = tuple((each.name, each.not_compiled) for each in images if each.not_compiled)
     report = report_of(prefix, outcome, changes, kept)
     return report._replace(unchanged=unchanged, not_compiled=not_compiled, unmet=unmet)
+
+
+def _remove_only(prefix: Prefix, options: Options, settings: Settings) -> Report:
+    if not options.also_remove:
+        return Report()
+    from sage_wheels.transaction.uninstall import uninstall
+
+    return uninstall(prefix, sorted(options.also_remove), settings)
 
 
 def _commit(
@@ -81,7 +95,7 @@ def _commit(
     """Plan and commit; also the distributions that were replaced."""
     tree = _one_tree(images)
     new = {path: each.canonical_name for each in images for path in each.files}
-    names = {each.canonical_name for each in images}
+    names = {each.canonical_name for each in images} | options.also_remove
     replaced: list[Distribution] = []
 
     def goal(listing: list[Distribution]) -> Goal:

@@ -37,7 +37,7 @@ FORMAT = 1
 
 
 class Step(NamedTuple):
-    """One step. `inode` and `time` (of the last change, in ns) tell S from P for `exchange`; `mode` is P's for `rmdir`."""
+    """One step. `inode` and `time` (of the last change, ns) tell S from P for `exchange`; `mode` is P's for `rmdir`."""
 
     do: str
     path: str

@@ -25,7 +25,7 @@ from sage_wheels.transaction.stage import SET_ASIDE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from sage_wheels.installed.distributions import Distribution
     from sage_wheels.installed.record import Row
@@ -41,13 +41,14 @@ class Goal(NamedTuple):
 
     `tree` holds the new files, laid out as in the prefix ("" if there are none), and `new` lists them with the name of
     their distribution; `remove` are the distributions that go; with `overwrite`, what another distribution or nobody
-    owns may be replaced.
+    owns may be replaced. `planner` makes the steps, if not `Planner` does.
     """
 
     tree: str
     new: dict[str, str]
     remove: list[Distribution]
     overwrite: bool
+    planner: Callable[..., Planner] | None = None
 
 
 class Plan(NamedTuple):
@@ -84,7 +85,8 @@ def make_plan(
     `listing` and `library_times` come from `look`. `whole_directories=False` plans without moving any directory that
     exists (overlay file systems refuse that). `hashes` remembers file states from one try to the next.
     """
-    planner = _Planner(prefix, stage, goal, listing, whole_directories, {} if hashes is None else hashes)
+    make = goal.planner or Planner
+    planner = make(prefix, stage, goal, listing, whole_directories, {} if hashes is None else hashes)
     steps = planner.plan()
     return Plan(
         steps,
@@ -125,7 +127,7 @@ def _irrelevant(prefix: Prefix, plan: Plan, changed: set[Distribution]) -> bool:
     if any(each.canonical_name in plan.names for each in changed):
         return False
     before = set(plan.listing)
-    came = Owners(prefix, changed - before).areas()
+    came = Owners(prefix, changed - before, remember=False).areas()
     gone = [plan.old_areas.get(each.path, frozenset()) for each in changed & before]
     return all(plan.areas.isdisjoint(areas) for areas in [*came.values(), *gone])
 
@@ -148,7 +150,11 @@ def _identity(path: str) -> tuple[int, int, int] | None:
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 
-class _Planner:
+class Planner:
+    """Makes the steps of one goal; `move` has one that meets other files in another way."""
+
+    advice = "uninstall the one or the other, or give --on-conflict overwrite"
+
     def __init__(
         self,
         prefix: Prefix,
@@ -502,7 +508,7 @@ class _Planner:
             more = len(self.conflicts) - 1
             raise Conflict(
                 self.conflicts[0][1] + (f" ({more} more below)" if more else ""),
-                "uninstall the one or the other, or give --on-conflict overwrite",
+                self.advice,
                 details="\n".join(sentence for _, sentence in self.conflicts[1:]),
             )
 

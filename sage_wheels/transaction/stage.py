@@ -100,7 +100,16 @@ def sweep_dead(prefix: Prefix, say: Callable[[str], None]) -> list[str]:
         return kept  # there never was one, or whoever can read it sweeps it
     for name in names:
         kept += _sweep_if_dead(prefix, f"{STAGES}/{name}", say)
+    _sweep_caches(prefix)
     return kept
+
+
+def _sweep_caches(prefix: Prefix) -> None:
+    """Delete caches that were never finished: whoever is just writing one does without it, and writes it again."""
+    with contextlib.suppress(OSError):
+        for name in os.listdir(f"{prefix.state}/cache"):
+            if name.rpartition(".")[2].isdigit():  # NAME.json.PID
+                os.unlink(f"{prefix.state}/cache/{name}")
 
 
 def _sweep_if_dead(prefix: Prefix, place: str, say: Callable[[str], None]) -> list[str]:
@@ -176,7 +185,7 @@ def _sweep(prefix: Prefix, place: str) -> list[str]:
             kept = _keep_unplanned(prefix, place, journal.from_bytes(f.read()))
         os.unlink(committed)  # first of all: killed from here on, there is nothing left to look at but only to delete
     for each in [*_stages_beside(prefix, place), place]:
-        _delete_tree(prefix.path(each))
+        delete_tree(prefix.path(each))
     return kept
 
 
@@ -218,8 +227,8 @@ def _files_below(directory: str) -> Iterator[str]:
             yield from (f"{above}/{name}" for name in names)
 
 
-def _delete_tree(path: str) -> None:
-    """Delete a stage, if it is there; directories without write permission are no obstacle to their owner."""
+def delete_tree(path: str) -> None:
+    """Delete a directory tree, if it is there; directories without write permission are no obstacle to their owner."""
 
     def retry(function: object, name: str, error: BaseException) -> None:
         if isinstance(error, FileNotFoundError):

@@ -33,6 +33,9 @@ MAX_SIZE = 32 << 30  # bytes that all members inflate to
 MAX_MEMBERS = 400_000
 MAX_RATIO = 250  # of one member beyond the first 16 MiB of it
 _RATIO_FREE = 16 << 20
+# The longest in 127 wheels: 210 bytes, 15 deep. File systems take 255 bytes a component, system calls 4,096 in all.
+MAX_PATH = 1024  # bytes
+MAX_DEPTH = 100
 _UNSAFE_NAME = re.compile(r"[\x00-\x1f\x7f\\]|^/|^[A-Za-z]:|(^|/)\.{0,2}(/|$)")
 
 
@@ -257,6 +260,12 @@ def _zip64(name: str, extra: bytes, size: int, compressed: int, offset: int) -> 
     raise Damaged(f"the ZIP64 sizes of {name} make no sense")
 
 
+def _check_length(name: str) -> None:
+    raw = name.encode()
+    if len(raw) > MAX_PATH or name.count("/") >= MAX_DEPTH or max(map(len, raw.split(b"/"))) > 255:
+        raise Damaged(f"the member name {name[:40]!r}... is longer or deeper than a file system takes")
+
+
 def _arranged(entries: list[Member], directory: int) -> dict[str, Member]:
     """`entries` by name, in the order of the file, each with its `end`; nothing twice, nothing overlapping."""
     entries.sort(key=lambda each: each.offset)
@@ -272,6 +281,8 @@ def _arranged(entries: list[Member], directory: int) -> dict[str, Member]:
         name = each.name[:-1] if each.name.endswith("/") else each.name
         if _UNSAFE_NAME.search(name):
             raise Damaged(f"the member name {each.name!r} is no plain path inside the archive")
+        if len(name) > 60:
+            _check_length(name)
         if each.name.endswith("/"):
             directories.add(name)
             continue

@@ -15,15 +15,15 @@ from typing import NamedTuple
 
 from sage_wheels.errors import WheelRefused
 from sage_wheels.installed import record
+from sage_wheels.installed.files import is_protected
 from sage_wheels.prefix import interpreter
-from sage_wheels.prefix.layout import STATE
 from sage_wheels.wheel import scripts, workers
 from sage_wheels.wheel.archive import Damaged
 from sage_wheels.wheel.wheel import Wheel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from types import ModuleType
     from typing import Any
 
@@ -164,6 +164,9 @@ class _Writer:
         self.goals = {member: goal for member, goal in goals.items() if goal not in self.scripts}
         if len(set(self.goals.values())) != len(self.goals):
             raise self.wheel.refused("two of its members go to the same place")
+        clash = _directories(goals.values()).intersection([*goals.values(), *self.scripts])
+        if clash:
+            raise self.wheel.refused(f"it makes {min(clash)} both a file and a directory")
         self.dist_info = f"{self.library}/{self.wheel.dist_info}"
 
     def _goal(self, member: str) -> str:
@@ -174,7 +177,7 @@ class _Writer:
         directory, _, name = goal.rpartition("/")
         if directory in ("bin", self.prefix.scheme.scripts) and scripts.is_interpreter(name):
             raise self.wheel.refused(f"its {member} would replace the interpreter {goal}", "do not install it")
-        if goal == "pyvenv.cfg" or goal.startswith(f"{STATE}/"):
+        if is_protected(self.prefix, goal):
             raise self.wheel.refused(
                 f"its {member} would replace {goal}, which is not a package's", "do not install it"
             )
@@ -385,6 +388,15 @@ def _compile_elsewhere(prefix: Prefix, writers: list[_Writer]) -> None:
         writer.cache_tag = tag
         if compiled:
             writer.compiled.append(goal)
+
+
+def _directories(goals: Iterable[str]) -> set[str]:
+    """Every directory above `goals`."""
+    found: set[str] = set()
+    for goal in goals:
+        while (goal := goal.rpartition("/")[0]) and goal not in found:
+            found.add(goal)
+    return found
 
 
 def relative_to(library: str, path: str) -> str:

@@ -53,12 +53,28 @@ def _is_pure_for(tags: str, major: int, minor: int) -> bool:
 
 
 def _python_fits(wanted: str, prefix: Prefix) -> bool:
-    simple = re.fullmatch(r">=\s*(\d+)\.(\d+)", wanted)  # three of four wheels; packaging costs 15 ms to import
-    if simple:
-        return prefix.version >= (int(simple[1]), int(simple[2]))
+    verdicts = [_clause_holds(clause.strip(), prefix.version) for clause in wanted.split(",")]
+    if None not in verdicts:  # nearly all wheels; packaging costs 10 to 15 ms to import
+        return all(verdicts)
     from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
     try:
         return SpecifierSet(wanted).contains(prefix.full_version, prereleases=True)
     except InvalidSpecifier:
         return True  # pip ignores what it cannot read here, too
+
+
+def _clause_holds(clause: str, version: tuple[int, int]) -> bool | None:
+    """Whether a clause of a specifier that speaks of nothing but major and minor version holds; None for other ones.
+
+    >>> [_clause_holds(each, (3, 11)) for each in (">=2.7", "!=3.11.*", "<4", ">=3.8.1")]
+    [True, False, True, None]
+    """
+    found = re.fullmatch(r"(>=|<)\s*(\d+)(?:\.(\d+)(?:\.0)?)?|!=\s*(\d+)\.(\d+)\.\*", clause, re.ASCII)
+    if not found:
+        return None
+    operator, major, minor, *excluded = found.groups()
+    if not operator:
+        return version != (int(excluded[0]), int(excluded[1]))
+    bound = (int(major), int(minor or 0))
+    return version >= bound if operator == ">=" else version < bound

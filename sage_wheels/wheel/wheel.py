@@ -8,6 +8,7 @@ with the list of members, both ways. That the contents are what RECORD says is c
 from __future__ import annotations
 
 import os
+import re
 from typing import NamedTuple
 
 from sage_wheels.errors import FileOperationFailed, WheelRefused
@@ -24,6 +25,7 @@ UNHASHED = frozenset({"RECORD", "RECORD.jws", "RECORD.p7s"})
 SCHEMES = frozenset({"purelib", "platlib", "headers", "scripts", "data"})
 # The largest seen: 4 MB of METADATA (a readme with pictures), 12 MB of RECORD (100,000 files).
 _METADATA_LIMIT = 64 << 20  # bytes
+_NAME = re.compile(r"[A-Z0-9]([A-Z0-9._-]*[A-Z0-9])?", re.IGNORECASE | re.ASCII)
 _GET_AGAIN = "get the wheel again, or rebuild it"
 
 
@@ -127,6 +129,9 @@ class Wheel:
         self.metadata = headers(self._require("METADATA"))
         self.name = self.metadata.get("name", [""])[0]
         self.version = self.metadata.get("version", [""])[0]
+        # core metadata, "Name"; and what no version has, whatever its scheme: both become parts of paths and messages
+        if not _NAME.fullmatch(self.name) or not self.version.isprintable() or not self.version.isascii():
+            raise self.refused(f"its METADATA says {self.name!r} {self.version!r}, which is no name and version")
         for what, theirs in (("METADATA", (self.name, self.version)), ("dist-info", self._dist_info_name())):
             if not _same_project(theirs, self.file_name[:2]):
                 raise self.refused(f"its {what} says {theirs[0]} {theirs[1]}, its file name something else")

@@ -10,18 +10,20 @@ operation, so a child that is killed at the k-th has done k - 1 of them.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import pickle
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import sage_wheels
+from support.trees import make_prefix
+from support.wheels import make_wheel
 
 _CHANGING = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.symlink", "os.chmod", "os.utime"}
 _CHANGING |= {"os.truncate", "sage_wheels.exchange"}
@@ -135,13 +137,21 @@ def _import_everything() -> None:
     import importlib
     import pkgutil
 
-    for module in pkgutil.walk_packages(sage_wheels.__path__, "sage_wheels."):
-        if not module.name.endswith(("__main__", ".ask", ".hook_server")):
-            importlib.import_module(module.name)
-    from sage_wheels.prefix import filesystem
-
-    with contextlib.suppress(OSError):
-        filesystem.exchange("/nonexistent/a", "/nonexistent/b")  # imports ctypes
+    importlib.import_module("sage_wheels.building")
+    for room in ("prefix", "installed", "wheel", "transaction"):
+        package = importlib.import_module(f"sage_wheels.{room}")
+        for module in pkgutil.iter_modules(package.__path__):
+            if module.name != "ask":  # runs, and does not let itself be imported
+                importlib.import_module(f"sage_wheels.{room}.{module.name}")
+    # what is imported only where it is needed comes in by doing everything once
+    with tempfile.TemporaryDirectory() as directory:
+        prefix = str(make_prefix(directory))
+        files = {"warm/__init__.py": "", "up.py": ""}
+        for version in ("1.0", "2.0"):
+            wheel = make_wheel(directory, "warm", version, files, entry_points={"warm": "warm:up"})
+            for do, item, compiled in (("install", str(wheel), version == "2.0"), ("recover", "", False)):
+                _action(Command(do, prefix, [item], compile=compiled), [])()
+        _action(Command("uninstall", prefix, ["warm"]), [])()
 
 
 def _fork(command: Command) -> Outcome:

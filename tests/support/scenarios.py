@@ -124,6 +124,37 @@ def _edited_there(puppet: Puppet, prefix: Path, wheels: Path) -> None:
     _install(puppet, prefix, str(other))
 
 
+def _small(directory: Path, version: str) -> str:
+    """A wheel whose upgrade has every kind of step once or twice."""
+    text = f"VERSION = {version!r}\n"
+    files = {"small/__init__.py": text, "mixed/mine.py": text, f"small_{version[0]}.py": text}
+    files["small.pth"] = f"# {version}\n"
+    if version == "1.0":
+        files["mixed/deep/gone.py"] = text
+    return str(make_wheel(directory / "plain", "small", version, files))
+
+
+def _small_there(puppet: Puppet, prefix: Path, wheels: Path) -> None:
+    _install(puppet, prefix, _small(wheels, "1.0"))
+    (site_packages(prefix) / "mixed/foreign.txt").write_text("nobody's")
+    os.chmod(site_packages(prefix) / "mixed/deep", 0o750)
+
+
+SMALL_SCENARIOS: dict[str, Scenario] = {
+    "small install": Scenario(_nothing, lambda p, w: Command("install", str(p), [_small(w, "2.0")])),
+    "small upgrade": Scenario(_small_there, lambda p, w: Command("install", str(p), [_small(w, "2.0")])),
+    "small upgrade without exchange": Scenario(
+        _small_there, lambda p, w: Command("install", str(p), [_small(w, "2.0")], exchange=False)
+    ),
+    "small upgrade on an overlay": Scenario(
+        _small_there, lambda p, w: Command("install", str(p), [_small(w, "2.0")], overlay=True)
+    ),
+    "small uninstall": Scenario(_small_there, lambda p, w: Command("uninstall", str(p), ["small"])),
+    "small uninstall on an overlay": Scenario(
+        _small_there, lambda p, w: Command("uninstall", str(p), ["small"], overlay=True)
+    ),
+}
+
 SCENARIOS: dict[str, Scenario] = {
     "first install": Scenario(_nothing, lambda p, w: Command("install", str(p), [demo(w, "1.0")])),
     "install": Scenario(_neighbour_there, lambda p, w: Command("install", str(p), [demo(w, "1.0")])),
@@ -189,12 +220,14 @@ class Stand(NamedTuple):
         if tree == self.old:
             assert set_aside(self.prefix) == self.old_aside
             return "old"
-        assert tree == self.new, [
-            *(f"old state and now: {each}" for each in difference(self.old, tree)),
-            *(f"new state and now: {each}" for each in difference(self.new, tree)),
-        ]
+        if tree != self.new:  # not `assert`: pytest would take minutes to print the difference
+            found = [f"{word} state and now: {each}" for word in ("old", "new") for each in self._difference(word, tree)]
+            raise AssertionError("neither old nor new:\n" + "\n".join(found))
         assert set_aside(self.prefix) == self.new_aside
         return "new"
+
+    def _difference(self, word: str, tree: Tree) -> list[str]:
+        return difference(self.old if word == "old" else self.new, tree)
 
     def restore(self) -> None:
         """Back to the old state, as it was when it was set up."""
@@ -202,15 +235,18 @@ class Stand(NamedTuple):
         shutil.copytree(self.copy, self.prefix, symlinks=True)
 
     def forget(self) -> None:
-        """Delete what may be deleted at any time, so that the operations are the same every time."""
-        shutil.rmtree(self.prefix / STATE / "cache", ignore_errors=True)
+        """Make the tool's own directory what it was, so that the operations are the same every time."""
+        top = STATE if (self.copy / STATE).is_dir() else STATE.partition("/")[0]
+        shutil.rmtree(self.prefix / top, ignore_errors=True)
+        if (self.copy / STATE).is_dir():
+            shutil.copytree(self.copy / STATE, self.prefix / STATE, symlinks=True)
 
     def recover(self) -> Outcome:
         return self.puppet.run(Command("recover", str(self.prefix)))
 
 
 def set_up(puppet: Puppet, name: str, directory: Path) -> Stand:
-    scenario = SCENARIOS[name]
+    scenario = (SCENARIOS | SMALL_SCENARIOS)[name]
     prefix, copy, wheels = make_prefix(directory), directory / "copy", directory / "wheels"
     scenario.prepare(puppet, prefix, wheels)
     shutil.rmtree(prefix / STATE / "cache", ignore_errors=True)
@@ -220,7 +256,8 @@ def set_up(puppet: Puppet, name: str, directory: Path) -> Stand:
     done = puppet.run(command)
     assert done.status == 0, done
     new, new_aside = snapshot(prefix), set_aside(prefix)
-    assert new != old
+    if new == old:
+        raise AssertionError("the command changed nothing")
     assert leftovers(prefix) == []
     stand = Stand(puppet, command, prefix, copy, old, new, old_aside, new_aside, done.operations)
     stand.restore()

@@ -72,7 +72,14 @@ def zip_bytes(
         count += 1
     body += between
     start = len(body) + shift
-    ends: dict[str, int] = {"disk": 0, "first": 0, "here": count, "count": count, "size": len(directory), "start": start}
+    ends: dict[str, int] = {
+        "disk": 0,
+        "first": 0,
+        "here": count,
+        "count": count,
+        "size": len(directory),
+        "start": start,
+    }
     records = b""
     if zip64 is not None:
         z: dict[str, Any] = {**ends, "at": start + len(directory), "length": 44, **zip64}
@@ -97,7 +104,8 @@ def _compress(content: bytes, method: int) -> bytes:
 
 def _local(f: Mapping[str, Any]) -> bytes:
     numbers = (f["version"], f["flags"], f["method"], 0, 0x5021, f["crc"], f["compressed"], f["size"])
-    return struct.pack("<4s5H3L2H", f["magic"], *numbers, len(f["name"]), len(f["extra"])) + f["name"] + f["extra"]
+    head = struct.pack("<4s5H3L2H", f["magic"], *numbers, len(f["name"]), len(f["extra"]))
+    return bytes(head + f["name"] + f["extra"])
 
 
 def _central(f: Mapping[str, Any]) -> bytes:

@@ -1,0 +1,234 @@
+"""Run a command while a lock is held.
+
+usage: sage-flock [-s|-x|-u] [--timeout SECONDS] [--close] LOCK [COMMAND [ARG...]]
+
+LOCK is the path of a lock file, which is made with its directories and never deleted, or the number of a descriptor
+that the caller has open; then there is no COMMAND, and the lock lasts until the caller closes it.
+
+  -x, --exclusive    nobody else may hold the lock meanwhile (this is the default)
+  -s, --shared       others may hold it shared, nobody exclusively
+  -u, --unlock       release it: for a descriptor; a COMMAND is not run
+  --timeout SECONDS  give up after that time, with exit status 3
+  --close            keep the lock from COMMAND, which may leave processes behind that live longer: it is held until
+                     COMMAND itself ends, and not until the last of its children has
+
+Without --close, COMMAND takes this process's place and the lock with it. The exit status is that of COMMAND, 126 if
+it cannot be run, 127 if there is none of that name, 1 if LOCK cannot be locked, 2 for wrong usage.
+
+Whoever changes a prefix holds PREFIX/var/lib/sage-wheels/lock, so a package script that changes it by other means
+(copying into it, rebasing its libraries, running pip) does so under that lock:
+
+    sage-flock "$SAGE_VENV/var/lib/sage-wheels/lock" sage-rebase ...
+
+Do not run sage-wheels, sage-pip-install or sage-move-tree for the same prefix in COMMAND: they take that lock
+themselves, and would wait for you.
+"""
+
+# The same file and the same primitive, flock(2), as sage_wheels/prefix/lock.py; nothing of it is imported here, so that
+# this works with nothing but a Python.
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import shlex
+import signal
+import sys
+import time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+_FLAGS = {"-s": "shared", "--shared": "shared", "-x": "exclusive", "--exclusive": "exclusive"}
+_FLAGS |= {"-u": "unlock", "--unlock": "unlock"}
+_OPERATIONS = {"shared": fcntl.LOCK_SH, "exclusive": fcntl.LOCK_EX, "unlock": fcntl.LOCK_UN}
+_STATUS_LOCK, _STATUS_USAGE, _STATUS_TIMEOUT, _STATUS_CANNOT_RUN, _STATUS_NOT_FOUND = 1, 2, 3, 126, 127
+
+
+class _TimeOut(Exception):
+    """The lock was not obtained in time."""
+
+
+def main(arguments: list[str]) -> int:
+    """Do what the command line says; returns only if no command takes our place."""
+    kind, timeout, close, rest = _parse(arguments)
+    lock, command = rest[0], rest[1:]
+    if lock.isdecimal():
+        if command:
+            _fail(_STATUS_USAGE, f"a command cannot be run under the descriptor {lock}; name a lock file")
+        _lock(int(lock), kind, timeout, f"descriptor {lock}", command)
+        return 0
+    if kind == "unlock":
+        return 0  # no lock outlives the process that has it
+    if not command:
+        _fail(_STATUS_USAGE, f"there is no command to run under {lock}; see sage-flock --help")
+    fd = _acquire(lock, kind, timeout, command)
+    return _run_and_wait(fd, command) if close else _become(fd, command)
+
+
+def _parse(arguments: list[str]) -> tuple[str, float | None, bool, list[str]]:
+    """The kind of lock, the time limit, --close, and the rest: LOCK and COMMAND."""
+    kind, timeout, close = "", None, False
+    rest = list(arguments)
+    while rest and rest[0].startswith("-"):
+        option = rest.pop(0)
+        if option == "--":
+            break
+        if option in ("-h", "--help"):
+            print(__doc__, end="")
+            sys.exit(0)
+        name, equals, value = option.partition("=")
+        if option in _FLAGS:
+            if kind not in ("", _FLAGS[option]):
+                _fail(_STATUS_USAGE, f"a lock cannot be {kind} and {_FLAGS[option]}; give one of -s, -x and -u")
+            kind = _FLAGS[option]
+        elif option == "--close":
+            close = True
+        elif name == "--timeout":
+            timeout = _seconds(value if equals else rest.pop(0) if rest else "")
+        else:
+            _fail(_STATUS_USAGE, f"there is no option {option}; see sage-flock --help")
+    if not rest:
+        _fail(_STATUS_USAGE, "no lock is named; see sage-flock --help")
+    return kind or "exclusive", timeout, close, rest
+
+
+def _seconds(text: str) -> float:
+    try:
+        if 0 <= float(text) < float("inf"):
+            return float(text)
+    except ValueError:
+        pass
+    _fail(_STATUS_USAGE, f"{text!r} is no number of seconds; write --timeout 60")
+
+
+def _acquire(path: str, kind: str, timeout: float | None, command: list[str]) -> int:
+    """A descriptor of the lock file `path`, locked."""
+    while True:
+        try:
+            fd = _open(path)
+        except OSError as error:
+            _fail(_STATUS_LOCK, f"the lock file {path} cannot be opened ({error.strerror}); name one that can")
+        _lock(fd, kind, timeout, path, command)
+        if _still_there(fd, path):
+            break
+        os.close(fd)  # somebody deleted the file while we waited: that lock no longer excludes anybody
+    if kind == "exclusive":
+        _write_holder(fd)
+    return fd
+
+
+def _open(path: str) -> int:
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+    try:
+        return os.open(path, flags, 0o666)
+    except FileNotFoundError:
+        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+        return os.open(path, flags, 0o666)
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EROFS):
+            raise
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)  # somebody else's file can be locked all the same
+
+
+def _lock(fd: int, kind: str, timeout: float | None, name: str, command: list[str]) -> None:
+    operation = _OPERATIONS[kind]
+    try:
+        try:
+            fcntl.flock(fd, operation | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            to_run = f" to run {shlex.join(command)}" if command else ""
+            print(f"sage-flock: waiting for {name} ({kind}){_holder(fd)}{to_run}", file=sys.stderr, flush=True)
+        if timeout is not None:
+            signal.signal(signal.SIGALRM, _on_alarm)
+            # one that comes too early, between two system calls, is followed by others
+            signal.setitimer(signal.ITIMER_REAL, max(timeout, 0.001), 0.05)
+        try:
+            fcntl.flock(fd, operation)  # waits in the kernel's queue: first come, first served
+        finally:
+            if timeout is not None:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+                signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    except _TimeOut:
+        _fail(_STATUS_TIMEOUT, f"{name} was not free within {timeout:g} s{_holder(fd)}; wait, or give a longer --timeout")
+    except OSError as error:
+        _fail(_STATUS_LOCK, f"{name} cannot be locked ({error.strerror}); name a file on a file system where flock works")
+
+
+def _on_alarm(*_: object) -> None:
+    raise _TimeOut
+
+
+def _still_there(fd: int, path: str) -> bool:
+    try:
+        return os.path.samestat(os.fstat(fd), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
+def _write_holder(fd: int) -> None:
+    """Say who holds the lock, as sage_wheels/prefix/lock.py does; not into a file that holds something else."""
+    about = {"pid": os.getpid(), "host": os.uname().nodename, "since": int(time.time()), "command": ["sage-flock"]}
+    about["command"] = ["sage-flock", *sys.argv[1:]][:4]
+    try:
+        if os.pread(fd, 7, 0).strip(b"\0 ") in (b"", b'{"pid":'):
+            os.pwrite(fd, json.dumps(about).encode().ljust(os.fstat(fd).st_size), 0)
+    except OSError:
+        pass  # a full disk, or somebody else's file, is no reason not to hold the lock
+
+
+def _holder(fd: int) -> str:
+    try:
+        about = json.loads(os.pread(fd, 4096, 0))
+        return f", held by process {about['pid']} on {about['host']} ({' '.join(map(str, about['command']))})"
+    except (ValueError, KeyError, TypeError, OSError):
+        return ""
+
+
+def _become(fd: int, command: list[str]) -> NoReturn:
+    os.set_inheritable(fd, True)  # PEP 446: else the lock is gone before the command starts
+    _execute(command)
+
+
+def _run_and_wait(fd: int, command: list[str]) -> int:
+    """Run the command as a child that does not get the lock; its exit status as a shell tells it."""
+    pid = os.fork()
+    if pid == 0:
+        os.close(fd)
+        _execute(command)
+    for number in (signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_IGN)  # from the terminal: the command gets it as well and decides
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda received, _: os.kill(pid, received))
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    return status if status >= 0 else 128 - status
+
+
+def _execute(command: list[str]) -> NoReturn:
+    # Python ignores these, and so would the command
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_DFL)
+    try:
+        os.execvp(command[0], command)
+    except FileNotFoundError:
+        status, why = _STATUS_NOT_FOUND, "there is no command of that name"
+    except OSError as error:
+        status, why = _STATUS_CANNOT_RUN, f"it cannot be run: {error.strerror}"
+    print(f"sage-flock: {command[0]}: {why}; see that it is on PATH and may be executed", file=sys.stderr, flush=True)
+    os._exit(status)
+
+
+def _fail(status: int, sentence: str) -> NoReturn:
+    print(f"sage-flock: {sentence}", file=sys.stderr, flush=True)
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(130)

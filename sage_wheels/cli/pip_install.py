@@ -1,0 +1,124 @@
+"""Install wheels into the Sage virtual environment: `sage-pip-install`, with the options that pip has.
+
+ITEM is a wheel, a source tree, `NAME @ file:///PATH`, or a name, whose wheel is taken from $SAGE_SPKG_WHEELS and the
+directories that --find-links names. Everything that is named is one transaction. What pip's options ask for is what
+happens anyway (no index, no dependencies, no cache, a wheel of the same version replaces what is there), or is refused.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+
+from sage_wheels.cli import common
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from sage_wheels.building import BuildOptions
+    from sage_wheels.prefix import Prefix
+    from sage_wheels.transaction.install import Options
+    from sage_wheels.transaction.report import Report
+
+# What pip is told so that it does what is done here in any case.
+_SAID_FOR_PIP = (
+    *("--no-index", "--disable-pip-version-check", "--isolated", "--no-cache-dir", "--no-input", "--no-color"),
+    *("--no-deps", "--no-dependencies", "--ignore-installed", "-I", "--force-reinstall", "--upgrade", "-U", "--pre"),
+    *("--no-build-isolation", "--no-warn-script-location", "--no-warn-conflicts", "--prefer-binary", "--verbose", "-v"),
+    *("-vv", "-vvv", "--require-virtualenv", "--no-user", "--no-clean"),
+)
+_SAID_WITH_VALUE = ("--upgrade-strategy", "--no-binary", "--only-binary", "--progress-bar", "--root-user-action")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.prog = "sage-pip-install"
+    common.add_writing(parser)
+    parser.add_argument("-r", "--requirement", action="append", default=[], metavar="FILE", help="more ITEMs")
+    parser.add_argument("-e", "--editable", action="append", default=[], metavar="DIR", help="use a source tree in place")
+    parser.add_argument("-f", "--find-links", action="append", default=[], metavar="DIR", help="directory of wheels")
+    parser.add_argument("-C", "--config-settings", action="append", default=[], metavar="K=V", help="for -e")
+    parser.add_argument("--no-compile", action="store_true", help="install no byte-code")
+    parser.add_argument("--ignore-requires-python", action="store_true", help="do not look at Requires-Python")
+    parser.add_argument("--cache-dir", metavar="DIR", help="where unpacked wheels and build directories are kept")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be done, and change nothing")
+    parser.add_argument("--root", help=argparse.SUPPRESS)
+    parser.add_argument("--user", "--target", dest="elsewhere", action="store_true", help=argparse.SUPPRESS)
+    # for the sdh_* functions
+    parser.add_argument("--record", metavar="FILE", help="append a line NAME @ URL for each -e to FILE")
+    parser.add_argument("--superseded", metavar="FILE", help="remove what FILE names, too, unless it is installed anew")
+    for option in _SAID_FOR_PIP:
+        parser.add_argument(option, dest="_", action="store_true", help=argparse.SUPPRESS)
+    for option in _SAID_WITH_VALUE:
+        parser.add_argument(option, dest="_", help=argparse.SUPPRESS)
+    parser.add_argument("items", nargs="*", metavar="ITEM")
+
+
+def run(options: argparse.Namespace) -> int:
+    from sage_wheels.building import BuildOptions
+    from sage_wheels.cli.build import settings_from
+    from sage_wheels.errors import FileOperationFailed, UsageError
+    from sage_wheels.sage import records
+    from sage_wheels.transaction.install import Options
+
+    if options.root or options.elsewhere:
+        raise UsageError("nothing is staged or installed elsewhere", "leave out --root, --user and --target")
+    try:
+        items = [*options.items, *(line for file in options.requirement for line in records.requirements_in(file))]
+        old = records.names_in(options.superseded) if options.superseded else []
+    except OSError as error:
+        raise FileOperationFailed.from_os_error(error, "reading the requirements file") from error
+    if not items and not options.editable:
+        raise UsageError(f"{' '.join(options.requirement) or 'the command line'} names nothing to install", "name an ITEM")
+    prefix = common.prefix_of(options)
+    directories = tuple(filter(None, [*options.find_links, os.environ.get("SAGE_SPKG_WHEELS", "")]))
+    building = BuildOptions(
+        find_links=directories,
+        config_settings=settings_from(options.config_settings),
+        cache_dir=options.cache_dir,
+        on_note=common.warn,
+    )
+    how = Options(
+        compile_bytecode=not options.no_compile,
+        ignore_requires_python=options.ignore_requires_python,
+        also_remove=frozenset(old),
+    )
+    if items:
+        _say(_install(prefix, items, how, building, options), prefix, options)
+    for tree in options.editable:
+        # against what is installed: the backend of an editable tree works there later, too
+        there = building._replace(isolation=False, skip_dependency_check=True, editable=True)
+        report = _install(prefix, [os.path.join(tree, "")], how, there, options)
+        _say(report, prefix, options)
+        if options.record:
+            _record(report, options.record, os.path.abspath(tree))
+    if options.superseded and not options.dry_run:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(options.superseded)
+    return 0
+
+
+def _install(
+    prefix: Prefix, items: list[str], how: Options, building: BuildOptions, options: argparse.Namespace
+) -> Report:
+    import sage_wheels
+    from sage_wheels.building import parse_source
+    from sage_wheels.sage.wheelhouse import stored
+
+    found = [stored(parse_source(item), item, building.find_links, prefix) for item in items]
+    return sage_wheels.install(found, prefix, how, common.settings_of(options), build_options=building)
+
+
+def _say(report: Report, prefix: Prefix, options: argparse.Namespace) -> None:
+    common.print_report(report, prefix, options)
+    if not options.quiet:
+        for each in report.unchanged:
+            common.warn(f"{each} is installed in {prefix.root} already, and nothing was changed")
+
+
+def _record(report: Report, file: str, tree: str) -> None:
+    from sage_wheels.sage import records
+
+    names = [change.name for change in report.changes if change.new_version]
+    names += [each.rpartition(" ")[0] for each in report.unchanged]
+    for name in names:
+        records.add_line(file, name, tree)

@@ -1,0 +1,45 @@
+"""Remove distributions from the Sage virtual environment: `sage-pip-uninstall`, with the options that pip has.
+
+What is not installed, and a requirements file that is not there, is nothing to speak of.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from sage_wheels.cli import common
+
+# What pip is told so that it does what is done here in any case.
+_SAID_FOR_PIP = (
+    *("--isolated", "--disable-pip-version-check", "--yes", "-y", "--no-input", "--no-color", "--verbose", "-v"),
+    *("-vv", "-vvv", "--no-cache-dir", "--require-virtualenv"),
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.prog = "sage-pip-uninstall"
+    common.add_writing(parser)
+    parser.add_argument("-r", "--requirement", action="append", default=[], metavar="FILE", help="more NAMEs")
+    for option in (*_SAID_FOR_PIP, "--dry-run"):
+        parser.add_argument(option, dest="dry_run" if option == "--dry-run" else "_", action="store_true",
+                            help=argparse.SUPPRESS)
+    parser.add_argument("--root-user-action", dest="_", help=argparse.SUPPRESS)
+    parser.add_argument("names", nargs="*", metavar="NAME")
+
+
+def run(options: argparse.Namespace) -> int:
+    from sage_wheels.errors import FileOperationFailed, UsageError
+    from sage_wheels.installed.metadata import requirement_name
+    from sage_wheels.sage import records
+    from sage_wheels.transaction.uninstall import uninstall
+
+    if not options.names and not options.requirement:
+        raise UsageError("nothing is named to uninstall", "give names or -r FILE")
+    try:
+        names = [*options.names, *(line for file in options.requirement for line in records.requirements_in(file))]
+    except OSError as error:
+        raise FileOperationFailed.from_os_error(error, "reading the requirements file") from error
+    wanted = [name for each in names if (name := requirement_name(each))]
+    prefix = common.prefix_of(options)
+    common.print_report(uninstall(prefix, wanted, common.settings_of(options)), prefix, options)
+    return 0

@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sage_wheels.building.cache import ImageCache
+from sage_wheels.building.environment import EnvironmentFiles
+from sage_wheels.building.interpreter import Building, find_building
+from sage_wheels.errors import WheelRefused
+
+MakeWheel = Callable[..., Path]
+
+
+@pytest.fixture
+def building(tmp_path: Path) -> Building:
+    return find_building(None, None, str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def cache(tmp_path: Path, building: Building) -> ImageCache:
+    return ImageCache(str(tmp_path / "cache"), building)
+
+
+def images(cache: ImageCache) -> list[str]:
+    return sorted(os.listdir(f"{cache.root}/images"))
+
+
+def set_used(cache: ImageCache, tree: str, seconds_ago: float) -> None:
+    when = time.time() - seconds_ago
+    os.utime(f"{os.path.dirname(tree)}/about", (when, when))
+
+
+def test_the_name_of_an_image_is_the_hash_of_its_wheel(cache: ImageCache, make_wheel: MakeWheel) -> None:
+    wheel = make_wheel("a", "1.0", requires=["b>1"], requires_python=">=3.8")
+    tree, about = cache.image(str(wheel))
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    assert images(cache) == [f"{digest}-{sys.implementation.cache_tag}"]
+    assert about[:4] == ("a", "1.0", ["b>1"], ">=3.8")
+    assert cache.about(str(wheel)) == about
+    library = Path(tree, cache.building.pattern.scheme.purelib)
+    assert (library / "a.py").exists()
+    assert list(library.glob("__pycache__/a.*.pyc"))
+    assert os.listdir(f"{cache.root}/staging") == []
+
+
+def test_about_makes_no_image(cache: ImageCache, make_wheel: MakeWheel) -> None:
+    assert cache.about(str(make_wheel("a", "1.0", requires=["b"]))).requires == ["b"]
+    assert not os.path.exists(f"{cache.root}/images")
+
+
+def test_a_wheel_that_changes_under_its_name_is_another_wheel(cache: ImageCache, make_wheel: MakeWheel) -> None:
+    first, _ = cache.image(str(make_wheel("a", "1.0", files={"a.py": "one = 1"})))
+    second, _ = cache.image(str(make_wheel("a", "1.0", files={"a.py": "two = 2"})))
+    assert first != second
+    assert Path(second, cache.building.pattern.scheme.purelib, "a.py").read_text() == "two = 2"
+
+
+def test_the_same_wheel_elsewhere_is_the_same_image(cache: ImageCache, make_wheel: MakeWheel, tmp_path: Path) -> None:
+    wheel = make_wheel("a", "1.0")
+    shutil.copy(wheel, tmp_path / wheel.name)
+    assert cache.image(str(wheel)) == cache.image(str(tmp_path / wheel.name))
+
+
+def test_a_damaged_wheel_leaves_nothing(cache: ImageCache, make_wheel: MakeWheel) -> None:
+    wheel = make_wheel("a", "1.0", rows={"a.py": "a.py,sha256=" + "A" * 43 + ","})
+    with pytest.raises(WheelRefused):
+        cache.image(str(wheel))
+    assert not os.path.exists(f"{cache.root}/images")
+    assert os.listdir(f"{cache.root}/staging") == []
+
+
+def test_the_cache_may_be_deleted_at_any_time(cache: ImageCache, make_wheel: MakeWheel) -> None:
+    wheel = str(make_wheel("a", "1.0"))
+    before = cache.image(wheel)
+    shutil.rmtree(cache.root)
+    assert cache.image(wheel) == before
+    assert Path(before[0]).is_dir()
+
+
+def test_an_environment_is_filled_although_the_cache_is_deleted_over_and_over(
+    cache: ImageCache, make_wheel: MakeWheel, tmp_path: Path
+) -> None:
+    files = {f"a/m{number}.py": f"number = {number}" for number in range(60)}
+    wheel = str(make_wheel("a", "1.0", files={"a/__init__.py": "", **files}))
+    stop = threading.Event()
+
+    def delete() -> None:
+        while not stop.wait(0.02):
+            shutil.rmtree(f"{cache.root}/images", ignore_errors=True)
+
+    thread = threading.Thread(target=delete)
+    thread.start()
+    try:
+        for number in range(20):
+            directory = str(tmp_path / f"env{number}")
+            EnvironmentFiles(directory, cache).add(wheel)
+            assert len(list(Path(directory, cache.building.pattern.scheme.purelib, "a").glob("m*.py"))) == 60
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_builders_that_make_one_image_at_once_do_not_disturb_each_other(
+    cache: ImageCache, make_wheel: MakeWheel
+) -> None:
+    wheel = make_wheel("a", "1.0", files={f"a/m{number}.py": "x = 1\n" * 50 for number in range(100)})
+    program = (
+        "import sys; from sage_wheels.building.cache import ImageCache; "
+        "from sage_wheels.building.interpreter import find_building; "
+        "cache = ImageCache(sys.argv[1], find_building(None, None, sys.argv[1])); "
+        "print(cache.image(sys.argv[2])[0])"
+    )
+    command = [sys.executable, "-c", program, cache.root, str(wheel)]
+    running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(6)]
+    answers = {process.communicate()[0].strip() for process in running}
+    assert [process.returncode for process in running] == [0] * 6
+    assert len(answers) == 1
+    assert len(list(Path(answers.pop()).rglob("m*.py"))) == 100
+    assert os.listdir(f"{cache.root}/staging") == []
+
+
+def test_the_cache_is_bounded_and_the_least_used_goes_first(cache: ImageCache, make_wheel: MakeWheel) -> None:
+    trees = {}
+    for name in "abc":
+        trees[name], about = cache.image(str(make_wheel(name, "1.0", files={f"{name}.txt": "0" * 10_000})))
+        assert about.size > 10_000
+    set_used(cache, trees["a"], 50_000)
+    set_used(cache, trees["b"], 90_000)
+    set_used(cache, trees["c"], 5_000)
+    cache.limit = 25_000
+    cache.trim()
+    assert [name for name, tree in trees.items() if os.path.exists(tree)] == ["a", "c"]
+    cache.limit = 0
+    set_used(cache, trees["a"], 0)
+    cache.trim()
+    assert [name for name, tree in trees.items() if os.path.exists(tree)] == ["a"], "one in use is never removed"
+
+
+def test_what_a_killed_builder_left_goes_after_a_day(cache: ImageCache, make_wheel: MakeWheel) -> None:
+    for name, age in (("old", 100_000), ("new", 10)):
+        os.makedirs(f"{cache.root}/staging/{name}/tree")
+        when = time.time() - age
+        os.utime(f"{cache.root}/staging/{name}", (when, when))
+    cache.image(str(make_wheel("a", "1.0")))
+    assert os.listdir(f"{cache.root}/staging") == ["new"]
+
+
+def test_a_digest_is_computed_again_when_the_file_changes(cache: ImageCache, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    for content in (b"one", b"two", b"three"):
+        file.write_bytes(content)
+        for _ in range(2):
+            assert cache.digest(str(file)) == hashlib.sha256(content).hexdigest()

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sage_wheels.building.interpreter import find_building
+from sage_wheels.errors import InterpreterError
+from sage_wheels.prefix import find_prefix
+
+
+@pytest.fixture
+def venv(tmp_path: Path) -> Path:
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
+    return tmp_path / "venv"
+
+
+def base() -> str:
+    return os.path.realpath(getattr(sys, "_base_executable", sys.executable))
+
+
+def test_without_a_word_it_is_ours_but_none_of_a_virtual_environment(tmp_path: Path) -> None:
+    building = find_building(None, None, str(tmp_path))
+    assert os.path.realpath(building.executable) == base()
+    assert building.pattern.version == sys.version_info[:2]
+    assert building.facts.tags[0].startswith(f"cp3{sys.version_info[1]}-")
+
+
+def test_for_a_virtual_environment_it_is_what_that_was_made_from(venv: Path, tmp_path: Path) -> None:
+    building = find_building(None, find_prefix(venv), str(tmp_path))
+    assert os.path.realpath(building.executable) == base()
+
+
+def test_a_virtual_environments_python_stands_for_its_base(venv: Path, tmp_path: Path) -> None:
+    building = find_building(str(venv / "bin" / "python"), None, str(tmp_path))
+    assert os.path.realpath(building.executable) == base()
+
+
+def test_a_copied_interpreter_in_a_virtual_environment_is_asked(tmp_path: Path) -> None:
+    copied = tmp_path / "copied"
+    subprocess.run([sys.executable, "-m", "venv", "--copies", "--without-pip", copied], check=True)
+    building = find_building(str(copied / "bin" / "python"), None, str(tmp_path / "cache"))
+    assert not building.executable.startswith(str(copied))
+
+
+@pytest.mark.parametrize("name", ["/nowhere/python3.12", "/bin/false", "/bin/cat"])
+def test_what_is_no_python(name: str, tmp_path: Path) -> None:
+    with pytest.raises(InterpreterError) as raised:
+        find_building(name, None, str(tmp_path))
+    assert name in str(raised.value)
+    assert "\n" not in str(raised.value)

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from sage_wheels.building.variables import SOURCE_DATE_EPOCH, for_build
+
+
+def test_what_a_compiler_needs_passes() -> None:
+    environ = dict.fromkeys(("CC", "CFLAGS", "LDFLAGS", "CPATH", "PKG_CONFIG_PATH", "MAKE", "LANG", "PATH"), "x")
+    assert environ.items() <= for_build(environ).environ.items()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "PYTHONPATH",
+        "PYTHONHOME",
+        "PYTHONNOUSERSITE",
+        "PYTHONSTARTUP",
+        "PYTHONWARNINGS",
+        "PIP_INDEX_URL",
+        "PIP_CONSTRAINT",
+        "PIP_FIND_LINKS",
+        "VIRTUAL_ENV",
+        "__PYVENV_LAUNCHER__",
+    ],
+)
+def test_the_callers_python_and_pip_do_not_leak_in(name: str) -> None:
+    assert name not in for_build({name: "x"}).environ
+
+
+def test_pip_reads_no_configuration() -> None:
+    assert for_build({"PIP_CONFIG_FILE": "/mine"}).environ["PIP_CONFIG_FILE"] == os.devnull
+
+
+def test_what_is_not_settled_is_settled() -> None:
+    environ = for_build({}).environ
+    assert environ["SOURCE_DATE_EPOCH"] == SOURCE_DATE_EPOCH
+    assert environ["PYTHONHASHSEED"] == "0"
+    assert environ["LC_ALL"] == "C.UTF-8"
+
+
+def test_what_the_caller_settled_stays() -> None:
+    given = {"SOURCE_DATE_EPOCH": "1", "PYTHONHASHSEED": "7", "LANG": "de_DE.UTF-8"}
+    environ = for_build(given).environ
+    assert given.items() <= environ.items()
+    assert "LC_ALL" not in environ
+
+
+def flags(value: str) -> dict[str, str]:
+    return {"MAKEFLAGS": value, "MFLAGS": value}
+
+
+def test_a_jobserver_is_passed_on() -> None:
+    reader, writer = os.pipe()
+    try:
+        value = f" -j2 --jobserver-auth={reader},{writer} -- X=1"
+        variables = for_build(flags(value))
+        assert variables.descriptors == (reader, writer)
+        assert variables.environ["MAKEFLAGS"] == value
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+
+def test_descriptors_that_are_a_log_file_are_no_jobserver(tmp_path: Path) -> None:
+    with open(tmp_path / "log", "w") as log:
+        variables = for_build(flags(f" -j2 --jobserver-auth={log.fileno()},{log.fileno()} -- X=1"))
+    assert variables.descriptors == ()
+    assert variables.environ["MAKEFLAGS"] == variables.environ["MFLAGS"] == " -j2 -- X=1"
+
+
+def test_two_different_pipes_are_no_jobserver() -> None:
+    descriptors = [*os.pipe(), *os.pipe()]
+    try:
+        assert for_build(flags(f"--jobserver-fds={descriptors[0]},{descriptors[3]}")).descriptors == ()
+    finally:
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
+def test_the_ends_of_the_pipe_must_be_the_right_way_round() -> None:
+    reader, writer = os.pipe()
+    try:
+        assert for_build(flags(f"--jobserver-auth={writer},{reader}")).descriptors == ()
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+
+@pytest.mark.parametrize("announced", ["998,999", "-2,-2", "nonsense", "fifo:/nowhere"])
+def test_what_is_not_open_is_no_jobserver(announced: str) -> None:
+    variables = for_build({"MAKEFLAGS": f" -j --jobserver-auth={announced}"})
+    assert variables.descriptors == ()
+    assert variables.environ["MAKEFLAGS"] == " -j"
+
+
+def test_a_named_jobserver(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "file").touch()
+    fifo, file = (f"--jobserver-auth=fifo:{tmp_path / name}" for name in ("fifo", "file"))
+    assert for_build({"MAKEFLAGS": fifo}).environ["MAKEFLAGS"] == fifo
+    assert for_build({"MAKEFLAGS": file}).environ["MAKEFLAGS"] == ""

@@ -1,0 +1,276 @@
+"""Bad input and bad luck: one sentence that names the thing, the place and what to do; the prefix untouched."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from support.run import install, tool, tool_environment
+from support.trees import leftovers, make_prefix, site_packages, snapshot
+from support.wheels import make_wheel, record_row
+
+LATER = sys.version_info[1] + 1
+NOBODY = 65534
+
+
+@pytest.fixture
+def prefix(tmp_path: Path) -> Path:
+    """A prefix in which something is installed already."""
+    prefix = make_prefix(tmp_path)
+    install(prefix, make_wheel(tmp_path / "w", "owner", "1", {"owned.py": "x = 1\n"}))
+    return prefix
+
+
+def refusal(prefix: Path, *arguments: str | Path, status: int = 1) -> str:
+    """Run the tool, which refuses; the sentence. The prefix is as it was."""
+    before = snapshot(prefix)
+    done = tool(arguments[0], "--prefix", prefix, *arguments[1:])
+    assert snapshot(prefix) == before
+    assert leftovers(prefix) == []
+    return sentence(done, status)
+
+
+def sentence(done: subprocess.CompletedProcess[str], status: int = 1) -> str:
+    assert done.returncode == status, done.stderr
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+    lines = done.stderr.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("sage-wheels: error: ")
+    assert "; " in lines[0], "it says what to do"
+    return lines[0].removeprefix("sage-wheels: error: ")
+
+
+def cut_in_half(path: Path) -> None:
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+
+
+def flip_a_byte(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[40] ^= 0xFF
+    path.write_bytes(data)
+
+
+BAD: dict[str, tuple[Callable[[Path], Path], tuple[str, ...]]] = {
+    "wheel for another Python": (
+        lambda tmp: make_wheel(tmp, "bad", "1", {"bad.py": ""}, tag=f"cp3{LATER}-cp3{LATER}-any"),
+        (f"is for cp3{LATER}-cp3{LATER}-any, which the Python", "get or build a wheel for that Python"),
+    ),
+    "wheel for another platform": (
+        lambda tmp: make_wheel(tmp, "bad", "1", {"bad.py": ""}, tag="py3-none-win_amd64"),
+        ("is for py3-none-win_amd64, which the Python", "get or build a wheel for that Python and platform"),
+    ),
+    "wheel that wants a later Python": (
+        lambda tmp: make_wheel(tmp, "bad", "1", {"bad.py": ""}, requires_python=f">=3.{LATER}"),
+        (f"wants Python >=3.{LATER}", "--ignore-requires-python"),
+    ),
+    "wrong hash": (
+        lambda tmp: make_wheel(tmp, "bad", "1", {"bad.py": "a"}, rows={"bad.py": record_row("bad.py", "b")}),
+        ("the content of 'bad.py' does not have the hash in its RECORD", "get the wheel again, or rebuild it"),
+    ),
+    "member missing from RECORD": (
+        lambda tmp: make_wheel(tmp, "bad", "1", {}, unlisted={"bad.py": ""}),
+        ("'bad.py' is not listed in its RECORD", "get the wheel again, or rebuild it"),
+    ),
+    "RECORD row without member": (
+        lambda tmp: make_wheel(tmp, "bad", "1", {"bad.py": ""}, leave_out=["bad.py"]),
+        ("lists 'bad.py', which is not in it", "get the wheel again, or rebuild it"),
+    ),
+    "path leaving its scheme": (
+        lambda tmp: make_wheel(tmp, "bad", "1", {"../../../bin/bad": ""}),
+        ("the member name '../../../bin/bad' is no plain path inside the archive", "get the wheel again"),
+    ),
+    "script that would replace the interpreter": (
+        lambda tmp: make_wheel(tmp, "bad", "1", {}, data={"scripts/python": "#!python\n"}),
+        ("its bad-1.data/scripts/python would replace the interpreter bin/python", "do not install it"),
+    ),
+    "data that would replace the interpreter": (
+        lambda tmp: make_wheel(tmp, "bad", "1", {}, data={"data/bin/python3": "#!python\n"}),
+        ("its bad-1.data/data/bin/python3 would replace the interpreter bin/python3", "do not install it"),
+    ),
+    "entry point that would replace the interpreter": (
+        lambda tmp: make_wheel(tmp, "bad", "1", {"bad.py": ""}, entry_points={"python3": "bad:main"}),
+        ("its entry point 'python3' would replace the interpreter", "get the wheel again"),
+    ),
+    "data that would replace pyvenv.cfg": (
+        lambda tmp: make_wheel(tmp, "bad", "1", {}, data={"data/pyvenv.cfg": ""}),
+        ("its bad-1.data/data/pyvenv.cfg would replace pyvenv.cfg", "do not install it"),
+    ),
+    "data that would replace our journal": (
+        lambda tmp: make_wheel(tmp, "bad", "1", {}, data={"data/var/lib/sage-wheels/journal": ""}),
+        ("would replace var/lib/sage-wheels/journal", "do not install it"),
+    ),
+    "conflict": (
+        lambda tmp: make_wheel(tmp, "bad", "1", {"owned.py": "x = 2\n"}),
+        ("bad would replace", "owned.py, which belongs to owner 1", "--on-conflict overwrite"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input(tmp_path: Path, prefix: Path, name: str) -> None:
+    make, fragments = BAD[name]
+    wheel = make(tmp_path)
+    message = refusal(prefix, "install", wheel)
+    for each in (*fragments, *(() if name == "conflict" else (str(wheel),))):
+        assert each in message, message
+
+
+@pytest.mark.parametrize("damage", [cut_in_half, flip_a_byte], ids=lambda each: each.__name__.replace("_", " "))
+def test_damaged_zip(tmp_path: Path, prefix: Path, damage: Callable[[Path], None]) -> None:
+    wheel = make_wheel(tmp_path, "bad", "1", {"bad.py": "x = 1\n" * 99})
+    damage(wheel)
+    assert refusal(prefix, "install", wheel).startswith(f"{wheel} is damaged: ")
+
+
+def test_not_there(tmp_path: Path, prefix: Path) -> None:
+    wheel = tmp_path / "gone-1-py3-none-any.whl"
+    assert str(wheel) in refusal(prefix, "install", wheel)
+
+
+def test_no_prefix(tmp_path: Path) -> None:
+    done = tool("install", "--prefix", tmp_path / "none", make_wheel(tmp_path, "good", "1", {"good.py": ""}))
+    assert sentence(done).startswith(f"the prefix {tmp_path}/none is not there; make it first")
+
+
+def test_unknown_files(prefix: Path) -> None:
+    (site_packages(prefix) / "owner-1.dist-info/RECORD").write_text('"')
+    assert "what belongs to owner 1 is not known" in refusal(prefix, "uninstall", "owner")
+
+
+def test_lock_not_obtained_in_time(tmp_path: Path, prefix: Path) -> None:
+    import fcntl
+
+    wheel = make_wheel(tmp_path, "good", "1", {"good.py": ""})
+    with open(prefix / "var/lib/sage-wheels/lock") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        before = snapshot(prefix)
+        done = tool("install", "--prefix", prefix, "--lock-timeout", "0", wheel)
+    assert done.returncode == 3
+    waiting, failed = done.stderr.splitlines()
+    assert waiting.startswith("sage-wheels: waiting for ")
+    assert "was not free within 0 s, held by process" in failed
+    assert "longer --lock-timeout" in failed
+    assert snapshot(prefix) == before
+    assert leftovers(prefix) == []
+
+
+# --- what the operating system refuses ---
+
+COMMANDS = {
+    "install": ["install", "good-1-py3-none-any.whl"],
+    "upgrade": ["install", "owner-2-py3-none-any.whl"],
+    "uninstall": ["uninstall", "owner"],
+}
+
+
+def wheels(directory: Path) -> None:
+    make_wheel(directory, "good", "1", {"good.py": "x = 1\n", "big.bin": os.urandom(2 << 20)})
+    make_wheel(directory, "owner", "2", {"owned.py": "x = 2\n", "big.bin": os.urandom(2 << 20)})
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody who may not write")
+@pytest.mark.parametrize("command", COMMANDS)
+def test_no_permission(tmp_path: Path, prefix: Path, command: str) -> None:
+    wheels(tmp_path)
+    for directory in [tmp_path, *tmp_path.parents]:
+        if not directory.stat().st_mode & stat.S_IXOTH and directory.owner() == "root":
+            directory.chmod(directory.stat().st_mode | 0o711) if directory.name.startswith(
+                ("test_", "pytest-")
+            ) else None
+    before = snapshot(prefix)
+    done = tool(*COMMANDS[command], "--prefix", prefix, cwd=tmp_path, user=NOBODY, group=NOBODY, extra_groups=[])
+    message = sentence(done)
+    assert os.strerror(errno.EACCES) in message
+    assert str(prefix) in message
+    assert message.endswith("; run the command as the user who owns the prefix")
+    assert snapshot(prefix) == before
+
+
+def test_no_permission_to_write_as_anybody_but_root(tmp_path: Path, prefix: Path) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("root may write anywhere")
+    wheels(tmp_path)
+    library = site_packages(prefix)
+    library.chmod(0o555)
+    try:
+        done = tool("install", "good-1-py3-none-any.whl", "--prefix", prefix, cwd=tmp_path)
+        assert os.strerror(errno.EACCES) in sentence(done)
+        assert not (library / "good.py").exists()
+    finally:
+        library.chmod(0o755)
+
+
+def can_mount() -> bool:
+    if os.geteuid() != 0 or not shutil.which("unshare"):
+        return False
+    probe = ["unshare", "-m", "sh", "-c", "mount -t tmpfs -o size=64k tmpfs /mnt"]
+    return subprocess.run(probe, capture_output=True).returncode == 0
+
+
+@pytest.fixture(scope="module")
+def mounts() -> None:
+    if not can_mount():
+        pytest.skip("no file system can be mounted here")
+
+
+def in_mount(script: str, prefix: Path, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run the tool where `script` has mounted something on "$1"; the mount is gone with the process."""
+    command = ["unshare", "-m", "sh", "-ec", f'{script}\nshift\nexec "$@"', "sh", str(prefix)]
+    command += [sys.executable, "-m", "sage_wheels", *arguments, "--prefix", str(prefix)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=tool_environment())
+
+
+@pytest.mark.usefixtures("mounts")
+@pytest.mark.parametrize("command", COMMANDS)
+def test_read_only_file_system(tmp_path: Path, prefix: Path, command: str) -> None:
+    wheels(tmp_path)
+    before = snapshot(prefix)
+    script = 'mount --bind "$1" "$1"\nmount -o remount,ro,bind "$1"'
+    message = sentence(in_mount(script, prefix, *COMMANDS[command], cwd=tmp_path))
+    assert os.strerror(errno.EROFS) in message
+    assert str(prefix) in message
+    assert message.endswith("; mount that file system writable or choose another prefix")
+    assert snapshot(prefix) == before
+
+
+@pytest.mark.usefixtures("mounts")
+@pytest.mark.parametrize("command", ["install", "upgrade"])
+def test_disk_full(tmp_path: Path, prefix: Path, command: str) -> None:
+    wheels(tmp_path)
+    copy = tmp_path / "copy"
+    script = f'cp -a "$1" {copy}\nmount -t tmpfs -o size=1m tmpfs "$1"\ncp -a {copy}/. "$1"'
+    find = f'find {prefix} -path "*/sage-wheels/cache" -prune -o -print'
+    listing = f'{script}\nshift\n"$@" || status=$?\n{find}\nexit $status'
+    command_line = [sys.executable, "-m", "sage_wheels", *COMMANDS[command], "--prefix", str(prefix)]
+    done = subprocess.run(
+        ["unshare", "-m", "sh", "-c", listing, "sh", str(prefix), *command_line],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=tool_environment(),
+    )
+    there = sorted([str(prefix), *(str(each) for each in prefix.rglob("*") if "/sage-wheels/cache" not in str(each))])
+    assert sorted(done.stdout.splitlines()) == there
+    done.stdout = ""
+    message = sentence(done)
+    assert os.strerror(errno.ENOSPC) in message
+    assert message.endswith("; free some space and run the command again")
+
+
+@pytest.mark.usefixtures("mounts")
+def test_uninstalling_from_a_full_disk_frees_it(tmp_path: Path, prefix: Path) -> None:
+    """Removing needs a little space for the journal; with none at all it says so, and with some it works."""
+    script = f'cp -a "$1" {tmp_path}/copy\nmount -t tmpfs -o size=1m tmpfs "$1"\ncp -a {tmp_path}/copy/. "$1"'
+    script += '\ndd if=/dev/zero of="$1/filler" bs=4k 2>/dev/null || :\ntruncate -s -64k "$1/filler"'
+    done = in_mount(script, prefix, "uninstall", "owner", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, f"sage-wheels: owner 1 uninstalled from {prefix}\n")

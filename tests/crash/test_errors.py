@@ -1,0 +1,111 @@
+"""Every file operation fails once, in every way: the state is old or new, the message names the path, nothing leaks."""
+
+from __future__ import annotations
+
+import errno
+import itertools
+from pathlib import Path
+
+import pytest
+from support.puppet import Command, Outcome, Puppet
+from support.scenarios import Stand, set_up
+from support.trees import STATE
+
+ERRORS = {name: getattr(errno, name) for name in ("ENOSPC", "EIO", "EACCES", "EXDEV")}
+MORE_ERRORS = {name: getattr(errno, name) for name in ("EROFS", "EDQUOT", "EMFILE", "EINTR")}
+
+
+def _check(stand: Stand, at: int, outcome: Outcome) -> str:
+    """What promise 2 says after an error at operation `at`, and what the person who reads the message needs."""
+    where = f"operation {at}, {stand.operations[at - 1 : at]}: {outcome._replace(operations=[])}"
+    if outcome.status:
+        assert outcome.status == 1, where
+        assert outcome.ours, where
+        assert outcome.exit_status == 1, where
+        assert str(stand.prefix) in outcome.text, where
+        assert "\n" not in outcome.text, where
+    assert not outcome.recovered, where
+    assert not (stand.prefix / STATE / "journal").exists(), where
+    assert outcome.descriptors == 0, where
+    try:
+        state = stand.state()
+    except AssertionError as error:
+        raise AssertionError(where) from error
+    if outcome.status == 0:
+        assert state == "new", where
+    return state
+
+
+def _fail_everywhere(stand: Stand, code: int, *, sticky: str = "", reads: bool = False) -> list[str]:
+    """Let each operation fail once, recover in the same process, and check; the states that this led to."""
+    states = []
+    for at in itertools.count(1):
+        command = stand.command._replace(at=at, fail=code, sticky=sticky, reads=reads, then_recover=True)
+        outcome = stand.puppet.run(command)
+        states.append(_check(stand, at, outcome))
+        if states[-1] == "new":
+            stand.restore()
+        else:
+            stand.forget()
+        if outcome.status == 0 and len(outcome.operations) < at:
+            return states
+
+
+@pytest.mark.parametrize("error", ERRORS)
+@pytest.mark.parametrize("name", ["install", "upgrade", "uninstall", "overwrite"])
+def test_every_operation_fails_once(puppet: Puppet, fast_path: Path, name: str, error: str) -> None:
+    stand = set_up(puppet, name, fast_path)
+    states = _fail_everywhere(stand, ERRORS[error])
+    assert len(states) > 50
+    print(f"{len(states) - 1} points")
+
+
+@pytest.mark.parametrize("error", MORE_ERRORS)
+@pytest.mark.parametrize("name", ["small upgrade", "small uninstall", "upgrade on an overlay"])
+def test_every_operation_fails_once_with_a_rarer_error(
+    puppet: Puppet, fast_path: Path, name: str, error: str
+) -> None:
+    _fail_everywhere(set_up(puppet, name, fast_path), MORE_ERRORS[error])
+
+
+@pytest.mark.parametrize("error", ["EIO", "EMFILE", "EACCES"])
+@pytest.mark.parametrize("name", ["small upgrade", "small uninstall"])
+def test_reading_fails_once(puppet: Puppet, fast_path: Path, name: str, error: str) -> None:
+    """The same for what is only read: wheels, RECORDs, directories."""
+    stand = set_up(puppet, name, fast_path)
+    _fail_everywhere(stand, getattr(errno, error), reads=True)
+
+
+@pytest.mark.parametrize("name", ["upgrade", "small upgrade on an overlay", "small uninstall on an overlay"])
+def test_a_disk_that_stays_full(puppet: Puppet, fast_path: Path, name: str) -> None:
+    """From the k-th operation on nothing that needs space works: what was done can be undone all the same."""
+    _fail_everywhere(set_up(puppet, name, fast_path), errno.ENOSPC, sticky="space")
+
+
+@pytest.mark.parametrize("name", ["small upgrade", "small upgrade on an overlay", "small uninstall"])
+def test_a_disk_that_dies(puppet: Puppet, fast_path: Path, name: str) -> None:
+    """From the k-th operation on nothing works, not even undoing; the next command, on a mended disk, finds its way."""
+    _fail_everywhere(set_up(puppet, name, fast_path), errno.EIO, sticky="all")
+
+
+@pytest.mark.parametrize("error", ["EIO", "ENOSPC", "EACCES"])
+def test_recovery_fails_once(puppet: Puppet, fast_path: Path, error: str) -> None:
+    stand = set_up(puppet, "small upgrade on an overlay", fast_path)
+    journal = f" {stand.prefix}/{STATE}/journal"
+    first = next(n for n, each in enumerate(stand.operations, 1) if each.endswith(journal)) + 1
+    for at in range(first, len(stand.operations), 3):
+        for recovery_at in itertools.count(1):
+            assert puppet.run(stand.command._replace(at=at)).killed
+            command = Command("recover", str(stand.prefix), at=recovery_at, fail=getattr(errno, error))
+            outcome = puppet.run(command)
+            if outcome.status:
+                assert outcome.ours, outcome
+                assert outcome.exit_status == 1
+                assert str(stand.prefix) in outcome.text
+            assert stand.recover().status == 0
+            if stand.state() == "new":
+                stand.restore()
+            else:
+                stand.forget()
+            if outcome.status == 0 and len(outcome.operations) < recovery_at:
+                break

@@ -1,0 +1,185 @@
+"""Uninstalling what pip, uv or a hand installed with a hostile RECORD: nothing of anybody else's is touched."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+import sage_wheels
+from support.run import install, tool, uninstall
+from support.trees import Tree, difference, leftovers, make_prefix, site_packages, snapshot
+from support.wheels import make_wheel
+
+PYTHON = "python{}.{}".format(*sys.version_info)
+
+ROWS = {
+    "parent": "../../../../outside/precious,,",
+    "sibling whose name begins alike": "../../../../prefix-sibling/precious,,",
+    "absolute": "{outside}/precious,,",
+    "absolute sibling": "{prefix}-sibling/precious,,",
+    "passwd": "/etc/passwd,,",
+    "here": "./,,",
+    "dot": ".,,",
+    "library": "../site-packages/,,",
+    "library without slash": "../site-packages,,",
+    "lib": "../..,,",
+    "prefix": "../../..,,",
+    "root": "/,,",
+    "empty component": "..//..//..//,,",
+    "interpreter": "../../../bin/python,,",
+    "interpreter by version": f"../../../bin/{PYTHON},,",
+    "pyvenv.cfg": "../../../pyvenv.cfg,,",
+    "standard library": "../os.py,,",
+    "our lock": "../../../var/lib/sage-wheels/lock,,",
+    "our state": "../../../var,,",
+    "through a link out": "out/precious,,",
+    "through a link out and back": "out/../../../../outside/precious,,",
+    "the link's target as a directory": "out/,,",
+    "package directory of another": "owned,,",
+    "package directory of another with slash": "owned/,,",
+    "scripts directory": "../../../bin,,",
+    "file of another": "owned/__init__.py,,",
+    "file of another, spelt otherwise": "x/../owned/./__init__.py,,",
+    "file of another by another way": "../../../lib64/{python}/site-packages/owned/__init__.py,,",
+    "metadata of another": "owner-1.dist-info/METADATA,,",
+    "RECORD of another": "owner-1.dist-info/RECORD,,",
+    "line feed in a row": '"x\n../../../../outside/precious",,',
+    "U+2028 in a row": "x\N{LINE SEPARATOR}../../../../outside/precious,,",
+    "quotes": '"../../../../outside/precious",,',
+    "nul": "evil\0,,",
+    "wrong hash for a file of another": "owned/__init__.py,sha256=abc,3",
+    "far too long": "x" * 5000 + ",,",
+    "far too deep": "x/" * 3000 + "y,,",
+    "lone byte-code": "owned/__pycache__/__init__.{tag}.pyc,,",
+    "foreign file below the prefix": "../../../share/foreign,,",
+}
+
+
+@pytest.fixture
+def prefix(tmp_path: Path) -> Path:
+    prefix = make_prefix(tmp_path)
+    library = site_packages(prefix)
+    install(prefix, make_wheel(tmp_path / "w", "owner", "1", {"owned/__init__.py": "x = 1\n", "owned/a.py": ""}))
+    for each in ("outside", "prefix-sibling"):
+        (tmp_path / each).mkdir()
+        (tmp_path / each / "precious").write_text("precious")
+    (library / "out").symlink_to(tmp_path / "outside")
+    (prefix / "lib64").symlink_to("lib")
+    (library.parent / "os.py").write_text("standard library")
+    return prefix
+
+
+def hostile_distribution(prefix: Path, row: str) -> None:
+    """A distribution that a hand made: one module, and a RECORD with one hostile row."""
+    library = site_packages(prefix)
+    (library / "evil.py").write_text("")
+    dist_info = library / "evil-1.dist-info"
+    dist_info.mkdir()
+    (dist_info / "METADATA").write_text("Name: evil\nVersion: 1\n")
+    spelt = row.replace("{outside}", str(prefix.parent / "outside")).replace("{prefix}", str(prefix))
+    spelt = spelt.replace("{python}", PYTHON).replace("{tag}", str(sys.implementation.cache_tag))
+    rows = ["evil.py,,", spelt, "evil-1.dist-info/METADATA,,", "evil-1.dist-info/RECORD,,"]
+    (dist_info / "RECORD").write_text("".join(f"{each}\n" for each in rows), encoding="utf-8")
+
+
+def surroundings(prefix: Path) -> Tree:
+    return {path: what for path, what in snapshot(prefix.parent).items() if "/var" not in path and path[:1] != "w"}
+
+
+@pytest.mark.parametrize("attack", ROWS)
+def test_uninstalled_without_touching_anything_else(prefix: Path, attack: str) -> None:
+    before = surroundings(prefix)
+    hostile_distribution(prefix, ROWS[attack])
+    if attack == "foreign file below the prefix":
+        (prefix / "share").mkdir()
+        (prefix / "share/foreign").write_text("claimed by evil alone, so it is evil's")
+    report = uninstall(prefix, "evil")
+    assert [change.name for change in report.changes] == ["evil"]
+    assert difference(before, surroundings(prefix)) == []
+    assert leftovers(prefix) == []
+
+
+@pytest.mark.parametrize("attack", ROWS)
+def test_listed_and_verified_without_changing_anything(prefix: Path, attack: str) -> None:
+    """Reading commands get along with every one of them, and change nothing."""
+    hostile_distribution(prefix, ROWS[attack])
+    before = surroundings(prefix)
+    assert {str(each) for each in sage_wheels.distributions(prefix)} == {"evil 1", "owner 1"}
+    for state, _ in sage_wheels.verify("evil", prefix):
+        assert state in {"missing", "changed", "foreign", "ignored"}
+    assert [state for state, _ in sage_wheels.verify("owner", prefix)] == []
+    assert surroundings(prefix) == before
+
+
+@pytest.mark.parametrize("attack", ["parent", "here", "prefix", "file of another", "nul", "far too deep"])
+def test_replaced_by_a_good_version(prefix: Path, tmp_path: Path, attack: str) -> None:
+    good = make_wheel(tmp_path / "w", "evil", "2", {"evil.py": "good = 1\n"})
+    before = surroundings(prefix)
+    hostile_distribution(prefix, ROWS[attack])
+    install(prefix, good)
+    uninstall(prefix, "evil")
+    assert difference(before, surroundings(prefix)) == []
+
+
+@pytest.mark.parametrize("record", [b"\xff\xfe", b'"', b"a,b,c,d\n", b",,\n", None], ids=repr)
+def test_a_record_that_is_none_is_refused_in_one_sentence(prefix: Path, record: bytes | None) -> None:
+    hostile_distribution(prefix, "x,,")
+    path = site_packages(prefix) / "evil-1.dist-info/RECORD"
+    path.unlink()
+    if record is not None:
+        path.write_bytes(record)
+    before = surroundings(prefix)
+    done = tool("uninstall", "--prefix", prefix, "evil", "owner")
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert f"what belongs to evil 1 is not known, because {path} cannot be read" in done.stderr
+    assert surroundings(prefix) == before
+
+
+def test_a_package_directory_replaced_by_a_link_out(prefix: Path, tmp_path: Path) -> None:
+    """Somebody moved the package elsewhere and left a link: what it points to is not ours."""
+    library = site_packages(prefix)
+    (library / "owned").rename(tmp_path / "outside/owned")
+    (library / "owned").symlink_to(tmp_path / "outside/owned")
+    outside = snapshot(tmp_path / "outside")
+    uninstall(prefix, "owner")
+    assert snapshot(tmp_path / "outside") == outside
+    assert not (library / "owner-1.dist-info").exists()
+
+
+def test_a_scheme_directory_replaced_by_a_link_out(prefix: Path, tmp_path: Path) -> None:
+    install(
+        prefix, make_wheel(tmp_path / "w", "tool", "1", {"t.py": ""}, data={"data/share/x/y": "", "data/etc/z": ""})
+    )
+    (prefix / "share").rename(tmp_path / "outside/share")
+    (prefix / "share").symlink_to(tmp_path / "outside/share")
+    outside = snapshot(tmp_path / "outside")
+    report = uninstall(prefix, "tool")
+    assert snapshot(tmp_path / "outside") == outside
+    assert report.ignored == ("tool 1: ../../../share/x/y",)
+    assert not (prefix / "etc").exists()
+
+
+@pytest.mark.parametrize("target", ["/nowhere", "loop.dist-info"])
+def test_a_dist_info_that_is_a_link(prefix: Path, target: str) -> None:
+    (site_packages(prefix) / "loop.dist-info").symlink_to(target)
+    before = surroundings(prefix)
+    done = tool("uninstall", "--prefix", prefix, "loop")
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert surroundings(prefix) == before
+
+
+def test_a_dist_info_that_links_out_of_the_prefix(prefix: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "outside/evil"
+    outside.mkdir()
+    (outside / "METADATA").write_text("Name: evil\nVersion: 1\n")
+    (outside / "RECORD").write_text("evil-1.dist-info/METADATA,,\nevil-1.dist-info/RECORD,,\n")
+    (site_packages(prefix) / "evil-1.dist-info").symlink_to(outside)
+    before = snapshot(tmp_path / "outside")
+    done = tool("uninstall", "--prefix", prefix, "evil")
+    assert done.returncode == 1
+    assert "evil-1.dist-info is a link that leads out of the prefix" in done.stderr
+    assert snapshot(tmp_path / "outside") == before

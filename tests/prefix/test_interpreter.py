@@ -1,0 +1,166 @@
+"""`sage_wheels.prefix.interpreter`: what is known without asking, what is asked once, and what breaks."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from sage_wheels.errors import InterpreterError
+from sage_wheels.prefix import Prefix, find_prefix, interpreter
+from support.pythons import Python, make_installation, other_pythons
+from support.trees import make_prefix
+
+VERSION = sys.version_info[:2]
+
+
+def counting_python(path: Path, count: Path, python: str = sys.executable) -> None:
+    """An interpreter that leaves a line in the file `count` whenever it is started."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f'#!/bin/sh\necho run >> "{count}"\nexec "{python}" "$@"\n')
+    path.chmod(0o755)
+
+
+def foreign_prefix(tmp_path: Path) -> Prefix:
+    """A virtual environment whose interpreter is not ours by name: one that counts how often it is asked."""
+    home = tmp_path / "home"
+    counting_python(home / "python3", tmp_path / "count")
+    root = make_prefix(tmp_path)
+    version = ".".join(map(str, VERSION))
+    (root / "pyvenv.cfg").write_text(f"home = {home}\nversion = {version}.99\n")
+    prefix = find_prefix(root)
+    os.makedirs(prefix.state)
+    return prefix
+
+
+def runs(tmp_path: Path) -> int:
+    count = tmp_path / "count"
+    return len(count.read_text().splitlines()) if count.exists() else 0
+
+
+def test_our_own_interpreter_is_not_run(tmp_path: Path) -> None:
+    prefix = find_prefix(make_prefix(tmp_path))
+    started: list[object] = []
+    listening = True
+    sys.addaudithook(lambda event, args: started.append(args) if listening and event == "subprocess.Popen" else None)
+    facts = interpreter.ask(prefix)
+    listening = False
+    assert started == []
+    assert facts.full_version == sys.version.split()[0].rstrip("+")
+    assert f"py{VERSION[0]}-none-any" in facts.tags
+    assert facts.cache_tag == sys.implementation.cache_tag
+    assert not os.path.exists(prefix.state)
+
+
+def test_another_interpreter_is_asked_once_and_remembered(tmp_path: Path) -> None:
+    prefix = foreign_prefix(tmp_path)
+    facts = interpreter.ask(prefix)
+    assert facts.full_version == sys.version.split()[0].rstrip("+")
+    assert interpreter.ask(prefix) == facts
+    assert interpreter.ask(find_prefix(prefix.root)) == facts
+    assert runs(tmp_path) == 1
+
+
+def test_a_changed_interpreter_is_noticed(tmp_path: Path) -> None:
+    prefix = foreign_prefix(tmp_path)
+    interpreter.ask(prefix)
+    counting_python(tmp_path / "home" / "new", tmp_path / "count")
+    os.replace(tmp_path / "home" / "new", tmp_path / "home" / "python3")
+    interpreter.ask(prefix)
+    assert runs(tmp_path) == 2
+
+
+def test_an_interpreter_that_is_gone_meanwhile_is_remembered(tmp_path: Path) -> None:
+    prefix = foreign_prefix(tmp_path)
+    facts = interpreter.ask(prefix)
+    os.unlink(tmp_path / "home" / "python3")
+    for name in ("python", "python3", f"python{VERSION[0]}.{VERSION[1]}"):
+        os.unlink(prefix.path(f"bin/{name}"))
+    assert interpreter.ask(prefix) == facts
+
+
+@pytest.mark.parametrize("garbage", ["", "{", "[]", '{"key": 1}', '{"key": null, "facts": {}}', "\0\0"])
+def test_a_memory_that_is_garbage_is_as_none(tmp_path: Path, garbage: str) -> None:
+    prefix = foreign_prefix(tmp_path)
+    facts = interpreter.ask(prefix)
+    Path(prefix.state, "cache", "interpreter.json").write_text(garbage)
+    assert interpreter.ask(prefix) == facts
+    assert runs(tmp_path) == 2
+
+
+def test_asking_leaves_nothing_in_a_prefix_that_is_not_ours(tmp_path: Path) -> None:
+    prefix = foreign_prefix(tmp_path)
+    os.rmdir(prefix.state)
+    interpreter.ask(prefix)
+    assert not os.path.exists(prefix.state)
+
+
+@pytest.mark.parametrize(
+    "program",
+    ["#!/bin/sh\nexit 3\n", "#!/bin/sh\necho no JSON\n", "#!/bin/sh\necho {}\n", "#!/no/such/interpreter\n", "garbage"],
+    ids=["fails", "talks", "knows-nothing", "bad-shebang", "no-program"],
+)
+def test_an_interpreter_that_cannot_run_is_named_in_one_sentence(tmp_path: Path, program: str) -> None:
+    prefix = foreign_prefix(tmp_path)
+    python = tmp_path / "home" / "python3"
+    python.write_text(program)
+    with pytest.raises(InterpreterError) as caught:
+        interpreter.ask(prefix)
+    assert str(python) in str(caught.value)
+    assert str(caught.value).endswith("; repair that Python, or name another prefix")
+    assert "\n" not in str(caught.value)
+
+
+def test_the_interpreter_that_is_asked_imports_nothing_of_the_prefix(tmp_path: Path) -> None:
+    prefix = foreign_prefix(tmp_path)
+    trap = prefix.path(f"{prefix.scheme.purelib}/sitecustomize.py")
+    Path(trap).write_text(f"open({str(tmp_path / 'sprung')!r}, 'w')")
+    interpreter.ask(prefix)
+    assert not (tmp_path / "sprung").exists()
+
+
+@pytest.mark.skipif(not other_pythons(), reason="no Python of another version here")
+@pytest.mark.parametrize("python", other_pythons(), ids=lambda each: "{}.{}".format(*each.version))
+def test_other_pythons_tell_what_they_are(tmp_path: Path, python: Python) -> None:
+    subprocess.run([python.executable, "-I", "-m", "venv", "--without-pip", str(tmp_path / "p")], check=True)
+    major, minor = python.version
+    prefix = find_prefix(tmp_path / "p")
+    if python.version < (3, 9):
+        pytest.skip("packaging does not run there")
+    facts = interpreter.ask(prefix)
+    assert facts.full_version.startswith(f"{major}.{minor}.")
+    assert facts.cache_tag == f"cpython-{major}{minor}"
+    assert facts.tags[0].startswith(f"cp{major}{minor}-cp{major}{minor}")
+    assert facts.markers["python_version"] == f"{major}.{minor}"
+    assert not interpreter.is_ours(prefix)
+    assert not interpreter.makes_our_bytecode(prefix)
+
+
+def test_our_bytecode_is_that_of_a_venv_of_ours(tmp_path: Path) -> None:
+    prefix = find_prefix(make_prefix(tmp_path))
+    assert interpreter.is_ours(prefix)
+    assert interpreter.makes_our_bytecode(prefix)
+    assert interpreter.makes_our_bytecode(foreign_prefix(tmp_path / "other"))  # another release of the same version
+
+
+@pytest.mark.parametrize("version", ["3.11.0rc1", "3.11.0a7", "3.11.0+", "3.11.0.candidate.1"])
+def test_bytecode_before_a_release_is_not_taken_for_ours(tmp_path: Path, version: str) -> None:
+    prefix = foreign_prefix(tmp_path)
+    full = version.replace("3.11", ".".join(map(str, VERSION)))
+    assert not interpreter.makes_our_bytecode(prefix._replace(full_version=full))
+
+
+def test_a_copied_interpreter_is_another_one(tmp_path: Path) -> None:
+    executable = make_installation(tmp_path / "p")
+    prefix = find_prefix(tmp_path / "p")
+    assert interpreter.base_executable(prefix) == executable
+    assert not interpreter.is_ours(prefix)
+    os.makedirs(prefix.state)
+    before = time.time_ns()
+    assert interpreter.ask(prefix).executable == executable
+    remembered = Path(prefix.state, "cache", "interpreter.json")
+    assert remembered.stat().st_mtime_ns > before - 10**9

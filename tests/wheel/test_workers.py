@@ -1,0 +1,116 @@
+"""`sage_wheels.wheel.workers` with real processes that really die."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from sage_wheels.errors import SageWheelsError, WheelRefused
+from sage_wheels.wheel import workers
+
+
+def open_files() -> list[str]:
+    return os.listdir("/proc/self/fd") if os.path.isdir("/proc/self/fd") else []
+
+
+def has_children() -> bool:
+    try:
+        os.waitpid(-1, os.WNOHANG)
+    except ChildProcessError:
+        return False
+    return True
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left() -> object:
+    before = open_files()
+    yield
+    assert open_files() == before
+    assert not has_children()
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 8])
+@pytest.mark.parametrize("items", [0, 1, 2, 100])
+def test_results_come_in_the_order_of_the_items(count: int, items: int) -> None:
+    assert workers.share_out(lambda item: item * item, range(items), count) == [n * n for n in range(items)]
+
+
+def test_the_work_is_shared_by_processes(tmp_path: Path) -> None:
+    def meet(item: int) -> int:
+        """Wait until the other worker is here, too."""
+        (tmp_path / str(item)).write_text("")
+        while len(list(tmp_path.iterdir())) < 2:
+            time.sleep(0.001)
+        return os.getpid()
+
+    pids = workers.share_out(meet, [0, 1], 2)
+    assert len(set(pids)) == 2
+    assert os.getpid() in pids
+
+
+def test_too_many_items_for_the_queue_are_done_here() -> None:
+    items = range(workers._QUEUE + 1)
+    assert workers.share_out(lambda item: os.getpid(), items, 4) == [os.getpid()] * len(items)
+
+
+def wait_for(path: Path) -> None:
+    while not path.exists():
+        time.sleep(0.001)
+
+
+@pytest.mark.parametrize("where", ["child", "parent"])
+def test_an_exception_of_any_process_is_raised_here(tmp_path: Path, where: str) -> None:
+    me = os.getpid()
+
+    def fail(item: int) -> int:
+        if (os.getpid() == me) == (where == "parent"):
+            (tmp_path / "failed").write_text("")
+            raise WheelRefused("what", "advice", "details")
+        wait_for(tmp_path / "failed")
+        return item
+
+    with pytest.raises(WheelRefused) as caught:
+        workers.share_out(fail, [0, 1], 2)
+    assert (caught.value.what, caught.value.advice, caught.value.details) == ("what", "advice", "details")
+
+
+def test_an_os_error_of_a_child_keeps_its_path(tmp_path: Path) -> None:
+    me = os.getpid()
+
+    def fail(item: int) -> None:
+        if os.getpid() != me:
+            (tmp_path / "failed").write_text("")
+            os.open(tmp_path / "not" / "there", os.O_RDONLY)
+        wait_for(tmp_path / "failed")
+
+    with pytest.raises(FileNotFoundError) as caught:
+        workers.share_out(fail, [0, 1], 2)
+    assert caught.value.filename == str(tmp_path / "not" / "there")
+
+
+def test_a_killed_child_is_a_failure_in_one_sentence(tmp_path: Path) -> None:
+    me = os.getpid()
+
+    def die(item: int) -> int:
+        if os.getpid() != me:
+            (tmp_path / "dying").write_text("")
+            os.kill(os.getpid(), signal.SIGKILL)
+        wait_for(tmp_path / "dying")
+        return item
+
+    with pytest.raises(SageWheelsError, match=r"worker process [0-9]+ was killed; free some memory and run"):
+        workers.share_out(die, [0, 1], 2)
+
+
+def test_progress_is_heard_in_the_parent() -> None:
+    heard: list[tuple[int, int]] = []
+    workers.share_out(lambda item: item, range(10), 1, lambda done, total: heard.append((done, total)))
+    assert heard == [(n, 10) for n in range(10)]
+
+
+def test_processors() -> None:
+    assert 1 <= workers.processors() <= (os.cpu_count() or 1)
