@@ -112,10 +112,12 @@ class ImageCache:
         try:
             place = self._place(path)
             known = self._read_about(place)
-            if known is None:
+            while known is None:
                 known = self._make_despite_deletion(path, place)
-            else:
-                _touch(place)
+                if known is None:  # another file has taken the name of the wheel meanwhile
+                    place = self._place(path)
+                    known = self._read_about(place)
+            _touch(place)
         except OSError as error:
             raise FileOperationFailed.from_os_error(error, f"unpacking {os.path.basename(path)}") from error
         return f"{place}/tree", known
@@ -140,7 +142,7 @@ class ImageCache:
             return None
         return About(**stored)
 
-    def _make_despite_deletion(self, path: str, place: str) -> About:
+    def _make_despite_deletion(self, path: str, place: str) -> About | None:
         for _ in range(_PATIENCE):
             try:
                 return self._make(path, place)
@@ -149,24 +151,26 @@ class ImageCache:
                     raise
         return self._make(path, place)
 
-    def _make(self, path: str, place: str) -> About:
+    def _make(self, path: str, place: str) -> About | None:
+        """Make the image of `path` at `place`; None if the file is not the one any more that belongs there."""
         from sage_wheels.wheel import Request, Wheel, write_images
 
         staging = f"{self.root}/staging"
         os.makedirs(staging, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=staging) as stage, Wheel(path) as wheel:
-            image = write_images([Request(wheel, requested=False)], self.building.pattern, stage)[0]
-            files, size = _count(image.tree)
+            tree = f"{stage}/tree"
+            image = write_images([Request(wheel, requested=False)], self.building.pattern, tree)[0]
+            files, size = _count(tree)
             about = _about(wheel)._replace(
                 dist_info=image.dist_info, files=files, size=size, python=self.building.pattern.python
             )
             ready = f"{stage}/ready"
             os.mkdir(ready)
-            os.rename(image.tree, f"{ready}/tree")
+            os.rename(tree, f"{ready}/tree")
             with open(f"{ready}/about", "w", encoding="utf-8") as f:
                 json.dump(about._asdict(), f)
-            if self._place(path) != place:  # another file has taken the name of the wheel meanwhile
-                return self.image(path)[1]
+            if self._place(path) != place:
+                return None
             self._put(ready, place)
         self.trim()
         return about

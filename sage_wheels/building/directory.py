@@ -11,7 +11,8 @@ import contextlib
 import os
 import shutil
 
-from sage_wheels.errors import BuildFailed, FileOperationFailed, LockUnusable
+from sage_wheels.errors import BuildFailed, FileOperationFailed
+from sage_wheels.prefix import lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,12 +25,12 @@ def build_directory(
 ) -> Iterator[str]:
     """The empty directory `root`/`name`, locked; removed at the end unless `keep`, or a `BuildFailed` passes.
 
-    `on_wait` gets one sentence if another builder has it. Raises `FileOperationFailed`, `LockUnusable`.
+    `on_wait` gets one sentence, which says who has it, if it must wait. Raises `FileOperationFailed`, `LockUnusable`.
     """
     directory = os.path.join(os.path.abspath(root), name)
     try:
         os.makedirs(root, exist_ok=True)
-        with _locked(f"{directory}.lock", on_wait):
+        with lock.hold(f"{directory}.lock", on_wait=on_wait):
             _remove(directory)
             os.mkdir(directory)
             try:
@@ -43,28 +44,6 @@ def build_directory(
                 _remove(directory)
     except OSError as error:
         raise FileOperationFailed.from_os_error(error, f"building in {directory}") from error
-
-
-@contextlib.contextmanager
-def _locked(path: str, on_wait: Callable[[str], None] | None) -> Iterator[None]:
-    import filelock
-
-    # Never the fallback of filelock: a file that merely exists would block the next builder after a crash. The releases
-    # of filelock that delete the lock file are excluded in pyproject.toml.
-    lock = filelock.FileLock(path, fallback_to_soft=False)
-    try:
-        try:
-            lock.acquire(blocking=False)
-        except filelock.Timeout:
-            if on_wait:
-                on_wait(f"waiting for another build in {path.removesuffix('.lock')}")
-            lock.acquire()
-    except NotImplementedError as error:
-        raise LockUnusable(f"the file system of {path} cannot lock", "choose another place with --cache-dir") from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _remove(directory: str) -> None:

@@ -13,6 +13,7 @@ builder.
 This file is never imported by the tool; it needs the standard library of Python 3.8.
 """
 
+import gc
 import importlib
 import json
 import os
@@ -55,6 +56,7 @@ def _preload() -> bool:
         importlib.import_module(module)
     except BaseException:  # the hook process meets the same one and reports it
         return False
+    gc.freeze()  # or the collections of each child would copy what it shares with this process
     threading = sys.modules.get("threading")
     return threading is None or threading.active_count() == 1
 

@@ -1,12 +1,13 @@
 """The interpreter that builds, as a virtual environment made from it would see it.
 
 The room `wheel` writes images for a prefix. A build environment is a virtual environment, so the building interpreter
-is described here as the `Prefix` of one: an empty directory in the cache, which is also where the facts about that
-interpreter are remembered.
+is described here as the `Prefix` of one: a directory in the cache with nothing of a prefix in it, which is also where
+the facts about that interpreter are remembered.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
@@ -39,11 +40,34 @@ def find_building(python: str | None, prefix: Prefix | None, cache: str) -> Buil
     key = re.sub(r"[^A-Za-z0-9._+-]+", "-", executable).strip("-")
     root = f"{cache}/pythons/{key}"
     pattern = _pattern(root, executable, version, f"python{version[0]}.{version[1]}")
-    facts = facts_of.ask(pattern)
+    facts = _facts(pattern, executable)
     library = re.search(r"/(python\d+\.\d+[a-z]*)(/|$)", facts.paths["purelib"])
     if library:  # python3.13t: free-threaded
         pattern = _pattern(root, executable, version, library[1])
     return Building(executable, facts, pattern._replace(full_version=facts.full_version))
+
+
+def _facts(pattern: Prefix, executable: str) -> Facts:
+    """The facts about `executable`, asked once: even for the interpreter that runs us, its tags take 10 ms."""
+    import packaging
+
+    status = os.stat(executable)
+    key = [executable, status.st_size, status.st_mtime_ns, packaging.__version__]
+    memo = f"{pattern.root}/facts.json"
+    try:
+        with open(memo, encoding="utf-8") as f:
+            known, facts = json.load(f)
+        if known == key:
+            return facts_of.Facts(**facts)
+    except FileNotFoundError:
+        pass  # never asked
+    asked = facts_of.ask(pattern)
+    os.makedirs(pattern.root, exist_ok=True)
+    temporary = f"{memo}.{os.getpid()}"
+    with open(temporary, "w", encoding="utf-8") as f:
+        json.dump([key, asked._asdict()], f)
+    os.replace(temporary, memo)
+    return asked
 
 
 def _pattern(root: str, executable: str, version: tuple[int, int], library: str) -> Prefix:
@@ -72,7 +96,6 @@ def _base_of(named: str) -> tuple[str, tuple[int, int]]:
 
 
 def _ask(named: str) -> tuple[str, tuple[int, int]]:
-    import json
     import shutil
     import subprocess
 

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.prog = "sage-move-tree"
-    parser.add_argument("--lock-timeout", type=common.seconds, metavar="S", help="give up after S seconds without the lock")
+    parser.add_argument(
+        "--lock-timeout", type=common.seconds, metavar="S", help="give up after S seconds without the lock"
+    )
     parser.add_argument("--durable", action="store_true", help="be safe against power loss, too (slower)")
     parser.add_argument("-q", "--quiet", action="store_true", help="do not name the files that were there already")
     parser.add_argument("source", metavar="SRC")
@@ -46,4 +48,6 @@ def _tree(path: str) -> Prefix:
         return find_prefix(path)
     except PrefixError:
         # nobody's library: no distribution is looked for
-        return Prefix(os.path.abspath(path), (0, 0), "", "", Scheme("lib/no-python", "lib/no-python", "include", "bin", ""))
+        return Prefix(
+            os.path.abspath(path), (0, 0), "", "", Scheme("lib/no-python", "lib/no-python", "include", "bin", "")
+        )

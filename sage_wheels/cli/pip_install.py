@@ -34,7 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.prog = "sage-pip-install"
     common.add_writing(parser)
     parser.add_argument("-r", "--requirement", action="append", default=[], metavar="FILE", help="more ITEMs")
-    parser.add_argument("-e", "--editable", action="append", default=[], metavar="DIR", help="use a source tree in place")
+    parser.add_argument(
+        "-e", "--editable", action="append", default=[], metavar="DIR", help="use a source tree in place"
+    )
     parser.add_argument("-f", "--find-links", action="append", default=[], metavar="DIR", help="directory of wheels")
     parser.add_argument("-C", "--config-settings", action="append", default=[], metavar="K=V", help="for -e")
     parser.add_argument("--no-compile", action="store_true", help="install no byte-code")
@@ -68,7 +70,9 @@ def run(options: argparse.Namespace) -> int:
     except OSError as error:
         raise FileOperationFailed.from_os_error(error, "reading the requirements file") from error
     if not items and not options.editable:
-        raise UsageError(f"{' '.join(options.requirement) or 'the command line'} names nothing to install", "name an ITEM")
+        raise UsageError(
+            f"{' '.join(options.requirement) or 'the command line'} names nothing to install", "name an ITEM"
+        )
     prefix = common.prefix_of(options)
     directories = tuple(filter(None, [*options.find_links, os.environ.get("SAGE_SPKG_WHEELS", "")]))
     building = BuildOptions(

@@ -21,8 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_writing(parser)
     parser.add_argument("-r", "--requirement", action="append", default=[], metavar="FILE", help="more NAMEs")
     for option in (*_SAID_FOR_PIP, "--dry-run"):
-        parser.add_argument(option, dest="dry_run" if option == "--dry-run" else "_", action="store_true",
-                            help=argparse.SUPPRESS)
+        parser.add_argument(
+            option, dest="dry_run" if option == "--dry-run" else "_", action="store_true", help=argparse.SUPPRESS
+        )
     parser.add_argument("--root-user-action", dest="_", help=argparse.SUPPRESS)
     parser.add_argument("names", nargs="*", metavar="NAME")
 

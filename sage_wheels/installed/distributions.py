@@ -15,8 +15,6 @@ from sage_wheels.installed.metadata import canonical_name, headers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from sage_wheels.prefix import Prefix
 
 KINDS = (".dist-info", ".egg-info", ".egg-link", ".egg")
@@ -30,15 +28,12 @@ class Distribution(NamedTuple):
     """
 
     name: str
+    canonical_name: str
     version: str
     kind: str
     library: str
     path: str
     inode: int
-
-    @property
-    def canonical_name(self) -> str:
-        return canonical_name(self.name)
 
     def __str__(self) -> str:
         return f"{self.name} {self.version}".rstrip()
@@ -55,8 +50,14 @@ def libraries(prefix: Prefix) -> list[str]:
 
 def find_all(prefix: Prefix) -> list[Distribution]:
     """Every distribution in `prefix`, by name."""
-    found = [each for library in libraries(prefix) for each in _in_library(prefix, library)]
-    return sorted(found, key=lambda each: (each.canonical_name, each.version, each.path))
+    found = [
+        _distribution(prefix, library, name, inode)
+        for library in libraries(prefix)
+        for name, inode in entries(prefix, library)
+    ]
+    return sorted(
+        (each for each in found if each.name), key=lambda each: (each.canonical_name, each.version, each.path)
+    )
 
 
 def find(prefix: Prefix, name: str) -> list[Distribution]:
@@ -65,19 +66,21 @@ def find(prefix: Prefix, name: str) -> list[Distribution]:
     return [each for each in find_all(prefix) if each.canonical_name == wanted]
 
 
-def _in_library(prefix: Prefix, library: str) -> Iterator[Distribution]:
+def entries(prefix: Prefix, library: str) -> list[tuple[str, int]]:
+    """The names and inode numbers of the records in the directory `library`: what changes when anything does."""
     try:
-        entries = os.scandir(prefix.path(library))
+        scan = os.scandir(prefix.path(library))
     except (FileNotFoundError, NotADirectoryError):
-        return
-    with entries:
-        for entry in entries:
-            stem, kind = os.path.splitext(entry.name)
-            # pip renames what it removes to "~ame" and forgets it there when it is killed
-            if kind in KINDS and not stem.startswith("~"):
-                name, version = _name_and_version(prefix, library, entry.name, stem, kind)
-                if name:
-                    yield Distribution(name, version, kind, library, f"{library}/{entry.name}", entry.inode())
+        return []
+    with scan:
+        # pip renames what it removes to "~ame" and forgets it there when it is killed
+        return [(each.name, each.inode()) for each in scan if each.name.endswith(KINDS) and each.name[0] not in "~."]
+
+
+def _distribution(prefix: Prefix, library: str, entry: str, inode: int) -> Distribution:
+    stem, dot, kind = entry.rpartition(".")
+    name, version = _name_and_version(prefix, library, entry, stem, dot + kind)
+    return Distribution(name, canonical_name(name), version, dot + kind, library, f"{library}/{entry}", inode)
 
 
 def _name_and_version(prefix: Prefix, library: str, entry: str, stem: str, kind: str) -> tuple[str, str]:

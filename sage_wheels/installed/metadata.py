@@ -15,7 +15,10 @@ def canonical_name(name: str) -> str:
     >>> canonical_name("Ruamel.YAML__clib")
     'ruamel-yaml-clib'
     """
-    return re.sub(r"[-_.]+", "-", name).lower()
+    return _SEPARATORS.sub("-", name).lower()
+
+
+_SEPARATORS = re.compile(r"[-_.]+")
 
 
 def headers(text: str) -> dict[str, list[str]]:

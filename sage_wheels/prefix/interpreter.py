@@ -55,6 +55,12 @@ def ask(prefix: Prefix) -> Facts:
     except (OSError, ValueError, KeyError, TypeError):
         pass
     facts = _run(exe)
+    if not facts.full_version.startswith(f"{prefix.version[0]}.{prefix.version[1]}."):
+        raise InterpreterError(
+            f"the Python {exe} is {facts.full_version}, but {prefix.root} was made for "
+            f"{prefix.version[0]}.{prefix.version[1]}",
+            "make that prefix anew, or bring its Python back",
+        )
     if os.path.isdir(prefix.state):  # what only reads a prefix leaves nothing in one that we never installed into
         _remember(remembered, {"key": key, "facts": facts._asdict()})
     return facts

@@ -11,7 +11,7 @@ import os
 import re
 from typing import NamedTuple
 
-from sage_wheels.errors import PrefixError, UsageError
+from sage_wheels.errors import FileOperationFailed, PrefixError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -95,6 +95,8 @@ def find_prefix(
             return _venv(root, _parse_cfg(f.read()))
     except (FileNotFoundError, NotADirectoryError):
         pass
+    except OSError as error:
+        raise FileOperationFailed.from_os_error(error, "looking at the prefix") from error
     if not os.path.isdir(root):
         raise PrefixError(f"the prefix {root} is not there", "make it first: python3 -m venv PREFIX")
     prefix = _whole_installation(root)

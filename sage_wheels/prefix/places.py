@@ -25,7 +25,7 @@ class Places:
         >>> Places("/nowhere").locate("lib/site-packages", "../../../etc/passwd") is None
         True
         """
-        if len(path) > 60 and not _is_possible(path) or "\0" in path:
+        if "\0" in path or (len(path) > 60 and not _is_possible(path)):
             return None
         if path.startswith("/"):
             relative = self._inside(posixpath.normpath(path))

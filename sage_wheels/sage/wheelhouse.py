@@ -29,7 +29,7 @@ def stored(source: Source, text: str, directories: Sequence[str], prefix: Prefix
     wheels = Wheelhouse(directories, interpreter.ask(prefix).tags)
     wanted = Parsed(source.text).specifier
     candidates = wheels.of(canonicalize_name(source.name))
-    for pre in (None, True):  # as pip: a pre-release only if there is nothing else
+    for pre in (False, True):  # as pip: a pre-release only if there is nothing else
         for entry in candidates:
             if wanted.contains(entry.version, prereleases=pre):
                 return entry.path

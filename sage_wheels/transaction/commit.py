@@ -60,10 +60,9 @@ def run(prefix: Prefix, stage: Stage, goal: Callable[[list[Distribution]], Goal]
     whole_directories = True
     hashes: dict[tuple[str, int, int, int], str] = {}
     for _ in range(_TRIES):
-        listing, times = look(prefix)
-        made = make_plan(
-            prefix, stage, goal(listing), listing, times, whole_directories=whole_directories, hashes=hashes
-        )
+        listing = look(prefix)
+        wanted = goal(listing.distributions)
+        made = make_plan(prefix, stage, wanted, listing, whole_directories=whole_directories, hashes=hashes)
         if settings.dry_run or not made.steps:
             return Outcome(made, 0.0)
         try:

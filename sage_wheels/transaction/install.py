@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from typing import NamedTuple
 
-from sage_wheels.errors import Conflict, FileOperationFailed, UsageError
-from sage_wheels.installed import requirements
+from sage_wheels.errors import FileOperationFailed, UsageError
+from sage_wheels.installed import find_all, requirements
 from sage_wheels.transaction import commit, stage
-from sage_wheels.transaction.plan import Goal, look
+from sage_wheels.transaction.plan import Goal
 from sage_wheels.transaction.recover import recover_first
 from sage_wheels.transaction.report import Change, Report, report_of
 from sage_wheels.transaction.stage import Stage
 from sage_wheels.wheel import image, tags
 from sage_wheels.wheel.image import Image, Request
+from sage_wheels.wheel.layout import Layout
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -54,19 +54,20 @@ def install(
     for request in requests:
         tags.check_fits(request.wheel, prefix, ignore_requires_python=options.ignore_requires_python)
     recover_first(prefix, settings)
+    listing = find_all(prefix)
     unchanged: tuple[str, ...] = ()
     options = options._replace(also_remove=options.also_remove - {each.wheel.canonical_name for each in requests})
     if not options.reinstall:
-        requests, unchanged = _without_unchanged(prefix, requests)
+        requests, unchanged = _without_unchanged(prefix, requests, listing)
     if not requests:
         return _remove_only(prefix, options, settings)._replace(unchanged=unchanged)
-    unmet = _unmet(prefix, [request.wheel for request in requests])
+    unmet = _unmet(prefix, [request.wheel for request in requests], listing)
     try:
         with Stage(prefix, settings.say) as own:
             images = image.write_images(
                 requests,
                 prefix,
-                f"{own.path}/images",
+                f"{own.path}/new",
                 compile_bytecode=options.compile_bytecode,
                 on_progress=on_progress,
             )
@@ -93,14 +94,13 @@ def _commit(
     prefix: Prefix, own: Stage, images: list[Image], options: Options, settings: Settings
 ) -> tuple[Outcome, list[Distribution]]:
     """Plan and commit; also the distributions that were replaced."""
-    tree = _one_tree(images)
     new = {path: each.canonical_name for each in images for path in each.files}
     names = {each.canonical_name for each in images} | options.also_remove
     replaced: list[Distribution] = []
 
     def goal(listing: list[Distribution]) -> Goal:
         replaced[:] = [each for each in listing if each.canonical_name in names]
-        return Goal(tree, new, replaced, options.overwrite)
+        return Goal(f"{own.path}/new", new, replaced, options.overwrite)
 
     return commit.run(prefix, own, goal, settings), replaced
 
@@ -109,9 +109,9 @@ def _version_of(name: str, replaced: list[Distribution]) -> str:
     return ", ".join(each.version for each in replaced if each.canonical_name == name)
 
 
-def _unmet(prefix: Prefix, wheels: list[Wheel]) -> tuple[str, ...]:
+def _unmet(prefix: Prefix, wheels: list[Wheel], listing: list[Distribution]) -> tuple[str, ...]:
     """Requirements of `wheels` that will not be there once these are installed, a sentence each."""
-    available = {each.canonical_name: each.version for each in look(prefix)[0]}
+    available = {each.canonical_name: each.version for each in listing}
     available.update({wheel.canonical_name: wheel.version for wheel in wheels})
     return tuple(
         f"{wheel.name} {wheel.version} needs {problem}"
@@ -128,11 +128,12 @@ def _refuse_twice(wheels: list[Wheel]) -> None:
             raise UsageError(f"{other.path} and {wheel.path} are both {wheel.name}", "name only one of them")
 
 
-def _without_unchanged(prefix: Prefix, requests: list[Request]) -> tuple[list[Request], tuple[str, ...]]:
+def _without_unchanged(
+    prefix: Prefix, requests: list[Request], listing: list[Distribution]
+) -> tuple[list[Request], tuple[str, ...]]:
     """Leave out the wheels whose very content is installed; and those, as "NAME VERSION"."""
     from sage_wheels.installed import verify
 
-    listing, _ = look(prefix)
     names = {request.wheel.canonical_name for request in requests}
     installed: dict[str, list[Distribution]] = {}
     for each in listing:
@@ -141,43 +142,10 @@ def _without_unchanged(prefix: Prefix, requests: list[Request]) -> tuple[list[Re
     left, unchanged = [], []
     for request in requests:
         wheel, there = request.wheel, installed.get(request.wheel.canonical_name, [])
-        if len(there) == 1 and verify.is_installed(prefix, there[0], wheel.version, image.expected_rows(wheel, prefix)):
+        if len(there) == 1 and verify.is_installed(
+            prefix, there[0], wheel.version, Layout(wheel, prefix).expected_rows()
+        ):
             unchanged.append(f"{wheel.name} {wheel.version}")
         else:
             left.append(request)
     return left, tuple(unchanged)
-
-
-def _one_tree(images: list[Image]) -> str:
-    """Merge the trees of all images into one. Raises `Conflict` if two of them hold different files at one path."""
-    first, *others = images
-    for each in others:
-        _merge_into(each.tree, first.tree, "", images)
-    return first.tree
-
-
-def _merge_into(source: str, goal: str, below: str, images: list[Image]) -> None:
-    for entry in list(os.scandir(f"{source}/{below}")):
-        path = f"{below}/{entry.name}" if below else entry.name
-        target = f"{goal}/{path}"
-        if not os.path.lexists(target):
-            os.rename(entry.path, target)
-        elif entry.is_dir(follow_symlinks=False) and os.path.isdir(target):
-            _merge_into(source, goal, path, images)
-        elif entry.is_file(follow_symlinks=False) and os.path.isfile(target) and _equal(entry.path, target):
-            os.unlink(entry.path)
-        else:
-            owners = [str(each.name) for each in images if _has(each, path)]
-            raise Conflict(
-                f"{' and '.join(owners)} both bring {path}, with different content",
-                "install only one of them, or one after the other with --on-conflict overwrite",
-            )
-
-
-def _has(one: Image, path: str) -> bool:
-    return any(each == path or each.startswith(f"{path}/") for each in one.files)
-
-
-def _equal(one: str, other: str) -> bool:
-    with open(one, "rb") as first, open(other, "rb") as second:
-        return first.read() == second.read()

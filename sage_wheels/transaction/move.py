@@ -49,7 +49,7 @@ def move_tree(source: str, prefix: Prefix, settings: Settings) -> list[Replaced]
     try:
         _make_writable(source)
         with Stage(prefix, settings.say) as own:
-            tree = _within(prefix, source) or _copied(source, f"{own.path}/images/tree")
+            tree = _within(prefix, source) or _copied(source, f"{own.path}/new")
 
             def goal(listing: list[Distribution]) -> Goal:
                 del replaced[:]
@@ -83,7 +83,10 @@ class _Mover(Planner):
             if entry.is_symlink() and os.readlink(entry.path) == os.readlink(path):
                 return  # lib64 -> lib, which everybody brings
         self._replaced.append(Replaced(path, tuple(str(each) for each in self.owners.owners(goal))))
-        self._add("replace", goal, entry.path)
+        # another name of the same file: undoing a replacement consumes what was to come
+        staged = f"{self.prefix.path(self._stage_on(self._device(os.path.dirname(goal)), os.path.dirname(goal)))}/{self._next()}"
+        os.link(entry.path, staged, follow_symlinks=False)
+        self._add("replace", goal, staged)
 
     def _newcomer(self, place: str) -> str:
         return f"what is in {self._source}"

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from sage_wheels.errors import Conflict
 from sage_wheels.installed import files, legacy
-from sage_wheels.installed.distributions import find_all, libraries
+from sage_wheels.installed.distributions import entries, find_all, libraries
 from sage_wheels.installed.files import source_of_bytecode
 from sage_wheels.installed.owners import Owners, area
 from sage_wheels.prefix import filesystem
@@ -34,6 +34,17 @@ if TYPE_CHECKING:
 
 # A change within one tick of the clock (10 ms on old kernels) after a look may leave the time that the look saw.
 _CLOCK_TICK_NS = 50_000_000
+
+
+class Listing(NamedTuple):
+    """The distributions that there are, their records as (library, name, inode), and when each library was changed.
+
+    A time is 0 if that was just now, because another change may leave it as it is.
+    """
+
+    distributions: list[Distribution]
+    records: frozenset[tuple[str, str, int]]
+    times: dict[str, int]
 
 
 class Goal(NamedTuple):
@@ -55,15 +66,15 @@ class Plan(NamedTuple):
     """Steps, in order, and what they rest on.
 
     `identities` says what stood at each path (None: nothing), `directories` when each directory that is taken as a
-    whole was last changed, `listing` which distributions there were, `library_times` when their directories were
-    changed, `areas` which areas of the prefix the plan speaks of. `set_aside` are the new places of edited files.
+    whole was last changed, `listing` which distributions there were, `areas` which areas of the prefix the plan speaks
+    of, `old_areas` those of each distribution that was there, `names` the distributions that come or go. `set_aside`
+    are the new places of edited files.
     """
 
     steps: list[Step]
     identities: dict[str, tuple[int, int, int] | None]
     directories: dict[str, int]
-    listing: list[Distribution]
-    library_times: dict[str, int]
+    listing: Listing
     areas: frozenset[str]
     old_areas: dict[str, frozenset[str]]
     names: frozenset[str]
@@ -74,26 +85,24 @@ def make_plan(
     prefix: Prefix,
     stage: Stage,
     goal: Goal,
-    listing: list[Distribution],
-    library_times: dict[str, int],
+    listing: Listing,
     *,
     whole_directories: bool = True,
     hashes: dict[tuple[str, int, int, int], str] | None = None,
 ) -> Plan:
     """Plan `goal`. Raises `Conflict`, `NotRemovable`, `OSError`.
 
-    `listing` and `library_times` come from `look`. `whole_directories=False` plans without moving any directory that
+    `listing` comes from `look`. `whole_directories=False` plans without moving any directory that
     exists (overlay file systems refuse that). `hashes` remembers file states from one try to the next.
     """
     make = goal.planner or Planner
-    planner = make(prefix, stage, goal, listing, whole_directories, {} if hashes is None else hashes)
+    planner = make(prefix, stage, goal, listing.distributions, whole_directories, {} if hashes is None else hashes)
     steps = planner.plan()
     return Plan(
         steps,
         planner.identities,
         planner.directories,
         listing,
-        library_times,
         frozenset(planner.areas()),
         planner.owners.areas() if planner.old else {},
         frozenset(planner.names()),
@@ -101,12 +110,19 @@ def make_plan(
     )
 
 
-def look(prefix: Prefix) -> tuple[list[Distribution], dict[str, int]]:
-    """The distributions, and the times of the directories that list them (0 if they changed just now)."""
-    times = {library: _time(prefix.path(library)) for library in libraries(prefix)}
+def look(prefix: Prefix) -> Listing:
+    """What there is, and the times of the directories that list it."""
+    found = libraries(prefix)
+    times = {library: _time(prefix.path(library)) for library in found}
     now = time.time_ns()
-    listing = find_all(prefix)
-    return listing, {lib: 0 if abs(now - at) < _CLOCK_TICK_NS else at for lib, at in times.items()}
+    records = _records(prefix, found)
+    return Listing(
+        find_all(prefix), records, {lib: 0 if abs(now - at) < _CLOCK_TICK_NS else at for lib, at in times.items()}
+    )
+
+
+def _records(prefix: Prefix, found: Iterable[str]) -> frozenset[tuple[str, str, int]]:
+    return frozenset((library, name, inode) for library in found for name, inode in entries(prefix, library))
 
 
 def still_holds(prefix: Prefix, plan: Plan) -> bool:
@@ -117,16 +133,19 @@ def still_holds(prefix: Prefix, plan: Plan) -> bool:
     for place, at in plan.directories.items():
         if _time(prefix.path(place)) != at:
             return False
-    if all(at and _time(prefix.path(library)) == at for library, at in plan.library_times.items()):
+    before = plan.listing
+    if all(at and _time(prefix.path(library)) == at for library, at in before.times.items()):
         return True
-    return _irrelevant(prefix, plan, set(plan.listing) ^ set(find_all(prefix)))
+    if _records(prefix, before.times) == before.records:
+        return True
+    return _irrelevant(prefix, plan, set(before.distributions) ^ set(find_all(prefix)))
 
 
 def _irrelevant(prefix: Prefix, plan: Plan, changed: set[Distribution]) -> bool:
     """Whether the distributions that came or went since have nothing to do with the plan."""
     if any(each.canonical_name in plan.names for each in changed):
         return False
-    before = set(plan.listing)
+    before = set(plan.listing.distributions)
     came = Owners(prefix, changed - before, remember=False).areas()
     gone = [plan.old_areas.get(each.path, frozenset()) for each in changed & before]
     return all(plan.areas.isdisjoint(areas) for areas in [*came.values(), *gone])
@@ -175,6 +194,8 @@ class Planner:
         self.old = self._old_rows()
         self.shared = self.owners.claimed(self.old) if self.old else set()
         self.old_directories = {above for place in self.old for above in _ancestors(place)}
+        # Python makes these, listed or not
+        self.old_directories.update(f"{os.path.dirname(each)}/__pycache__" for each in self.old if each.endswith(".py"))
         self.skeleton = _skeleton(prefix)
         self._stages = {os.lstat(stage.path).st_dev: stage.place}
         self.steps: list[Step] = []
@@ -438,7 +459,7 @@ class Planner:
         if not content:
             self._remove(place)
             return
-        staged = f"{self.stage.path}/images/rewritten-{len(self.steps)}"
+        staged = f"{self.stage.path}/rewritten-{self._next()}"
         with open(staged, "wb") as f:
             f.write(content)
         os.chmod(staged, stat.S_IMODE(os.lstat(self.prefix.path(place)).st_mode))

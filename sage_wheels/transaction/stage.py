@@ -4,7 +4,7 @@
         lock                    see prefix.lock; never deleted
         journal                 there only while a transaction is being applied
         stage/<id>/             one for each running process, which holds a flock on the directory itself
-            images/ new/        what is to come, laid out as in the prefix
+            new/                what is to come, laid out as in the prefix
             old/                what has gone
             aside/              copies of edited files
             planned             an empty file: its time is when the plan was made
@@ -65,8 +65,12 @@ class Stage:
                 break
             # somebody took it for a dead one, and swept it away, before it was locked
         self._fd = fd
-        for name in ("images", "new", "old", "aside"):
-            os.mkdir(f"{self.path}/{name}")
+        try:
+            for name in ("old", "aside"):
+                os.mkdir(f"{self.path}/{name}")
+        except BaseException:
+            os.close(fd)  # without its lock the stage is a dead one's, which the next command sweeps
+            raise
 
     def beside(self, place: str) -> str:
         """A second stage, in the directory `place`, for what has to be on the file system of that directory."""

@@ -10,10 +10,10 @@ from __future__ import annotations
 import contextlib
 
 from sage_wheels.errors import FileOperationFailed, NotRemovable
-from sage_wheels.installed import files
+from sage_wheels.installed import files, find_all
 from sage_wheels.installed.metadata import canonical_name
 from sage_wheels.transaction import commit, stage
-from sage_wheels.transaction.plan import Goal, look
+from sage_wheels.transaction.plan import Goal
 from sage_wheels.transaction.recover import recover_first
 from sage_wheels.transaction.report import Change, Report, report_of
 from sage_wheels.transaction.stage import Stage
@@ -32,7 +32,7 @@ def uninstall(prefix: Prefix, names: list[str], settings: Settings) -> Report:
     """
     wanted = {canonical_name(name): name for name in names}
     recover_first(prefix, settings)
-    there = [each for each in look(prefix)[0] if each.canonical_name in wanted]
+    there = [each for each in find_all(prefix) if each.canonical_name in wanted]
     absent = tuple(wanted[name] for name in wanted if name not in {each.canonical_name for each in there})
     if not there:
         return Report(unchanged=absent)

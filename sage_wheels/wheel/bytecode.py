@@ -6,6 +6,7 @@ so it needs nothing but the standard library and no syntax newer than that of Py
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import json
 import marshal
@@ -14,9 +15,6 @@ import struct
 import sys
 import warnings
 
-# Stands for the path of a source that is compiled before its path is known. Put together at run time, so that it is no
-# constant of this very module.
-PLACEHOLDER = "@".join(("", "sage-wheels image", ""))
 _SHORT_ASCII = b"zZ"  # marshal's TYPE_SHORT_ASCII and TYPE_SHORT_ASCII_INTERNED
 
 
@@ -43,17 +41,23 @@ def compile_code(source: bytes, path: str) -> bytes:
             return b""
 
 
-def relocate(code: bytes, path: str) -> bytes | None:
-    """Marshalled `code` that was compiled for `PLACEHOLDER`, as if it had been compiled for `path`.
+def placeholder(source: bytes) -> str:
+    """What stands for the path of `source` until that is known; no source can hold its own hash as a constant."""
+    return f"sage-wheels image {hashlib.sha256(source).hexdigest()}"
+
+
+def relocate(code: bytes, old_path: str, path: str) -> bytes | None:
+    """Marshalled `code` that was compiled for the place-holder `old_path`, as if it had been compiled for `path`.
 
     In marshal's format a string is a type byte (its high bit marks what is referred to again), its length, its
     characters. None if the place-holder stands there in a form that is not known.
 
-    >>> code = relocate(compile_code(b"def f(): pass", PLACEHOLDER), "/p/x.py")
+    >>> source = b"def f(): pass"
+    >>> code = relocate(compile_code(source, placeholder(source)), placeholder(source), "/p/x.py")
     >>> marshal.loads(code).co_consts[0].co_filename
     '/p/x.py'
     """
-    old = PLACEHOLDER.encode()
+    old = old_path.encode()
     pieces = code.split(bytes([len(old)]) + old)
     if len(pieces) < 2 or code.count(old) != len(pieces) - 1:
         return None
@@ -96,8 +100,12 @@ def write_beside(path: str, content: bytes, mode: int) -> None:
     except FileNotFoundError:
         os.makedirs(os.path.dirname(goal), exist_ok=True)
         fd = os.open(goal, flags, mode)
-    with open(fd, "wb") as f:
-        f.write(content)
+    try:
+        view = memoryview(content)
+        while view:
+            view = view[os.write(fd, view) :]
+    finally:
+        os.close(fd)
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ deleted at any time and is used only if it belongs to the user who runs the tool
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import importlib.util
 import marshal
@@ -19,6 +20,7 @@ LIMIT = 1 << 30  # bytes; byte-code of 15,000 sources takes 150 MB
 _KEPT = LIMIT * 3 // 4  # what is left after a clean-up, so that not every installation has to clean up
 
 
+@functools.cache
 def directory() -> str | None:
     """The directory of the cache, made if need be; None if there can be none that is safe."""
     base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")

@@ -25,8 +25,8 @@ def shebang(executable: str) -> bytes:
 
     >>> shebang("/p/bin/python")
     b'#!/p/bin/python\\n'
-    >>> shebang("/my prefix/bin/python").splitlines()[1]
-    b"'''exec' '/my prefix/bin/python' \\"$0\\" \\"$@\\""
+    >>> print(shebang("/my prefix/bin/python").splitlines()[1].decode())
+    '''exec' '/my prefix/bin/python' "$0" "$@"
     """
     path = os.fsencode(executable)
     if len(path) + 3 <= _SHEBANG_LIMIT and not re.search(rb"\s", path):

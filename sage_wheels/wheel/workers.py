@@ -7,7 +7,6 @@ thread when it forks. The queue is a pipe of numbers, so whoever is free takes t
 from __future__ import annotations
 
 import os
-import pickle
 import signal
 import struct
 
@@ -50,6 +49,8 @@ def share_out(
     workers = min(workers, len(items))
     if workers < 2 or len(items) > _QUEUE:
         return [observed(index) for index in range(len(items))]
+    import pickle
+
     queue, feed = os.pipe()
     os.write(feed, b"".join(_NUMBER.pack(index) for index in range(len(items))))
     os.close(feed)
@@ -111,6 +112,8 @@ def _fork(function: Callable[[int], R], queue: int) -> tuple[int, int]:
             result: Any = _work(unless_orphaned, queue)
         except Exception as error:
             result = error
+        import pickle
+
         with open(send, "wb") as f:
             f.write(pickle.dumps(result))
     finally:

@@ -9,9 +9,11 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import sage_wheels.wheel
 from sage_wheels.building.cache import ImageCache
 from sage_wheels.building.environment import EnvironmentFiles
 from sage_wheels.building.interpreter import Building, find_building
@@ -62,6 +64,27 @@ def test_a_wheel_that_changes_under_its_name_is_another_wheel(cache: ImageCache,
     second, _ = cache.image(str(make_wheel("a", "1.0", files={"a.py": "two = 2"})))
     assert first != second
     assert Path(second, cache.building.pattern.scheme.purelib, "a.py").read_text() == "two = 2"
+
+
+def test_a_wheel_that_changes_while_it_is_unpacked_is_not_filed_under_the_wrong_hash(
+    cache: ImageCache, make_wheel: MakeWheel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make_wheel("a", "1.0", files={"a.py": "one = 1"})
+    real = sage_wheels.wheel.write_images
+
+    def replace_then_write(*arguments: Any, **keywords: Any) -> Any:
+        monkeypatch.undo()
+        content = real(*arguments, **keywords)
+        make_wheel("a", "1.0", files={"a.py": "two = 2"})
+        return content
+
+    monkeypatch.setattr(sage_wheels.wheel, "write_images", replace_then_write)
+    tree, _ = cache.image(str(path))
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert images(cache) == [f"{digest}-{sys.implementation.cache_tag}"]
+    assert cache.image(str(path))[0] == f"{cache.root}/images/{images(cache)[0]}/tree"
+    assert Path(cache.image(str(path))[0], cache.building.pattern.scheme.purelib, "a.py").read_text() == "two = 2"
+    assert tree == cache.image(str(path))[0]
 
 
 def test_the_same_wheel_elsewhere_is_the_same_image(cache: ImageCache, make_wheel: MakeWheel, tmp_path: Path) -> None:

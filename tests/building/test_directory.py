@@ -59,7 +59,7 @@ def test_a_second_builder_waits_and_says_so(tmp_path: Path) -> None:
     first = hold(tmp_path)
     assert line(first) == "have it"
     second = hold(tmp_path)
-    assert line(second) == f"waiting for another build in {tmp_path / 'foo'}"
+    assert line(second).startswith(f"waiting for {tmp_path / 'foo.lock'}, held by process {first.pid} ")
     first.communicate("")
     assert line(second) == "have it"
     second.communicate("")

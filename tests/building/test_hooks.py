@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -55,7 +56,7 @@ class Caller:
         (directory / f"{module}.py").write_text(BACKEND)
         (directory / "script.py").write_text(SCRIPT.format(module=module))
 
-    def __call__(self, hook: str) -> object:
+    def __call__(self, hook: str) -> Any:
         environ = {"_PYPROJECT_HOOKS_BUILD_BACKEND": f"{self.module}:x", "PYTHONPATH": str(self.directory)}
         command = [sys.executable, str(self.directory / "script.py"), hook, str(self.directory)]
         self.runner(command, str(self.directory), environ)
@@ -77,8 +78,8 @@ def call(tmp_path: Path, log: Log) -> Iterator[Caller]:
 def test_each_hook_has_a_process_of_its_own(call: Caller) -> None:
     """PEP 517: a backend may change the state of its process."""
     assert call("touch") == 1
-    pid, _, state, environ, cwd, arguments = call("who")  # type: ignore[misc]
-    assert pid != call("who")[0]  # type: ignore[index]
+    pid, _, state, environ, cwd, arguments = call("who")
+    assert pid != call("who")[0]
     assert (state, environ) == (0, None)
     assert cwd == os.path.realpath(call.directory)
     assert arguments == ["who", str(call.directory)]
@@ -87,9 +88,9 @@ def test_each_hook_has_a_process_of_its_own(call: Caller) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere every hook has an interpreter of its own")
 def test_the_backend_is_imported_once(call: Caller) -> None:
     one, other = call("who"), call("who")
-    assert one[1] == other[1]  # type: ignore[index]
+    assert one[1] == other[1]
     call.runner.restart()
-    assert call("who")[1] != one[1]  # type: ignore[index]
+    assert call("who")[1] != one[1]
 
 
 def test_a_backend_that_starts_threads_is_not_forked(tmp_path: Path, log: Log) -> None:
@@ -97,7 +98,7 @@ def test_a_backend_that_starts_threads_is_not_forked(tmp_path: Path, log: Log) -
         call = Caller(runner, tmp_path, "threaded")
         with open(tmp_path / "threaded.py", "a") as f:
             f.write("import threading; threading.Thread(target=time.sleep, args=(0.2,), daemon=True).start()\n")
-        pid, imported_by, *_ = call("who")  # type: ignore[misc]
+        pid, imported_by, *_ = call("who")
         assert pid == imported_by
 
 
@@ -135,7 +136,7 @@ def test_no_descriptor_of_ours_reaches_a_hook(call: Caller, tmp_path: Path) -> N
     with open(tmp_path / "secret", "w") as f:
         os.set_inheritable(f.fileno(), True)
         # 0, 1, 2, the answer of the hook, and the directory that is read
-        assert len(call("descriptors")) == 5  # type: ignore[arg-type]
+        assert len(call("descriptors")) == 5
 
 
 def test_a_jobserver_reaches_a_hook(tmp_path: Path, log: Log) -> None:
@@ -143,7 +144,7 @@ def test_a_jobserver_reaches_a_hook(tmp_path: Path, log: Log) -> None:
     try:
         variables = for_build({**os.environ, "MAKEFLAGS": f"-j2 --jobserver-auth={reader},{writer}"})
         with HookRunner(variables, log) as runner:
-            assert {reader, writer} <= set(Caller(runner, tmp_path, "some_backend")("descriptors"))  # type: ignore[call-overload]
+            assert {reader, writer} <= set(Caller(runner, tmp_path, "some_backend")("descriptors"))
     finally:
         os.close(reader)
         os.close(writer)
@@ -181,6 +182,22 @@ def test_an_interrupt_ends_the_hook_and_what_it_started(call: Caller) -> None:
         call("wait")
     thread.join()
     wait_until_gone([int(pid) for pid in (call.directory / "pids.ready").read_text().split()])
+
+
+def test_an_interrupt_ends_a_backend_that_is_still_being_imported(tmp_path: Path, log: Log) -> None:
+    def interrupt() -> None:
+        wait_for(tmp_path / "importing")
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    with HookRunner(for_build(os.environ), log) as runner:
+        call = Caller(runner, tmp_path, "slow")
+        with open(tmp_path / "slow.py", "a") as f:
+            f.write("open('importing', 'w').close(); time.sleep(1000)\n")
+        thread = threading.Thread(target=interrupt)
+        thread.start()
+        with pytest.raises(KeyboardInterrupt):
+            call("who")
+        thread.join()
 
 
 def test_when_the_builder_is_killed_the_hook_and_what_it_started_end_too(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def test_the_wheel_is_the_one_that_build_makes(
     tree = project(tmp_path, backend)
     ours = build(tree)
     environ = {**os.environ, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(real_wheelhouse)}
-    command = [sys.executable, "-I", "-m", "build", "--wheel", "--outdir", tmp_path / "theirs", tree]
+    command = [sys.executable, "-I", "-m", "build", "--wheel", "--outdir", str(tmp_path / "theirs"), str(tree)]
     subprocess.run(command, check=True, env=environ, stdout=subprocess.DEVNULL)
     theirs = read_wheel(str(tmp_path / "theirs" / Path(ours.path).name))
     assert read_wheel(ours.path) == theirs
@@ -151,8 +151,8 @@ def test_direct_url_is_what_pip_writes(tmp_path: Path, make_wheel: Callable[...,
     wheel = make_wheel("a", "1.0")
     for argument in (str(wheel), f"a @ file://{wheel}"):
         target = tmp_path / "target"
-        command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", target, "--upgrade", argument]
-        subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
+        command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--upgrade", "--target", str(target)]
+        subprocess.run([*command, argument], check=True, stderr=subprocess.DEVNULL)
         theirs = json.loads(next(target.glob("*.dist-info/direct_url.json")).read_text())
         source = parse_source(argument)
         assert isinstance(source, WheelFile)

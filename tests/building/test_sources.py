@@ -107,7 +107,7 @@ def test_direct_url_of_a_reference_has_no_password() -> None:
 
 
 def test_a_requirement_has_no_direct_url() -> None:
-    assert Requirement("six", "six").direct_url() is None  # type: ignore[func-returns-value]
+    assert Requirement("six", "six").direct_url() is None
 
 
 def test_file_url_quotes() -> None:

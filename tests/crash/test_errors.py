@@ -7,6 +7,7 @@ import itertools
 from pathlib import Path
 
 import pytest
+
 from support.puppet import Command, Outcome, Puppet
 from support.scenarios import Stand, set_up
 from support.trees import STATE
@@ -15,20 +16,20 @@ ERRORS = {name: getattr(errno, name) for name in ("ENOSPC", "EIO", "EACCES", "EX
 MORE_ERRORS = {name: getattr(errno, name) for name in ("EROFS", "EDQUOT", "EMFILE", "EINTR")}
 
 
-def _check(stand: Stand, at: int, outcome: Outcome) -> str:
+def _check(stand: Stand, at: int, outcome: Outcome, *, more_aside: bool = False) -> str:
     """What promise 2 says after an error at operation `at`, and what the person who reads the message needs."""
     where = f"operation {at}, {stand.operations[at - 1 : at]}: {outcome._replace(operations=[])}"
     if outcome.status:
         assert outcome.status == 1, where
         assert outcome.ours, where
         assert outcome.exit_status == 1, where
-        assert str(stand.prefix) in outcome.text, where
+        assert str(stand.prefix.parent) in outcome.text, where
         assert "\n" not in outcome.text, where
     assert not outcome.recovered, where
     assert not (stand.prefix / STATE / "journal").exists(), where
     assert outcome.descriptors == 0, where
     try:
-        state = stand.state()
+        state = stand.state(more_aside=more_aside)
     except AssertionError as error:
         raise AssertionError(where) from error
     if outcome.status == 0:
@@ -39,10 +40,12 @@ def _check(stand: Stand, at: int, outcome: Outcome) -> str:
 def _fail_everywhere(stand: Stand, code: int, *, sticky: str = "", reads: bool = False) -> list[str]:
     """Let each operation fail once, recover in the same process, and check; the states that this led to."""
     states = []
-    for at in itertools.count(1):
+    at = 0
+    while True:
+        at += 1
         command = stand.command._replace(at=at, fail=code, sticky=sticky, reads=reads, then_recover=True)
         outcome = stand.puppet.run(command)
-        states.append(_check(stand, at, outcome))
+        states.append(_check(stand, at, outcome, more_aside=reads))  # what cannot be read is kept
         if states[-1] == "new":
             stand.restore()
         else:
@@ -62,9 +65,7 @@ def test_every_operation_fails_once(puppet: Puppet, fast_path: Path, name: str, 
 
 @pytest.mark.parametrize("error", MORE_ERRORS)
 @pytest.mark.parametrize("name", ["small upgrade", "small uninstall", "upgrade on an overlay"])
-def test_every_operation_fails_once_with_a_rarer_error(
-    puppet: Puppet, fast_path: Path, name: str, error: str
-) -> None:
+def test_every_operation_fails_once_with_a_rarer_error(puppet: Puppet, fast_path: Path, name: str, error: str) -> None:
     _fail_everywhere(set_up(puppet, name, fast_path), MORE_ERRORS[error])
 
 

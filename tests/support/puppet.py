@@ -4,8 +4,8 @@ Everything is imported once, in the puppet; every command runs the real API in a
 kill test cost a few milliseconds, so that every point can be tested.
 
 The operations counted are those that Python's audit events tell of: opening for writing, rename, link, symlink, remove,
-mkdir, rmdir, chmod, utime and truncate below the prefix, and the event `sage_wheels.exchange`. An event comes before the
-operation, so a child that is killed at the k-th has done k - 1 of them.
+mkdir, rmdir, chmod, utime and truncate below the prefix, and the event `sage_wheels.exchange`. An event comes before
+the operation, so a child that is killed at the k-th has done k - 1 of them.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def child_environment(**more: str) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": import_path(), **more}
 
 
-# --- in the puppet -----------------------------------------------------------------------------------------------------
+# --- in the puppet ---
 
 
 def _serve() -> None:
@@ -298,9 +298,7 @@ def _action(command: Command, said: list[str]) -> Callable[[], Any]:
 
     settings = Settings(durable=command.durable, say=said.append)
     if command.do == "install":
-        options = Options(
-            compile_bytecode=command.compile, overwrite=command.overwrite, reinstall=command.reinstall
-        )
+        options = Options(compile_bytecode=command.compile, overwrite=command.overwrite, reinstall=command.reinstall)
         return lambda: tuple(sage_wheels.install(command.items, command.prefix, options, settings))
     if command.do == "uninstall":
         return lambda: tuple(sage_wheels.uninstall(command.items, command.prefix, settings))

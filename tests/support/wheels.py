@@ -1,7 +1,7 @@
 """Make wheels in code: right ones, and ones that are wrong in exactly one way.
 
-`make_wheel` writes a correct wheel unless a keyword says otherwise; `metadata_text`, `wheel_text`, `record_text`, `rows`,
-`unlisted`, `symlinks`, `leave_out` and `file_name` spoil it.
+`make_wheel` writes a correct wheel unless a keyword says otherwise; `metadata_text`, `wheel_text`, `record_text`,
+`rows`, `unlisted`, `symlinks`, `leave_out` and `file_name` spoil it.
 """
 
 from __future__ import annotations

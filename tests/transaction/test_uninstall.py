@@ -334,3 +334,23 @@ def test_a_prefix_whose_python_is_gone(tmp_path: Path) -> None:
     install(prefix, make_wheel(tmp_path, "pkg", "1", {"pkg/__init__.py": ""}, entry_points={"t": "pkg:f"}))
     uninstall(prefix, "pkg")
     assert difference(before, snapshot(prefix)) == []
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_directory_of_which_everything_is_shared_stays_with_the_other(tmp_path: Path, first: int) -> None:
+    prefix = make_prefix(tmp_path)
+    wheels = [make_wheel(tmp_path, name, "1", {"same/__init__.py": "", "same/a/b.txt": "x"}) for name in ("one", "two")]
+    install(prefix, wheels[1 - first])
+    alone = snapshot(prefix)
+    install(prefix, wheels[first])
+    uninstall(prefix, ("one", "two")[first])
+    assert difference(faded(alone), faded(snapshot(prefix))) == []
+
+
+def test_a_directory_in_which_the_other_has_nothing_but_the_shared_file(tmp_path: Path) -> None:
+    prefix = make_prefix(tmp_path)
+    install(prefix, make_wheel(tmp_path, "small", "1", {"b/__init__.py": ""}))
+    alone = snapshot(prefix)
+    install(prefix, make_wheel(tmp_path, "large", "1", {"b/__init__.py": "", "b/x.py": "", "b/y/z.py": ""}))
+    uninstall(prefix, "large")
+    assert difference(faded(alone), faded(snapshot(prefix))) == []

@@ -54,10 +54,8 @@ PATHS = [
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: f"{len(path)} characters")
 def test_relocated_code_carries_the_final_path_everywhere_and_nothing_else_changes(path: str) -> None:
-    text = SOURCE + f"x = {bytecode.PLACEHOLDER[1:]!r}, 'm.py'\n".encode()
-    compiled = bytecode.compile_code(text, bytecode.PLACEHOLDER)
-    assert bytecode.PLACEHOLDER[1:].encode() in compiled
-    plain = bytecode.relocate(bytecode.compile_code(SOURCE, bytecode.PLACEHOLDER), path)
+    stand_in = bytecode.placeholder(SOURCE)
+    plain = bytecode.relocate(bytecode.compile_code(SOURCE, stand_in), stand_in, path)
     assert plain
     assert set(paths_in(plain)) == {path}
     assert len(paths_in(plain)) >= 3
@@ -65,16 +63,18 @@ def test_relocated_code_carries_the_final_path_everywhere_and_nothing_else_chang
 
 
 @pytest.mark.parametrize("text", ["x = {!r}", "x = {!r}.encode()", "x = ' {} '", "def f(): '{}'", "x = b'{}'"])
-def test_a_source_that_speaks_of_the_place_holder_is_not_spoilt(text: str) -> None:
-    """Either it is not relocated at all, or only its paths are."""
-    source = text.format(bytecode.PLACEHOLDER).encode()
-    code = bytecode.relocate(bytecode.compile_code(source, bytecode.PLACEHOLDER), "/final/m.py")
-    assert code is None or marshal.loads(code) == marshal.loads(bytecode.compile_code(source, "/final/m.py"))
+def test_a_source_that_speaks_of_another_place_holder_is_not_spoilt(text: str) -> None:
+    source = text.format(bytecode.placeholder(SOURCE)).encode()
+    stand_in = bytecode.placeholder(source)
+    code = bytecode.relocate(bytecode.compile_code(source, stand_in), stand_in, "/final/m.py")
+    assert code is not None
+    assert marshal.loads(code) == marshal.loads(bytecode.compile_code(source, "/final/m.py"))
 
 
 def test_what_holds_no_place_holder_is_not_relocated() -> None:
-    assert bytecode.relocate(b"", "/m.py") is None
-    assert bytecode.relocate(bytecode.compile_code(SOURCE, "/other.py"), "/m.py") is None
+    stand_in = bytecode.placeholder(SOURCE)
+    assert bytecode.relocate(b"", stand_in, "/m.py") is None
+    assert bytecode.relocate(bytecode.compile_code(SOURCE, "/other.py"), stand_in, "/m.py") is None
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,93 @@
+"""Where the files of a wheel go in a prefix, and which of them it may not bring."""
+
+from __future__ import annotations
+
+import os
+
+from sage_wheels.installed import record
+from sage_wheels.installed.files import is_protected, source_of_bytecode
+from sage_wheels.wheel import scripts
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sage_wheels.prefix import Prefix
+    from sage_wheels.wheel.wheel import Wheel
+
+
+class Layout:
+    """The goals of a wheel's files, relative to the prefix.
+
+    `goals` has the goal of each member that is installed, `scripts` the content of each script that is generated,
+    `library` is the directory of the `.dist-info`, and `dist_info` the `.dist-info` itself. Byte-code in the wheel is
+    left out with `compiling`, for it is made anew then. Raises `WheelRefused` if two files want one place, or one
+    wants a place that is no package's.
+    """
+
+    def __init__(self, wheel: Wheel, prefix: Prefix, *, compiling: bool = False) -> None:
+        self.wheel = wheel
+        self.prefix = prefix
+        scheme = prefix.scheme
+        self.library: str = getattr(scheme, wheel.root_scheme)
+        self.dist_info = f"{self.library}/{wheel.dist_info}"
+        # pip's place for headers: a directory for each distribution, of the name that it gives itself
+        self._directories = {**scheme._asdict(), "headers": f"{scheme.headers}/{wheel.name}"}
+        entry_points = scripts.entry_points(wheel, prefix.python, prefix.version)
+        self.scripts = {f"{scheme.scripts}/{name}": content for name, content in entry_points}
+        goals = {member: self._goal(member) for member in wheel.archive.members}
+        taken = set(goals.values())
+        if len(taken) != len(goals):
+            raise wheel.refused("two of its members go to the same place")
+        if clash := directories_above([*goals.values(), *self.scripts]).intersection(taken.union(self.scripts)):
+            raise wheel.refused(f"it makes {min(clash)} both a file and a directory")
+        # old setuptools wrote its own wrappers into .data/scripts, too; the entry points win, as with pip
+        self.goals = {
+            member: goal
+            for member, goal in goals.items()
+            if goal not in self.scripts and not (compiling and source_of_bytecode(goal) in taken)
+        }
+
+    def _goal(self, member: str) -> str:
+        scheme, rest = self.wheel.place(member)
+        base = self._directories[scheme]
+        goal = f"{base}/{rest}" if base else rest
+        directory, _, name = goal.rpartition("/")
+        if directory in ("bin", self.prefix.scheme.scripts) and scripts.is_interpreter(name):
+            raise self.wheel.refused(f"its {member} would replace the interpreter {goal}", "do not install it")
+        if is_protected(self.prefix, goal):
+            raise self.wheel.refused(
+                f"its {member} would replace {goal}, which is not a package's", "do not install it"
+            )
+        return goal
+
+    def sources(self) -> list[str]:
+        """What pip would compile: every file that ends in .py, wherever it goes."""
+        return [goal for goal in self.goals.values() if goal.endswith(".py")]
+
+    def expected_rows(self) -> dict[str, record.Row]:
+        """The files by place, with their hash where the installation does not change them."""
+        rows = {place: record.Row(place) for place in self.scripts}
+        for member, place in self.goals.items():
+            rewritten = self.wheel.place(member)[0] == "scripts"
+            rows[place] = record.Row(place) if rewritten else self.wheel.rows.get(member, record.Row(place))
+        return rows
+
+    def relative(self, place: str) -> str:
+        """`place` as RECORD has it: relative to the directory of the `.dist-info`."""
+        if place.startswith(f"{self.library}/"):
+            return place[len(self.library) + 1 :]
+        return os.path.relpath(place, self.library)
+
+
+def directories_above(places: Iterable[str]) -> set[str]:
+    """Every directory above `places`.
+
+    >>> sorted(directories_above(["a/b/c", "a/d"]))
+    ['a', 'a/b']
+    """
+    found: set[str] = set()
+    for place in places:
+        while (place := place.rpartition("/")[0]) and place not in found:
+            found.add(place)
+    return found

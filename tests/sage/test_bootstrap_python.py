@@ -1,0 +1,117 @@
+"""sage-bootstrap-python: the system Python and no other, found once."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from .conftest import Scripts
+
+LOOK = "import json, os, sys; print(json.dumps([os.path.realpath(sys.executable), dict(os.environ)]))"
+
+
+def found(scripts: Scripts, **env: str) -> str:
+    done = scripts.run("sage-bootstrap-python", "-c", "import sys; print(sys.executable)", env=env)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.strip()
+
+
+def test_it_is_a_binary_in_no_prefix(scripts: Scripts) -> None:
+    python = Path(found(scripts))
+    assert python == python.resolve()
+    assert python.read_bytes()[:2] != b"#!"
+    assert not (python.parent.parent / "pyvenv.cfg").exists()
+
+
+def test_arguments_status_and_standard_input_pass_through(scripts: Scripts) -> None:
+    program = "import sys; print(sys.argv[1:], sys.stdin.read()); sys.exit(7)"
+    done = scripts.run("sage-bootstrap-python", "-c", program, "a b", "", "*", input="in")
+    assert (done.returncode, done.stdout) == (7, "['a b', '', '*'] in\n")
+
+
+def test_variables_that_speak_of_other_pythons_are_gone_and_path_stays(scripts: Scripts) -> None:
+    names = ["PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"]
+    env = {**dict.fromkeys(names, "/nowhere"), "CFLAGS": "-O2", "PATH": f"/nowhere:{os.environ['PATH']}"}
+    program = f"import os; print([n for n in {names} if n in os.environ], os.environ['CFLAGS'], os.environ['PATH'])"
+    done = scripts.run("sage-bootstrap-python", "-c", program, env=env)
+    assert (done.returncode, done.stdout) == (0, f"[] -O2 {env['PATH']}\n"), done.stderr
+
+
+@pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
+def test_the_second_call_starts_nothing_but_that_python(scripts: Scripts, tmp_path: Path) -> None:
+    found(scripts)
+    trace = tmp_path / "trace"
+    command = ["strace", "-f", "-o", str(trace), "-e", "trace=process", scripts.path("sage-bootstrap-python"), "-c", ""]
+    subprocess.run(command, check=True)
+    calls = [line.split(maxsplit=1)[1] for line in trace.read_text().splitlines()]
+    assert len([call for call in calls if call.startswith("execve(") and call.endswith(" = 0")]) == 2
+    assert not [call for call in calls if call.startswith(("fork", "vfork", "clone"))]
+
+
+def test_a_python_that_went_away_is_noticed(scripts: Scripts) -> None:
+    python = found(scripts)
+    scripts.memory.write_text("/nowhere/python3\n")
+    assert found(scripts) == python
+    assert scripts.memory.read_text() == f"{python}\n"
+
+
+def test_a_python_that_was_replaced_is_looked_at_again(scripts: Scripts) -> None:
+    found(scripts)
+    scripts.memory.write_text("/bin/sh\n")  # something newer than what is remembered
+    os.utime(scripts.memory, (0, 0))
+    assert Path(found(scripts)).name.startswith("python")
+
+
+def test_a_memory_that_cannot_be_written_is_no_failure(scripts: Scripts) -> None:
+    scripts.memory.mkdir()
+    found(scripts)
+
+
+def test_neither_the_prefix_nor_a_script_nor_what_is_in_sage_local(scripts: Scripts, tmp_path: Path) -> None:
+    venv, shims, local = tmp_path / "venv", tmp_path / "shims", tmp_path / "local"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)
+    shims.mkdir()
+    (shims / "python3").write_text("#!/bin/sh\nexit 1\n")
+    (shims / "python3").chmod(0o755)
+    python = found(scripts)
+    scripts.memory.unlink()
+    for directory in (local, tmp_path / "another sage"):
+        (directory / "bin").mkdir(parents=True)
+        shutil.copy(python, directory / "bin" / "python3")
+    (tmp_path / "another sage/var/lib/sage").mkdir(parents=True)
+    path = f"{venv}/bin:{shims}:{local}/bin:{tmp_path}/another sage/bin:{os.environ['PATH']}"
+    again = found(scripts, PATH=path, SAGE_LOCAL=str(local))
+    assert not again.startswith(str(tmp_path))
+    scripts.memory.write_text(f"{local}/bin/python3\n")  # remembered before that was known to be SAGE_LOCAL
+    assert not found(scripts, SAGE_LOCAL=str(local)).startswith(str(tmp_path))
+
+
+@pytest.mark.skipif(not shutil.which("cc"), reason="there is no C compiler")
+def test_what_changes_path_is_refused(scripts: Scripts, tmp_path: Path) -> None:
+    python = found(scripts)
+    scripts.memory.unlink()
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "shim.c").write_text(
+        "#include <stdlib.h>\n#include <unistd.h>\nint main(int c, char **v) "
+        f'{{ setenv("PATH", "/changed", 1); return execv("{python}", v); }}\n'
+    )
+    subprocess.run(["cc", "-o", tmp_path / "bin" / "python3", tmp_path / "shim.c"], check=True)
+    found(scripts, PATH=f"{tmp_path}/bin:{os.environ['PATH']}")
+    assert not scripts.memory.read_text().startswith(str(tmp_path))
+    library = (scripts.root / "build/lib/system-python.sh").read_text()
+    (scripts.root / "build/lib/system-python.sh").write_text(library.replace(" /usr/bin /usr/local/bin ", " ", 1))
+    scripts.memory.unlink()
+    tools = tmp_path / "tools"  # what the scripts themselves need
+    tools.mkdir()
+    for name in ("sh", "mkdir", "mv", "env", "sed"):
+        (tools / name).symlink_to(str(shutil.which(name)))
+    done = scripts.run("sage-bootstrap-python", "-V", env={"PATH": f"{tmp_path}/bin:{tools}", "HOME": str(tmp_path)})
+    if done.returncode:  # where no other Python is in the directories that systems keep them in
+        assert re.search(rf"no Python 3\.10 .*{re.escape(str(tmp_path))}/bin/python3 is too old or does not", done.stderr)
+        assert done.stderr.count("\n") == 1

@@ -1,0 +1,310 @@
+"""The sdh_* functions, called as the wrappers of sage-spkg call them, through a whole life of a package.
+
+`Spkg` does what sage-spkg and sage-spkg-uninstall do around them, in the same order; `test_genuine` has the real ones.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from support.run import names, python
+from support.trees import make_prefix, site_packages, snapshot
+from support.wheels import make_wheel
+
+from .conftest import Scripts
+from .test_pip_scripts import BACKEND
+
+SCRIPT = """
+for lib in "$SAGE_ROOT/build/bin/sage-dist-helpers-python"; do source "$lib"; done
+export SAGE_VENV="$VENV" SAGE_LOCAL="$VENV"
+cd "$SAGE_PKG_DIR" || exit
+"""
+
+
+class Spkg:
+    """One package of Sage in the tree `prefix`, which is a virtual environment."""
+
+    def __init__(self, scripts: Scripts, prefix: Path, name: str = "pkg", version: str = "1.0") -> None:
+        self.scripts, self.prefix, self.name, self.version = scripts, prefix, name, version
+        self.sudo = ""
+        self.build = prefix / "var/tmp/sage/build" / f"{name}-{version}"
+        self.state = prefix / "var/lib/sage"
+        self.requirements = self.state / "scripts" / name / "spkg-requirements.txt"
+        self.stamp = self.state / "installed" / f"{name}-{version}"
+        self.log = ""
+
+    def bash(self, script: str, directory: Path, **more: str) -> int:
+        environment = {
+            **{key: value for key, value in os.environ.items() if not key.startswith("SAGE_")},
+            "SAGE_ROOT": str(self.scripts.root),
+            "SAGE_PKG_DIR": str(directory),
+            "SAGE_SPKG_SCRIPTS": str(self.state / "scripts"),
+            "SAGE_SPKG_WHEELS": str(self.state / "wheels"),
+            "SAGE_INST_LOCAL": str(self.prefix),
+            "SAGE_BUILD_DIR": str(self.build.parent),
+            "SAGE_SUDO": self.sudo,
+            "VENV": str(self.prefix),
+            "PKG_NAME": f"{self.name}-{self.version}",
+            "PKG_BASE": self.name,
+            "PKG_VER": self.version,
+            "LC_ALL": "C",
+            **more,
+        }
+        done = subprocess.run(["bash", "-c", SCRIPT + script], capture_output=True, text=True, env=environment)
+        self.log += done.stdout + done.stderr
+        return done.returncode
+
+    def prepare(self) -> None:
+        """An empty build directory; and what sage-spkg makes for every package."""
+        shutil.rmtree(self.build, ignore_errors=True)
+        (self.build / "dist").mkdir(parents=True)
+
+    def install(self, script: str = "sdh_store_and_pip_install_wheel .", directory: str = "") -> int:
+        """sage-spkg, after the package was unpacked into the build directory."""
+        destdir = self.build / "inst"
+        self.uninstall(SAGE_DESTDIR=str(destdir))
+        status = self.bash(script, self.build / directory, SAGE_DESTDIR=str(destdir))
+        if status:
+            return status
+        stored = self.build / "spkg-stored"
+        files = sorted(set(stored.read_text().split())) if stored.exists() else []
+        if self.requirements.exists() and (self.build / "spkg-piprm").exists():
+            shutil.copy(self.build / "spkg-piprm", self.requirements.parent)
+        if (self.build / "spkg-pipinst").exists():
+            status = self.bash((self.build / "spkg-pipinst").read_text(), self.build)
+        if status == 0:
+            self.stamp.parent.mkdir(parents=True, exist_ok=True)
+            self.stamp.write_text(json.dumps({"package_name": self.name, "files": files}))
+            shutil.rmtree(self.build)
+        return status
+
+    def uninstall(self, **environment: str) -> None:
+        """sage-spkg-uninstall."""
+        for stamp in self.stamp.parent.glob(f"{self.name}-*"):
+            piprm = self.requirements.parent / "spkg-piprm"
+            if piprm.exists():
+                self.bash(piprm.read_text(), self.scripts.root, **environment)
+            for file in json.loads(stamp.read_text())["files"]:
+                (self.prefix / file).unlink()
+            shutil.rmtree(self.requirements.parent, ignore_errors=True)
+            stamp.unlink()
+
+
+@pytest.fixture
+def venv(tmp_path: Path) -> Path:
+    return make_prefix(tmp_path, "venv")
+
+
+def sources(directory: Path, name: str = "tree", **more: str) -> None:
+    (directory / "code").mkdir(parents=True)
+    (directory / "backend.py").write_text(BACKEND)
+    requires = more.get("requires", "")
+    (directory / "pyproject.toml").write_text(
+        f'[build-system]\nrequires = [{requires}]\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+    )
+
+
+def everything(prefix: Path) -> object:
+    """The prefix, without the temporary files of Sage and without its empty directories."""
+    tree = snapshot(prefix)
+    return {path: entry for path, entry in tree.items() if path != "var" and not path.startswith("var/")}
+
+
+def state(spkg: Spkg) -> list[str]:
+    """The files that Sage keeps about packages."""
+    return sorted(str(path.relative_to(spkg.state)) for path in spkg.state.rglob("*") if path.is_file())
+
+
+def test_the_life_of_a_wheel_package(scripts: Scripts, venv: Path) -> None:
+    before = everything(venv)
+    spkg = Spkg(scripts, venv)
+    spkg.prepare()
+    make_wheel(spkg.build / "dist", "pkg", "1.0", {"pkg.py": "version = 1\n"})
+    assert spkg.install() == 0, spkg.log
+    wheel = venv / "var/lib/sage/wheels/pkg-1.0-py3-none-any.whl"
+    assert names(venv) == ["pkg 1.0"]
+    assert spkg.requirements.read_text() == f"pkg @ file://{wheel}\n"
+    assert json.loads(spkg.stamp.read_text())["files"] == [
+        "var/lib/sage/scripts/pkg/spkg-requirements.txt",
+        "var/lib/sage/wheels/pkg-1.0-py3-none-any.whl",
+    ]
+    assert state(spkg) == [
+        "installed/pkg-1.0",
+        "scripts/pkg/spkg-piprm",
+        "scripts/pkg/spkg-requirements.txt",
+        "wheels/pkg-1.0-py3-none-any.whl",
+    ]
+    spkg.uninstall()
+    assert (everything(venv), state(spkg)) == (before, [])
+
+
+def test_an_upgrade_never_leaves_the_package_out(scripts: Scripts, venv: Path) -> None:
+    """sage-spkg uninstalls before it builds: what is there stays until the new version takes its place."""
+    before = everything(venv)
+    old = Spkg(scripts, venv)
+    old.prepare()
+    make_wheel(old.build / "dist", "pkg", "1.0", {"pkg/__init__.py": "version = 1\n", "pkg/old.py": ""})
+    assert old.install() == 0, old.log
+    new = Spkg(scripts, venv, version="2.0")
+    new.prepare()
+    make_wheel(new.build / "dist", "pkg", "2.0", {"pkg/__init__.py": "version = 2\n"})
+    look = '"$VENV/bin/python" -B -c "import pkg; print(\'building with\', pkg.version)"; '
+    assert new.install(look + "sdh_store_and_pip_install_wheel .") == 0, new.log
+    assert "building with 1" in new.log
+    assert python(venv, "import pkg; print(pkg.version)") == "2"
+    assert not (site_packages(venv) / "pkg/old.py").exists()
+    assert not list(venv.glob("var/lib/sage-wheels/superseded/*"))
+    new.uninstall()
+    assert (everything(venv), state(new)) == (before, [])
+
+
+def test_what_the_new_version_no_longer_brings_goes_with_the_old_one(scripts: Scripts, venv: Path) -> None:
+    old = Spkg(scripts, venv)
+    for each in ("one", "two"):
+        old.prepare() if each == "one" else None
+        make_wheel(old.build / each / "dist", each, "1.0", {f"{each}.py": ""})
+    install = "(cd one; sdh_store_and_pip_install_wheel .); (cd two; sdh_store_and_pip_install_wheel .)"
+    assert old.install(install) == 0, old.log
+    assert names(venv) == ["one 1.0", "two 1.0"]
+    new = Spkg(scripts, venv, version="2.0")
+    new.prepare()
+    make_wheel(new.build / "dist", "one", "2.0", {"one.py": ""})
+    assert new.install() == 0, new.log
+    assert names(venv) == ["one 2.0"]
+
+
+def test_a_build_that_fails_leaves_the_old_version_working(scripts: Scripts, venv: Path) -> None:
+    before = everything(venv)
+    old = Spkg(scripts, venv)
+    old.prepare()
+    make_wheel(old.build / "dist", "pkg", "1.0", {"pkg.py": "version = 1\n"})
+    assert old.install() == 0, old.log
+    new = Spkg(scripts, venv, version="2.0")
+    new.prepare()
+    (new.build / "src").mkdir()
+    assert new.install("sdh_pip_install .", "src") != 0
+    assert "Error building a wheel for pkg-2.0" in new.log
+    assert python(venv, "import pkg; print(pkg.version)") == "1"
+    # a second attempt replaces it; and so does 'make PKG-clean' take it out (sage-spkg-uninstall, in test_overlay)
+    new.prepare()
+    make_wheel(new.build / "dist", "pkg", "2.0", {"pkg.py": "version = 2\n"})
+    assert new.install() == 0, new.log
+    assert names(venv) == ["pkg 2.0"]
+    new.uninstall()
+    assert (everything(venv), state(new)) == (before, [])
+
+
+@pytest.mark.parametrize(
+    ("options", "settings"),
+    [
+        ("", None),
+        ("--build-isolation", None),
+        ("--no-build-isolation --no-deps", None),
+        ("--no-isolation", None),
+        ('-C setup-args="-Dx=true -Dy"', {"setup-args": "-Dx=true -Dy"}),
+        (
+            '--config-settings "--global-option=--no-wait" --config-settings "--global-option=-v"',
+            {"--global-option": ["--no-wait", "-v"]},
+        ),
+    ],
+)
+def test_a_source_package(scripts: Scripts, venv: Path, options: str, settings: object) -> None:
+    spkg = Spkg(scripts, venv, "tree")
+    spkg.prepare()
+    sources(spkg.build / "src")
+    before = everything(venv)
+    assert spkg.install(f"sdh_pip_install {options} .", "src") == 0, spkg.log
+    assert python(venv, "import tree; print(tree.settings)") == str(settings)
+    assert [path.name for path in (venv / "var/lib/sage/wheels").iterdir()] == ["tree-1.0-py3-none-any.whl"]
+    spkg.uninstall()
+    assert (everything(venv), state(spkg)) == (before, [])
+
+
+def test_what_cannot_be_built_in_isolation_is_built_without_and_said(scripts: Scripts, venv: Path) -> None:
+    spkg = Spkg(scripts, venv, "tree")
+    spkg.prepare()
+    sources(spkg.build / "src", requires='"no-such-thing>=3"')
+    assert spkg.install("sdh_pip_install .", "src") == 0, spkg.log
+    assert names(venv) == ["tree 1.0"]
+    [line] = [line for line in spkg.log.splitlines() if "without isolation" in line]
+    assert "no-such-thing>=3" in line
+
+
+def test_build_and_store_does_not_install(scripts: Scripts, venv: Path) -> None:
+    spkg = Spkg(scripts, venv, "tree")
+    spkg.prepare()
+    sources(spkg.build / "src")
+    assert spkg.install("sdh_build_and_store_wheel --no-isolation .", "src") == 0, spkg.log
+    assert names(venv) == []
+    assert (venv / "var/lib/sage/wheels/tree-1.0-py3-none-any.whl").exists()
+    spkg.uninstall()
+    assert state(spkg) == []
+
+
+def test_an_editable_package_is_recorded_and_removed(scripts: Scripts, venv: Path, tmp_path: Path) -> None:
+    before = everything(venv)
+    sources(tmp_path / "library")
+    (tmp_path / "library/code/tree.py").write_text("in_place = True\n")
+    spkg = Spkg(scripts, venv, "tree")
+    for also in ("", "; sdh_build_and_store_wheel --no-isolation ."):
+        spkg.prepare()
+        (spkg.build / "src").symlink_to(tmp_path / "library")
+        assert spkg.install(f"sdh_pip_editable_install .{also}", "src") == 0, spkg.log
+        assert python(venv, "import tree; print(tree.in_place)") == "True"
+        assert spkg.requirements.exists()
+    spkg.uninstall()
+    assert (everything(venv), state(spkg)) == (before, [])
+
+
+def test_a_script_package_without_destdir_installs_at_once(scripts: Scripts, venv: Path, tmp_path: Path) -> None:
+    spkg = Spkg(scripts, venv)
+    make_wheel(tmp_path / "work/dist", "pkg", "1.0", {"pkg.py": ""})
+    assert spkg.bash("sdh_store_and_pip_install_wheel .", tmp_path / "work") == 0, spkg.log
+    assert names(venv) == ["pkg 1.0"]
+    assert "sdh_pip_uninstall" in (spkg.requirements.parent / "spkg-piprm").read_text()
+
+
+def test_sage_sudo_runs_what_changes_the_tree_and_nothing_else(scripts: Scripts, venv: Path, tmp_path: Path) -> None:
+    sudo, log = tmp_path / "sudo", tmp_path / "sudo.log"
+    sudo.write_text(f'#!/bin/sh\necho "$@" >>"{log}"\nexec env -i PATH=/usr/bin:/bin "$@"\n')  # as sudo resets it
+    sudo.chmod(0o755)
+    spkg = Spkg(scripts, venv, "tree")
+    spkg.prepare()
+    sources(spkg.build / "src")
+    spkg.sudo = str(sudo)
+    assert spkg.bash("sdh_pip_install .", spkg.build / "src") == 0, spkg.log
+    assert names(venv) == ["tree 1.0"]
+    commands = [line.split() for line in log.read_text().splitlines()]
+    assert not [words for words in commands if "build" in words]
+    assert [words for words in commands if any(word.endswith("/sage-pip-install") for word in words)]
+    assert spkg.bash("sdh_pip_uninstall tree", tmp_path) == 0
+    assert names(venv) == []
+
+
+@pytest.mark.parametrize("script", ["sdh_store_wheel pkg", "sdh_store_wheel .", "sdh_store_and_pip_install_wheel x"])
+def test_what_makes_no_sense_ends_the_script(scripts: Scripts, venv: Path, script: str) -> None:
+    spkg = Spkg(scripts, venv)
+    spkg.prepare()
+    assert spkg.bash(f"{script}; exit 0", spkg.build, SAGE_DESTDIR="/x") != 0
+    assert "Error: " in spkg.log
+
+
+def test_uninstalling_twice_says_nothing(scripts: Scripts, venv: Path) -> None:
+    spkg = Spkg(scripts, venv)
+    assert spkg.bash('sdh_pip_uninstall -r "$SAGE_SPKG_SCRIPTS/$PKG_BASE/spkg-requirements.txt"', venv) == 0
+    assert spkg.bash("sdh_pip_uninstall pkg", venv) == 0
+    assert spkg.log == ""
+
+
+def test_functions_reach_children(scripts: Scripts, venv: Path) -> None:
+    spkg = Spkg(scripts, venv)
+    spkg.prepare()
+    make_wheel(spkg.build / "dist", "pkg", "1.0", {"pkg.py": ""})
+    assert spkg.install("bash -c 'sdh_store_and_pip_install_wheel .'") == 0, spkg.log
+    assert names(venv) == ["pkg 1.0"]

@@ -1,0 +1,175 @@
+"""sage-pip-install and sage-pip-uninstall: pip's command lines, our installations."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from support.run import names
+from support.trees import make_prefix, site_packages, snapshot
+from support.wheels import make_wheel
+
+from .conftest import Scripts
+
+PIP_OPTIONS = ("--verbose", "--no-index", "--disable-pip-version-check", "--isolated", "--no-cache-dir")
+
+BACKEND = '''
+import base64, hashlib, zipfile
+
+def _row(name, text):
+    digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).decode().rstrip("=")
+    return f"{name},sha256={digest},{len(text)}\\n"
+
+def _write(directory, files):
+    name = "tree-1.0-py3-none-any.whl"
+    info = {"METADATA": "Metadata-Version: 2.1\\nName: tree\\nVersion: 1.0\\n",
+            "WHEEL": "Wheel-Version: 1.0\\nGenerator: t\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n"}
+    files = {**files, **{f"tree-1.0.dist-info/{name}": text for name, text in info.items()}}
+    record = "tree-1.0.dist-info/RECORD"
+    files[record] = "".join(_row(each, text) for each, text in files.items()) + f"{record},,\\n"
+    with zipfile.ZipFile(f"{directory}/{name}", "w") as archive:
+        for each, text in files.items():
+            archive.writestr(each, text)
+    return name
+
+def build_wheel(directory, settings=None, metadata=None):
+    return _write(directory, {"tree.py": f"settings = {settings!r}\\n"})
+
+def build_editable(directory, settings=None, metadata=None):
+    import os
+    return _write(directory, {"tree.pth": os.getcwd() + "/code\\n"})
+'''
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A source tree with a build backend of its own, of the project `tree`."""
+    tree = tmp_path / "source tree"
+    (tree / "code").mkdir(parents=True)
+    (tree / "code" / "tree.py").write_text("in_place = True\n")
+    (tree / "backend.py").write_text(BACKEND)
+    (tree / "pyproject.toml").write_text(
+        '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n[project]\nname = "tree"\n'
+    )
+    return tree
+
+
+def test_the_command_line_of_package_scripts(scripts: Scripts, prefix: Path, wheelhouse: Path, tmp_path: Path) -> None:
+    before = snapshot(prefix)
+    wheel = make_wheel(wheelhouse, "Foo.Bar", "1.0", {"foo.py": ""})
+    requirements = tmp_path / "spkg-requirements.txt"
+    requirements.write_text(f"Foo_Bar @ file://{wheel}\n")
+    find_links = f"--find-links={wheelhouse}"
+    done = scripts.run("sage-pip-install", *PIP_OPTIONS, find_links, "--no-deps", "-r", requirements)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert names(prefix) == ["Foo_Bar 1.0"]
+    origin = json.loads((site_packages(prefix) / "Foo_Bar-1.0.dist-info/direct_url.json").read_text())
+    assert origin["url"] == f"file://{wheel}"
+    options = ("--isolated", "--disable-pip-version-check", "--yes", "--no-input")
+    done = scripts.run("sage-pip-uninstall", *options, "-r", requirements)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert snapshot(prefix) == before
+
+
+def test_a_name_stands_for_its_newest_wheel_in_the_wheelhouse(scripts: Scripts, prefix: Path, wheelhouse: Path) -> None:
+    for version in ("1.0", "1.9", "1.10", "2.0rc1"):
+        make_wheel(wheelhouse, "pkg", version, {"pkg.py": ""})
+    make_wheel(wheelhouse, "pkg", "3.0", {"pkg.py": ""}, tag="cp27-cp27m-win32")
+    assert scripts.run("sage-pip-install", "pkg").returncode == 0
+    assert names(prefix) == ["pkg 1.10"]
+    assert scripts.run("sage-pip-install", "pkg<1.10").returncode == 0
+    assert names(prefix) == ["pkg 1.9"]
+    done = scripts.run("sage-pip-install", "other")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert f"no wheel of other is in {wheelhouse}" in done.stderr
+
+
+def test_another_build_of_the_same_version_replaces_it(scripts: Scripts, prefix: Path, wheelhouse: Path) -> None:
+    """sagemath #32659: patches and local changes do not bump the version."""
+    for text in ("patched = False\n", "patched = True\n"):
+        make_wheel(wheelhouse, "pkg", "1.0", {"pkg.py": text})
+        assert scripts.run("sage-pip-install", "pkg").returncode == 0
+        assert (site_packages(prefix) / "pkg.py").read_text() == text
+
+
+def test_missing_requirements_are_a_note(scripts: Scripts, prefix: Path, wheelhouse: Path) -> None:
+    make_wheel(wheelhouse, "docs", "1.0", {"docs.py": ""}, requires=["sphinx<8", "six>=2"])
+    make_wheel(wheelhouse, "sphinx", "8.1", {"sphinx.py": ""})
+    assert scripts.run("sage-pip-install", "sphinx").returncode == 0
+    done = scripts.run("sage-pip-install", "docs")
+    assert done.returncode == 0
+    assert "docs 1.0 needs sphinx<8, but 8.1 is installed\n" in done.stderr
+    assert "docs 1.0 needs six>=2, which is not installed\n" in done.stderr
+    assert names(prefix) == ["docs 1.0", "sphinx 8.1"]
+
+
+def test_uninstalling_what_is_not_there_says_nothing(scripts: Scripts, prefix: Path, tmp_path: Path) -> None:
+    for arguments in (["six"], ["-r", tmp_path / "missing.txt"], ["-r", tmp_path / "missing.txt", "six"]):
+        done = scripts.run("sage-pip-uninstall", "--yes", *arguments)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_what_was_superseded_goes_in_the_same_transaction(
+    scripts: Scripts, prefix: Path, wheelhouse: Path, tmp_path: Path
+) -> None:
+    make_wheel(wheelhouse, "old_name", "1", {"code.py": "old = True\n"})
+    make_wheel(wheelhouse, "extra", "1", {"extra.py": ""})
+    assert scripts.run("sage-pip-install", "old_name", "extra").returncode == 0
+    make_wheel(wheelhouse, "new_name", "2", {"code.py": "old = False\n"})  # the same file: no conflict
+    note = tmp_path / "note"
+    for _ in range(2):  # also if the new one was installed before
+        note.write_text("old-name @ file:///gone.whl\nextra\nnew_name\n")
+        done = scripts.run("sage-pip-install", "--superseded", note, "new_name")
+        assert done.returncode == 0, done.stderr
+        assert names(prefix) == ["new_name 2"]
+        assert not note.exists()
+        assert scripts.run("sage-pip-install", "extra").returncode == 0
+
+
+def test_editable(scripts: Scripts, prefix: Path, tree: Path, tmp_path: Path) -> None:
+    before = snapshot(prefix)
+    record = tmp_path / "scripts" / "tree" / "spkg-requirements.txt"
+    for _ in range(2):
+        done = scripts.run("sage-pip-install", "--record", record, "-e", ".", cwd=tree)
+        assert done.returncode == 0, done.stderr
+    origin = json.loads((site_packages(prefix) / "tree-1.0.dist-info/direct_url.json").read_text())
+    assert origin["dir_info"] == {"editable": True}
+    assert (site_packages(prefix) / "tree.pth").read_text() == f"{tree}/code\n"
+    url = f"file://{tree}".replace(" ", "%20")
+    assert record.read_text() == f"tree @ {url}\n"
+    assert scripts.run("sage-pip-uninstall", "-r", record).returncode == 0
+    assert snapshot(prefix) == before
+
+
+def test_a_source_tree_is_built(scripts: Scripts, prefix: Path, wheelhouse: Path, tree: Path) -> None:
+    assert scripts.run("sage-pip-install", "-C", "a=b", ".", cwd=tree).returncode == 0
+    assert (site_packages(prefix) / "tree.py").read_text() == "settings = {'a': 'b'}\n"
+
+
+@pytest.mark.parametrize("option", ["--root=/tmp/x", "--user", "--target"])
+def test_nothing_is_installed_elsewhere(scripts: Scripts, prefix: Path, option: str) -> None:
+    done = scripts.run("sage-pip-install", option, "six")
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+
+
+@pytest.mark.parametrize("name", ["sage-pip-install", "sage-pip-uninstall", "sage-move-tree"])
+def test_usage(scripts: Scripts, prefix: Path, name: str) -> None:
+    done = scripts.run(name, "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"usage: {name} ")
+    assert scripts.run(name).returncode == 2
+
+
+def test_an_empty_requirements_file_names_nothing_to_install(scripts: Scripts, prefix: Path, tmp_path: Path) -> None:
+    done = scripts.run("sage-pip-install", "-r", tmp_path / "missing.txt")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "missing.txt" in done.stderr
+
+
+def test_without_sage_venv_a_prefix_must_be_named(scripts: Scripts, tmp_path: Path) -> None:
+    done = scripts.run("sage-pip-uninstall", "six")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    other = make_prefix(tmp_path)
+    assert scripts.run("sage-pip-uninstall", "--prefix", other, "six").returncode == 0
