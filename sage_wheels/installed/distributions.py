@@ -10,6 +10,7 @@ import os
 import re
 from typing import NamedTuple
 
+from sage_wheels.errors import FileOperationFailed
 from sage_wheels.installed import record
 from sage_wheels.installed.metadata import canonical_name, headers
 
@@ -72,6 +73,8 @@ def entries(prefix: Prefix, library: str) -> list[tuple[str, int]]:
         scan = os.scandir(prefix.path(library))
     except (FileNotFoundError, NotADirectoryError):
         return []
+    except OSError as error:
+        raise FileOperationFailed.from_os_error(error, "listing what is installed") from error
     with scan:
         # pip renames what it removes to "~ame" and forgets it there when it is killed
         return [(each.name, each.inode()) for each in scan if each.name.endswith(KINDS) and each.name[0] not in "~."]

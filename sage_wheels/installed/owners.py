@@ -7,6 +7,7 @@ with the question are read. The memory is a cache under the identity of each REC
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 
@@ -46,7 +47,7 @@ class Owners:
         self.places = Places(prefix.root)
         self._distributions = {each.path: each for each in distributions if each.kind == ".dist-info"}
         self._rows: dict[str, set[str]] = {}
-        self._areas: dict[str, frozenset[str]] | None = None
+        self._areas: dict[str, list[str]] | None = None
 
     def owners(self, place: str) -> list[Distribution]:
         """The distributions whose RECORD lists `place`."""
@@ -67,7 +68,7 @@ class Owners:
                 result |= places & self._owned(path)
         return result
 
-    def areas(self) -> dict[str, frozenset[str]]:
+    def areas(self) -> dict[str, list[str]]:
         """The areas of each distribution, by the path of its record."""
         if self._areas is None:
             self._areas = self._load()
@@ -81,29 +82,29 @@ class Owners:
                 self._rows[path] = set()  # what it owns nobody knows
         return self._rows[path]
 
-    def _load(self) -> dict[str, frozenset[str]]:
+    def _load(self) -> dict[str, list[str]]:
         cache = f"{self.prefix.state}/{_CACHE}"
         remembered: dict[str, Any] = {}
-        try:
-            with open(cache, encoding="utf-8") as f:
-                remembered = json.load(f)
-        except (OSError, ValueError):
-            pass
-        fresh: dict[str, Any] = {}
+        with contextlib.suppress(OSError, ValueError), open(cache, encoding="utf-8") as f:
+            remembered = json.load(f)
+        known: dict[str, Any] = remembered if isinstance(remembered, dict) else {}
+        fresh: dict[str, list[Any]] = {}
+        is_new = False
         for path in self._distributions:
             identity = self._identity(path)
-            entry = remembered.get(path) if isinstance(remembered, dict) else None
+            entry = known.get(path)
             if not (isinstance(entry, list) and len(entry) == 2 and entry[0] == identity):
                 entry = [identity, sorted({area(self.prefix, place) for place in self._owned(path)})]
+                is_new = True
             fresh[path] = entry
-        # reading leaves nothing in a prefix not ours
-        if self._remember and fresh != remembered and os.path.isdir(self.prefix.state):
+        # what is gone costs nothing; and reading leaves nothing in a prefix that is not ours
+        if self._remember and is_new and os.path.isdir(self.prefix.state):
             _store(cache, fresh)
-        return {path: frozenset(entry[1]) for path, entry in fresh.items()}
+        return {path: entry[1] for path, entry in fresh.items()}
 
     def _identity(self, path: str) -> list[int]:
         try:
-            status = os.stat(self.prefix.path(f"{path}/RECORD"))
+            status = os.stat(f"{self.prefix.root}/{path}/RECORD")
         except OSError:
             return []
         return [status.st_ino, status.st_mtime_ns, status.st_size]
@@ -115,7 +116,7 @@ def _store(path: str, content: dict[str, Any]) -> None:
         temporary = f"{path}.{os.getpid()}"
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(temporary, "w", encoding="utf-8") as f:
-            json.dump(content, f)
+            f.write(json.dumps(content))
         os.replace(temporary, path)
     except OSError:
         pass

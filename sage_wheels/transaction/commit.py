@@ -18,7 +18,7 @@ from sage_wheels.errors import FileOperationFailed, PrefixError
 from sage_wheels.prefix import filesystem, lock
 from sage_wheels.transaction import journal, recovery
 from sage_wheels.transaction.journal import Journal
-from sage_wheels.transaction.plan import look, make_plan, still_holds
+from sage_wheels.transaction.plan import is_current, look, make_plan, still_holds
 from sage_wheels.transaction.stage import JOURNAL, LOCK
 
 TYPE_CHECKING = False
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from sage_wheels.installed import Distribution
     from sage_wheels.prefix import Prefix
-    from sage_wheels.transaction.plan import Goal, Plan
+    from sage_wheels.transaction.plan import Goal, Listing, Plan
     from sage_wheels.transaction.stage import Stage
 
 # How often somebody who does not take our lock (pip) may spoil a plan before we give up.
@@ -51,16 +51,24 @@ class Outcome(NamedTuple):
     lock_seconds: float
 
 
-def run(prefix: Prefix, stage: Stage, goal: Callable[[list[Distribution]], Goal], settings: Settings) -> Outcome:
+def run(
+    prefix: Prefix,
+    stage: Stage,
+    goal: Callable[[list[Distribution]], Goal],
+    settings: Settings,
+    known: Listing | None = None,
+) -> Outcome:
     """Make a plan, commit it; and again if it did not hold.
 
-    `goal` says what to do about the distributions that are there. Raises whatever planning raises, `LockTimeout`,
-    `LockUnusable`, `JournalDamaged`, and `FileOperationFailed` if a step failed and all was undone.
+    `goal` says what to do about the distributions that are there; `known` may be a listing made before. Raises
+    whatever planning raises, `LockTimeout`, `LockUnusable`, `JournalDamaged`, and `FileOperationFailed` if a step
+    failed and all was undone.
     """
     whole_directories = True
     hashes: dict[tuple[str, int, int, int], str] = {}
     for _ in range(_TRIES):
-        listing = look(prefix)
+        listing = known if known and is_current(prefix, known) else look(prefix)
+        known = None
         wanted = goal(listing.distributions)
         made = make_plan(prefix, stage, wanted, listing, whole_directories=whole_directories, hashes=hashes)
         if settings.dry_run or not made.steps:

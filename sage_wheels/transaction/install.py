@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from sage_wheels.errors import FileOperationFailed, UsageError
-from sage_wheels.installed import find_all, requirements
+from sage_wheels.installed import requirements
 from sage_wheels.transaction import commit, stage
-from sage_wheels.transaction.plan import Goal
+from sage_wheels.transaction.plan import Goal, look
 from sage_wheels.transaction.recover import recover_first
 from sage_wheels.transaction.report import Change, Report, report_of
 from sage_wheels.transaction.stage import Stage
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sage_wheels.installed import Distribution
     from sage_wheels.prefix import Prefix
     from sage_wheels.transaction.commit import Outcome, Settings
+    from sage_wheels.transaction.plan import Listing
     from sage_wheels.wheel import Wheel
 
 
@@ -54,14 +55,14 @@ def install(
     for request in requests:
         tags.check_fits(request.wheel, prefix, ignore_requires_python=options.ignore_requires_python)
     recover_first(prefix, settings)
-    listing = find_all(prefix)
+    listing = look(prefix)
     unchanged: tuple[str, ...] = ()
     options = options._replace(also_remove=options.also_remove - {each.wheel.canonical_name for each in requests})
     if not options.reinstall:
-        requests, unchanged = _without_unchanged(prefix, requests, listing)
+        requests, unchanged = _without_unchanged(prefix, requests, listing.distributions)
     if not requests:
         return _remove_only(prefix, options, settings)._replace(unchanged=unchanged)
-    unmet = _unmet(prefix, [request.wheel for request in requests], listing)
+    unmet = _unmet(prefix, [request.wheel for request in requests], listing.distributions)
     try:
         with Stage(prefix, settings.say) as own:
             images = image.write_images(
@@ -71,7 +72,7 @@ def install(
                 compile_bytecode=options.compile_bytecode,
                 on_progress=on_progress,
             )
-            outcome, replaced = _commit(prefix, own, images, options, settings)
+            outcome, replaced = _commit(prefix, own, images, options, settings, listing)
         kept = [*own.kept, *stage.sweep_dead(prefix, settings.say)]
     except OSError as error:
         raise FileOperationFailed.from_os_error(error, f"installing into {prefix.root}") from error
@@ -91,18 +92,18 @@ def _remove_only(prefix: Prefix, options: Options, settings: Settings) -> Report
 
 
 def _commit(
-    prefix: Prefix, own: Stage, images: list[Image], options: Options, settings: Settings
+    prefix: Prefix, own: Stage, images: list[Image], options: Options, settings: Settings, listing: Listing
 ) -> tuple[Outcome, list[Distribution]]:
     """Plan and commit; also the distributions that were replaced."""
     new = {path: each.canonical_name for each in images for path in each.files}
     names = {each.canonical_name for each in images} | options.also_remove
     replaced: list[Distribution] = []
 
-    def goal(listing: list[Distribution]) -> Goal:
-        replaced[:] = [each for each in listing if each.canonical_name in names]
+    def goal(distributions: list[Distribution]) -> Goal:
+        replaced[:] = [each for each in distributions if each.canonical_name in names]
         return Goal(f"{own.path}/new", new, replaced, options.overwrite)
 
-    return commit.run(prefix, own, goal, settings), replaced
+    return commit.run(prefix, own, goal, settings, listing), replaced
 
 
 def _version_of(name: str, replaced: list[Distribution]) -> str:

@@ -76,7 +76,7 @@ class Plan(NamedTuple):
     directories: dict[str, int]
     listing: Listing
     areas: frozenset[str]
-    old_areas: dict[str, frozenset[str]]
+    old_areas: dict[str, list[str]]
     names: frozenset[str]
     set_aside: list[str]
 
@@ -112,17 +112,18 @@ def make_plan(
 
 def look(prefix: Prefix) -> Listing:
     """What there is, and the times of the directories that list it."""
-    found = libraries(prefix)
-    times = {library: _time(prefix.path(library)) for library in found}
+    times = {library: _time(prefix.path(library)) for library in libraries(prefix)}
     now = time.time_ns()
-    records = _records(prefix, found)
+    distributions = find_all(prefix)
+    records = frozenset((each.library, each.path[len(each.library) + 1 :], each.inode) for each in distributions)
     return Listing(
-        find_all(prefix), records, {lib: 0 if abs(now - at) < _CLOCK_TICK_NS else at for lib, at in times.items()}
+        distributions, records, {lib: 0 if abs(now - at) < _CLOCK_TICK_NS else at for lib, at in times.items()}
     )
 
 
-def _records(prefix: Prefix, found: Iterable[str]) -> frozenset[tuple[str, str, int]]:
-    return frozenset((library, name, inode) for library in found for name, inode in entries(prefix, library))
+def is_current(prefix: Prefix, listing: Listing) -> bool:
+    """Whether no distribution can have come or gone since `listing` was made."""
+    return all(at and _time(prefix.path(library)) == at for library, at in listing.times.items())
 
 
 def still_holds(prefix: Prefix, plan: Plan) -> bool:
@@ -134,11 +135,10 @@ def still_holds(prefix: Prefix, plan: Plan) -> bool:
         if _time(prefix.path(place)) != at:
             return False
     before = plan.listing
-    if all(at and _time(prefix.path(library)) == at for library, at in before.times.items()):
+    if is_current(prefix, before):
         return True
-    if _records(prefix, before.times) == before.records:
-        return True
-    return _irrelevant(prefix, plan, set(before.distributions) ^ set(find_all(prefix)))
+    now = frozenset((lib, name, inode) for lib in before.times for name, inode in entries(prefix, lib))
+    return now == before.records or _irrelevant(prefix, plan, set(before.distributions) ^ set(find_all(prefix)))
 
 
 def _irrelevant(prefix: Prefix, plan: Plan, changed: set[Distribution]) -> bool:
@@ -147,7 +147,7 @@ def _irrelevant(prefix: Prefix, plan: Plan, changed: set[Distribution]) -> bool:
         return False
     before = set(plan.listing.distributions)
     came = Owners(prefix, changed - before, remember=False).areas()
-    gone = [plan.old_areas.get(each.path, frozenset()) for each in changed & before]
+    gone = [plan.old_areas.get(each.path, []) for each in changed & before]
     return all(plan.areas.isdisjoint(areas) for areas in [*came.values(), *gone])
 
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 import contextlib
 
 from sage_wheels.errors import FileOperationFailed, NotRemovable
-from sage_wheels.installed import files, find_all
+from sage_wheels.installed import files
 from sage_wheels.installed.metadata import canonical_name
 from sage_wheels.transaction import commit, stage
-from sage_wheels.transaction.plan import Goal
+from sage_wheels.transaction.plan import Goal, look
 from sage_wheels.transaction.recover import recover_first
 from sage_wheels.transaction.report import Change, Report, report_of
 from sage_wheels.transaction.stage import Stage
@@ -32,7 +32,8 @@ def uninstall(prefix: Prefix, names: list[str], settings: Settings) -> Report:
     """
     wanted = {canonical_name(name): name for name in names}
     recover_first(prefix, settings)
-    there = [each for each in find_all(prefix) if each.canonical_name in wanted]
+    listing = look(prefix)
+    there = [each for each in listing.distributions if each.canonical_name in wanted]
     absent = tuple(wanted[name] for name in wanted if name not in {each.canonical_name for each in there})
     if not there:
         return Report(unchanged=absent)
@@ -45,7 +46,7 @@ def uninstall(prefix: Prefix, names: list[str], settings: Settings) -> Report:
     try:
         with Stage(prefix, settings.say) as own:
             ignored = _ignored(prefix, there)
-            outcome = commit.run(prefix, own, goal, settings)
+            outcome = commit.run(prefix, own, goal, settings, listing)
         kept = [*own.kept, *stage.sweep_dead(prefix, settings.say)]
     except OSError as error:
         raise FileOperationFailed.from_os_error(error, f"uninstalling from {prefix.root}") from error
