@@ -31,6 +31,7 @@ from typing import NamedTuple, NoReturn
 HOME = "build/sage-wheels"
 LIST = f"{HOME}/overlay.json"
 GENUINE = f"{HOME}/genuine"
+UNFINISHED = f"{HOME}.new"
 
 
 class Refused(Exception):
@@ -100,8 +101,10 @@ def apply(checkout: Path, root: Path) -> str:
         "replaced": {path: _hash(text) for path, text in new.items()},
         "added": {path: _hash((checkout / source).read_bytes()) for path, source in ADDED.items()},
     }
-    (root / HOME).mkdir()
-    _write(root / LIST, json.dumps(state, indent=2).encode(), 0o644)
+    shutil.rmtree(root / UNFINISHED, ignore_errors=True)
+    (root / UNFINISHED).mkdir()
+    (root / UNFINISHED / Path(LIST).name).write_text(json.dumps(state, indent=2))
+    (root / UNFINISHED).rename(root / HOME)  # from here on there is something to undo
     try:
         _module("bundle").bundle(checkout, root / HOME / "tool")
         for entry in sorted((root / HOME / "tool").iterdir()):
@@ -123,6 +126,7 @@ def apply(checkout: Path, root: Path) -> str:
 
 def undo(root: Path) -> str:
     """Take everything out; a sentence about it. Raises `Refused`, and then nothing was changed."""
+    shutil.rmtree(root / UNFINISHED, ignore_errors=True)
     try:
         state = json.loads((root / LIST).read_text())
     except FileNotFoundError:
@@ -136,6 +140,8 @@ def undo(root: Path) -> str:
             _put_back(root / GENUINE / path, root / path)
     for path in state["added"]:
         (root / path).unlink(missing_ok=True)
+    for path in [*state["added"], *state["replaced"]]:
+        _unfinished(root / path).unlink(missing_ok=True)
     for path in state["made_directories"]:
         shutil.rmtree(root / path / "__pycache__", ignore_errors=True)
         if (root / path).exists() and not any((root / path).iterdir()):
@@ -200,10 +206,14 @@ def _hash(text: bytes) -> str:
 
 def _write(path: Path, text: bytes, mode: int) -> None:
     """Write a file by a rename: a script that is being run keeps its old content."""
-    new = path.with_name(f".{path.name}.new")
+    new = _unfinished(path)
     new.write_bytes(text)
     new.chmod(mode)
     os.replace(new, path)
+
+
+def _unfinished(path: Path) -> Path:
+    return path.with_name(f".{path.name}.new")
 
 
 def _module(name: str):  # type: ignore[no-untyped-def]  # the file beside this one; -I leaves no other way

@@ -2,13 +2,17 @@
 
 The rules are those of the `data` filter of PEP 706, which is applied as well where the running Python has it: no
 absolute name, no `..`, no device, no link that leads out, no special permission bits. On top of it: a file never goes
-through a link, because links are made after all files and checked when they stand; a name appears once; sizes and
-counts are bounded by what the archive says before and by what comes out. Zip sdists get the same rules, without links.
+through a link, because links are made after all files and checked when they stand; a name appears once; sizes, counts
+and the memory that a header takes are bounded by what the archive says before and by what comes out; the archive ends
+where it says, and its check sum is right. Zip sdists get the same rules, without links, and must be as strictly made as
+a wheel (`wheel.archive`).
 """
 
 from __future__ import annotations
 
 import errno
+import gzip
+import io
 import os
 import shutil
 import stat
@@ -18,18 +22,25 @@ import zlib
 from typing import IO, NamedTuple
 
 from sage_wheels.errors import FileOperationFailed, SourceError
+from sage_wheels.wheel import archive as strict_zip
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from _typeshed import WriteableBuffer
+
 # The largest sdists on the index unpack to some 700 MB; a bomb wants more than that.
 MAX_SIZE = 2 << 30  # bytes
 MAX_MEMBERS = 200_000
+# tarfile reads a PAX header or a long name in one piece, however long it says it is; contents come in smaller pieces.
+_MAX_READ = 4 << 20  # bytes
+_END_OF_TIME = 1 << 34  # seconds: the year 2514, where the time stamps of ext4 end
+_PER_MEMBER = 4096  # bytes of headers and padding that a member may take beyond its content
 
 
 class Limits(NamedTuple):
-    """How much an sdist may unpack to: `size` in bytes over all files, `members` in number."""
+    """How much an sdist may unpack to: `size` in bytes over all files, `members` in number, directories included."""
 
     size: int = MAX_SIZE
     members: int = MAX_MEMBERS
@@ -57,13 +68,17 @@ def unpack_sdist(archive: str, directory: str, limits: Limits | None = None) -> 
     limits = limits or Limits()
     try:
         if archive.endswith(".zip"):
+            _check_zip(archive, limits)
             with zipfile.ZipFile(archive) as opened_zip:
-                _extract(archive, _zip_members(archive, opened_zip, limits), opened_zip, directory, limits)
+                _extract(archive, _zip_members(archive, opened_zip), opened_zip, directory, limits)
         else:
-            with tarfile.open(archive, "r:gz") as opened_tar:
+            with _Inflated(archive, limits) as inflated, tarfile.open(fileobj=inflated, mode="r:") as opened_tar:
                 _extract(archive, _tar_members(archive, opened_tar, directory, limits), opened_tar, directory, limits)
+                inflated.check_end()
     except (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError) as error:
         raise _damaged(archive, str(error)) from error
+    except (RecursionError, ValueError, OverflowError) as error:  # what tarfile makes of headers that make no sense
+        raise _damaged(archive, "its headers make no sense") from error
     except OSError as error:
         if error.errno is None:  # gzip.BadGzipFile has none
             raise _damaged(archive, str(error)) from error
@@ -85,6 +100,71 @@ def _too_large(archive: str, what: str, option: str) -> SourceError:
     return SourceError(f"{archive} unpacks to more than {what}", f"if you trust it, raise the bound with {option}")
 
 
+class _Inflated(io.RawIOBase):
+    """The tar file in a .tar.gz: never much of it at once, and not more of it than the limits can need."""
+
+    def __init__(self, archive: str, limits: Limits) -> None:
+        self._archive = archive
+        self._limits = limits
+        self._most = limits.size + _PER_MEMBER * (limits.members + 1) + tarfile.RECORDSIZE
+        self._file = gzip.open(archive)
+
+    def read(self, size: int = -1, /) -> bytes:
+        if not 0 <= size <= _MAX_READ:
+            raise _refuse(self._archive, "one of its headers is larger than any that makes sense")
+        data = self._file.read(size)
+        self._check_position()
+        return data
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        done = self._file.readinto(buffer)  # type: ignore[arg-type]
+        self._check_position()
+        return done
+
+    def _check_position(self) -> None:
+        if self._file.tell() > self._most:
+            raise _too_large(self._archive, f"{self._limits.size} bytes", "--max-sdist-size")
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        if whence != os.SEEK_SET or offset < 0:
+            raise tarfile.ReadError("a header leads to nowhere")
+        while (missing := offset - self._file.tell()) > 0:
+            if not self.read(min(missing, _MAX_READ)):
+                break
+        return self._file.seek(offset) if missing < 0 else self._file.tell()
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def check_end(self) -> None:
+        """Read to the end, where gzip has its check sum; behind the last member there is nothing but zeros (pax(1))."""
+        while data := self.read(_MAX_READ):
+            if data.strip(b"\0"):
+                raise _damaged(self._archive, "a header makes no sense, or something stands behind the archive")
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+def _check_zip(archive: str, limits: Limits) -> None:
+    """Refuse what has more than one meaning; the contents, and CRCs, are left to zipfile, which knows about times."""
+    try:
+        with strict_zip.Archive(archive, strict_zip.Limits(limits.size, limits.members)):
+            pass
+    except strict_zip.TooLarge as error:
+        option = "--max-sdist-members" if error.members else "--max-sdist-size"
+        raise _too_large(archive, error.bound, option) from error
+    except strict_zip.Damaged as error:
+        raise _refuse(archive, str(error)) from error
+
+
 def _tar_members(archive: str, opened: tarfile.TarFile, directory: str, limits: Limits) -> Iterator[_Member]:
     data_filter = getattr(tarfile, "data_filter", None)
     for count, info in enumerate(opened, 1):
@@ -92,10 +172,14 @@ def _tar_members(archive: str, opened: tarfile.TarFile, directory: str, limits: 
             raise _too_large(archive, f"{limits.members} members", "--max-sdist-members")
         name = _checked_name(archive, info.name)
         kind = _tar_kind(info)
+        if info.size < 0:
+            raise _damaged(archive, f"{info.name!r} has a negative size")
         if not kind:
             raise _refuse(archive, f"{info.name!r} is neither file, directory nor link")
         if data_filter and kind != "symlink":  # links are checked when all of them stand, which is stricter
             data_filter(info, directory)
+        if kind == "symlink" and (len(info.linkname) > strict_zip.MAX_PATH or not _is_text(info.linkname)):
+            raise _refuse(archive, f"the link {info.name!r} leads to what is no path")
         link = _checked_name(archive, info.linkname) if kind == "hardlink" else info.linkname
         yield _Member(name, kind, info.mode, info.size, info.mtime, link, info)
 
@@ -110,16 +194,9 @@ def _tar_kind(info: tarfile.TarInfo) -> str:
     return "hardlink" if info.islnk() else ""
 
 
-def _zip_members(archive: str, opened: zipfile.ZipFile, limits: Limits) -> Iterator[_Member]:
-    members = opened.infolist()
-    if len(members) > limits.members:
-        raise _too_large(archive, f"{limits.members} members", "--max-sdist-members")
-    for info in members:
+def _zip_members(archive: str, opened: zipfile.ZipFile) -> Iterator[_Member]:
+    for info in opened.infolist():
         mode = info.external_attr >> 16
-        if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
-            raise _refuse(archive, f"{info.filename!r} is neither file nor directory")
-        if info.flag_bits & 0x1:
-            raise _refuse(archive, f"{info.filename!r} is encrypted")
         kind = "directory" if info.is_dir() else "file"
         mtime = _zip_time(info)
         yield _Member(_checked_name(archive, info.filename), kind, mode, info.file_size, mtime, "", info)
@@ -132,11 +209,42 @@ def _zip_time(info: zipfile.ZipInfo) -> float:
 
 
 def _checked_name(archive: str, name: str) -> str:
-    """The name without `.` components. Refused: absolute, `..`, backslash, NUL and other control characters."""
+    """The name without `.` components. Refused: absolute, `..`, backslash, control characters, far too long or deep."""
     parts = [part for part in name.split("/") if part not in ("", ".")]
-    if name.startswith("/") or ".." in parts or "\\" in name or any(ord(character) < 32 for character in name):
-        raise _refuse(archive, f"the name {name!r} leads out of the project or is no file name")
+    if name.startswith("/") or ".." in parts or "\\" in name or not _is_text(name):
+        raise _refuse(archive, f"the name {_shown(name)} leads out of the project or is no file name")
+    if strict_zip.is_too_long("/".join(parts)):
+        raise _refuse(archive, f"the name {_shown(name)} is longer or deeper than a file system takes")
     return "/".join(parts)
+
+
+def _shown(name: str) -> str:
+    return repr(name) if len(name) <= 100 else f"{name[:100]!r}..."
+
+
+def _is_text(name: str) -> bool:
+    return not any(ord(character) < 32 or ord(character) == 127 for character in name)
+
+
+class _Directories:
+    """Makes the directories of the files, mode 755 whatever the umask; `left` is how many more there may be."""
+
+    def __init__(self, archive: str, top: str, limits: Limits) -> None:
+        self._archive = archive
+        self._limits = limits
+        self._made = {top}
+        self._left = limits.members
+
+    def make(self, path: str) -> None:
+        if path in self._made:
+            return
+        self.make(os.path.dirname(path))
+        self._left -= 1
+        if self._left < 0:
+            raise _too_large(self._archive, f"{self._limits.members} members", "--max-sdist-members")
+        os.mkdir(path)
+        os.chmod(path, 0o755)
+        self._made.add(path)
 
 
 def _extract(
@@ -150,12 +258,13 @@ def _extract(
     left = limits.size
     links: list[_Member] = []
     seen: set[str] = set()
+    directories = _Directories(archive, directory, limits)
     for member in members:
         if not member.name:
             continue
         path = os.path.join(directory, member.name)
         if member.kind == "directory":
-            os.makedirs(path, exist_ok=True)
+            directories.make(path)
             continue
         if member.name in seen:
             raise _refuse(archive, f"{member.name!r} is in it twice")
@@ -166,7 +275,7 @@ def _extract(
         if member.size > left:
             raise _too_large(archive, f"{limits.size} bytes", "--max-sdist-size")
         left -= member.size
-        os.makedirs(os.path.dirname(path), exist_ok=True)
+        directories.make(os.path.dirname(path))
         if member.kind == "hardlink":
             _copy_earlier(archive, member, seen, directory, path)
             left -= os.path.getsize(path)
@@ -175,7 +284,7 @@ def _extract(
             continue
         with _content(archive, opened, member) as source:
             _write(archive, source, path, member)
-    _make_links(archive, links, directory)
+    _make_links(archive, links, directory, directories)
 
 
 def _content(archive: str, opened: tarfile.TarFile | zipfile.ZipFile, member: _Member) -> IO[bytes]:
@@ -201,7 +310,8 @@ def _write(archive: str, source: IO[bytes], path: str, member: _Member) -> None:
         if left:
             raise _damaged(archive, f"{member.name!r} is shorter than it says")
         os.fchmod(fd, _mode(member.mode))
-    os.utime(path, (member.mtime, member.mtime))
+    if 0 <= member.mtime < _END_OF_TIME:  # not NaN either
+        os.utime(path, (member.mtime, member.mtime))
 
 
 def _mode(mode: int) -> int:
@@ -217,10 +327,10 @@ def _copy_earlier(archive: str, member: _Member, seen: set[str], directory: str,
     shutil.copy2(source, path)
 
 
-def _make_links(archive: str, links: list[_Member], directory: str) -> None:
+def _make_links(archive: str, links: list[_Member], directory: str, directories: _Directories) -> None:
     paths = [os.path.join(directory, member.name) for member in links]
     for path in paths:  # all of them before the first link, so that no directory is made through one
-        os.makedirs(os.path.dirname(path), exist_ok=True)
+        directories.make(os.path.dirname(path))
     for path, member in zip(paths, links, strict=True):
         os.symlink(member.link, path)
     root = os.path.realpath(directory)

@@ -166,8 +166,8 @@ def test_an_upgrade_never_leaves_the_package_out(scripts: Scripts, venv: Path) -
 
 def test_what_the_new_version_no_longer_brings_goes_with_the_old_one(scripts: Scripts, venv: Path) -> None:
     old = Spkg(scripts, venv)
+    old.prepare()
     for each in ("one", "two"):
-        old.prepare() if each == "one" else None
         make_wheel(old.build / each / "dist", each, "1.0", {f"{each}.py": ""})
     install = "(cd one; sdh_store_and_pip_install_wheel .); (cd two; sdh_store_and_pip_install_wheel .)"
     assert old.install(install) == 0, old.log
@@ -203,10 +203,10 @@ def test_a_build_that_fails_leaves_the_old_version_working(scripts: Scripts, ven
 @pytest.mark.parametrize(
     ("options", "settings"),
     [
-        ("", None),
-        ("--build-isolation", None),
-        ("--no-build-isolation --no-deps", None),
-        ("--no-isolation", None),
+        ("", {}),
+        ("--build-isolation", {}),
+        ("--no-build-isolation --no-deps", {}),
+        ("--no-isolation", {}),
         ('-C setup-args="-Dx=true -Dy"', {"setup-args": "-Dx=true -Dy"}),
         (
             '--config-settings "--global-option=--no-wait" --config-settings "--global-option=-v"',
@@ -232,7 +232,8 @@ def test_what_cannot_be_built_in_isolation_is_built_without_and_said(scripts: Sc
     sources(spkg.build / "src", requires='"no-such-thing>=3"')
     assert spkg.install("sdh_pip_install .", "src") == 0, spkg.log
     assert names(venv) == ["tree 1.0"]
-    [line] = [line for line in spkg.log.splitlines() if "without isolation" in line]
+    lines = spkg.log.splitlines()
+    [line] = [line for line in lines if line.startswith("sage-wheels:") and "without isolation" in line]
     assert "no-such-thing>=3" in line
 
 

@@ -1,0 +1,138 @@
+"""build/make/python-packages.mk with a real make."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from support.run import names, python
+from support.trees import make_prefix, snapshot
+from support.wheels import make_wheel
+
+from .conftest import Scripts
+from .test_dist_helpers import sources
+
+MAKEFILE = """\
+PREFIX := {prefix}
+PACKAGES := packages.txt
+include rules/python-packages.mk
+"""
+
+pytestmark = pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
+
+
+class Packages:
+    """A directory with a Makefile and a list of packages."""
+
+    def __init__(self, directory: Path, prefix: Path) -> None:
+        self.directory = directory
+        self.prefix = prefix
+        self.stamps = prefix / "var/lib/sage-wheels/stamps"
+        self.wheels = prefix / "var/lib/sage-wheels/wheels"
+        (directory / "Makefile").write_text(MAKEFILE.format(prefix=prefix))
+
+    def make(self, *arguments: str, status: int = 0) -> str:
+        """What make says on both its outputs."""
+        command = ["make", "--no-print-directory", *arguments]
+        done = subprocess.run(
+            command, cwd=self.directory, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300
+        )
+        assert done.returncode == status, done.stdout
+        return done.stdout
+
+    def list(self, text: str) -> None:
+        (self.directory / "packages.txt").write_text(text)
+
+
+@pytest.fixture
+def packages(scripts: Scripts, tmp_path: Path) -> Packages:
+    work = tmp_path / "work"
+    work.mkdir()
+    (work / "rules").symlink_to(scripts.root / "build/make")  # make splits names at spaces
+    found = Packages(work, make_prefix(tmp_path))
+    make_wheel(work / "upstream", "one", "1.0", {"one.py": "version = 1\n"})
+    make_wheel(work / "upstream", "two", "1.0", {"two.py": ""}, requires=["one"])
+    sources(work / "tree")
+    found.list(
+        "# name source options : dependencies | first\n\n"
+        "one upstream/one-1.0-py3-none-any.whl\n"
+        "two upstream/two-1.0-py3-none-any.whl : one  # why\n"
+        "tree tree/ -C key=value : | two\n"
+    )
+    return found
+
+
+def test_a_package_comes_with_what_it_depends_on_and_once(packages: Packages) -> None:
+    assert "tree 1.0 installed" in packages.make("tree")
+    assert names(packages.prefix) == ["one 1.0", "tree 1.0", "two 1.0"]
+    assert python(packages.prefix, "import tree; print(tree.settings)") == "{'key': 'value'}"
+    assert (packages.wheels / "tree-1.0-py3-none-any.whl").exists()
+    assert "installed" not in packages.make("tree", "one")
+
+
+def test_clean_leaves_nothing_and_is_silent_if_there_is_nothing(packages: Packages) -> None:
+    before = snapshot(packages.prefix)
+    packages.make("python-packages")
+    assert "one 1.0 uninstalled" in packages.make("one-clean", "two-uninstall")
+    assert names(packages.prefix) == ["tree 1.0"]
+    packages.make("python-packages-clean")
+    assert snapshot(packages.prefix) == before
+    assert [*packages.stamps.iterdir(), *packages.wheels.glob("*.whl")] == []
+    assert packages.make("-s", "python-packages-clean") == ""
+
+
+def test_a_new_source_replaces_the_old_one_and_what_depends_on_it_follows(packages: Packages) -> None:
+    packages.make("python-packages")
+    stamp = {name: (packages.stamps / name).stat().st_mtime_ns for name in ("two", "tree")}
+    make_wheel(packages.directory / "upstream", "one", "2.0", {"one.py": "version = 2\n"})
+    text = (packages.directory / "packages.txt").read_text()
+    packages.list(text.replace("one-1.0", "one-2.0"))
+    packages.make("python-packages")
+    assert python(packages.prefix, "import one; print(one.version)") == "2"
+    assert (packages.stamps / "two").stat().st_mtime_ns > stamp["two"]
+    assert (packages.stamps / "tree").stat().st_mtime_ns == stamp["tree"]
+
+
+def test_many_at_once(packages: Packages) -> None:
+    """Namespace packages that bring one and the same file (sagemath #26018), again and again."""
+    before = snapshot(packages.prefix)
+    lines = []
+    for number in range(24):
+        files = {"backports/__init__.py": "# nothing\n", f"backports/p{number}.py": f"n = {number}\n"}
+        wheel = make_wheel(packages.directory / "upstream", f"backports.p{number}", "1", files)
+        lines.append(f"p{number} upstream/{wheel.name}" + (f" : p{number // 4}" if number % 4 else ""))
+    packages.list("\n".join(lines) + "\n")
+    for _ in range(2):
+        packages.make("-j8", "python-packages")
+        program = "import importlib; print([importlib.import_module(f'backports.p{n}').n for n in range(24)])"
+        assert python(packages.prefix, program) == str(list(range(24)))
+        packages.make("-j8", "python-packages-clean")
+        assert snapshot(packages.prefix) == before
+
+
+def test_a_build_that_fails_fails_make_and_leaves_no_stamp(packages: Packages) -> None:
+    (packages.directory / "tree/backend.py").write_text("def build_wheel(*_, **__): raise ValueError('no')\n")
+    assert "error:" in packages.make("tree", status=2)
+    assert not (packages.stamps / "tree").exists()
+    sources(packages.directory / "other")
+    packages.list("tree other/\n")
+    packages.make("tree")
+
+
+def test_what_is_not_set_or_not_there_is_said(packages: Packages) -> None:
+    assert "PREFIX is not set" in packages.make("one", "PREFIX=$(error PREFIX is not set)", status=2)
+    shutil.rmtree(packages.prefix)
+    assert "make it first: python3 -m venv" in packages.make("one", status=2)
+    assert packages.make("-s", "one-clean") == ""
+    packages.list("one upstream/missing.whl\n")
+    assert "missing.whl" in packages.make("one", status=2)
+
+
+def test_a_dry_run_does_nothing(packages: Packages) -> None:
+    before = snapshot(packages.prefix)
+    packages.make("-n", "python-packages")
+    assert snapshot(packages.prefix) == before
+    assert not packages.stamps.exists()

@@ -1,0 +1,190 @@
+"""build/overlay, with a tree that has the lines it looks for; the genuine one is in `test_genuine`."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import shutil
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from support.run import names
+from support.trees import make_prefix, site_packages, snapshot
+from support.wheels import make_wheel
+
+from .conftest import TOOL, Scripts
+
+STOCK = {
+    "VERSION.txt": "SageMath version 10.7, Release Date: 2025-08-09\n",
+    "build/bin/sage-bootstrap-python": '#!/bin/sh\nPYTHONS="python python3 python3.12"\nexec "$PYTHON" "$@"\n',
+    "build/bin/sage-flock": "from sage_bootstrap.flock import run\nrun()\n",
+    "build/bin/sage-pip-install": "sage-flock -s $LOCK $PYTHON -m pip install\n",
+    "build/bin/sage-pip-uninstall": "sage-flock -x $LOCK $PYTHON -m pip uninstall\n",
+    "build/bin/sage-spkg-uninstall": "from sage_bootstrap.uninstall import run\nrun()\n",
+    "build/bin/sage-dist-helpers": (
+        "set -o allexport\nsdh_die() {\n    exit 1\n}\nsdh_build_wheel() {\n    stock\n}\n"
+        "sdh_actually_pip_install_wheel() {\n    stock\n}\nsdh_pip_uninstall() {\n    stock\n}\nset +o allexport\n"
+    ),
+    "build/bin/sage-spkg": (
+        "install_scripts() {\n:\n}\npost_install() {\n:\n}\nunload_destdir() {\n"
+        """    FILE_LIST="$(cd "$PREFIX" && find . -type f -o -type l | sed 's|^\\./||' | sort)"\n"""
+        '    $SAGE_SUDO cp -Rp "$PREFIX/." "$SAGE_INST_LOCAL" || exit_with_error_msg "Error moving files for $PKG_NAME."\n'
+        "}\n"
+    ),
+    "build/sage_bootstrap/__init__.py": "",
+    # the genuine one runs scripts and deletes the files of the record; this one tells what it was called with
+    "build/sage_bootstrap/uninstall.py": "import sys\ndef run():\n    print('genuine', sys.argv[1:])\n",
+}
+
+
+@pytest.fixture
+def overlay(tmp_path: Path, checkout: Path) -> list[str]:
+    """The command, from a checkout in which the tool was prepared from what is installed here."""
+    copy = tmp_path / "checkout"
+    shutil.copytree(checkout / "build", copy / "build", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(checkout / "pyproject.toml", copy)
+    for name in TOOL:
+        file = importlib.import_module(name).__file__
+        assert file
+        goal = copy / name if name == "sage_wheels" else copy / ".cache/tool-x" / name
+        shutil.copytree(Path(file).parent, goal, ignore=shutil.ignore_patterns("__pycache__"))
+    (copy / ".cache/tool-x/sage_wheels").symlink_to(copy / "sage_wheels")
+    python = subprocess.run([copy / "build/bin/sage-bootstrap-python", "-c", "import sys; print(sys.executable)"],
+                            capture_output=True, text=True, check=True).stdout.strip()
+    (copy / ".cache/tool").write_text(f"python={python} tool=tool-x\n")
+    return [str(copy / "build/overlay")]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    root = tmp_path / "sage root"
+    for path, text in STOCK.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(text)
+        os.utime(root / path, (1_600_000_000, 1_600_000_000))
+    for path in (root / "build/bin").iterdir():
+        path.chmod(0o755)
+    (root / "build/bin/sage-dist-helpers").chmod(0o644)
+    return root
+
+
+def run(command: list[str], *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*command, *map(str, arguments)], capture_output=True, text=True, timeout=120)
+
+
+def look(root: Path) -> dict[str, object]:
+    """Every path with mode, time and content."""
+    found: dict[str, object] = {}
+    for path in root.rglob("*"):
+        status = path.lstat()
+        mtime = 0 if path.is_dir() else status.st_mtime_ns
+        text = path.read_bytes() if path.is_file() else b""
+        found[str(path.relative_to(root))] = stat.S_IMODE(status.st_mode), mtime, text
+    return found
+
+
+def test_it_goes_in_and_comes_out_byte_for_byte(overlay: list[str], root: Path) -> None:
+    before = look(root)
+    for _ in range(2):  # the second time it is brought up to date
+        done = run(overlay, root)
+        assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    tool = Scripts(root)
+    assert tool.run("sage-wheels", "--version", cwd=root).stdout.startswith("sage-wheels ")
+    shutil.rmtree(Path(overlay[0]).parent.parent / "sage_wheels")  # nothing in the tree speaks of the checkout
+    assert tool.run("sage-wheels", "list", "--help").returncode == 0
+    script = "source build/bin/sage-dist-helpers; declare -f sdh_build_wheel sdh_die"
+    functions = subprocess.run(["bash", "-c", script], cwd=root, capture_output=True, text=True, check=True).stdout
+    assert "stock" not in functions
+    assert "exit 1" in functions
+    done = run(overlay, root, "--undo")
+    assert done.returncode == 0, done.stderr
+    assert look(root) == before
+    assert run(overlay, root, "--undo").returncode == 0
+    assert look(root) == before
+
+
+@pytest.mark.parametrize("path", [path for path in STOCK if "sage_bootstrap" not in path])
+def test_what_is_not_recognised_is_refused_whole(overlay: list[str], root: Path, path: str) -> None:
+    for change in ("missing", "other"):
+        (root / path).unlink() if change == "missing" else (root / path).write_text("something else\n")
+        before = look(root)
+        done = run(overlay, root)
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+        assert str(root) in done.stderr
+        assert path.rsplit("/", 1)[-1] in done.stderr
+        assert look(root) == before
+
+
+def test_a_file_that_is_in_the_way_is_refused(overlay: list[str], root: Path) -> None:
+    (root / "build/bin/sage-wheels").write_text("mine\n")
+    before = look(root)
+    assert run(overlay, root).returncode == 1
+    assert look(root) == before
+
+
+def test_what_was_edited_since_is_not_lost(overlay: list[str], root: Path) -> None:
+    assert run(overlay, root).returncode == 0
+    spkg = root / "build/bin/sage-spkg"
+    ours = spkg.read_text()
+    spkg.write_text(ours + "# mine\n")
+    done = run(overlay, root, "--undo")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert str(spkg) in done.stderr
+    spkg.write_text(ours)
+    assert run(overlay, root, "--undo").returncode == 0
+
+
+def test_one_that_was_interrupted_is_taken_back(overlay: list[str], root: Path) -> None:
+    if not shutil.which("strace"):
+        pytest.skip("strace is not installed")
+    before = look(root)
+    for call in (1, 2, 5, 8, 11, 13, 16):
+        inject = ["-e", "trace=rename,link", "-e", f"inject=rename,link:signal=KILL:when={call}"]
+        done = run(["strace", "-f", "-qq", "-o", "/dev/null", *inject, *overlay], root)
+        assert done.returncode != 0
+        assert run(overlay, root, "--undo").returncode == 0
+        assert look(root) == before
+
+
+def test_a_package_from_the_days_of_destdir_is_removed_as_what_it_is(overlay: list[str], root: Path, tmp_path: Path) -> None:
+    """Its record lists every file of the distribution, but not the byte-code that came later."""
+    assert run(overlay, root).returncode == 0
+    scripts = Scripts(root)
+    tree = make_prefix(tmp_path, "tree")
+    before = {path: entry for path, entry in snapshot(tree).items() if not path.startswith("var")}
+    wheel = make_wheel(tmp_path, "pkg", "1.0", {"pkg/__init__.py": "", "pkg/sub/mod.py": ""})
+    stamp = tree / "var/lib/sage/installed/pkg-1.0"
+    for upgrade in (True, False):
+        assert scripts.run("sage-pip-install", "--no-compile", "--prefix", tree, wheel).returncode == 0
+        library = site_packages(tree)
+        listed = [str(path.relative_to(tree)) for path in library.rglob("*") if path.is_file()] + ["share/doc/pkg"]
+        stamp.parent.mkdir(parents=True, exist_ok=True)
+        stamp.write_text(json.dumps({"package_name": "pkg", "files": listed}))
+        subprocess.run([sys.executable, "-m", "compileall", "-q", library], check=True)
+        env = {"SAGE_DESTDIR": "/x"} if upgrade else {}
+        done = scripts.run("sage-spkg-uninstall", "pkg", tree, env=env)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout == f"genuine ['pkg', '{tree}']\n"
+        assert json.loads(stamp.read_text())["files"] == ["share/doc/pkg"]
+        if upgrade:  # it stays until the new version, which asks for this, takes its place
+            assert names(tree) == ["pkg 1.0"]
+            assert (tree / "var/lib/sage-wheels/superseded/pkg").read_text() == "pkg\n"
+            stamp.unlink()  # as the genuine script does; the build fails, and the package is cleaned
+            assert scripts.run("sage-spkg-uninstall", "pkg", tree).returncode == 0
+        assert {path: entry for path, entry in snapshot(tree).items() if not path.startswith("var")} == before
+        assert not list(tree.glob("var/lib/sage-wheels/superseded/*"))
+
+
+def test_other_packages_go_the_genuine_way(overlay: list[str], root: Path, tmp_path: Path) -> None:
+    assert run(overlay, root).returncode == 0
+    scripts = Scripts(root)
+    (tmp_path / "local/var/lib/sage/installed").mkdir(parents=True)
+    (tmp_path / "local/var/lib/sage/installed/zlib-1.3").write_text('{"files": ["lib/libz.so"]}')
+    done = scripts.run("sage-spkg-uninstall", "--verbose", "zlib", tmp_path / "local")
+    assert (done.returncode, done.stdout) == (0, f"genuine ['--verbose', 'zlib', '{tmp_path}/local']\n")
+    assert scripts.run("sage-spkg-uninstall", "--help").stdout == "genuine ['--help']\n"
