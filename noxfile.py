@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 import nox
@@ -13,8 +14,13 @@ nox.options.reuse_venv = "yes"
 nox.options.envdir = ".cache/nox"
 
 PROJECT = nox.project.load_toml("pyproject.toml")
-PYTHON_FILES = ("sage_wheels", "tests", "benchmarks", "noxfile.py", "build/lib/prepare.py")
-SHELL_FILES = ("build/check", "build/demo", "build/bin/sage-wheels", "build/lib/system-python.sh", ".ci/run")
+PYTHON_FILES = ("sage_wheels", "tests", "benchmarks", "noxfile.py", "build/lib")
+SHELL_FILES = (
+    *("build/check", "build/demo", "build/overlay", "build/lib/system-python.sh", "build/make/package", ".ci/run"),
+    *("build/bin/sage-bootstrap-python", "build/bin/sage-dist-helpers", "build/bin/sage-flock"),
+    *("build/bin/sage-move-tree", "build/bin/sage-pip-install", "build/bin/sage-pip-uninstall"),
+    *("build/bin/sage-spkg-uninstall", "build/bin/sage-wheels", "tests/sage/genuine/set-up"),
+)
 
 
 @nox.session
@@ -31,11 +37,9 @@ def types(session: nox.Session) -> None:
     """Types: mypy, strict."""
     session.install(*PROJECT["project"]["dependencies"], *group("types"))
     session.run("mypy", "sage_wheels", "tests", "noxfile.py")
-    # One by one, or it would be a module of `build`.
-    session.run("mypy", "--no-explicit-package-bases", "build/lib/prepare.py")
-
-
-SHELL_FILES = ("build/check", "build/demo", "build/bin/sage-wheels", "build/lib/system-python.sh", ".ci/run")
+    # One by one, or they would be modules of `build`.
+    for name in ("bundle", "flock", "overlay", "prepare"):
+        session.run("mypy", "--no-explicit-package-bases", f"build/lib/{name}.py")
 
 
 @nox.session
@@ -63,11 +67,33 @@ def benchmarks(session: nox.Session) -> None:
     run_isolated(session, "benchmarks", *session.posargs)
 
 
+@nox.session
+def bundle(session: nox.Session) -> None:
+    """Make dist/sage-wheels/, one self-contained directory, and dist/sage-wheels.pyz, one file; and try both."""
+    session.run("build/bin/sage-wheels", "--version", external=True)  # prepares what is put together
+    for goal in ("dist/sage-wheels", "dist/sage-wheels.pyz"):
+        run_isolated(session, "build/lib/bundle.py", goal)
+    session.run("dist/sage-wheels.pyz", "--version", external=True)
+    program = "import sys; sys.path.insert(0, 'dist/sage-wheels'); from sage_wheels.cli import main; main(['--version'])"
+    run_isolated(session, "-S", "-c", program)
+
+
+@nox.session
+def sage(session: nox.Session) -> None:
+    """A slice of the genuine tree of Sage 10.7, set up here; skipped, and said so, where that is not possible."""
+    work = session.posargs[0] if session.posargs else ".cache/sage"
+    session.install(".", *group("test"))
+    said = session.run("sh", "tests/sage/genuine/set-up", work, external=True, silent=True)
+    if isinstance(said, str) and "cannot: " in said:
+        session.skip(said.partition("cannot: ")[2].strip())
+    run_isolated(session, "-m", "pytest", "tests/sage/genuine", env={"GENUINE_SAGE": os.path.abspath(work)})
+
+
 def group(name: str) -> list[str]:
     """Give the requirements of a dependency group."""
     return list(nox.project.dependency_groups(PROJECT, name))
 
 
-def run_isolated(session: nox.Session, *command: str) -> None:
+def run_isolated(session: nox.Session, *command: str, env: dict[str, str] | None = None) -> None:
     """Run Python such that neither this directory nor the caller's PYTHON* variables reach it."""
-    session.run("python", "-I", *command)
+    session.run("python", "-I", *command, env=env)

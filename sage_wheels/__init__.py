@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from sage_wheels.transaction.commit import Settings
     from sage_wheels.transaction.install import Options
     from sage_wheels.transaction.report import Report
+    from sage_wheels.wheel.archive import Limits
 
     PrefixLike = Prefix | str | os.PathLike[str] | None
 
@@ -48,11 +49,13 @@ def install(
     settings: Settings | None = None,
     *,
     build_options: BuildOptions | None = None,
+    limits: Limits | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Report:
     """Install wheels, or what wheels can be made of, into `prefix` in one transaction.
 
-    `prefix` is a path, or None for $SAGE_VENV or $VIRTUAL_ENV. `on_progress` hears how much of how much is staged.
+    `prefix` is a path, or None for $SAGE_VENV or $VIRTUAL_ENV. `limits` bound what each wheel may unpack to.
+    `on_progress` hears how much of how much is staged.
     """
     import contextlib
 
@@ -64,7 +67,7 @@ def install(
     where = _prefix(prefix)
     with contextlib.ExitStack() as stack:
         found = stack.enter_context(wheels_of(items, where, build_options))
-        requests = [Request(stack.enter_context(Wheel(path)), direct_url) for path, direct_url in found]
+        requests = [Request(stack.enter_context(Wheel(path, limits)), direct_url) for path, direct_url in found]
         return install(where, requests, options or Options(), settings or Settings(), on_progress)
 
 

@@ -154,9 +154,13 @@ def _lock(fd: int, kind: str, timeout: float | None, name: str, command: list[st
                 signal.setitimer(signal.ITIMER_REAL, 0)
                 signal.signal(signal.SIGALRM, signal.SIG_DFL)
     except _TimeOut:
-        _fail(_STATUS_TIMEOUT, f"{name} was not free within {timeout:g} s{_holder(fd)}; wait, or give a longer --timeout")
+        _fail(
+            _STATUS_TIMEOUT, f"{name} was not free within {timeout:g} s{_holder(fd)}; wait, or give a longer --timeout"
+        )
     except OSError as error:
-        _fail(_STATUS_LOCK, f"{name} cannot be locked ({error.strerror}); name a file on a file system where flock works")
+        _fail(
+            _STATUS_LOCK, f"{name} cannot be locked ({error.strerror}); name a file on a file system where flock works"
+        )
 
 
 def _on_alarm(*_: object) -> None:

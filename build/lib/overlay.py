@@ -1,4 +1,6 @@
-"""Put this project into a tree of the Sage distribution, and take it out again: `overlay.py CHECKOUT SAGE_ROOT [--undo]`.
+"""Put this project into a tree of the Sage distribution, and take it out again.
+
+usage: overlay.py CHECKOUT SAGE_ROOT [--undo]
 
 What is added:
 
@@ -47,7 +49,9 @@ class Replacement(NamedTuple):
     lines: tuple[tuple[str, str], ...] = ()
 
 
-_COPY = '    $SAGE_SUDO cp -Rp "$PREFIX/." "$SAGE_INST_LOCAL" || exit_with_error_msg "Error moving files for $PKG_NAME."'
+_COPY = (
+    '    $SAGE_SUDO cp -Rp "$PREFIX/." "$SAGE_INST_LOCAL" || exit_with_error_msg "Error moving files for $PKG_NAME."'
+)
 _MOVE = (
     '    $SAGE_SUDO "$SAGE_ROOT/build/bin/sage-move-tree" "$PREFIX" "$SAGE_INST_LOCAL"'
     ' || exit_with_error_msg "Error moving files for $PKG_NAME."'
@@ -66,7 +70,9 @@ REPLACED = (
     ),
     Replacement("build/bin/sage-flock", ("from sage_bootstrap.flock import run",), "sage-flock"),
     Replacement("build/bin/sage-pip-install", ("sage-flock -s $LOCK $PYTHON -m pip install",), "sage-pip-install"),
-    Replacement("build/bin/sage-pip-uninstall", ("sage-flock -x $LOCK $PYTHON -m pip uninstall",), "sage-pip-uninstall"),
+    Replacement(
+        "build/bin/sage-pip-uninstall", ("sage-flock -x $LOCK $PYTHON -m pip uninstall",), "sage-pip-uninstall"
+    ),
     Replacement(
         "build/bin/sage-spkg-uninstall", ("from sage_bootstrap.uninstall import run", "run()"), "sage-spkg-uninstall"
     ),
@@ -134,7 +140,9 @@ def undo(root: Path) -> str:
     ours = {**state["added"], **{path: known for path, known in state["replaced"].items() if _is_kept(root, path)}}
     for path, known in ours.items():
         if (root / path).exists() and _hash((root / path).read_bytes()) != known:
-            raise Refused(f"{root / path} was changed since sage-wheels was put there; save that elsewhere and delete it")
+            raise Refused(
+                f"{root / path} was changed since sage-wheels was put there; save that elsewhere and delete it"
+            )
     for path in state["replaced"]:
         if _is_kept(root, path):
             _put_back(root / GENUINE / path, root / path)
@@ -226,7 +234,9 @@ def _module(name: str):  # type: ignore[no-untyped-def]  # the file beside this 
 
 
 def main(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser(prog="build/overlay", description="Put sage-wheels into a Sage tree, or take it out.")
+    parser = argparse.ArgumentParser(
+        prog="build/overlay", description="Put sage-wheels into a Sage tree, or take it out."
+    )
     parser.add_argument("checkout", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("root", metavar="SAGE_ROOT", type=Path)
     parser.add_argument("--undo", action="store_true", help="take it out again, byte for byte")

@@ -82,9 +82,7 @@ def fill(tool: Path, wanted: list[str], log: Path) -> None:
         # Pure wheels only: nothing has to be built, and the directory is good for a zip file as well.
         command += ["--only-binary=:all:", "--platform=any", "--implementation=py", "--abi=none"]
         command += ["--no-input", "--disable-pip-version-check", "--", *wanted]
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment
-        )
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment)
     if done.returncode:
         raise Failed(
             f"cannot get {', '.join(wanted)} from the package index; "

@@ -28,6 +28,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sage_wheels.building.interpreter import Building
     from sage_wheels.wheel import Wheel
+    from sage_wheels.wheel.archive import Limits
 
 LIMIT = 4 << 30  # bytes; all build requirements of the Sage distribution take less than one of them
 _SPARED = 3600  # seconds: an image that was used so recently may be in use
@@ -56,13 +57,16 @@ class About(NamedTuple):
 class ImageCache:
     """The images for one building interpreter in the cache at `root`, which is made if need be.
 
-    `limit` bounds all images together, in bytes.
+    `limit` bounds all images together, in bytes, `wheel_limits` what each wheel may unpack to.
     """
 
-    def __init__(self, root: str, building: Building, limit: int = LIMIT) -> None:
+    def __init__(
+        self, root: str, building: Building, limit: int = LIMIT, *, wheel_limits: Limits | None = None
+    ) -> None:
         self.root = os.path.abspath(root)
         self.building = building
         self.limit = limit
+        self._wheel_limits = wheel_limits
         self._tag = building.facts.cache_tag
 
     def digest(self, path: str) -> str:
@@ -101,7 +105,7 @@ class ImageCache:
             return known
         from sage_wheels.wheel import Wheel
 
-        with Wheel(path) as wheel:
+        with Wheel(path, self._wheel_limits) as wheel:
             return _about(wheel)
 
     def image(self, path: str) -> tuple[str, About]:
@@ -157,7 +161,7 @@ class ImageCache:
 
         staging = f"{self.root}/staging"
         os.makedirs(staging, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=staging) as stage, Wheel(path) as wheel:
+        with tempfile.TemporaryDirectory(dir=staging) as stage, Wheel(path, self._wheel_limits) as wheel:
             tree = f"{stage}/tree"
             image = write_images([Request(wheel, requested=False)], self.building.pattern, tree)[0]
             files, size = _count(tree)

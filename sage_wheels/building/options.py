@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from sage_wheels.building.sources import DirectUrl
     from sage_wheels.prefix import Prefix
+    from sage_wheels.wheel.archive import Limits
 
 # As in `sage_wheels.building.unpack`, which is not imported for the sake of two numbers.
 _MAX_SDIST_SIZE = 2 << 30
@@ -31,6 +32,7 @@ class BuildOptions(NamedTuple):
     cache_dir: where images, build directories and logs of failed builds are; None: beside the first wheelhouse, else
         in the user's cache directory.
     max_sdist_size, max_sdist_members: how much an sdist may unpack to, in bytes and in number.
+    wheel_limits: how much a build requirement, and the wheel that is built, may unpack to; None: the usual limits.
     on_phase: called with the name of each phase as it begins; on_note: with a sentence for people.
     """
 
@@ -49,6 +51,7 @@ class BuildOptions(NamedTuple):
     cache_dir: str | None = None
     max_sdist_size: int = _MAX_SDIST_SIZE
     max_sdist_members: int = _MAX_SDIST_MEMBERS
+    wheel_limits: Limits | None = None
     on_phase: Callable[[str], None] | None = None
     on_note: Callable[[str], None] | None = None
 

@@ -270,7 +270,7 @@ class _Build:
         options, cache = self.options, self.options.cache_root()
         if options.isolation:
             building = find_building(options.python, options.prefix, cache)
-            images = ImageCache(cache, building)
+            images = ImageCache(cache, building, wheel_limits=options.wheel_limits)
             return Isolated(f"{self.directory}/env", images, options.find_links, self.log, index=options.use_index)
         python = options.python or (options.prefix.python if options.prefix else sys.executable)
         return Standing(
@@ -286,7 +286,7 @@ class _Build:
         from sage_wheels.wheel import Wheel
         from sage_wheels.wheel.tags import check_fits
 
-        with Wheel(wheel) as opened:
+        with Wheel(wheel, self.options.wheel_limits) as opened:
             if self.options.prefix:
                 check_fits(opened, self.options.prefix)
 

@@ -15,7 +15,6 @@ import gzip
 import io
 import os
 import shutil
-import stat
 import tarfile
 import zipfile
 import zlib
@@ -35,6 +34,7 @@ MAX_SIZE = 2 << 30  # bytes
 MAX_MEMBERS = 200_000
 # tarfile reads a PAX header or a long name in one piece, however long it says it is; contents come in smaller pieces.
 _MAX_READ = 4 << 20  # bytes
+_ANY_RATIO = 2000  # deflate reaches 1,032:1; what counts here is the size
 _END_OF_TIME = 1 << 34  # seconds: the year 2514, where the time stamps of ext4 end
 _PER_MEMBER = 4096  # bytes of headers and padding that a member may take beyond its content
 
@@ -107,7 +107,7 @@ class _Inflated(io.RawIOBase):
         self._archive = archive
         self._limits = limits
         self._most = limits.size + _PER_MEMBER * (limits.members + 1) + tarfile.RECORDSIZE
-        self._file = gzip.open(archive)
+        self._file = gzip.GzipFile(archive)
 
     def read(self, size: int = -1, /) -> bytes:
         if not 0 <= size <= _MAX_READ:
@@ -117,7 +117,7 @@ class _Inflated(io.RawIOBase):
         return data
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
-        done = self._file.readinto(buffer)  # type: ignore[arg-type]
+        done = self._file.readinto(buffer)
         self._check_position()
         return done
 
@@ -156,11 +156,10 @@ class _Inflated(io.RawIOBase):
 def _check_zip(archive: str, limits: Limits) -> None:
     """Refuse what has more than one meaning; the contents, and CRCs, are left to zipfile, which knows about times."""
     try:
-        with strict_zip.Archive(archive, strict_zip.Limits(limits.size, limits.members)):
+        with strict_zip.Archive(archive, strict_zip.Limits(limits.size, limits.members, ratio=_ANY_RATIO)):
             pass
     except strict_zip.TooLarge as error:
-        option = "--max-sdist-members" if error.members else "--max-sdist-size"
-        raise _too_large(archive, error.bound, option) from error
+        raise _too_large(archive, error.bound, f"--max-sdist-{error.limit}") from error
     except strict_zip.Damaged as error:
         raise _refuse(archive, str(error)) from error
 
@@ -220,6 +219,10 @@ def _checked_name(archive: str, name: str) -> str:
 
 def _shown(name: str) -> str:
     return repr(name) if len(name) <= 100 else f"{name[:100]!r}..."
+
+
+def _plain(name: str) -> str:
+    return name if name.isprintable() and len(name) <= 100 else _shown(name)
 
 
 def _is_text(name: str) -> bool:
@@ -345,11 +348,11 @@ def _project_directory(archive: str, directory: str) -> str:
     found = [entry for entry in os.listdir(directory) if entry != "pax_global_header"]
     project = os.path.join(directory, found[0]) if len(found) == 1 else ""
     if not project or os.path.islink(project) or not os.path.isdir(project):
-        listed = ", ".join(sorted(found)[:5]) or "nothing"
+        listed = ", ".join(map(_plain, sorted(found)[:5])) or "nothing"
         raise SourceError(f"{archive} holds {listed} instead of one project directory", "get the project's own sdist")
     names = ("pyproject.toml", "setup.py")
     if not any(os.path.isfile(os.path.join(project, name)) for name in names):
         raise SourceError(
-            f"{archive} has neither pyproject.toml nor setup.py in {found[0]}", "get the project's own sdist"
+            f"{archive} has neither pyproject.toml nor setup.py in {_plain(found[0])}", "get the project's own sdist"
         )
     return project

@@ -15,7 +15,6 @@ With --no-isolation the backend sees what is installed in the prefix (--prefix, 
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 import threading
 import time
@@ -28,7 +27,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sage_wheels.prefix import Prefix
 
-_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 _REFRESH = 0.25  # seconds between two pictures of the live line
 
 
@@ -81,17 +79,18 @@ def add_build_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--max-sdist-size",
         metavar="BYTES",
-        type=_size,
+        type=common.size,
         default=BuildOptions().max_sdist_size,
         help="how much an sdist may unpack to; K, M and G may follow the number (default: 2G)",
     )
     group.add_argument(
         "--max-sdist-members",
         metavar="N",
-        type=_size,
+        type=common.size,
         default=BuildOptions().max_sdist_members,
         help="how many files and directories an sdist may hold (default: 200000)",
     )
+    common.add_wheel_limits(parser)
 
 
 def options_from(arguments: argparse.Namespace, prefix: Prefix | None) -> BuildOptions:
@@ -112,6 +111,7 @@ def options_from(arguments: argparse.Namespace, prefix: Prefix | None) -> BuildO
         cache_dir=arguments.cache_dir,
         max_sdist_size=arguments.max_sdist_size,
         max_sdist_members=arguments.max_sdist_members,
+        wheel_limits=common.wheel_limits_of(arguments),
         on_note=common.warn,
     )
 
@@ -159,18 +159,6 @@ def settings_from(lines: list[str]) -> dict[str, str | list[str]]:
         else:
             result[key] = [*([before] if isinstance(before, str) else before), value]
     return result
-
-
-def _size(text: str) -> int:
-    """A number with an optional unit.
-
-    >>> _size("2G")
-    2147483648
-    """
-    found = re.fullmatch(r"(\d+)([KMG]?)", text.upper())
-    if not found:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of bytes such as 500M")
-    return int(found[1]) * _UNITS[found[2]]
 
 
 class LiveLine:

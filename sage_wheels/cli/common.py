@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import re
 import sys
 import time
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from sage_wheels.installed import Distribution
     from sage_wheels.transaction.report import Change, Report
+    from sage_wheels.wheel.archive import Limits
 
 
 class NotThere(SageWheelsError):
@@ -56,6 +58,43 @@ def seconds(text: str) -> float:
         if 0 <= float(text) < float("inf"):
             return float(text)
     raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
+
+
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+
+
+def size(text: str) -> int:
+    """A number with an optional unit.
+
+    >>> size("2G")
+    2147483648
+    """
+    found = re.fullmatch(r"(\d+)([KMG]?)", text.upper(), re.ASCII)
+    if not found:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of bytes such as 500M")
+    return int(found[1]) * _UNITS[found[2]]
+
+
+def add_wheel_limits(parser: argparse.ArgumentParser) -> None:
+    """The options of every command that opens wheels: what no real wheel needs, but perhaps one of tomorrow's."""
+    from sage_wheels.wheel.archive import Limits  # not at the top: `list` and `show` open no wheels
+
+    group = parser.add_argument_group("limits")
+    usual = Limits()
+    for name, what, default in (
+        ("size", "how much a wheel may unpack to, in bytes; K, M and G may follow the number", f"{usual.size >> 30}G"),
+        ("members", "how many files and directories a wheel may hold", str(usual.members)),
+        ("ratio", "to how many times its size a member may inflate", str(usual.ratio)),
+    ):
+        group.add_argument(
+            f"--max-wheel-{name}", metavar="N", type=size, default=size(default), help=f"{what} (default: {default})"
+        )
+
+
+def wheel_limits_of(options: argparse.Namespace) -> Limits:
+    from sage_wheels.wheel.archive import Limits
+
+    return Limits(options.max_wheel_size, options.max_wheel_members, options.max_wheel_ratio)
 
 
 def prefix_of(options: argparse.Namespace) -> Prefix:

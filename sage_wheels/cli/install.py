@@ -50,7 +50,15 @@ def run(options: argparse.Namespace) -> int:
     show = common.progress(f"sage-wheels: staging for {prefix.root}:")
     try:
         building = build.options_from(options, prefix)
-        report = sage_wheels.install(options.items, prefix, how, settings, build_options=building, on_progress=show)
+        report = sage_wheels.install(
+            options.items,
+            prefix,
+            how,
+            settings,
+            build_options=building,
+            limits=building.wheel_limits,
+            on_progress=show,
+        )
     finally:
         common.clear_line()
     common.print_report(report, prefix, options)

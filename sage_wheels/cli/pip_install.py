@@ -42,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-compile", action="store_true", help="install no byte-code")
     parser.add_argument("--ignore-requires-python", action="store_true", help="do not look at Requires-Python")
     parser.add_argument("--cache-dir", metavar="DIR", help="where unpacked wheels and build directories are kept")
+    common.add_wheel_limits(parser)
     parser.add_argument("--dry-run", action="store_true", help="say what would be done, and change nothing")
     parser.add_argument("--root", help=argparse.SUPPRESS)
     parser.add_argument("--user", "--target", dest="elsewhere", action="store_true", help=argparse.SUPPRESS)
@@ -79,6 +80,7 @@ def run(options: argparse.Namespace) -> int:
         find_links=directories,
         config_settings=settings_from(options.config_settings),
         cache_dir=options.cache_dir,
+        wheel_limits=common.wheel_limits_of(options),
         on_note=common.warn,
     )
     how = Options(
@@ -109,7 +111,8 @@ def _install(
     from sage_wheels.sage.wheelhouse import stored
 
     found = [stored(parse_source(item), item, building.find_links, prefix) for item in items]
-    return sage_wheels.install(found, prefix, how, common.settings_of(options), build_options=building)
+    settings, limits = common.settings_of(options), building.wheel_limits
+    return sage_wheels.install(found, prefix, how, settings, build_options=building, limits=limits)
 
 
 def _say(report: Report, prefix: Prefix, options: argparse.Namespace) -> None:

@@ -34,7 +34,8 @@ def take_over(prefix: Prefix, stamp: str) -> list[str]:
     places = Places(prefix.root)
     at = {path: places.locate("", path) for path in listed}
     there = set(at.values())
-    names, gone = [], set()
+    names: list[str] = []
+    gone: set[str] = set()
     for each in find_all(prefix):
         try:
             rows = files.owned(prefix, each, places).rows

@@ -80,6 +80,9 @@ def run(
                 whole_directories = False  # an overlay file system does not rename directories of its lower layer
             elif error.errno not in (errno.EEXIST, errno.ENOENT, errno.ENOTEMPTY):  # those: somebody was faster
                 raise FileOperationFailed.from_os_error(error, f"installing into {prefix.root}") from error
+            if not all(os.path.lexists(prefix.path(step.staged)) for step in made.steps if step.staged):
+                # undoing could not bring back what was to come: there is nothing to try again with
+                raise FileOperationFailed.from_os_error(error, f"installing into {prefix.root}") from error
             continue
         if seconds is not None:
             return Outcome(made, seconds)

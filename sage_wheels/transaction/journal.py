@@ -6,7 +6,7 @@ P the path in the prefix, B the path that keeps what stood there:
 
     step       not taken                 half-way                    taken
     place      S there                                               S gone              S -> P
-    replace    S there, B not            S and B there               S gone              link P B; S -> P
+    replace    B not there               B is the inode of P         B is another inode  link P B; S -> P
     exchange   S is what it was                                      P is what S was     S <-> P
     swap       S there, B not            S and B there, P not        S gone              P -> B; S -> P
     remove     P there, B not                                        B there             P -> B
@@ -129,13 +129,16 @@ def _undo_place(step: Step, path: str, staged: str, backup: str) -> None:
 
 
 def _undo_replace(step: Step, path: str, staged: str, backup: str) -> None:
-    if not os.path.lexists(backup):
+    old, here = _identity(backup), _identity(path)
+    if old is None:
         return
-    if os.path.lexists(staged):
+    if here is not None and here[0] == old[0]:
         os.unlink(backup)
-    else:
-        # S must not come back, or a second undo would take the step for one that was not taken: B goes last
-        os.rename(backup, path)
+        return
+    if here is not None and not os.path.lexists(staged):
+        with contextlib.suppress(OSError):  # what was to come is wanted only for another try: see commit
+            os.link(path, staged, follow_symlinks=False)
+    os.rename(backup, path)
 
 
 def _undo_exchange(step: Step, path: str, staged: str, backup: str) -> None:

@@ -84,7 +84,8 @@ class _Mover(Planner):
                 return  # lib64 -> lib, which everybody brings
         self._replaced.append(Replaced(path, tuple(str(each) for each in self.owners.owners(goal))))
         # another name of the same file: undoing a replacement consumes what was to come
-        staged = f"{self.prefix.path(self._stage_on(self._device(os.path.dirname(goal)), os.path.dirname(goal)))}/{self._next()}"
+        above = os.path.dirname(goal)
+        staged = f"{self.prefix.path(self._stage_on(self._device(above), above))}/{self._next()}"
         os.link(entry.path, staged, follow_symlinks=False)
         self._add("replace", goal, staged)
 

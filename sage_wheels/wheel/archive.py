@@ -28,19 +28,38 @@ _STORED, _DEFLATED = 0, 8
 _FLAG_ENCRYPTED = 0x0001 | 0x0040 | 0x2000
 _FLAG_SIZES_FOLLOW = 0x0008
 _CHUNK = 1 << 20  # bytes held at once, of the archive and of a member: 4 MiB in all at the worst
-# No real wheel comes near (the largest members of CUDA wheels inflate to 2 GiB at 2:1; JSON tables reach 60:1).
-MAX_SIZE = 32 << 30  # bytes that all members inflate to
-MAX_MEMBERS = 400_000
-MAX_RATIO = 250  # of one member beyond the first 16 MiB of it
-_RATIO_FREE = 16 << 20
-# The longest in 127 wheels: 210 bytes, 15 deep. File systems take 255 bytes a component, system calls 4,096 in all.
+_RATIO_FREE = 16 << 20  # bytes of a member that may inflate as they like: tables of zeros are real, and harmless
+# The longest path in the same wheels has 238 bytes, the deepest 15 directories. System calls take 4,096 bytes.
 MAX_PATH = 1024  # bytes
 MAX_DEPTH = 100
+_MAX_COMPONENT = 255  # bytes, on all usual file systems
 _UNSAFE_NAME = re.compile(r"[\x00-\x1f\x7f\\]|^/|^[A-Za-z]:|(^|/)\.{0,2}(/|$)")
+
+
+class Limits(NamedTuple):
+    """How much an archive may be: the `size` in bytes that all members inflate to, how many `members` there are,
+    directories included, and the `ratio` to which one of them may inflate, beyond its first 16 MiB.
+
+    The largest of 1,097 wheels (torch, TensorFlow, CUDA among them) have 1.3 GB, 17,600 members and, beyond those
+    16 MiB, a ratio of 7; shorter members reach 60.
+    """
+
+    size: int = 32 << 30
+    members: int = 400_000
+    ratio: int = 250
 
 
 class Damaged(Exception):
     """What is wrong with an archive, as the end of the sentence "PATH is damaged: ..."."""
+
+
+class TooLarge(Damaged):
+    """An archive beyond its limits: `limit` is the name of the one that it meets, `bound` says what it allows."""
+
+    def __init__(self, limit: str, bound: str) -> None:
+        super().__init__(f"it unpacks to more than {bound}")
+        self.limit = limit
+        self.bound = bound
 
 
 class Member(NamedTuple):
@@ -60,8 +79,9 @@ class Member(NamedTuple):
 class Archive:
     """An open zip archive: `members` by name (directories left out), and their contents in chunks."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, limits: Limits | None = None) -> None:
         self.path = path
+        self._limits = limits or Limits()
         self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             self.file_size = os.fstat(self._fd).st_size
@@ -164,8 +184,8 @@ class Archive:
 
     def _read_directory(self) -> dict[str, Member]:
         start, size, count = self._find_directory()
-        if count > MAX_MEMBERS:
-            raise Damaged(f"it has {count} members, more than the {MAX_MEMBERS} allowed")
+        if count > self._limits.members:
+            raise TooLarge("members", f"{self._limits.members} members")
         data = os.pread(self._fd, size, start)
         if len(data) != size:
             raise Damaged("its central directory is cut off")
@@ -175,7 +195,7 @@ class Archive:
             entries.append(entry)
         if len(entries) != count:
             raise Damaged(f"it has {len(entries)} members where its end says {count}")
-        return _arranged(entries, start)
+        return _arranged(entries, start, self._limits)
 
     def _find_directory(self) -> tuple[int, int, int]:
         """Offset, size and number of entries of the central directory."""
@@ -231,8 +251,6 @@ def _central_entry(data: bytes, position: int) -> tuple[Member, int]:
         raise Damaged(f"{name} is compressed by method {method}; wheels are stored or deflated")
     if method == _STORED and size != compressed:
         raise Damaged(f"{name} is stored, but has two sizes")
-    if size > _RATIO_FREE and size > compressed * MAX_RATIO:
-        raise Damaged(f"{name} inflates to more than {MAX_RATIO} times its size")
     mode = attributes >> 16
     kind = stat.S_IFMT(mode)
     # ZIP writers on other systems leave the Unix mode 0; a directory is told by its name then.
@@ -260,13 +278,15 @@ def _zip64(name: str, extra: bytes, size: int, compressed: int, offset: int) -> 
     raise Damaged(f"the ZIP64 sizes of {name} make no sense")
 
 
-def _check_length(name: str) -> None:
-    raw = name.encode()
-    if len(raw) > MAX_PATH or name.count("/") >= MAX_DEPTH or max(map(len, raw.split(b"/"))) > 255:
-        raise Damaged(f"the member name {name[:40]!r}... is longer or deeper than a file system takes")
+def is_too_long(name: str) -> bool:
+    """Whether a relative path is longer or deeper than anything that is meant to be unpacked."""
+    if len(name) < 60:
+        return False
+    raw = name.encode("utf-8", "surrogateescape")
+    return len(raw) > MAX_PATH or name.count("/") >= MAX_DEPTH or max(map(len, raw.split(b"/"))) > _MAX_COMPONENT
 
 
-def _arranged(entries: list[Member], directory: int) -> dict[str, Member]:
+def _arranged(entries: list[Member], directory: int, limits: Limits) -> dict[str, Member]:
     """`entries` by name, in the order of the file, each with its `end`; nothing twice, nothing overlapping."""
     entries.sort(key=lambda each: each.offset)
     if entries and entries[0].offset != 0:
@@ -281,8 +301,10 @@ def _arranged(entries: list[Member], directory: int) -> dict[str, Member]:
         name = each.name[:-1] if each.name.endswith("/") else each.name
         if _UNSAFE_NAME.search(name):
             raise Damaged(f"the member name {each.name!r} is no plain path inside the archive")
-        if len(name) > 60:
-            _check_length(name)
+        if is_too_long(name):
+            raise Damaged(f"the member name {name[:40]!r}... is longer or deeper than a file system takes")
+        if each.size > _RATIO_FREE and each.size > each.compressed * limits.ratio:
+            raise TooLarge("ratio", f"{limits.ratio} times its size in {name}")
         if each.name.endswith("/"):
             directories.add(name)
             continue
@@ -298,6 +320,8 @@ def _arranged(entries: list[Member], directory: int) -> dict[str, Member]:
     clash = directories.intersection(members)
     if clash:
         raise Damaged(f"{min(clash)} is both a file and a directory")
-    if total > MAX_SIZE:
-        raise Damaged(f"it inflates to {total} bytes, more than the {MAX_SIZE} allowed")
+    if total > limits.size:
+        raise TooLarge("size", f"{limits.size} bytes")
+    if len(members) + len(directories) > limits.members:
+        raise TooLarge("members", f"{limits.members} members")
     return members

@@ -14,11 +14,11 @@ from typing import NamedTuple
 from sage_wheels.errors import FileOperationFailed, WheelRefused
 from sage_wheels.installed import record
 from sage_wheels.installed.metadata import canonical_name, headers
-from sage_wheels.wheel.archive import Archive, Damaged
+from sage_wheels.wheel.archive import Archive, Damaged, TooLarge
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from sage_wheels.wheel.archive import Member
+    from sage_wheels.wheel.archive import Limits, Member
 
 # RECORD cannot list its own hash; signatures are made after it (PEP 427; PEP 815 says to ignore them).
 UNHASHED = frozenset({"RECORD", "RECORD.jws", "RECORD.p7s"})
@@ -59,14 +59,17 @@ class Wheel:
     """An open wheel whose description of itself holds together.
 
     `name` and `version` are METADATA's, `dist_info` is the directory's name; `rows` are RECORD's, by path, and
-    `record` is RECORD itself.
+    `record` is RECORD itself. `limits` bound what it may unpack to.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, limits: Limits | None = None) -> None:
         self.path = path
         self.file_name = parse_file_name(path)
         try:
-            self.archive = Archive(path)
+            self.archive = Archive(path, limits)
+        except TooLarge as error:
+            advice = f"if you trust it, raise the bound with --max-wheel-{error.limit}"
+            raise WheelRefused(f"{path} unpacks to more than {error.bound}", advice) from error
         except Damaged as error:
             raise WheelRefused(f"{path} is damaged: {error}", _GET_AGAIN) from error
         except OSError as error:

@@ -113,5 +113,7 @@ def test_what_changes_path_is_refused(scripts: Scripts, tmp_path: Path) -> None:
         (tools / name).symlink_to(str(shutil.which(name)))
     done = scripts.run("sage-bootstrap-python", "-V", env={"PATH": f"{tmp_path}/bin:{tools}", "HOME": str(tmp_path)})
     if done.returncode:  # where no other Python is in the directories that systems keep them in
-        assert re.search(rf"no Python 3\.10 .*{re.escape(str(tmp_path))}/bin/python3 is too old or does not", done.stderr)
+        assert re.search(
+            rf"no Python 3\.10 .*{re.escape(str(tmp_path))}/bin/python3 is too old or does not", done.stderr
+        )
         assert done.stderr.count("\n") == 1

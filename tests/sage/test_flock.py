@@ -118,7 +118,9 @@ def test_the_command_gets_the_environment_and_signals_as_they_were(scripts: Scri
     assert scripts.run("sage-flock", file, "sh", "-c", "yes | head -n 1").stderr == ""
 
 
-def test_a_process_left_behind_keeps_the_lock_unless_told_to_close(scripts: Scripts, file: Path, tmp_path: Path) -> None:
+def test_a_process_left_behind_keeps_the_lock_unless_told_to_close(
+    scripts: Scripts, file: Path, tmp_path: Path
+) -> None:
     ready, go = tmp_path / "ready", tmp_path / "go"
     os.mkfifo(go)
     leave = f"(read line <'{go}') </dev/null >/dev/null 2>&1 & : >'{ready}'"
@@ -147,8 +149,9 @@ def test_a_descriptor_of_the_caller(scripts: Scripts, tmp_path: Path) -> None:
 
 def test_a_lock_file_that_was_deleted_meanwhile_locks_nobody_out_of_the_new_one(scripts: Scripts, file: Path) -> None:
     with Holder(scripts, file) as holder:
-        waiting = scripts.start("sage-flock", file, *NAP, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                stderr=subprocess.PIPE)
+        waiting = scripts.start(
+            "sage-flock", file, *NAP, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
         assert waiting.stderr
         waiting.stderr.readline()
         file.unlink()

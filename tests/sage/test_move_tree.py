@@ -7,6 +7,8 @@ import shutil
 import signal
 import stat
 import subprocess
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -35,18 +37,19 @@ def stage(directory: Path, files: dict[str, str | int]) -> Path:
 
 
 @pytest.fixture(params=["inside", "outside", "elsewhere"])
-def source(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+def source(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
     """Where packages are staged: in the prefix, beside it, or on another file system."""
     if request.param == "inside":
-        return tmp_path / "prefix/var/tmp/sage/build/pkg/inst"
+        yield tmp_path / "prefix/var/tmp/sage/build/pkg/inst"
+        return
     if request.param == "outside":
-        return tmp_path / "inst"
+        yield tmp_path / "inst"
+        return
     memory = Path("/dev/shm")
     if not os.access(memory, os.W_OK) or memory.stat().st_dev == tmp_path.stat().st_dev:
         pytest.skip("there is no second file system to write to")
-    directory = memory / f"sage-wheels-tests-{os.getpid()}"
-    request.addfinalizer(lambda: shutil.rmtree(directory, ignore_errors=True))
-    return directory / "inst"
+    with tempfile.TemporaryDirectory(dir=memory) as directory:
+        yield Path(directory) / "inst"
 
 
 def test_what_is_there_is_merged_with_what_comes(scripts: Scripts, tmp_path: Path, source: Path) -> None:
@@ -169,7 +172,17 @@ def test_killed_at_any_rename_it_moved_all_or_nothing(
     before = {path: text for path, text in contents(prefix).items() if not path.startswith("var/")}
     after = {**before, **new}
     inject = f"inject=rename,renameat,renameat2,link,linkat:signal=KILL:when={call}"
-    command = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=rename,renameat,renameat2,link,linkat", "-e", inject]
+    command = [
+        "strace",
+        "-f",
+        "-qq",
+        "-o",
+        "/dev/null",
+        "-e",
+        "trace=rename,renameat,renameat2,link,linkat",
+        "-e",
+        inject,
+    ]
     done = subprocess.run([*command, scripts.path("sage-move-tree"), str(source), str(prefix)], capture_output=True)
     assert done.returncode in (0, -signal.SIGKILL, 128 + signal.SIGKILL)
     scripts.run("sage-wheels", "recover", "--prefix", prefix)

@@ -33,7 +33,8 @@ STOCK = {
     "build/bin/sage-spkg": (
         "install_scripts() {\n:\n}\npost_install() {\n:\n}\nunload_destdir() {\n"
         """    FILE_LIST="$(cd "$PREFIX" && find . -type f -o -type l | sed 's|^\\./||' | sort)"\n"""
-        '    $SAGE_SUDO cp -Rp "$PREFIX/." "$SAGE_INST_LOCAL" || exit_with_error_msg "Error moving files for $PKG_NAME."\n'
+        '    $SAGE_SUDO cp -Rp "$PREFIX/." "$SAGE_INST_LOCAL"'
+        ' || exit_with_error_msg "Error moving files for $PKG_NAME."\n'
         "}\n"
     ),
     "build/sage_bootstrap/__init__.py": "",
@@ -54,8 +55,12 @@ def overlay(tmp_path: Path, checkout: Path) -> list[str]:
         goal = copy / name if name == "sage_wheels" else copy / ".cache/tool-x" / name
         shutil.copytree(Path(file).parent, goal, ignore=shutil.ignore_patterns("__pycache__"))
     (copy / ".cache/tool-x/sage_wheels").symlink_to(copy / "sage_wheels")
-    python = subprocess.run([copy / "build/bin/sage-bootstrap-python", "-c", "import sys; print(sys.executable)"],
-                            capture_output=True, text=True, check=True).stdout.strip()
+    python = subprocess.run(
+        [copy / "build/bin/sage-bootstrap-python", "-c", "import sys; print(sys.executable)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
     (copy / ".cache/tool").write_text(f"python={python} tool=tool-x\n")
     return [str(copy / "build/overlay")]
 
@@ -67,8 +72,8 @@ def root(tmp_path: Path) -> Path:
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_text(text)
         os.utime(root / path, (1_600_000_000, 1_600_000_000))
-    for path in (root / "build/bin").iterdir():
-        path.chmod(0o755)
+    for script in (root / "build/bin").iterdir():
+        script.chmod(0o755)
     (root / "build/bin/sage-dist-helpers").chmod(0o644)
     return root
 
@@ -151,7 +156,9 @@ def test_one_that_was_interrupted_is_taken_back(overlay: list[str], root: Path) 
         assert look(root) == before
 
 
-def test_a_package_from_the_days_of_destdir_is_removed_as_what_it_is(overlay: list[str], root: Path, tmp_path: Path) -> None:
+def test_a_package_from_the_days_of_destdir_is_removed_as_what_it_is(
+    overlay: list[str], root: Path, tmp_path: Path
+) -> None:
     """Its record lists every file of the distribution, but not the byte-code that came later."""
     assert run(overlay, root).returncode == 0
     scripts = Scripts(root)

@@ -15,7 +15,7 @@ from .conftest import Scripts
 
 PIP_OPTIONS = ("--verbose", "--no-index", "--disable-pip-version-check", "--isolated", "--no-cache-dir")
 
-BACKEND = '''
+BACKEND = """
 import base64, hashlib, zipfile
 
 def _row(name, text):
@@ -40,7 +40,7 @@ def build_wheel(directory, settings=None, metadata=None):
 def build_editable(directory, settings=None, metadata=None):
     import os
     return _write(directory, {"tree.pth": os.getcwd() + "/code\\n"})
-'''
+"""
 
 
 @pytest.fixture

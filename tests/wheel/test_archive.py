@@ -17,8 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sage_wheels.wheel import archive
-from sage_wheels.wheel.archive import Archive, Damaged
+from sage_wheels.wheel.archive import Archive, Damaged, Limits, TooLarge
 from support.zips import DEFLATED, STORED, Entry, zip_bytes
 
 MEGABYTE = 1 << 20
@@ -232,9 +231,9 @@ DAMAGED: dict[str, tuple[bytes, str]] = {
     "name is not UTF-8": (zip_bytes([Entry(b"\xff\xfe")]), "the member name .* is not UTF-8"),
     "bomb by ratio": (
         zip_bytes([Entry("a", b"", raw=b"x", local={"size": 1 << 30}, central={"size": 1 << 30})]),
-        "a inflates to more than 250 times its size",
+        "it unpacks to more than 250 times its size in a",
     ),
-    "bomb in truth": (zip_bytes([Entry("a", bytes(20 << 20))]), "a inflates to more than 250 times its size"),
+    "bomb in truth": (zip_bytes([Entry("a", bytes(20 << 20))]), "it unpacks to more than 250 times its size in a"),
 }
 
 
@@ -293,10 +292,20 @@ def test_names_just_short_enough(tmp_path: Path, name: str) -> None:
     assert read_all(save(tmp_path / "a.zip", zip_bytes([Entry(name, b"x")]))) == {name: b"x"}
 
 
-def test_too_large_in_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archive, "MAX_SIZE", 100)
-    with pytest.raises(Damaged, match="it inflates to 160 bytes, more than the 100 allowed"):
-        read_all(save(tmp_path / "a.zip", zip_bytes([Entry("a", CONTENT), Entry("b", CONTENT)])))
+@pytest.mark.parametrize(
+    ("limits", "names", "says"),
+    [
+        (Limits(size=159), ["a", "b"], "159 bytes"),
+        (Limits(members=1), ["a", "b"], "1 members"),
+        (Limits(members=4), ["a/b/c/d/e"], "4 members"),  # the directories that a path needs are counted, too
+    ],
+)
+def test_too_large_in_all(tmp_path: Path, limits: Limits, names: list[str], says: str) -> None:
+    path = save(tmp_path / "a.zip", zip_bytes([Entry(name, CONTENT) for name in names]))
+    with pytest.raises(TooLarge, match=f"it unpacks to more than {says}"):
+        Archive(str(path), limits)
+    with Archive(str(path), Limits(size=160, members=5)) as opened:
+        assert list(opened.members) == names
 
 
 def test_memory_stays_bounded_whatever_the_header_says(tmp_path: Path) -> None:
