@@ -74,7 +74,9 @@ def bundle(session: nox.Session) -> None:
     for goal in ("dist/sage-wheels", "dist/sage-wheels.pyz"):
         run_isolated(session, "build/lib/bundle.py", goal)
     session.run("dist/sage-wheels.pyz", "--version", external=True)
-    program = "import sys; sys.path.insert(0, 'dist/sage-wheels'); from sage_wheels.cli import main; main(['--version'])"
+    program = (
+        "import sys; sys.path.insert(0, 'dist/sage-wheels'); from sage_wheels.cli import main; main(['--version'])"
+    )
     run_isolated(session, "-S", "-c", program)
 
 

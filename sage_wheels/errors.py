@@ -34,7 +34,9 @@ class SageWheelsError(Exception):
         self.details = details
 
     def __str__(self) -> str:
-        return f"{self.what}; {self.advice}" if self.advice else self.what
+        text = f"{self.what}; {self.advice}" if self.advice else self.what
+        # file names may hold anything, and must not be able to end the line, move the cursor or turn the direction
+        return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 class UsageError(SageWheelsError):

@@ -120,9 +120,12 @@ def normalize(name: str) -> str:
 
 def file_url(path: str) -> str:
     """The file: URL of an absolute path (RFC 8089), as pip writes it."""
-    from urllib.parse import quote
+    plain = os.path.normpath(path)
+    if not re.fullmatch(r"[\w./~-]+", plain, re.ASCII):
+        from urllib.parse import quote
 
-    return "file://" + quote(os.path.normpath(path))
+        plain = quote(plain)
+    return f"file://{plain}"
 
 
 def archive_direct_url(url: str, path: str) -> DirectUrl:

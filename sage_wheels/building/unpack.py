@@ -108,13 +108,14 @@ class _Inflated(io.RawIOBase):
         self._limits = limits
         self._most = limits.size + _PER_MEMBER * (limits.members + 1) + tarfile.RECORDSIZE
         self._file = gzip.GzipFile(archive)
+        self._last = b""
 
     def read(self, size: int = -1, /) -> bytes:
         if not 0 <= size <= _MAX_READ:
             raise _refuse(self._archive, "one of its headers is larger than any that makes sense")
-        data = self._file.read(size)
+        self._last = self._file.read(size)
         self._check_position()
-        return data
+        return self._last
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
         done = self._file.readinto(buffer)
@@ -143,10 +144,14 @@ class _Inflated(io.RawIOBase):
         return True
 
     def check_end(self) -> None:
-        """Read to the end, where gzip has its check sum; behind the last member there is nothing but zeros (pax(1))."""
-        while data := self.read(_MAX_READ):
-            if data.strip(b"\0"):
+        """Read to the end, where gzip has its check sum; from what ended the archive on there are only zeros (pax(1)).
+
+        tarfile takes a header that it cannot read for the end of the archive.
+        """
+        while self._last:
+            if self._last.strip(b"\0"):
                 raise _damaged(self._archive, "a header makes no sense, or something stands behind the archive")
+            self.read(_MAX_READ)
 
     def close(self) -> None:
         self._file.close()
@@ -339,7 +344,8 @@ def _make_links(archive: str, links: list[_Member], directory: str, directories:
     root = os.path.realpath(directory)
     for member in links:
         goal = os.path.realpath(os.path.join(directory, member.name))
-        if os.path.isabs(member.link) or not goal.startswith(root + os.sep):
+        project = os.path.join(root, member.name.partition("/")[0], "")
+        if os.path.isabs(member.link) or not os.path.join(goal, "").startswith(project):
             raise _refuse(archive, f"the link {member.name!r} leads out of it, to {member.link!r}")
 
 

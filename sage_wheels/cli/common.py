@@ -11,7 +11,6 @@ import time
 
 from sage_wheels.errors import SageWheelsError, SourceError
 from sage_wheels.prefix import Prefix, find_prefix
-from sage_wheels.transaction.commit import Settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from sage_wheels.installed import Distribution
+    from sage_wheels.transaction.commit import Settings
     from sage_wheels.transaction.report import Change, Report
     from sage_wheels.wheel.archive import Limits
 
@@ -104,6 +104,8 @@ def prefix_of(options: argparse.Namespace) -> Prefix:
 
 
 def settings_of(options: argparse.Namespace) -> Settings:
+    from sage_wheels.transaction.commit import Settings
+
     return Settings(options.lock_timeout, options.durable, getattr(options, "dry_run", False), warn)
 
 

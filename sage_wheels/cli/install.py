@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 
-from sage_wheels.cli import build, common
+from sage_wheels.cli import build_options, common
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="install source trees so that they are used where they are (PEP 660)",
     )
-    build.add_build_arguments(parser)
+    build_options.add_build_arguments(parser)
     parser.add_argument("items", nargs="+", metavar="ITEM")
 
 
@@ -49,7 +49,7 @@ def run(options: argparse.Namespace) -> int:
     )
     show = common.progress(f"sage-wheels: staging for {prefix.root}:")
     try:
-        building = build.options_from(options, prefix)
+        building = build_options.options_from(options, prefix)
         report = sage_wheels.install(
             options.items,
             prefix,

@@ -58,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     from sage_wheels.building import BuildOptions
-    from sage_wheels.cli.build import settings_from
+    from sage_wheels.cli.build_options import settings_from
     from sage_wheels.errors import FileOperationFailed, UsageError
     from sage_wheels.sage import records
     from sage_wheels.transaction.install import Options

@@ -241,7 +241,8 @@ def _central_entry(data: bytes, position: int) -> tuple[Member, int]:
     try:
         name = raw.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise Damaged(f"the member name {raw!r} is not UTF-8") from error
+        raise Damaged(f"the member name {raw[:100]!r} is not UTF-8") from error
+    _check_name(name)  # first of all, for every other message has it in it
     if 0xFFFFFFFF in (compressed, size, offset):
         extra = data[at + name_size : at + name_size + extra_size]
         size, compressed, offset = _zip64(name, extra, size, compressed, offset)
@@ -255,7 +256,7 @@ def _central_entry(data: bytes, position: int) -> tuple[Member, int]:
     kind = stat.S_IFMT(mode)
     # ZIP writers on other systems leave the Unix mode 0; a directory is told by its name then.
     if kind and kind != (stat.S_IFDIR if name.endswith("/") else stat.S_IFREG):
-        raise Damaged(f"{name!r} is a link, a device or something else that no wheel can hold")
+        raise Damaged(f"{name!r} is a link, a device or something else that is neither file nor directory")
     executable = bool(kind and mode & 0o111)
     member = Member(name, offset, 0, flags, method, crc, compressed, size, executable)
     return member, at + name_size + extra_size + comment_size
@@ -286,6 +287,13 @@ def is_too_long(name: str) -> bool:
     return len(raw) > MAX_PATH or name.count("/") >= MAX_DEPTH or max(map(len, raw.split(b"/"))) > _MAX_COMPONENT
 
 
+def _check_name(name: str) -> None:
+    if is_too_long(name):
+        raise Damaged(f"the member name {name[:40]!r}... is longer or deeper than a file system takes")
+    if _UNSAFE_NAME.search(name.removesuffix("/")):
+        raise Damaged(f"the member name {name!r} is no plain path inside the archive")
+
+
 def _arranged(entries: list[Member], directory: int, limits: Limits) -> dict[str, Member]:
     """`entries` by name, in the order of the file, each with its `end`; nothing twice, nothing overlapping."""
     entries.sort(key=lambda each: each.offset)
@@ -298,11 +306,7 @@ def _arranged(entries: list[Member], directory: int, limits: Limits) -> dict[str
         end = entries[index + 1].offset if index + 1 < len(entries) else directory
         if each.offset + _LOCAL.size + each.compressed > end:
             raise Damaged(f"{each.name} reaches into what follows it")
-        name = each.name[:-1] if each.name.endswith("/") else each.name
-        if _UNSAFE_NAME.search(name):
-            raise Damaged(f"the member name {each.name!r} is no plain path inside the archive")
-        if is_too_long(name):
-            raise Damaged(f"the member name {name[:40]!r}... is longer or deeper than a file system takes")
+        name = each.name.removesuffix("/")
         if each.size > _RATIO_FREE and each.size > each.compressed * limits.ratio:
             raise TooLarge("ratio", f"{limits.ratio} times its size in {name}")
         if each.name.endswith("/"):

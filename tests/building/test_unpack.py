@@ -66,7 +66,8 @@ def _write_zip(archive: Path, members: tuple[Member, ...], mode: int) -> None:
 
 @pytest.mark.parametrize("kind", [".tar.gz", ".zip"])
 def test_one_project_directory_comes_out(unpack: Callable[..., Path], kind: str) -> None:
-    project = unpack(("foo-1.0/", "directory", ""), PROJECT, ("./foo-1.0/a/b.py", "file", "b"), kind=kind)
+    dot = "" if kind == ".zip" else "./"  # what `tar -c .` writes; zip archives are read as strictly as wheels
+    project = unpack(("foo-1.0/", "directory", ""), PROJECT, (dot + "foo-1.0/a/b.py", "file", "b"), kind=kind)
     assert project.name == "foo-1.0"
     assert (project / "a" / "b.py").read_text() == "b"
 
@@ -157,7 +158,7 @@ def test_no_directory_is_made_through_a_link(unpack: Callable[..., Path], tmp_pa
 
 
 def test_a_zip_has_no_links(unpack: Callable[..., Path]) -> None:
-    with pytest.raises(SourceError, match="neither file nor directory"):
+    with pytest.raises(SourceError, match="a link, a device or something else"):
         unpack(PROJECT, ("foo-1.0/link", "symlink", "pyproject.toml"), kind=".zip")
 
 

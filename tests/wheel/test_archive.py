@@ -153,7 +153,7 @@ DAMAGED: dict[str, tuple[bytes, str]] = {
     "zip64 of another length": (zip_bytes([ONE], zip64={"length": 45}), "ZIP64 end records make no sense"),
     "zip64 with too many members": (
         zip_bytes([ONE], zip64={"here": 10**6, "count": 10**6}),
-        "1000000 members, more than",
+        "more than 400000 members",
     ),
     "zip64 sizes without extra": (zip_bytes([Entry("a", central={"size": 0xFFFFFFFF})]), "ZIP64 sizes of a make no"),
     "zip64 extra too short": (
