@@ -219,7 +219,9 @@ class _Provider(resolvelib.AbstractProvider):  # type: ignore[type-arg]
 
     def _at_hand(self, name: str) -> str:
         """The clause that says what there is of a project."""
-        where = ", ".join(self._wheelhouse.directories) or "no directory (--find-links names none)"
+        where = ", ".join(self._wheelhouse.directories)
+        if not where:
+            return f"no --find-links says where to look for wheels of {name}"
         entries = self._wheelhouse.of(name)
         if entries:
             versions = ", ".join(dict.fromkeys(str(entry.version) for entry in entries))
