@@ -5,6 +5,7 @@
     ROOT/digests/IDENTITY            a symbolic link whose text is the SHA-256 of the file of that identity
     ROOT/staging/                    what is being written
     ROOT/pythons/                    facts about building interpreters
+    ROOT/trim.lock                   held by whoever removes images
 
 An image appears by one rename and never changes, so any number of builders may share it; the name says what is in it,
 so it is never out of date. All of it may be deleted at any time: who loses an image under his hands makes it again.
@@ -194,18 +195,30 @@ class ImageCache:
         """Remove the images unused for longest until the rest is within the limit, and what is abandoned."""
         now = time.time()
         self._remove_abandoned(now)
-        sizes: list[tuple[float, int, str]] = []
+        if sum(size for _, size, _ in self._images()) <= self.limit:
+            return
+        import filelock
+
+        # one builder at a time, or together they would remove too much; who comes second need not do it again
+        lock = filelock.FileLock(f"{self.root}/trim.lock", blocking=False, fallback_to_soft=False)
+        with contextlib.suppress(filelock.Timeout), lock:
+            images = self._images()
+            total = sum(size for _, size, _ in images)
+            for used, size, place in sorted(images):
+                if total <= self.limit or now - used < _SPARED:
+                    break
+                self.discard(f"{place}/tree")
+                total -= size
+
+    def _images(self) -> list[tuple[float, int, str]]:
+        """When each image was used, its size in bytes, and where it is."""
+        found = []
         for name in _list(f"{self.root}/images"):
             place = f"{self.root}/images/{name}"
             known = self._read_about(place)
             if known:
-                sizes.append((os.stat(f"{place}/about").st_mtime, known.size, place))
-        total = sum(size for _, size, _ in sizes)
-        for used, size, place in sorted(sizes):
-            if total <= self.limit or now - used < _SPARED:
-                break
-            self.discard(f"{place}/tree")
-            total -= size
+                found.append((_modified(f"{place}/about", 0.0), known.size, place))
+        return found
 
     def _remove_abandoned(self, now: float) -> None:
         for name in _list(f"{self.root}/staging"):

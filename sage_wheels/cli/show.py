@@ -36,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
 def _facts(prefix: Prefix, distribution: Distribution) -> dict[str, Any]:
     from sage_wheels.errors import NotRemovable
     from sage_wheels.installed.distributions import read_metadata
-    from sage_wheels.installed.files import owned
+    from sage_wheels.installed.files import owned, runs_at_start
 
     metadata = read_metadata(prefix, distribution)
     facts: dict[str, Any] = {
@@ -57,9 +57,7 @@ def _facts(prefix: Prefix, distribution: Distribution) -> dict[str, Any]:
     try:
         files = owned(prefix, distribution).rows
         facts["files"] = len(files)
-        # code that runs at every start of Python, whether the package is imported or not
-        starts = [place for place in files if place.endswith((".pth", ".start")) or "sitecustomize" in place]
-        facts["runs-at-start"] = [prefix.path(place) for place in starts if not place.endswith(".pyc")]
+        facts["runs-at-start"] = [prefix.path(place) for place in files if runs_at_start(prefix, place)]
     except NotRemovable as error:
         facts["files"] = f"unknown: {error.what}"
     return facts

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 from typing import NamedTuple
@@ -123,4 +124,4 @@ def read_metadata(prefix: Prefix, distribution: Distribution) -> dict[str, list[
 def read_record(prefix: Prefix, distribution: Distribution) -> list[record.Row]:
     """The rows of its RECORD. Raises `OSError` if there is none and `ValueError` if it cannot be parsed."""
     with open(prefix.path(f"{distribution.path}/RECORD"), "rb") as f:
-        return record.parse(f.read())
+        return record.parse(f.read().removeprefix(codecs.BOM_UTF8))  # an editor's; no path begins with one

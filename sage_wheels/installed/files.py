@@ -119,6 +119,16 @@ def _hash(path: str, algorithm: str) -> bytes:
     return digest.digest()
 
 
+def runs_at_start(prefix: Prefix, place: str) -> bool:
+    """Whether Python runs the code in the file `place` whenever it starts (`site`; PEP 829), imported or not."""
+    for library in (prefix.scheme.purelib, prefix.scheme.platlib):
+        if place.startswith(f"{library}/"):
+            inside = place[len(library) + 1 :]
+            if re.fullmatch(r"[^/]+\.(pth|start)|(site|user)customize(/__init__)?\.[^/]+", inside):
+                return True
+    return False
+
+
 def source_of_bytecode(path: str) -> str | None:
     """The source that a file in `__pycache__` was compiled from, for any interpreter (PEP 3147); None if it is none.
 

@@ -15,7 +15,7 @@ from sage_wheels.errors import Conflict
 from sage_wheels.prefix import interpreter
 from sage_wheels.wheel import workers
 from sage_wheels.wheel.layout import Layout, directories_above
-from sage_wheels.wheel.writer import Writer
+from sage_wheels.wheel.writer import Writer, same_on_disk
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -104,7 +104,10 @@ def _make_directories(tree: str, layouts: list[Layout]) -> None:
     os.mkdir(tree)
     places = [place for layout in layouts for place in (*layout.goals.values(), *layout.scripts)]
     for directory in sorted(directories_above(places)):
-        os.mkdir(f"{tree}/{directory}")
+        try:
+            os.mkdir(f"{tree}/{directory}")
+        except FileExistsError as error:
+            raise same_on_disk(layouts[-1].wheel, directory) from error
 
 
 def _share(writers: list[Writer]) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 # Linux reads 127 bytes of the first line before 5.1 (BINPRM_BUF_SIZE), macOS 512.
 _SHEBANG_LIMIT = 512 if sys.platform == "darwin" else 127
 _INTERPRETER = re.compile(r"(python|pythonw|pypy)(\d+(\.\d+)*t?d?)?(-config)?(\.exe)?", re.IGNORECASE)
-_PLAIN_NAME = re.compile(r"[^/\\\x00-\x1f\x7f]+")
+_PLAIN_NAME = re.compile(r"[^-/\\][^/\\]*")  # one that begins with a hyphen would be an option to every other program
 _OBJECT = re.compile(r"\w+(\.\w+)*")
 
 
@@ -64,7 +64,7 @@ def entry_points(wheel: Wheel, executable: str, version: tuple[int, int]) -> Ite
         reason = (str(error) or "an entry point names no function").splitlines()[0]
         raise wheel.refused(f"its entry_points.txt cannot be read ({reason})") from error
     for name, module, attribute, _ in _versioned_pip(parsed, version) if wheel.canonical_name == "pip" else parsed:
-        if not _PLAIN_NAME.fullmatch(name) or name in (".", "..") or name != name.strip():
+        if not _PLAIN_NAME.fullmatch(name) or name in (".", "..") or name != name.strip() or not name.isprintable():
             raise wheel.refused(f"its entry point {name!r} is no plain file name")
         if is_interpreter(name):
             raise wheel.refused(f"its entry point {name!r} would replace the interpreter")

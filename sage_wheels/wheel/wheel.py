@@ -128,6 +128,7 @@ class Wheel:
         major = about.get("wheel-version", [""])[0].partition(".")[0]
         if major != "1":
             raise self.refused(f"it has Wheel-Version {major or 'none'}, and only 1.x is known", "rebuild it")
+        self._check_tags(about.get("tag", []))
         self.root_scheme = "purelib" if about.get("root-is-purelib", ["true"])[0].lower() == "true" else "platlib"
         self.metadata = headers(self._require("METADATA"))
         self.name = self.metadata.get("name", [""])[0]
@@ -139,6 +140,20 @@ class Wheel:
             if not _same_project(theirs, self.file_name[:2]):
                 raise self.refused(f"its {what} says {theirs[0]} {theirs[1]}, its file name something else")
         self.rows = self._read_record()
+
+    def _check_tags(self, lines: list[str]) -> None:
+        """The file name decides whether a wheel fits, so it may not name a Python or an ABI that WHEEL knows nothing of.
+
+        Platforms differ in real wheels: who makes `manylinux` of `linux` does not always tell WHEEL.
+        """
+        own = [line.split("-") for line in lines]
+        if not all(len(parts) == 3 for parts in own):
+            raise self.refused("its WHEEL has a Tag that is not of the form PYTHON-ABI-PLATFORM")
+        pythons, abis, _ = self.file_name.tags.split("-")
+        named = {(python, abi) for python in pythons.split(".") for abi in abis.split(".")}
+        known = {(python, abi) for parts in own for python in parts[0].split(".") for abi in parts[1].split(".")}
+        if known and named.isdisjoint(known):
+            raise self.refused(f"its WHEEL says that it is for {lines[0]}, its file name something else")
 
     def _dist_info_name(self) -> tuple[str, str]:
         name, _, version = self.dist_info.removesuffix(".dist-info").rpartition("-")

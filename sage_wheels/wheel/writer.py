@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sage_wheels.wheel.archive import Member
     from sage_wheels.wheel.codes import Codes
     from sage_wheels.wheel.layout import Layout
+    from sage_wheels.wheel.wheel import Wheel
 
 INSTALLER = b"sage-wheels\n"
 # A piece of work for one process: big enough to pay for the queue, small enough that no process waits for another.
@@ -114,7 +115,10 @@ class Writer:
         head = self._with_shebang(first) if is_script else first
         rewritten = hashlib.sha256(head) if head is not first else None
         path = f"{self.tree}/{goal}"
-        fd = self._create(path, executable=member.executable or is_script)
+        try:
+            fd = self._create(path, executable=member.executable or is_script)
+        except FileExistsError as error:
+            raise same_on_disk(wheel, goal) from error
         try:
             size = write_all(fd, head)
             for chunk in chunks:
@@ -191,6 +195,14 @@ class Writer:
                 path = bytecode.cache_path(goal, self.cache_tag)
                 self.rows[path] = record.Row(path)
         self.rows[f"{self.layout.dist_info}/RECORD"] = record.Row(f"{self.layout.dist_info}/RECORD")
+
+
+def same_on_disk(wheel: Wheel, goal: str) -> WheelRefused:
+    """Two names of a wheel that a file system takes for one, because it folds case or normalises (macOS)."""
+    return wheel.refused(
+        f"another of its members has the name {goal}, too, as the file system of the prefix sees it",
+        "put the prefix on a file system that tells upper from lower case",
+    )
 
 
 def write_all(fd: int, data: bytes) -> int:
