@@ -50,6 +50,16 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
+def fuzz(session: nox.Session) -> None:
+    """New inputs for every reader, a minute in all; `nox -s fuzz -- 3600` takes an hour."""
+    session.install(".", *group("test"))
+    seconds = float(session.posargs[0]) if session.posargs else 60.0
+    targets = 6  # the tests in that file
+    session.env["FUZZ_SECONDS"] = str(seconds / targets)
+    run_isolated(session, "-m", "pytest", "-s", "tests/hostile/test_fuzz.py")
+
+
+@nox.session
 def floors(session: nox.Session) -> None:
     """The same tests with the oldest dependencies that pyproject.toml admits."""
     oldest = [re.sub(r">=([\w.]+).*", r"==\1", line) for line in PROJECT["project"]["dependencies"]]

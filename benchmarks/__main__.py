@@ -23,7 +23,7 @@ from bench import FULL, QUICK, Bench
 from commands import Failed, run
 from material import CACHE, Wheels
 
-GROUPS = ("small", "large", "many", "locks", "scale", "memory", "crash", "readers", "building")
+GROUPS = ("small", "large", "many", "locks", "scale", "memory", "crash", "readers", "building", "hostile")
 
 
 def main() -> int:

@@ -51,6 +51,7 @@ def bundle_file(checkout: Path, goal: Path) -> None:
             shutil.rmtree(cache)  # of one version of Python only
         (directory / "__main__.py").write_text(_MAIN)
         zipapp.create_archive(directory, Path(work) / goal.name, interpreter=_INTERPRETER, compressed=True)
+        (Path(work) / goal.name).chmod(0o755)
         os.replace(Path(work) / goal.name, goal)
 
 

@@ -58,8 +58,8 @@ class BuildOptions(NamedTuple):
     def cache_root(self) -> str:
         """The directory of caches and builds, absolute.
 
-        >>> BuildOptions(find_links=("/sage/wheels/",)).cache_root()
-        '/sage/wheels.cache'
+        >>> BuildOptions(cache_dir="/sage/cache/").cache_root()
+        '/sage/cache'
         """
         if self.cache_dir:
             return os.path.abspath(self.cache_dir)

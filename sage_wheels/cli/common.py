@@ -153,6 +153,9 @@ def print_report(report: Report, prefix: Prefix, options: argparse.Namespace) ->
     would = "would be " if options.dry_run else ""
     for change in report.changes:
         warn(_sentence(change, prefix.root, would))
+    if options.dry_run:
+        for path in report.runs_at_start:
+            warn(f"note: every start of Python will run what is in {path}")
     if options.dry_run and not options.json:
         for step in report.steps:
             warn(f"  {step}")

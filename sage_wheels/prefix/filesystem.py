@@ -36,6 +36,11 @@ def exchange(one: str, other: str) -> None:
     _exchange()(os.fsencode(one), os.fsencode(other))
 
 
+def prepare_exchange() -> None:
+    """Import what `exchange` needs, so that nothing is imported when it is called."""
+    _exchange()
+
+
 _call: Callable[[bytes, bytes], None] | None = None
 
 

@@ -8,22 +8,23 @@ Nothing is imported there: whatever may be needed was imported before, so that n
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import signal
 import time
 from typing import NamedTuple
 
-from sage_wheels.errors import FileOperationFailed, PrefixError
+from sage_wheels.errors import Conflict, FileOperationFailed, NotRemovable, PrefixError
 from sage_wheels.prefix import filesystem, lock
 from sage_wheels.transaction import journal, recovery
 from sage_wheels.transaction.journal import Journal
 from sage_wheels.transaction.plan import is_current, look, make_plan, still_holds
-from sage_wheels.transaction.stage import JOURNAL, LOCK
+from sage_wheels.transaction.stage import JOURNAL, LOCK, sync
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from sage_wheels.installed import Distribution
     from sage_wheels.prefix import Prefix
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 
 # How often somebody who does not take our lock (pip) may spoil a plan before we give up.
 _TRIES = 20
+# How often others who do take it may be faster before they have to wait while we plan (a matter of milliseconds, too:
+# whatever had to be read for that was read before, but what has changed since).
+_TRIES_BESIDE_OTHERS = 5
 
 
 class Settings(NamedTuple):
@@ -65,25 +69,39 @@ def run(
     failed and all was undone.
     """
     whole_directories = True
-    hashes: dict[tuple[str, int, int, int], str] = {}
-    for _ in range(_TRIES):
-        listing = known if known and is_current(prefix, known) else look(prefix)
-        known = None
-        wanted = goal(listing.distributions)
-        made = make_plan(prefix, stage, wanted, listing, whole_directories=whole_directories, hashes=hashes)
-        if settings.dry_run or not made.steps:
-            return Outcome(made, 0.0)
-        try:
-            seconds = _try(prefix, stage, made, settings)
-        except OSError as error:
-            if error.errno == errno.EXDEV and whole_directories:
-                whole_directories = False  # an overlay file system does not rename directories of its lower layer
-            elif error.errno not in (errno.EEXIST, errno.ENOENT, errno.ENOTEMPTY):  # those: somebody was faster
-                raise FileOperationFailed.from_os_error(error, f"installing into {prefix.root}") from error
-            if not all(os.path.lexists(prefix.path(step.staged)) for step in made.steps if step.staged):
-                # undoing could not bring back what was to come: there is nothing to try again with
-                raise FileOperationFailed.from_os_error(error, f"installing into {prefix.root}") from error
-            continue
+    alone = False
+    hashes: dict[tuple[str, str, int, int, int], str] = {}
+    for number in range(_TRIES):
+        alone = alone or number >= _TRIES_BESIDE_OTHERS
+        if alone:
+            filesystem.prepare_exchange()
+        with _hold(prefix, settings) if alone and not settings.dry_run else contextlib.nullcontext():
+            listing = known if known and is_current(prefix, known) else look(prefix)
+            known = None
+            try:
+                wanted = goal(listing.distributions)
+                made = make_plan(prefix, stage, wanted, listing, whole_directories=whole_directories, hashes=hashes)
+            except (Conflict, NotRemovable, FileNotFoundError, NotADirectoryError):
+                if alone or settings.dry_run:
+                    raise
+                alone = True  # perhaps that was half of what somebody is just committing
+                continue
+            if settings.dry_run or (alone and not made.steps):
+                return Outcome(made, 0.0)
+            if not made.steps:
+                alone = True  # perhaps somebody is just doing the same, and may yet fail
+                continue
+            try:
+                seconds = _try(prefix, stage, made, settings, locked=alone)
+            except OSError as error:
+                if error.errno == errno.EXDEV and whole_directories:
+                    whole_directories = False  # an overlay file system does not rename directories of its lower layer
+                elif error.errno not in (errno.EEXIST, errno.ENOENT, errno.ENOTEMPTY):  # those: somebody was faster
+                    raise FileOperationFailed.from_os_error(error, f"installing into {prefix.root}") from error
+                if not all(os.path.lexists(prefix.path(step.staged)) for step in made.steps if step.staged):
+                    # undoing could not bring back what was to come: there is nothing to try again with
+                    raise FileOperationFailed.from_os_error(error, f"installing into {prefix.root}") from error
+                continue
         if seconds is not None:
             return Outcome(made, seconds)
     raise PrefixError(
@@ -92,9 +110,9 @@ def run(
     )
 
 
-def _try(prefix: Prefix, stage: Stage, plan: Plan, settings: Settings) -> float | None:
+def _try(prefix: Prefix, stage: Stage, plan: Plan, settings: Settings, *, locked: bool) -> float | None:
     """Commit `plan` if it still holds; the seconds that the lock was held, None if it did not hold."""
-    entry = Journal(stage.place, plan.steps)
+    entry = Journal(stage.place, plan.steps, settings.durable)
     staged = f"{stage.path}/journal"
     with open(staged, "wb") as f:
         f.write(entry.to_bytes())
@@ -102,42 +120,54 @@ def _try(prefix: Prefix, stage: Stage, plan: Plan, settings: Settings) -> float 
             f.flush()
             os.fsync(f.fileno())
     if settings.durable:
-        filesystem.sync_file_system(prefix.state)
-    warn_of_network(prefix, settings)
-    with lock.hold(prefix.path(LOCK), timeout=settings.timeout, on_wait=settings.say):
+        sync(prefix, stage.place)
+    with contextlib.nullcontext(False) if locked else _hold(prefix, settings) as undone:
         begin = time.perf_counter()
-        undone = recovery.undo_pending(prefix)
-        if undone or not still_holds(prefix, plan):
-            done = False
-        else:
-            _apply(prefix, stage, entry, staged, settings.durable)
-            done = True
+        done = not undone and still_holds(prefix, plan)
+        if done:
+            _apply(prefix, stage, entry, staged)
         seconds = time.perf_counter() - begin
-    if undone:
-        settings.say(undone)
     return seconds if done else None
 
 
-def _apply(prefix: Prefix, stage: Stage, entry: Journal, staged: str, durable: bool) -> None:
+@contextlib.contextmanager
+def _hold(prefix: Prefix, settings: Settings) -> Iterator[bool]:
+    """Hold the prefix lock, after undoing what an earlier process left; whether there was anything to undo."""
+    warn_of_network(prefix, settings)
+    recovery.prepare(prefix)
+    with lock.hold(prefix.path(LOCK), timeout=settings.timeout, on_wait=settings.say):
+        undone = recovery.undo_pending(prefix)
+        yield bool(undone)
+    if undone:
+        settings.say(undone)
+
+
+def _apply(prefix: Prefix, stage: Stage, entry: Journal, staged: str) -> None:
     """Take the steps of the journal, or none of them. Signals wait meanwhile: it is a matter of milliseconds."""
     counting = prefix.path(JOURNAL)
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
     try:
         os.rename(staged, counting)
         try:
-            if durable:
+            if entry.durable:
                 filesystem.sync_path(prefix.state)
+                if journal.keep_replaced(prefix.root, entry.steps):
+                    sync(prefix, entry.stage)
             for step in entry.steps:
                 journal.take(prefix.root, step)
-            if durable:
-                filesystem.sync_file_system(prefix.state)
+            if entry.durable:
+                sync(prefix, entry.stage)
             os.rename(counting, f"{stage.path}/committed")
         except BaseException:
             # if undoing fails, too, the journal stays, and the next command that takes the lock tries again
             journal.undo(prefix.root, entry)
+            if entry.durable:
+                sync(prefix, entry.stage)
             os.rename(counting, staged)
+            if entry.durable:
+                filesystem.sync_path(prefix.state)
             raise
-        if durable:
+        if entry.durable:
             filesystem.sync_path(prefix.state)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from sage_wheels.errors import FileOperationFailed, UsageError
 from sage_wheels.installed import requirements
+from sage_wheels.installed.files import runs_at_start
 from sage_wheels.transaction import commit, stage
 from sage_wheels.transaction.plan import Goal, look
 from sage_wheels.transaction.recover import recover_first
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 class Options(NamedTuple):
     """How to install; see the command line for what each means.
 
-    `also_remove` are normalised names of distributions that go in the same transaction, unless they are installed.
+    With `adopt`, files that no distribution owns make room (copies are kept), others do not. `also_remove` are normalised names of distributions that go in the same transaction, unless they are installed.
     """
 
     compile_bytecode: bool = True
@@ -37,6 +38,7 @@ class Options(NamedTuple):
     reinstall: bool = False
     ignore_requires_python: bool = False
     also_remove: frozenset[str] = frozenset()
+    adopt: bool = False
 
 
 def install(
@@ -80,7 +82,8 @@ def install(
     changes += [Change(each.name, each.version, "") for each in replaced if each.canonical_name in options.also_remove]
     not_compiled = tuple((each.name, each.not_compiled) for each in images if each.not_compiled)
     report = report_of(prefix, outcome, changes, kept)
-    return report._replace(unchanged=unchanged, not_compiled=not_compiled, unmet=unmet)
+    starts = tuple(prefix.path(place) for each in images for place in each.files if runs_at_start(prefix, place))
+    return report._replace(unchanged=unchanged, not_compiled=not_compiled, runs_at_start=starts, unmet=unmet)
 
 
 def _remove_only(prefix: Prefix, options: Options, settings: Settings) -> Report:
@@ -101,7 +104,7 @@ def _commit(
 
     def goal(distributions: list[Distribution]) -> Goal:
         replaced[:] = [each for each in distributions if each.canonical_name in names]
-        return Goal(f"{own.path}/new", new, replaced, options.overwrite)
+        return Goal(f"{own.path}/new", new, replaced, options.overwrite, adopt=options.adopt)
 
     return commit.run(prefix, own, goal, settings, listing), replaced
 

@@ -49,13 +49,17 @@ class Step(NamedTuple):
 
 
 class Journal(NamedTuple):
-    """The steps of one transaction, and the directory of its stage; paths relative to the prefix."""
+    """The steps of one transaction, and the directory of its stage; paths relative to the prefix.
+
+    `durable` is whether undoing has to survive the loss of power, too.
+    """
 
     stage: str
     steps: list[Step]
+    durable: bool = False
 
     def to_bytes(self) -> bytes:
-        body = json.dumps({"format": FORMAT, "stage": self.stage, "steps": self.steps}).encode()
+        body = json.dumps({"format": FORMAT, **self._asdict()}).encode()
         return b"%08x %d\n%s" % (zlib.crc32(body), len(body), body)
 
 
@@ -68,24 +72,39 @@ def from_bytes(data: bytes) -> Journal:
     head, newline, body = data.partition(b"\n")
     if not newline or head != b"%08x %d" % (zlib.crc32(body), len(body)):
         raise ValueError("its check sum is wrong")
-    content: Any = json.loads(body)
+    try:
+        content: Any = json.loads(body)
+    except RecursionError as error:
+        raise ValueError("it is nested without end") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ValueError("it is of another version of sage-wheels")
     try:
         steps = [Step(*fields) for fields in content["steps"]]
-        stage = content["stage"]
+        stage, durable = content["stage"], content["durable"] is True
     except (KeyError, TypeError) as error:
         raise ValueError("it does not hold what a journal holds") from error
     paths = [stage, *(path for step in steps for path in step[1:4])]
     if not all(isinstance(path, str) and _is_plain(path) for path in paths):
         raise ValueError("it names a path outside the prefix")
-    if not all(step.do in _UNDO and all(isinstance(each, int) for each in step[4:]) for step in steps):
+    known = all(isinstance(step.do, str) and step.do in _UNDO for step in steps)
+    if not known or not all(isinstance(each, int) for step in steps for each in step[4:]):
         raise ValueError("it has a step that is not known")
-    return Journal(stage, steps)
+    return Journal(stage, steps, durable)
 
 
 def _is_plain(path: str) -> bool:
     return not path.startswith("/") and ".." not in path.split("/") and "\0" not in path
+
+
+def keep_replaced(root: str, steps: list[Step]) -> bool:
+    """Do the first half of every `replace`; whether there was any.
+
+    If power is lost, the second half may have reached the disk and the first one not, and the old file would be gone.
+    """
+    replaced = [step for step in steps if step.do == "replace"]
+    for step in replaced:
+        os.link(f"{root}/{step.path}", f"{root}/{step.backup}", follow_symlinks=False)
+    return bool(replaced)
 
 
 def take(root: str, step: Step) -> None:
@@ -96,7 +115,8 @@ def take(root: str, step: Step) -> None:
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
         os.rename(staged, path)
     elif step.do == "replace":
-        os.link(path, backup, follow_symlinks=False)
+        if not os.path.lexists(backup):  # see `keep_replaced`
+            os.link(path, backup, follow_symlinks=False)
         os.rename(staged, path)
     elif step.do == "exchange":
         filesystem.exchange(staged, path)

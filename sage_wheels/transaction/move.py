@@ -86,6 +86,8 @@ class _Mover(Planner):
         # another name of the same file: undoing a replacement consumes what was to come
         above = os.path.dirname(goal)
         staged = f"{self.prefix.path(self._stage_on(self._device(above), above))}/{self._next()}"
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(staged)  # of a plan that did not hold
         os.link(entry.path, staged, follow_symlinks=False)
         self._add("replace", goal, staged)
 

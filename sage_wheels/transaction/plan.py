@@ -52,7 +52,7 @@ class Goal(NamedTuple):
 
     `tree` holds the new files, laid out as in the prefix ("" if there are none), and `new` lists them with the name of
     their distribution; `remove` are the distributions that go; with `overwrite`, what another distribution or nobody
-    owns may be replaced. `planner` makes the steps, if not `Planner` does.
+    owns may be replaced, and with `adopt` what nobody owns. `planner` makes the steps, if not `Planner` does.
     """
 
     tree: str
@@ -60,6 +60,7 @@ class Goal(NamedTuple):
     remove: list[Distribution]
     overwrite: bool
     planner: Callable[..., Planner] | None = None
+    adopt: bool = False
 
 
 class Plan(NamedTuple):
@@ -88,7 +89,7 @@ def make_plan(
     listing: Listing,
     *,
     whole_directories: bool = True,
-    hashes: dict[tuple[str, int, int, int], str] | None = None,
+    hashes: dict[tuple[str, str, int, int, int], str] | None = None,
 ) -> Plan:
     """Plan `goal`. Raises `Conflict`, `NotRemovable`, `OSError`.
 
@@ -181,7 +182,7 @@ class Planner:
         goal: Goal,
         listing: list[Distribution],
         whole_directories: bool,
-        hashes: dict[tuple[str, int, int, int], str],
+        hashes: dict[tuple[str, str, int, int, int], str],
     ) -> None:
         self.prefix = prefix
         self.stage = stage
@@ -208,7 +209,6 @@ class Planner:
         self._known_whole: dict[str, dict[str, int] | None] = {}
         self._libraries = libraries(prefix)
         self._devices: dict[str, int] = {}
-        self._count = 0
         self._exchange: bool | None = None
 
     def plan(self) -> list[Step]:
@@ -346,6 +346,7 @@ class Planner:
         device = self._device(place)
         if device != os.lstat(staged).st_dev:
             moved = f"{self.prefix.path(self._stage_on(device, place))}/{self._next()}"
+            shutil.rmtree(moved, ignore_errors=True)  # of a plan that did not hold
             shutil.copytree(staged, moved, symlinks=True)
             staged = moved
         with os.scandir(staged) as scan:
@@ -401,15 +402,23 @@ class Planner:
             if self._goes(source) or not _same_content(f"{self.goal.tree}/{staged_source}", self.prefix.path(source)):
                 self._add("replace", goal, entry.path)
             else:
-                self.covered.add(goal)
+                self._leave(goal)
         elif _same_content(entry.path, self.prefix.path(goal)):
-            self.covered.add(goal)
-        elif self.goal.overwrite:
-            if not self.owners.owners(goal):
+            self._leave(goal)
+        elif self.goal.overwrite or (self.goal.adopt and not self.owners.owners(goal)):
+            if not self._as_installed(goal):
                 self.strangers.append(goal)
             self._add("replace", goal, entry.path)
         else:
             self._conflict(goal, self._belongs(goal), self.goal.new.get(logical, ""))
+
+    def _as_installed(self, place: str) -> bool:
+        """Whether the file at `place` is what one of its owners that stay installed there."""
+        for owner in self.owners.owners(place):
+            row = files.owned(self.prefix, owner, self.places).rows.get(place)
+            if row and files.state_of(self.prefix, place, row) == "same":
+                return True
+        return False
 
     def _belongs(self, place: str) -> str:
         owners = self.owners.owners(place)
@@ -427,6 +436,11 @@ class Planner:
         status = os.lstat(staged)  # not DirEntry.inode(), which is another number on an overlay
         self.steps.append(Step(do, place, self._relative(staged), backup, status.st_ino, status.st_mtime_ns))
 
+    def _leave(self, place: str) -> None:
+        """What is to come is there already; the plan rests on its staying."""
+        self.identities[place] = _identity(self.prefix.path(place))
+        self.covered.add(place)
+
     def _remove(self, place: str) -> None:
         self.identities[place] = _identity(self.prefix.path(place))
         self.steps.append(Step("remove", place, backup=self._backup(place)))
@@ -437,8 +451,8 @@ class Planner:
         return f"{self._stage_on(self._device(above), above)}/old/{self._next()}"
 
     def _next(self) -> int:
-        self._count += 1
-        return self._count
+        self.stage.count += 1  # not from 1 for each plan: what an earlier one left in the stage is still there
+        return self.stage.count
 
     def _device(self, place: str) -> int:
         if place not in self._devices:
@@ -474,7 +488,7 @@ class Planner:
             status = _lstat(self.prefix.path(place))
             if status is None or stat.S_ISDIR(status.st_mode):
                 continue
-            key = (place, status.st_ino, status.st_size, status.st_mtime_ns)
+            key = (place, row.digest, status.st_ino, status.st_size, status.st_mtime_ns)
             if key not in self.hashes:
                 self.hashes[key] = files.state_of(self.prefix, place, row)
             if self.hashes[key] in ("changed", "unreadable"):

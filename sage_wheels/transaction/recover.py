@@ -29,6 +29,7 @@ def recover(prefix: Prefix, settings: Settings) -> list[str]:
     """
     if not os.path.isdir(prefix.state):
         return []  # nothing was ever installed here: do not leave a lock file where nobody needs it
+    recovery.prepare(prefix)
     try:
         with lock.hold(prefix.path(LOCK), timeout=settings.timeout, on_wait=settings.say):
             undone = recovery.undo_pending(prefix)

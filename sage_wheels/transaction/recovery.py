@@ -5,12 +5,19 @@ from __future__ import annotations
 import os
 
 from sage_wheels.errors import JournalDamaged
+from sage_wheels.prefix import filesystem
 from sage_wheels.transaction import journal
-from sage_wheels.transaction.stage import JOURNAL
+from sage_wheels.transaction.stage import JOURNAL, pending, sync
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sage_wheels.prefix import Prefix
+
+
+def prepare(prefix: Prefix) -> None:
+    """Import what undoing needs, if there is something to undo; the lock is not held yet."""
+    if pending(prefix):
+        filesystem.prepare_exchange()
 
 
 def undo_pending(prefix: Prefix) -> str | None:
@@ -26,12 +33,16 @@ def undo_pending(prefix: Prefix) -> str | None:
     except FileNotFoundError:
         return None
     try:
-        pending = journal.from_bytes(data)
+        left = journal.from_bytes(data)
     except ValueError as error:
         raise JournalDamaged(
             f"the journal {path} of an interrupted installation cannot be read: {error}",
             "run 'sage-wheels verify', install again what it names, and delete that file",
         ) from error
-    journal.undo(prefix.root, pending)
+    journal.undo(prefix.root, left)
+    if left.durable:  # what was undone is on the disk before the journal goes, and that before the stage does
+        sync(prefix, left.stage)
     os.unlink(path)
-    return f"undid an interrupted installation of {len(pending.steps)} steps in {prefix.root}"
+    if left.durable:
+        filesystem.sync_path(prefix.state)
+    return f"undid an interrupted installation of {len(left.steps)} steps in {prefix.root}"

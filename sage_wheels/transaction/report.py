@@ -23,7 +23,8 @@ class Report(NamedTuple):
 
     `unchanged` were installed (or, uninstalling, absent) already; `set_aside` are full paths of copies of edited
     files; `not_compiled` counts sources without byte-code by distribution; `ignored` are rows of RECORD that were not
-    followed; `unmet` tells of requirements that are not there; `steps` are the changes to the prefix; `lock_seconds`
+    followed; `runs_at_start` are full paths of new files that every start of Python runs; `unmet` tells of requirements
+    that are not there; `steps` are the changes to the prefix; `lock_seconds`
     is how long the prefix lock was held.
     """
 
@@ -32,6 +33,7 @@ class Report(NamedTuple):
     set_aside: tuple[str, ...] = ()
     not_compiled: tuple[tuple[str, int], ...] = ()
     ignored: tuple[str, ...] = ()
+    runs_at_start: tuple[str, ...] = ()
     unmet: tuple[str, ...] = ()
     steps: tuple[str, ...] = ()
     lock_seconds: float = 0.0

@@ -28,6 +28,7 @@ import stat
 import sys
 import time
 
+from sage_wheels.prefix import filesystem
 from sage_wheels.prefix.layout import STATE
 from sage_wheels.transaction import journal
 from sage_wheels.transaction.journal import Journal
@@ -49,13 +50,15 @@ class Stage:
     """The stage of this process; use as a context manager, which empties it at the end.
 
     `place` is its directory relative to the prefix, `path` the same in full. `kept` lists files that nobody planned
-    for, which were set aside when the stage was emptied; `say` gets sentences for people.
+    for, which were set aside when the stage was emptied; `count` numbers what is kept in it; `say` gets sentences for
+    people.
     """
 
     def __init__(self, prefix: Prefix, say: Callable[[str], None]) -> None:
         self.prefix = prefix
         self._say = say
         self.kept: list[str] = []
+        self.count = 0
         while True:
             self.place = f"{STAGES}/{os.getpid()}-{time.time_ns():x}"
             self.path = prefix.path(self.place)
@@ -93,6 +96,14 @@ class Stage:
 def pending(prefix: Prefix) -> bool:
     """Whether an interrupted transaction waits for recovery (or one is being applied right now)."""
     return os.path.lexists(prefix.path(JOURNAL))
+
+
+def sync(prefix: Prefix, place: str) -> None:
+    """Write out all that waits for the disks of the stage at `place`, which are those of its goals, too."""
+    filesystem.sync_file_system(prefix.state)
+    for each in _stages_beside(prefix, place):
+        with contextlib.suppress(FileNotFoundError):
+            filesystem.sync_file_system(prefix.path(each))
 
 
 def sweep_dead(prefix: Prefix, say: Callable[[str], None]) -> list[str]:

@@ -142,7 +142,7 @@ class Wheel:
         self.rows = self._read_record()
 
     def _check_tags(self, lines: list[str]) -> None:
-        """The file name decides whether a wheel fits, so it may not name a Python or an ABI that WHEEL knows nothing of.
+        """The file name decides whether a wheel fits, so it may not name a Python or ABI that WHEEL does not know.
 
         Platforms differ in real wheels: who makes `manylinux` of `linux` does not always tell WHEEL.
         """

@@ -90,10 +90,10 @@ class Crowd:
         self._same(end, self._serially(there))
         self._same(self.empty, self._serially({}))
 
-    def _serially(self, versions: dict[str, str]) -> Tree:
+    def _serially(self, wanted: dict[str, str]) -> Tree:
         """What installing these versions into an empty prefix, one after the other, gives."""
         sage_wheels.uninstall(list(versions(self.prefix)), self.prefix)
-        for name, version in versions.items():
+        for name, version in wanted.items():
             options = Options(compile_bytecode=crowd.compiled(name))
             sage_wheels.install([str(crowd.wheel(self.wheels, name, version))], self.prefix, options)
         assert leftovers(self.prefix) == []
@@ -108,7 +108,7 @@ def versions(prefix: Path) -> dict[str, str]:
     """What is installed; fails if something is installed twice."""
     found = [each.split(" ") for each in names(prefix)]
     assert len({name for name, _ in found}) == len(found), found
-    return {name: version for name, version in found}
+    return dict(found)  # type: ignore[arg-type]
 
 
 def test_sixteen_processes_at_once(tmp_path: Path, seed: int) -> None:
@@ -145,7 +145,7 @@ def test_sixteen_processes_of_which_many_are_killed(tmp_path: Path, seed: int) -
         there = versions(crew.prefix)
         for name in crowd.NAMES:
             # a killed process may have done its last command, or not
-            doubtful = sum(name in versions for versions in history.unknown)
+            doubtful = sum(name in command for command in history.unknown)
             for version in ("", *crowd.VERSIONS):
                 expected = (there.get(name, "") == version) - (version == "")
                 assert abs(history.balance.get((name, version), 0) - expected) <= doubtful, f"{name} {version}"

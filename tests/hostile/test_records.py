@@ -8,53 +8,11 @@ from pathlib import Path
 import pytest
 
 import sage_wheels
+from support.attacks import PYTHON
+from support.attacks import RECORD_ROWS as ROWS
 from support.run import install, tool, uninstall
 from support.trees import Tree, difference, leftovers, make_prefix, site_packages, snapshot
 from support.wheels import make_wheel
-
-PYTHON = "python{}.{}".format(*sys.version_info)
-
-ROWS = {
-    "parent": "../../../../outside/precious,,",
-    "sibling whose name begins alike": "../../../../prefix-sibling/precious,,",
-    "absolute": "{outside}/precious,,",
-    "absolute sibling": "{prefix}-sibling/precious,,",
-    "passwd": "/etc/passwd,,",
-    "here": "./,,",
-    "dot": ".,,",
-    "library": "../site-packages/,,",
-    "library without slash": "../site-packages,,",
-    "lib": "../..,,",
-    "prefix": "../../..,,",
-    "root": "/,,",
-    "empty component": "..//..//..//,,",
-    "interpreter": "../../../bin/python,,",
-    "interpreter by version": f"../../../bin/{PYTHON},,",
-    "pyvenv.cfg": "../../../pyvenv.cfg,,",
-    "standard library": "../os.py,,",
-    "our lock": "../../../var/lib/sage-wheels/lock,,",
-    "our state": "../../../var,,",
-    "through a link out": "out/precious,,",
-    "through a link out and back": "out/../../../../outside/precious,,",
-    "the link's target as a directory": "out/,,",
-    "package directory of another": "owned,,",
-    "package directory of another with slash": "owned/,,",
-    "scripts directory": "../../../bin,,",
-    "file of another": "owned/__init__.py,,",
-    "file of another, spelt otherwise": "x/../owned/./__init__.py,,",
-    "file of another by another way": "../../../lib64/{python}/site-packages/owned/__init__.py,,",
-    "metadata of another": "owner-1.dist-info/METADATA,,",
-    "RECORD of another": "owner-1.dist-info/RECORD,,",
-    "line feed in a row": '"x\n../../../../outside/precious",,',
-    "U+2028 in a row": "x\N{LINE SEPARATOR}../../../../outside/precious,,",
-    "quotes": '"../../../../outside/precious",,',
-    "nul": "evil\0,,",
-    "wrong hash for a file of another": "owned/__init__.py,sha256=abc,3",
-    "far too long": "x" * 5000 + ",,",
-    "far too deep": "x/" * 3000 + "y,,",
-    "lone byte-code": "owned/__pycache__/__init__.{tag}.pyc,,",
-    "foreign file below the prefix": "../../../share/foreign,,",
-}
 
 
 @pytest.fixture

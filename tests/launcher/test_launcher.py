@@ -284,7 +284,7 @@ def test_without_any_python_it_says_what_was_looked_for(prepared: Path, tmp_path
         script = script.replace(f" {place} ", " ")
     (prepared / "build" / "lib" / "system-python.sh").write_text(re.sub(r"(\$\{PATH-\}).*", r"\1", script, count=1))
     (prepared / ".cache" / "tool").unlink()
-    done = start(prepared, PATH=str(tmp_path), HOME=str(tmp_path))
+    done = start(prepared, PATH=str(tmp_path), HOME=str(tmp_path), PYENV_ROOT="")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("sage-wheels: no Python 3.10 or newer")
     assert done.stderr.count("\n") == 1

@@ -28,6 +28,7 @@ class Holder:
     """A process that holds a lock until it is told to let go."""
 
     def __init__(self, scripts: Scripts, *arguments: str | Path) -> None:
+        self.done = False
         self.process = scripts.start(
             "sage-flock", *arguments, *NAP, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
@@ -35,7 +36,8 @@ class Holder:
         assert self.process.stdout.readline() == "held\n"
 
     def let_go(self) -> None:
-        if self.process.returncode is None:
+        if not self.done:
+            self.done = True
             self.process.communicate("\n", timeout=60)
 
     def __enter__(self) -> Holder:
@@ -70,7 +72,7 @@ def test_the_lock_lasts_as_long_as_the_command(scripts: Scripts, file: Path) -> 
 def test_it_dies_with_a_command_that_is_killed(scripts: Scripts, file: Path) -> None:
     with Holder(scripts, file) as holder:
         holder.process.send_signal(signal.SIGKILL)
-        holder.process.wait()
+        holder.let_go()
     assert scripts.run("sage-flock", "--timeout", "60", file, "true").returncode == 0
 
 

@@ -128,6 +128,22 @@ def test_what_was_superseded_goes_in_the_same_transaction(
         assert scripts.run("sage-pip-install", "extra").returncode == 0
 
 
+def test_leftovers_of_other_tools_make_room_and_are_kept(scripts: Scripts, prefix: Path, wheelhouse: Path) -> None:
+    """pip --ignore-installed, with which the stock scripts retried, leaves files that no record names."""
+    make_wheel(wheelhouse, "pkg", "1", {"pkg/__init__.py": "", "pkg/mod.py": "new\n"})
+    make_wheel(wheelhouse, "other", "1", {"pkg/mod.py": "other\n"})
+    (site_packages(prefix) / "pkg").mkdir()
+    (site_packages(prefix) / "pkg/mod.py").write_text("left behind\n")
+    done = scripts.run("sage-pip-install", "pkg")
+    assert done.returncode == 0
+    assert (site_packages(prefix) / "pkg/mod.py").read_text() == "new\n"
+    [kept] = prefix.glob("var/lib/sage-wheels/set-aside/**/mod.py")
+    assert kept.read_text() == "left behind\n"
+    assert str(kept) in done.stderr
+    done = scripts.run("sage-pip-install", "other")  # but what somebody owns does not
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+
+
 def test_editable(scripts: Scripts, prefix: Path, tree: Path, tmp_path: Path) -> None:
     before = snapshot(prefix)
     record = tmp_path / "scripts" / "tree" / "spkg-requirements.txt"

@@ -4,8 +4,8 @@ Run as a program with PREFIX WHEELS SEED COUNT LOG: after `ready` on standard ou
 appends a line to LOG before and after each. What it says of them is checked by `history`.
 
 The packages meet in every way that packages can meet: all of them bring one and the same `ns/__init__.py`, a directory
-`plain` without one, and files in the same directories of `share` and `bin`. `twin-a` and `twin-b` come and go in one
-transaction only; `rival-a` and `rival-b` bring different files of one name, so the second of them has to be refused.
+`plain` without one, and files in the same directories of `share` and `bin`. `twin1` and `twin2` come and go in one
+transaction only; `rival1` and `rival2` bring different files of one name, so the second of them has to be refused.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from sage_wheels.errors import Conflict
 from sage_wheels.transaction.install import Options
 from support.wheels import Content, make_wheel
 
-TWINS = ("twin-a", "twin-b")
-RIVALS = ("rival-a", "rival-b")
-NAMES = (*(f"tree-{n}" for n in range(4)), *(f"single-{n}" for n in range(4)), *TWINS, *RIVALS)
+TWINS = ("twin1", "twin2")
+RIVALS = ("rival1", "rival2")
+NAMES = (*(f"tree{n}" for n in range(4)), *(f"single{n}" for n in range(4)), *TWINS, *RIVALS)
 VERSIONS = ("1.0", "2.0", "3.0")
 
 
@@ -37,41 +37,40 @@ def make_wheels(directory: Path) -> None:
 
 
 def _make_wheel(directory: Path, name: str, version: str) -> None:
-    module = name.replace("-", "_")
     text = f"VERSION = {version!r}\n"
     files: dict[str, Content] = {
         "ns/__init__.py": "__path__ = __import__('pkgutil').extend_path(__path__, __name__)\n",
-        f"ns/{module}.py": text,
-        f"plain/{module}/__init__.py": text,
-        f"plain/{module}_{version[0]}.py": text,
+        f"ns/{name}.py": text,
+        f"plain/{name}/__init__.py": text,
+        f"plain/{name}_{version[0]}.py": text,
     }
     data: dict[str, Content] = {
-        f"data/share/common/{module}.txt": version,
-        f"data/share/common/{version}/{module}.txt": version,
-        f"scripts/{module}-tool": f"#!python\nprint({version!r})\n",
+        f"data/share/common/{name}.txt": version,
+        f"data/share/common/{version}/{name}.txt": version,
+        f"scripts/{name}-tool": f"#!python\nprint({version!r})\n",
     }
     if name.startswith("single"):
-        files[f"{module}.py"] = text
+        files[f"{name}.py"] = text
         # what is a module in one version is a package in the next
-        files[f"{module}_turn.py" if version == "2.0" else f"{module}_turn/__init__.py"] = text
+        files[f"{name}_turn.py" if version == "2.0" else f"{name}_turn/__init__.py"] = text
     else:
-        files[f"{module}/__init__.py"] = text
-        files[f"{module}/core.py"] = text + "def main():\n    print(VERSION)\n"
-        files[f"{module}/of_{version[0]}/__init__.py"] = ""
-        data[f"data/share/{module}/table.txt"] = version
+        files[f"{name}/__init__.py"] = text
+        files[f"{name}/core.py"] = text + "def main():\n    print(VERSION)\n"
+        files[f"{name}/of_{version[0]}/__init__.py"] = ""
+        data[f"data/share/{name}/table.txt"] = version
     if name in RIVALS:
         files["rival.py"] = f"of = {name!r}\n"
-    points = {module: f"{module}.core:main"} if f"{module}/core.py" in files else None
+    points = {name: f"{name}.core:main"} if f"{name}/core.py" in files else None
     make_wheel(directory, name, version, files, data=data, entry_points=points)
 
 
 def wheel(directory: Path, name: str, version: str) -> Path:
-    return directory / f"{name.replace('-', '_')}-{version}-py3-none-any.whl"
+    return directory / f"{name}-{version}-py3-none-any.whl"
 
 
 def compiled(name: str) -> bool:
     """Whether a package is installed with byte-code, always or never: the final state shall tell no more of history."""
-    return name.endswith("0") or name == "rival-a"
+    return name.endswith("0") or name == "rival1"
 
 
 class Command(NamedTuple):

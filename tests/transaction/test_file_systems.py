@@ -12,8 +12,9 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from support.run import install, tool_environment
-from support.trees import leftovers, make_prefix, site_packages, snapshot
+from support.trees import make_prefix, site_packages, snapshot
 from support.wheels import make_wheel
 
 

@@ -57,7 +57,7 @@ class Sage:
         return log.read_text().rpartition("Setting up build directory")[2]
 
     def python(self, program: str) -> str:
-        command = [self.venv / "bin/python3", "-I", "-B", "-c", program]
+        command = [str(self.venv / "bin/python3"), "-I", "-B", "-c", program]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
     def state(self) -> object:
