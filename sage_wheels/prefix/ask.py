@@ -1,10 +1,13 @@
 """Run by a target interpreter (`-I -S -B`): print what it knows about itself as one JSON object.
 
 Standard library only, apart from `packaging`, whose place comes as the first argument; nothing of the prefix is
-imported. This file is never imported by the tool.
+imported. The second argument is the prefix that this interpreter must take for its home, if that matters: one whose
+standard library is not there yet falls back to the one that it was built for, and would speak of that. This file is
+never imported by the tool.
 """
 
 import json
+import os
 import platform
 import struct  # noqa: F401  packaging.tags would import these from behind the path added below
 import subprocess  # noqa: F401
@@ -13,6 +16,9 @@ import sysconfig
 
 
 def main() -> None:
+    home = "".join(sys.argv[2:3])
+    if home and os.path.realpath(sys.base_prefix) != os.path.realpath(home):
+        sys.exit(f"it takes {sys.base_prefix} for its home")
     sys.path.insert(0, sys.argv[1])
     from packaging.markers import default_environment
     from packaging.tags import sys_tags

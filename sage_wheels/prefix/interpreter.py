@@ -54,7 +54,7 @@ def ask(prefix: Prefix) -> Facts:
             return Facts(**stored["facts"])
     except (OSError, ValueError, KeyError, TypeError):
         pass
-    facts = _run(exe)
+    facts = _run(exe, "" if prefix.is_venv else prefix.root)
     if not facts.full_version.startswith(f"{prefix.version[0]}.{prefix.version[1]}."):
         raise InterpreterError(
             f"the Python {exe} is {facts.full_version}, but {prefix.root} was made for "
@@ -128,7 +128,7 @@ def _identity(exe: str) -> list[Any] | None:
     return [real, status.st_size, status.st_mtime_ns, status.st_ino]
 
 
-def _run(exe: str) -> Facts:
+def _run(exe: str, home: str) -> Facts:
     import subprocess
 
     import packaging
@@ -136,7 +136,7 @@ def _run(exe: str) -> Facts:
     loader, origin = __spec__.loader, os.path.join(os.path.dirname(__file__), "ask.py")
     source = loader.get_data(origin).decode()  # type: ignore[union-attr]  # works from a directory and from a zip
     above_packaging = os.path.dirname(os.path.dirname(packaging.__file__))
-    command = [exe, "-I", "-S", "-B", "-c", source, above_packaging]
+    command = [exe, "-I", "-S", "-B", "-c", source, above_packaging, home]
     advice = "repair that Python, or name another prefix"
     try:
         # a Python's own start-up takes 10 ms; a minute means that it hangs
