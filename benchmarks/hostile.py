@@ -6,7 +6,6 @@ An attack was refused if the tool says no and the prefix is as it was.
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -17,7 +16,7 @@ from contenders import CHECKOUT, site_packages
 
 sys.path.append(str(CHECKOUT / "tests"))
 
-from support.attacks import HARMLESS, NAME, PYTHON, RECORD_ROWS, REFUSED
+from support.attacks import HARMLESS, NAME, PYTHON, RECORD_ROWS, REFUSED, cell, sentence_cell
 from support.trees import Tree, snapshot
 from support.wheels import make_wheel
 
@@ -55,7 +54,7 @@ def measure(bench: Bench) -> None:
             prepare(contender)
             _plant(contender.prefix, row)
             answers.append(_try(contender, contender.uninstall("evil") or [], expected="evil"))
-        print(f"| {_cell(attack)} | {' | '.join(verdict for verdict, _ in answers)} |", flush=True)
+        print(f"| {cell(attack)} | {' | '.join(verdict for verdict, _ in answers)} |", flush=True)
     print(flush=True)
 
 
@@ -131,13 +130,6 @@ def _around(contender: Contender) -> list[Tree | bool]:
 
 def _print(attack: str, answers: list[tuple[str, str]], wheel: Path) -> None:
     verdict, said = answers[-1]
-    sentence = ""
-    if verdict == "refused":
-        sentence = said.strip().removeprefix("sage-wheels: error: ").replace(str(wheel), wheel.name)
-        sentence = re.sub(r"/\S*/prefix\b", "PREFIX", sentence)
-    print(f"| {_cell(attack)} | {' | '.join(each for each, _ in answers)} | {_cell(sentence)} |", flush=True)
-
-
-def _cell(text: str) -> str:
-    """`text` such that markdown shows it as it is."""
-    return re.sub(r"([\\|*_<`])", r"\\\1", text)
+    sentence = sentence_cell(said.strip().removeprefix("sage-wheels: error: "), str(wheel))
+    own = sentence if verdict == "refused" else ""
+    print(f"| {cell(attack)} | {' | '.join(each for each, _ in answers)} | {own} |", flush=True)

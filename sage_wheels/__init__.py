@@ -37,9 +37,11 @@ def build(
     import os
 
     from sage_wheels.building import build_wheel, parse_source
+    from sage_wheels.prefix import trust
 
     goal = os.fspath(wheel_dir)
-    return [build_wheel(parse_source(each), wheel_dir=goal, options=options).path for each in sources]
+    with trust.masked():
+        return [build_wheel(parse_source(each), wheel_dir=goal, options=options).path for each in sources]
 
 
 def install(
@@ -60,12 +62,14 @@ def install(
     import contextlib
 
     from sage_wheels.building import wheels_of
+    from sage_wheels.prefix import trust
     from sage_wheels.transaction.commit import Settings
     from sage_wheels.transaction.install import Options, install
     from sage_wheels.wheel import Request, Wheel
 
     where = _prefix(prefix)
     with contextlib.ExitStack() as stack:
+        stack.enter_context(trust.masked())
         found = stack.enter_context(wheels_of(items, where, build_options))
         requests = [Request(stack.enter_context(Wheel(path, limits)), direct_url) for path, direct_url in found]
         return install(where, requests, options or Options(), settings or Settings(), on_progress)
@@ -73,10 +77,12 @@ def install(
 
 def uninstall(names: Iterable[str], prefix: PrefixLike = None, settings: Settings | None = None) -> Report:
     """Remove distributions, exactly; names that are not installed are in the report's `unchanged`."""
+    from sage_wheels.prefix import trust
     from sage_wheels.transaction.commit import Settings
     from sage_wheels.transaction.uninstall import uninstall
 
-    return uninstall(_prefix(prefix), list(names), settings or Settings())
+    with trust.masked():
+        return uninstall(_prefix(prefix), list(names), settings or Settings())
 
 
 def distributions(prefix: PrefixLike = None) -> list[Distribution]:
@@ -101,10 +107,12 @@ def verify(name: str, prefix: PrefixLike = None) -> list[Problem]:
 
 def recover(prefix: PrefixLike = None, settings: Settings | None = None) -> list[str]:
     """Undo what a killed process left half-done; a sentence for each thing found."""
+    from sage_wheels.prefix import trust
     from sage_wheels.transaction.commit import Settings
     from sage_wheels.transaction.recover import recover
 
-    return recover(_prefix(prefix), settings or Settings())
+    with trust.masked():
+        return recover(_prefix(prefix), settings or Settings())
 
 
 def _prefix(prefix: PrefixLike) -> Prefix:

@@ -13,6 +13,8 @@ from __future__ import annotations
 import errno
 import os
 
+_LONGEST = 1000  # characters of a sentence that somebody may still read
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import ClassVar
@@ -35,6 +37,8 @@ class SageWheelsError(Exception):
 
     def __str__(self) -> str:
         text = f"{self.what}; {self.advice}" if self.advice else self.what
+        if len(text) > _LONGEST:  # what somebody wrote into a file may be of any length
+            text = f"{text[: _LONGEST // 2]}...{text[3 - _LONGEST // 2 :]}"
         # file names may hold anything, and must not be able to end the line, move the cursor or turn the direction
         return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
@@ -69,6 +73,10 @@ class WheelRefused(SageWheelsError):
 
 class PrefixError(SageWheelsError):
     """The prefix is not there, is not one, or is not ours to change."""
+
+
+class UnsafePlace(SageWheelsError):
+    """A directory that another user of the machine could have planted, or can change."""
 
 
 class InterpreterError(SageWheelsError):

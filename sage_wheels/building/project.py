@@ -27,6 +27,7 @@ from sage_wheels.building.sources import RemoteFile, Requirement, SdistFile, Sou
 from sage_wheels.building.store import store
 from sage_wheels.building.variables import for_build
 from sage_wheels.errors import BuildFailed, SageWheelsError, SourceError
+from sage_wheels.prefix import trust
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
     Kind = Literal["wheel", "editable"]
 
+_ELSEWHERE = "name a directory of your own with --cache-dir"
 _NO_MODULE = re.compile(r"ModuleNotFoundError: No module named '([\w.]+)'")
 
 
@@ -49,6 +51,10 @@ def build_wheel(source: Source, *, wheel_dir: str, options: BuildOptions) -> Bui
         raise SourceError("only a source tree can be editable", "unpack it and name the directory")
     name = project_name(source)
     cache = options.cache_root()
+    trust.check(f"{cache}/build", _ELSEWHERE, private=True)
+    trust.check(f"{cache}/images", _ELSEWHERE, private=True)
+    if options.log:
+        trust.check(options.log, "name another --log")
     with (
         build_directory(f"{cache}/build", name, keep=options.keep_build_dir, on_wait=options.on_note) as directory,
         Log(options.log or f"{directory}/build.log") as log,

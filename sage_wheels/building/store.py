@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
@@ -33,7 +34,12 @@ def _copy_beside(wheel: str, goal: str) -> None:
     directory, name = os.path.split(goal)
     temporary = os.path.join(directory, f".{name}.{os.getpid()}.part")
     try:
-        shutil.copyfile(wheel, temporary)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        # never through a link that somebody planted, should everybody be allowed to write there
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        with open(wheel, "rb") as source, os.fdopen(fd, "wb") as target:
+            shutil.copyfileobj(source, target)
         os.replace(temporary, goal)
     except BaseException:
         if os.path.exists(temporary):

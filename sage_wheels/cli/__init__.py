@@ -9,9 +9,11 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import signal
 import sys
 
 from sage_wheels.errors import FileOperationFailed, SageWheelsError
+from sage_wheels.prefix import trust
 
 COMMANDS = {
     "build": "turn sources into wheels",
@@ -30,13 +32,27 @@ BEHIND_SCRIPTS = ("move-tree", "pip-install", "pip-uninstall", "spkg-files")
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run a command line; the exit status."""
-    arguments = sys.argv[1:] if argv is None else argv
+    """Run a command line; the exit status. Without `argv`, that of this process, which then handles its signals."""
+    if argv is not None:
+        return _main(argv)
+    listen = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    for number in listen:
+        if signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)  # as Ctrl-C does
+    try:
+        return _main(sys.argv[1:])
+    finally:
+        for number in listen:
+            signal.signal(number, signal.SIG_IGN)  # nothing is left to be interrupted
+
+
+def _main(arguments: list[str]) -> int:
     if sys.platform == "win32":
         print("sage-wheels: error: Windows is not supported; use WSL", file=sys.stderr)
         return 1
     try:
-        return _run(arguments)
+        with trust.masked():
+            return _run(arguments)
     except SageWheelsError as error:
         return _fail(error)
     except OSError as error:
@@ -45,7 +61,9 @@ def main(argv: list[str] | None = None) -> int:
             return 1
         return _fail(FileOperationFailed.from_os_error(error, " ".join(arguments[:1])))
     except KeyboardInterrupt:
-        print("sage-wheels: interrupted; nothing was changed", file=sys.stderr)
+        from sage_wheels.cli.common import interruption
+
+        print(f"sage-wheels: {interruption()}", file=sys.stderr)
         return 130
 
 

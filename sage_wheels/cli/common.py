@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from sage_wheels.wheel.archive import Limits
 
 
+_is_changed = False
+
+
 class NotThere(SageWheelsError):
     """What was asked for is not installed."""
 
@@ -106,7 +109,20 @@ def prefix_of(options: argparse.Namespace) -> Prefix:
 def settings_of(options: argparse.Namespace) -> Settings:
     from sage_wheels.transaction.commit import Settings
 
-    return Settings(options.lock_timeout, options.durable, getattr(options, "dry_run", False), warn)
+    return Settings(options.lock_timeout, options.durable, getattr(options, "dry_run", False), warn, note_change)
+
+
+def note_change() -> None:
+    """From now on an interruption comes too late to change nothing."""
+    global _is_changed
+    _is_changed = True
+
+
+def interruption() -> str:
+    """What is to be said when the process is interrupted."""
+    if _is_changed:
+        return "interrupted; the change had been made already, and the next command clears up behind it"
+    return "interrupted; nothing was changed"
 
 
 def warn(sentence: str) -> None:

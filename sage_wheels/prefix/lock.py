@@ -47,14 +47,14 @@ def _acquire(path: str, timeout: float | None, on_wait: Callable[[str], None] | 
         except OSError as error:
             raise FileOperationFailed.from_os_error(error, "opening the lock file") from error
         try:
-            if not _lock(fd, blocking=False):
+            if not exclude(fd, blocking=False):
                 if on_wait:
                     on_wait(f"waiting for {path}, {_holder(fd)}")
                     on_wait = None
                 if deadline is None:
-                    _lock(fd, blocking=True)
+                    exclude(fd, blocking=True)
                 else:
-                    while not _lock(fd, blocking=False):
+                    while not exclude(fd, blocking=False):
                         if time.monotonic() >= deadline:
                             raise LockTimeout(
                                 f"{path} was not free within {timeout:g} s, {_holder(fd)}",
@@ -78,7 +78,8 @@ def _open(path: str) -> int:
         return os.open(path, flags, 0o666)
 
 
-def _lock(fd: int, *, blocking: bool) -> bool:
+def exclude(fd: int, *, blocking: bool) -> bool:
+    """Lock an open file or directory exclusively; False if it is locked already. Raises `LockUnusable`."""
     try:
         fcntl.flock(fd, fcntl.LOCK_EX if blocking else fcntl.LOCK_EX | fcntl.LOCK_NB)
         return True

@@ -40,12 +40,13 @@ _TRIES_BESIDE_OTHERS = 5
 
 class Settings(NamedTuple):
     """How to commit: `timeout` in seconds for the lock (None: for ever), `durable` against power loss, and where the
-    sentences for people go; with `dry_run` nothing is committed."""
+    sentences for people go; with `dry_run` nothing is committed. `on_commit` is called once the change is made."""
 
     timeout: float | None = None
     durable: bool = False
     dry_run: bool = False
     say: Callable[[str], None] = lambda sentence: None
+    on_commit: Callable[[], None] = lambda: None
 
 
 class Outcome(NamedTuple):
@@ -125,7 +126,7 @@ def _try(prefix: Prefix, stage: Stage, plan: Plan, settings: Settings, *, locked
         begin = time.perf_counter()
         done = not undone and still_holds(prefix, plan)
         if done:
-            _apply(prefix, stage, entry, staged)
+            _apply(prefix, stage, entry, staged, settings.on_commit)
         seconds = time.perf_counter() - begin
     return seconds if done else None
 
@@ -142,11 +143,13 @@ def _hold(prefix: Prefix, settings: Settings) -> Iterator[bool]:
         settings.say(undone)
 
 
-def _apply(prefix: Prefix, stage: Stage, entry: Journal, staged: str) -> None:
+def _apply(prefix: Prefix, stage: Stage, entry: Journal, staged: str, on_commit: Callable[[], None]) -> None:
     """Take the steps of the journal, or none of them. Signals wait meanwhile: it is a matter of milliseconds."""
     counting = prefix.path(JOURNAL)
-    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     try:
+        # raises KeyboardInterrupt if that is pending, and has blocked the signals all the same
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
         os.rename(staged, counting)
         try:
             if entry.durable:
@@ -167,10 +170,11 @@ def _apply(prefix: Prefix, stage: Stage, entry: Journal, staged: str) -> None:
             if entry.durable:
                 filesystem.sync_path(prefix.state)
             raise
+        on_commit()
         if entry.durable:
             filesystem.sync_path(prefix.state)
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def warn_of_network(prefix: Prefix, settings: Settings) -> None:

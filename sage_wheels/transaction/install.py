@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 class Options(NamedTuple):
     """How to install; see the command line for what each means.
 
-    With `adopt`, files that no distribution owns make room (copies are kept), others do not. `also_remove` are normalised names of distributions that go in the same transaction, unless they are installed.
+    With `adopt`, files that no distribution owns make room (copies are kept), others do not. `also_remove` are
+    normalised names of distributions that go in the same transaction, unless they are installed.
     """
 
     compile_bytecode: bool = True

@@ -21,14 +21,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import shutil
 import stat
 import sys
 import time
 
-from sage_wheels.prefix import filesystem
+from sage_wheels.errors import LockUnusable
+from sage_wheels.prefix import filesystem, lock, trust
 from sage_wheels.prefix.layout import STATE
 from sage_wheels.transaction import journal
 from sage_wheels.transaction.journal import Journal
@@ -58,12 +58,17 @@ class Stage:
         self.prefix = prefix
         self._say = say
         self.kept: list[str] = []
+        trust.check(prefix.root, "name a prefix of your own")
         self.count = 0
         while True:
             self.place = f"{STAGES}/{os.getpid()}-{time.time_ns():x}"
             self.path = prefix.path(self.place)
             os.makedirs(self.path, exist_ok=False)
-            fd = _lock_directory(self.path)
+            try:
+                fd = _lock_directory(self.path)
+            except LockUnusable:
+                os.rmdir(self.path)  # nobody could ever lock it to sweep it
+                raise
             if fd is not None:
                 break
             # somebody took it for a dead one, and swept it away, before it was locked
@@ -134,6 +139,9 @@ def _sweep_if_dead(prefix: Prefix, place: str, say: Callable[[str], None]) -> li
     except OSError as error:
         say(_not_emptied(prefix, place, error))
         return []
+    except LockUnusable as error:
+        say(f"{prefix.path(place)} could not be emptied, because {error.what}; the next command tries again")
+        return []
     if fd is None:
         return []
     try:
@@ -171,7 +179,10 @@ def _is_pending(prefix: Prefix, place: str) -> bool:
 
 
 def _lock_directory(path: str) -> int | None:
-    """Lock a directory against those who sweep; None if it is locked, or was swept away meanwhile."""
+    """Lock a directory against those who sweep; None if it is locked, or was swept away meanwhile.
+
+    Raises `LockUnusable`, `OSError`.
+    """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError as error:
@@ -179,10 +190,9 @@ def _lock_directory(path: str) -> int | None:
             return None
         raise
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.path.samestat(os.fstat(fd), os.lstat(path)):
+        if lock.exclude(fd, blocking=False) and os.path.samestat(os.fstat(fd), os.lstat(path)):
             return fd
-    except (BlockingIOError, FileNotFoundError):
+    except FileNotFoundError:
         pass
     except BaseException:
         os.close(fd)

@@ -105,6 +105,8 @@ class Wheel:
             return self.archive.read(member, _METADATA_LIMIT).decode("utf-8")
         except UnicodeDecodeError as error:
             raise self.refused(f"its {member} is not UTF-8") from error
+        except Damaged as error:
+            raise WheelRefused(f"{self.path} is damaged: {error}", _GET_AGAIN) from error
 
     def refused(self, what: str, advice: str = _GET_AGAIN) -> WheelRefused:
         return WheelRefused(f"{self.path}: {what}", advice)

@@ -108,7 +108,7 @@ def versions(prefix: Path) -> dict[str, str]:
     """What is installed; fails if something is installed twice."""
     found = [each.split(" ") for each in names(prefix)]
     assert len({name for name, _ in found}) == len(found), found
-    return dict(found)  # type: ignore[arg-type]
+    return dict(found)
 
 
 def test_sixteen_processes_at_once(tmp_path: Path, seed: int) -> None:

@@ -119,12 +119,11 @@ class Model:
 
     def _remove(self, names: set[str]) -> None:
         goes = self._goes(names)
-        for name in names:
-            for path, (_, content) in self._image(name).items():
-                edited = path in self.files and path in goes and self.files[path][1] != content
-                if edited and not path.endswith("/RECORD"):
-                    self.aside[path, self.files[path][1]] += 1
         removed = goes & self.files.keys()
+        installed = {path: file for name in sorted(names) for path, file in self._image(name).items()}
+        for path in removed:
+            if self.files[path][1] != installed[path][1] and not path.endswith("/RECORD"):
+                self.aside[path, self.files[path][1]] += 1
         for path in removed:
             del self.files[path]
         emptied = {above for path in removed for above in ancestors(path)} - self._lasting
@@ -348,7 +347,7 @@ def test_random_sequences(puppet: Puppet, fast_path: Path) -> None:
         assert len(images[each]) > 10
     shared = {"puppet": puppet, "directory": fast_path, "wheels": wheels, "images": images, "happened": Counter()}
     machine = type("Machine", (Prefix,), shared)
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         machine,
         settings=settings(
             derandomize=True,

@@ -17,7 +17,7 @@ from sage_wheels.errors import Conflict, SageWheelsError, WheelRefused
 from sage_wheels.prefix import find_prefix
 from sage_wheels.wheel.archive import Limits
 from sage_wheels.wheel.writer import Writer
-from support.attacks import BLANKS, FOLDER, HARMLESS, NAME, REFUSED, wheel
+from support.attacks import BLANKS, HARMLESS, NAME, REFUSED, wheel
 from support.run import install, names, tool, uninstall
 from support.trees import Tree, difference, leftovers, make_prefix, site_packages, snapshot
 from support.wheels import make_wheel
@@ -48,10 +48,6 @@ def surroundings(prefix: Path) -> Tree:
 LIMITED = {
     "size": (Limits(size=9_999), wheel(Entry("evil.bin", b"x" * 10_000))),
     "members": (Limits(members=100), wheel(*(Entry(f"{number}.py") for number in range(100)))),
-    "members, all of them directories": (
-        Limits(members=200),
-        wheel(*(Entry(f"{n}/" + "d/" * 97, mode=FOLDER) for n in range(3))),
-    ),
     "members, directories in few paths": (
         Limits(members=200),
         wheel(*(Entry(f"{n}/" + "d/" * 97 + "x") for n in range(3))),
@@ -132,7 +128,7 @@ def test_refused(place: Path, attack: str, overwrite: bool) -> None:
     assert caught.value.exit_status == 1
     assert "\n" not in message
     assert message.isprintable(), message
-    assert len(message) < 1000
+    assert len(message) <= 1000
     assert str(path) in message or isinstance(caught.value, Conflict)
     assert caught.value.advice
     assert difference(before, surroundings(place)) == []

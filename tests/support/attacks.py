@@ -6,6 +6,8 @@ This needs nothing but the standard library.
 
 from __future__ import annotations
 
+import os
+import re
 import stat
 import struct
 import sys
@@ -200,6 +202,11 @@ REFUSED: dict[str, bytes | Callable[[], bytes]] = {
     "scheme: file and directory": wheel(Entry("x", b"1"), Entry("evil-1.data/purelib/x/y", b"2")),
     "scheme: file of another distribution": wheel(Entry("owned.py", b"evil")),
     "scheme: dist-info of another distribution": wheel(Entry("evil-1.data/purelib/owner-1.dist-info/RECORD", b"evil")),
+    "entry point: a local header of another size": wheel(
+        Entry(f"{DIST_INFO}/entry_points.txt", b"[console_scripts]\nx=evil:x\n", local={"size": 3})
+    ),
+    "RECORD: a row that fills the screen": wheel(Entry("evil.py"), more=["e" * 100_000 + ",,"]),
+    "description: a name that fills the screen": described(METADATA.replace(b"evil", b"evil" * 10_000)),
     "entry point: escapes": entry_points("[console_scripts]\n../../evil = evil:main\n"),
     "entry point: an option": entry_points("[console_scripts]\n-rf = evil:main\n"),
     "entry point: line separator": entry_points("[console_scripts]\nx\u2028y = evil:main\n"),
@@ -223,6 +230,7 @@ REFUSED: dict[str, bytes | Callable[[], bytes]] = {
 
 # Not refused, and harmless.
 HARMLESS: dict[str, bytes] = {
+    "thousands of directories": wheel(*(Entry(f"{n}/" + "d/" * 97, mode=FOLDER) for n in range(50)), rows=ROWS),
     "line separator in a name": wheel(Entry("evil\N{LINE SEPARATOR}x.py", b"x = 1\n")),
     "next line in a name": wheel(Entry("evil\x85x.txt", b"x")),
     "quotes and commas in a name": wheel(
@@ -290,3 +298,14 @@ RECORD_ROWS = {
     "lone byte-code": "owned/__pycache__/__init__.{tag}.pyc,,",
     "foreign file below the prefix": "../../../share/foreign,,",
 }
+
+
+def cell(text: str) -> str:
+    """`text` such that a cell of a markdown table shows it as it is."""
+    return re.sub(r"([\\|*_<`])", r"\\\1", text)
+
+
+def sentence_cell(sentence: str, wheel: str) -> str:
+    """What a tool said of the file `wheel`, without the paths of this machine; the middle of long ones left out."""
+    text = re.sub(r"/\S*/prefix\b", "PREFIX", sentence.replace(wheel, os.path.basename(wheel)))
+    return cell(text if len(text) <= 300 else f"{text[:150]}...{text[-100:]}")

@@ -22,6 +22,7 @@ from typing import NamedTuple
 import sage_wheels
 from sage_wheels.errors import Conflict
 from sage_wheels.transaction.install import Options
+from sage_wheels.transaction.report import Change
 from support.wheels import Content, make_wheel
 
 TWINS = ("twin1", "twin2")
@@ -94,14 +95,14 @@ def draw(chance: random.Random) -> Command:
     return Command(dict.fromkeys(sorted(names), version), chance.random() < 0.3)
 
 
-def run(command: Command, prefix: Path, wheels: Path) -> list[tuple[str, str, str]]:
-    """Do it; (name, version before, version after) of what changed."""
+def run(command: Command, prefix: Path, wheels: Path) -> list[Change]:
+    """Do it; what changed."""
     names = list(command.versions)
     if not all(command.versions.values()):
-        return [tuple(each) for each in sage_wheels.uninstall(names, prefix).changes]
+        return list(sage_wheels.uninstall(names, prefix).changes)
     paths = [str(wheel(wheels, name, version)) for name, version in command.versions.items()]
     options = Options(compile_bytecode=compiled(names[0]), reinstall=command.reinstall)
-    return [tuple(each) for each in sage_wheels.install(paths, prefix, options).changes]
+    return list(sage_wheels.install(paths, prefix, options).changes)
 
 
 class History(NamedTuple):

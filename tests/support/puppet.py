@@ -32,13 +32,15 @@ _WRITE_FLAGS = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 
 
 class Command(NamedTuple):
-    """What a child does: `do` is "install", "uninstall" or "recover", `items` are wheels or names.
+    """What a child does: `do` is "install", "uninstall" or "recover", `items` are wheels or names; or `do` is "main"
+    and `items` is a command line.
 
-    `at` is the operation at which it is killed, or at which the error `fail` is raised (0: never); with `sticky`
-    the error is raised at every operation from there on, with `sticky="space"` only at those that need space.
-    `reads` counts opening for reading and listing of directories, too. `exchange=False` is a file system that cannot
-    exchange, `overlay` one that renames no directory that stood in the prefix before.
-    `then_recover` runs `recover` in the same process after an error.
+    `at` is the operation at which it is killed, or at which the error `fail` is raised (0: never); with `sticky` the
+    error is raised at every operation from there on, with `sticky="space"` only at those that need space. Another
+    `signal` than SIGKILL may be sent at the operation. `reads` counts opening for reading and listing of directories,
+    too. `exchange=False` is a file system that cannot exchange, `overlay` one that renames no directory that stood in
+    the prefix before. `everything` counts all audit events of Python. `then_recover` runs `recover` in the same process
+    after an error.
     """
 
     do: str
@@ -55,6 +57,8 @@ class Command(NamedTuple):
     exchange: bool = True
     overlay: bool = False
     then_recover: bool = False
+    signal: int = signal.SIGKILL
+    everything: bool = False
 
 
 class Outcome(NamedTuple):
@@ -188,9 +192,12 @@ class _Hook:
         self.before = {entry.path for entry in _walk(command.prefix)} if command.overlay else set()
 
     def __call__(self, event: str, args: tuple[Any, ...]) -> None:
-        if event not in _CHANGING and event not in _READING:
-            return
         if not self.armed:
+            return
+        if self.command.everything:
+            self._count(event, [str(each)[:100] for each in args[:2]])
+            return
+        if event not in _CHANGING and event not in _READING:
             return
         paths = self._paths(event, args)
         if not paths or (event in _READING and not self._counts(event, args)):
@@ -239,7 +246,8 @@ class _Hook:
         if command.sticky == "space" and number > command.at and event not in ("open", "os.mkdir", "os.link"):
             return
         if not command.fail:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), command.signal)
+            return
         first, second = (*paths, None)[:2]
         raise OSError(command.fail, os.strerror(command.fail), first, None, second)
 
@@ -270,8 +278,11 @@ def _obey(command: Command) -> Outcome:
     action = _action(command, said)
     before = _descriptors()
     hook = _Hook(command)
+    hook.armed = command.do != "main"
     sys.addaudithook(hook)
     result = Outcome(0)
+    if command.do == "main":
+        return _obey_as_main(action, hook)
     try:
         result = result._replace(answer=action())
     except Exception as error:
@@ -292,10 +303,33 @@ def _obey(command: Command) -> Outcome:
     return result._replace(operations=hook.operations, descriptors=_descriptors() - before, said=said)
 
 
+def _obey_as_main(action: Callable[[], Any], hook: _Hook) -> Outcome:
+    """Run a command line: its exit status, and what it says on standard error, tracebacks included."""
+    import contextlib
+    import io
+    import traceback
+
+    stream = io.StringIO()
+    with contextlib.redirect_stderr(stream), contextlib.redirect_stdout(io.StringIO()):
+        try:
+            hook.armed = True
+            status = action()
+            hook.armed = False
+        except BaseException:
+            traceback.print_exc()
+            status = 1
+    return Outcome(status, operations=hook.operations, said=stream.getvalue().splitlines())
+
+
 def _action(command: Command, said: list[str]) -> Callable[[], Any]:
     from sage_wheels.transaction.commit import Settings
     from sage_wheels.transaction.install import Options
 
+    if command.do == "main":
+        from sage_wheels.cli import main
+
+        sys.argv[:] = ["sage-wheels", *command.items]
+        return main
     settings = Settings(durable=command.durable, say=said.append)
     if command.do == "install":
         options = Options(compile_bytecode=command.compile, overwrite=command.overwrite, reinstall=command.reinstall)

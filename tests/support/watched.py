@@ -33,9 +33,7 @@ def start(*arguments: str | Path, report: str | Path = "", stop: str = "") -> su
     """Start the command line, watched."""
     command = [sys.executable, "-B", __file__, str(report), stop, *map(str, arguments)]
     pipe = subprocess.PIPE
-    return subprocess.Popen(
-        command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=child_environment(), cwd="/"
-    )
+    return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=child_environment(), cwd="/")
 
 
 def stopped(*arguments: str | Path, at: str) -> subprocess.Popen[str]:

@@ -1,0 +1,199 @@
+"""Other users of the machine: nothing that they planted is followed, nothing that is made here is theirs to write."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+import sage_wheels
+from sage_wheels.building import BuildOptions
+from sage_wheels.building.store import store
+from sage_wheels.errors import SageWheelsError, SourceError, UnsafePlace, WheelRefused
+from sage_wheels.prefix import trust
+from support.run import install, tool, uninstall
+from support.trees import leftovers, make_prefix, site_packages, snapshot
+from support.wheels import make_wheel
+
+SOMEBODY = 12345
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can make what belongs to somebody else")
+
+
+def demo(directory: Path, version: str = "1") -> Path:
+    return make_wheel(
+        directory,
+        "demo",
+        version,
+        {"demo/__init__.py": f"x = {version}\n", "demo/a.so": "x"},
+        data={"scripts/run": "#!python\n", "data/share/demo/x": "x", "headers/h.h": "h"},
+        entry_points={"demo": "demo:x"},
+        executable=["demo/a.so"],
+        modes={"demo/__init__.py": 0o6666},
+    )
+
+
+@pytest.mark.parametrize(
+    ("umask", "file", "executable", "directory"),
+    [
+        (0o000, 0o664, 0o775, 0o775),  # pip and uv: 666 and 777
+        (0o002, 0o664, 0o775, 0o775),
+        (0o022, 0o644, 0o755, 0o755),
+        (0o027, 0o640, 0o751, 0o750),  # pip: what is executable is so for everybody, whatever the umask
+        (0o077, 0o600, 0o711, 0o700),
+    ],
+)
+@pytest.mark.parametrize("by", ["api", "command line"])
+def test_modes(tmp_path: Path, by: str, umask: int, file: int, executable: int, directory: int) -> None:
+    prefix = make_prefix(tmp_path)
+    before = snapshot(prefix)
+    wheels = [demo(tmp_path, "1"), demo(tmp_path, "2")]
+    old = os.umask(umask)
+    try:
+        for wheel in wheels:
+            if by == "api":
+                install(prefix, wheel)
+            else:
+                assert tool("install", "--prefix", prefix, wheel).returncode == 0
+        assert os.umask(umask) == umask, "the umask of the process is what it was"
+    finally:
+        os.umask(old)
+    after = snapshot(prefix)
+    for path in after.keys() - before.keys():
+        kind, mode, _ = after[path]
+        is_executable = path.startswith("bin/") or path.endswith(".so")
+        if kind == "directory":
+            assert mode == directory, path
+        elif not path.endswith(".pyc"):
+            assert mode == (executable if is_executable else file), path
+    for where, names, files in os.walk(prefix):
+        for each in (*names, *files):
+            status = os.lstat(os.path.join(where, each))
+            assert stat.S_ISLNK(status.st_mode) or not status.st_mode & 0o6002, os.path.join(where, each)
+    uninstall(prefix, "demo")
+    assert snapshot(prefix) == before
+
+
+@pytest.fixture
+def shared(tmp_path: Path) -> Path:
+    """A directory like /tmp."""
+    directory = tmp_path / "shared"
+    directory.mkdir()
+    directory.chmod(0o1777)
+    return directory
+
+
+@as_root
+def test_a_cache_that_somebody_planted(tmp_path: Path, shared: Path) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "pyproject.toml").write_text('[project]\nname = "demo"\nversion = "1"\n')
+    target = tmp_path / "target"
+    target.mkdir()
+    (shared / "link").symlink_to(target)
+    (shared / "directory/build").mkdir(parents=True)
+    for name in ("link", "directory"):
+        os.chown(shared / name, SOMEBODY, SOMEBODY, follow_symlinks=False)
+        before = snapshot(tmp_path)
+        with pytest.raises(UnsafePlace, match=r"belongs to another user \(number 12345\).*--cache-dir$"):
+            sage_wheels.build([f"{project}/"], tmp_path / "w", BuildOptions(cache_dir=str(shared / name / "cache")))
+        assert snapshot(tmp_path) == before
+
+
+def test_a_cache_in_which_everybody_may_write(tmp_path: Path, shared: Path) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "pyproject.toml").write_text('[project]\nname = "demo"\nversion = "1"\n')
+    (shared / "build").mkdir()
+    (shared / "build").chmod(0o777)
+    with pytest.raises(UnsafePlace, match=r"everybody may write in .*/shared/build, so what is in it may be anybody's"):
+        sage_wheels.build([f"{project}/"], tmp_path / "w", BuildOptions(cache_dir=str(shared)))
+
+
+@as_root
+def test_a_log_that_somebody_planted(tmp_path: Path, shared: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.write_text("precious")
+    (shared / "log").symlink_to(precious)
+    os.chown(shared / "log", SOMEBODY, SOMEBODY, follow_symlinks=False)
+    (tmp_path / "pyproject.toml").touch()
+    options = BuildOptions(cache_dir=str(tmp_path / "cache"), log=str(shared / "log"))
+    with pytest.raises(UnsafePlace, match=r"name another --log$"):
+        sage_wheels.build([f"{tmp_path}/"], tmp_path / "w", options)
+    assert precious.read_text() == "precious"
+
+
+@as_root
+def test_a_prefix_that_somebody_planted(tmp_path: Path, shared: Path) -> None:
+    make_prefix(tmp_path, "real")
+    (shared / "prefix").symlink_to(tmp_path / "real")
+    os.chown(shared / "prefix", SOMEBODY, SOMEBODY, follow_symlinks=False)
+    before = snapshot(tmp_path / "real")
+    wheel = demo(tmp_path)
+    with pytest.raises(UnsafePlace, match=r"name a prefix of your own$"):
+        install(shared / "prefix", wheel)
+    assert snapshot(tmp_path / "real") == before
+
+
+def test_what_is_ours_is_trusted_wherever_it_is(shared: Path) -> None:
+    (shared / "mine").mkdir()
+    (shared / "link").symlink_to(shared / "mine")
+    for path in ("mine/x", "link/x", "new/x", "mine"):
+        trust.check(str(shared / path), "", private=True)
+
+
+def test_a_link_planted_where_a_wheel_is_copied_to(
+    tmp_path: Path, shared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import errno
+
+    wheel = demo(tmp_path)
+    precious = tmp_path / "precious"
+    precious.write_text("precious")
+    (shared / f".{wheel.name}.{os.getpid()}.part").symlink_to(precious)
+    real = os.replace
+
+    def elsewhere(source: str, goal: str) -> None:
+        if not source.endswith(".part"):
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), source, None, goal)
+        real(source, goal)
+
+    monkeypatch.setattr(os, "replace", elsewhere)
+    assert store(str(wheel), str(shared)) == str(shared / wheel.name)
+    assert precious.read_text() == "precious"
+    assert [path.name for path in shared.iterdir()] == [wheel.name]
+
+
+@pytest.mark.parametrize("how", ["content", "grown", "cut off", "replaced"])
+def test_a_wheel_that_its_owner_changes_while_it_is_installed(tmp_path: Path, how: str) -> None:
+    """Root installs what a user has: what was checked is what is written, or nothing is."""
+    prefix = make_prefix(tmp_path)
+    files = {f"demo/{number}.txt": os.urandom(3000).hex() for number in range(40)}
+    wheel = make_wheel(tmp_path / "w", "demo", "1", {"demo/__init__.py": "", **files})
+    before = snapshot(prefix)
+
+    def meddle(begun: int, total: int) -> None:
+        data = bytearray(wheel.read_bytes())
+        if how == "replaced":
+            (tmp_path / "w/new").write_bytes(b"evil")
+            (tmp_path / "w/new").rename(wheel)
+        elif how == "cut off":
+            os.truncate(wheel, 200)
+        elif how == "grown":
+            wheel.write_bytes(b"evil" + data)
+        else:
+            data[len(data) // 3 : len(data) // 2] = b"evil" * ((len(data) // 2 - len(data) // 3) // 4)
+            wheel.write_bytes(data)
+
+    try:
+        sage_wheels.install([str(wheel)], prefix, on_progress=meddle)
+    except SageWheelsError as error:
+        assert isinstance(error, (WheelRefused, SourceError)), repr(error)  # noqa: PT017
+        assert how != "replaced"
+        assert snapshot(prefix) == before
+    else:
+        assert how == "replaced", "an open file is what it was"
+        installed = site_packages(prefix) / "demo"
+        assert {f"demo/{each.name}": each.read_text() for each in installed.glob("*.txt")} == files
+    assert leftovers(prefix) == []
