@@ -69,46 +69,74 @@ def run(
     whatever planning raises, `LockTimeout`, `LockUnusable`, `JournalDamaged`, and `FileOperationFailed` if a step
     failed and all was undone.
     """
-    whole_directories = True
-    alone = False
-    hashes: dict[tuple[str, str, int, int, int], str] = {}
+    mode = _Mode()
     for number in range(_TRIES):
-        alone = alone or number >= _TRIES_BESIDE_OTHERS
-        if alone:
+        mode.alone = mode.alone or number >= _TRIES_BESIDE_OTHERS
+        if mode.alone:
             filesystem.prepare_exchange()
-        with _hold(prefix, settings) if alone and not settings.dry_run else contextlib.nullcontext():
-            listing = known if known and is_current(prefix, known) else look(prefix)
-            known = None
-            try:
-                wanted = goal(listing.distributions)
-                made = make_plan(prefix, stage, wanted, listing, whole_directories=whole_directories, hashes=hashes)
-            except (Conflict, NotRemovable, FileNotFoundError, NotADirectoryError):
-                if alone or settings.dry_run:
-                    raise
-                alone = True  # perhaps that was half of what somebody is just committing
-                continue
-            if settings.dry_run or (alone and not made.steps):
-                return Outcome(made, 0.0)
-            if not made.steps:
-                alone = True  # perhaps somebody is just doing the same, and may yet fail
-                continue
-            try:
-                seconds = _try(prefix, stage, made, settings, locked=alone)
-            except OSError as error:
-                if error.errno == errno.EXDEV and whole_directories:
-                    whole_directories = False  # an overlay file system does not rename directories of its lower layer
-                elif error.errno not in (errno.EEXIST, errno.ENOENT, errno.ENOTEMPTY):  # those: somebody was faster
-                    raise FileOperationFailed.from_os_error(error, f"installing into {prefix.root}") from error
-                if not all(os.path.lexists(prefix.path(step.staged)) for step in made.steps if step.staged):
-                    # undoing could not bring back what was to come: there is nothing to try again with
-                    raise FileOperationFailed.from_os_error(error, f"installing into {prefix.root}") from error
-                continue
-        if seconds is not None:
-            return Outcome(made, seconds)
+        with _hold(prefix, settings) if mode.alone and not settings.dry_run else contextlib.nullcontext():
+            outcome = _attempt(prefix, stage, goal, settings, known, mode)
+        if outcome:
+            return outcome
+        known = None
     raise PrefixError(
         f"{prefix.root} changes faster than a change to it can be planned",
         "wait until whatever else installs there has finished, and run the command again",
     )
+
+
+class _Mode:
+    """What one try has taught the next: whether to hold the lock while planning, whether directories can be moved,
+    and which files were compared with what they should be (see `plan`)."""
+
+    def __init__(self) -> None:
+        self.alone = False
+        self.whole_directories = True
+        self.hashes: dict[tuple[str, str, int, int, int], str] = {}
+
+
+def _attempt(
+    prefix: Prefix,
+    stage: Stage,
+    goal: Callable[[list[Distribution]], Goal],
+    settings: Settings,
+    known: Listing | None,
+    mode: _Mode,
+) -> Outcome | None:
+    """Plan and commit once; None if it has to be done again, as `mode` then says.
+
+    A refusal, and the finding that nothing need be done, may come of a look at what somebody else is half-way through
+    with; so they count only if they were made under the lock.
+    """
+    final = mode.alone or settings.dry_run
+    listing = known if known and is_current(prefix, known) else look(prefix)
+    try:
+        wanted = goal(listing.distributions)
+        made = make_plan(prefix, stage, wanted, listing, whole_directories=mode.whole_directories, hashes=mode.hashes)
+    except (Conflict, NotRemovable, FileNotFoundError, NotADirectoryError):
+        if final:
+            raise
+        mode.alone = True
+        return None
+    if settings.dry_run or not made.steps:
+        mode.alone = True
+        return Outcome(made, 0.0) if final else None
+    try:
+        seconds = _try(prefix, stage, made, settings, locked=mode.alone)
+    except OSError as error:
+        if not _is_worth_another_try(prefix, made, error, mode):
+            raise FileOperationFailed.from_os_error(error, f"changing {prefix.root}") from error
+        return None
+    return None if seconds is None else Outcome(made, seconds)
+
+
+def _is_worth_another_try(prefix: Prefix, plan: Plan, error: OSError, mode: _Mode) -> bool:
+    if error.errno == errno.EXDEV and mode.whole_directories:
+        mode.whole_directories = False  # an overlay file system does not rename directories of its lower layer
+    elif error.errno not in (errno.EEXIST, errno.ENOENT, errno.ENOTEMPTY):  # those: somebody was faster
+        return False
+    # undoing may not have been able to bring back what was to come
+    return all(os.path.lexists(prefix.path(step.staged)) for step in plan.steps if step.staged)
 
 
 def _try(prefix: Prefix, stage: Stage, plan: Plan, settings: Settings, *, locked: bool) -> float | None:

@@ -49,8 +49,8 @@ class Orphans:
             os.close(self._fd)
 
 
-def files_below(directory: Path) -> dict[Path, int]:
-    return {path: path.stat().st_size for path in directory.rglob("*") if path.is_file()}
+def files_below(directory: Path) -> set[Path]:
+    return {path for path in directory.rglob("*") if path.is_file()}
 
 
 def orphans(prefix: Path, wheel: Path, restore: Callable[[], object]) -> Orphans:
@@ -122,7 +122,7 @@ def test_killed_while_workers_write_the_image(tmp_path: Path, upgrade: bool) -> 
         ]
         for change in changes:  # nobody has to wait for them, and nobody sweeps what they are writing
             change()
-            assert files_below(left.stage) == written
+            assert files_below(left.stage) >= written  # a system call under way may end after the stop
         assert snapshot(prefix) == before
     finally:
         left.end()
