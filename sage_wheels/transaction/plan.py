@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from sage_wheels.transaction.stage import Stage
 
 # A change within one tick of the clock (10 ms on old kernels) after a look may leave the time that the look saw.
-_CLOCK_TICK_NS = 50_000_000
+_CLOCK_TICK_NS = 15_000_000
 
 
 class Listing(NamedTuple):
