@@ -71,9 +71,9 @@ def floors(session: nox.Session) -> None:
 def benchmarks(session: nox.Session) -> None:
     """Measurements side by side with pip, installer and uv; arguments go to `python benchmarks`, `-- --quick small`.
 
-    What is measured is this checkout through its launcher: nothing is installed here but whom it is compared with.
+    What is measured is this checkout through its launcher; it is installed only for a look at the hooks of a build.
     """
-    session.install(*PROJECT["project"]["dependencies"], *group("benchmarks"))
+    session.install(".", *group("benchmarks"))
     run_isolated(session, "benchmarks", *session.posargs)
 
 
