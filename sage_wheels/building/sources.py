@@ -14,6 +14,7 @@ import re
 from typing import Any, NamedTuple
 
 from sage_wheels.errors import SourceError
+from sage_wheels.installed.metadata import canonical_name
 
 _SDIST_EXTENSIONS = (".tar.gz", ".zip")  # PEP 625, and what it replaced
 _OTHER_ARCHIVES = (".tar", ".tgz", ".tar.bz2", ".tbz", ".tar.xz", ".txz", ".tar.zst", ".egg", ".7z")
@@ -107,15 +108,6 @@ def parse_source(text: str) -> Source:
     if _is_archive(text) or _looks_like_path(text):
         raise SourceError(f"{text} is neither a file nor a directory", "check the path")
     return _requirement(text)
-
-
-def normalize(name: str) -> str:
-    """A project's name as it is compared (PEP 503).
-
-    >>> normalize("Foo.Bar_baz")
-    'foo-bar-baz'
-    """
-    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def file_url(path: str) -> str:
@@ -216,8 +208,8 @@ def _local_reference(name: str, url: str) -> LocalSource:
 
 def _check_name(name: str, path: str) -> None:
     """Refuse `six @ file:///numpy-2.0.whl`; an sdist may have hyphens in its name (older than PEP 625)."""
-    file = normalize(os.path.basename(path))
-    if not file.startswith(normalize(name) + "-"):
+    file = canonical_name(os.path.basename(path))
+    if not file.startswith(canonical_name(name) + "-"):
         raise SourceError(f"{path} is no file of {name}", "name the file that belongs to that project")
 
 
