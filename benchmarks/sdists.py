@@ -9,7 +9,7 @@ names the directory of the build, which cannot be the same, so shared objects ar
 
 Of the 59 isolated sdists of the Sage 10.7 list, 47 are the same. The others, with the reason:
 
-    cython                           its translation to C depends on the order of sets: two runs of `build` differ, too
+    cython                           its shared objects differ, also without debugging information; why is not known
     kiwisolver, pyyaml               ask for versions (cppy >= 1.3, Cython < 3) that the list does not have
     cysignals, then pplpy, cypari,   ask for meson-python, which the list does not have; besides, they and
       fpylll                         lrcalc, cvxopt need C libraries

@@ -23,10 +23,11 @@ from sage_wheels.building.interpreter import find_building
 from sage_wheels.building.log import Log
 from sage_wheels.building.options import BuildOptions, BuiltWheel
 from sage_wheels.building.provision import Isolated, Standing
-from sage_wheels.building.sources import RemoteFile, Requirement, SdistFile, SourceTree, WheelFile, normalize
+from sage_wheels.building.sources import RemoteFile, Requirement, SdistFile, SourceTree, WheelFile
 from sage_wheels.building.store import store
 from sage_wheels.building.variables import for_build
 from sage_wheels.errors import BuildFailed, SageWheelsError, SourceError
+from sage_wheels.installed.metadata import canonical_name
 from sage_wheels.prefix import trust
 
 TYPE_CHECKING = False
@@ -70,11 +71,11 @@ def project_name(source: Source) -> str:
     'foo-bar'
     """
     if isinstance(source, (Requirement, RemoteFile)):
-        return normalize(source.name)
+        return canonical_name(source.name)
     base = os.path.basename(source.path)
     if isinstance(source, SourceTree):
-        return normalize(_name_in(source.path) or base)
-    return normalize(re.sub(r"\.(tar\.gz|zip)$", "", base).rpartition("-")[0] or base)
+        return canonical_name(_name_in(source.path) or base)
+    return canonical_name(re.sub(r"\.(tar\.gz|zip)$", "", base).rpartition("-")[0] or base)
 
 
 def _name_in(tree: str) -> str:
