@@ -9,6 +9,7 @@ import contextlib
 import itertools
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -110,11 +111,21 @@ def test_interrupted_at_random_instants(puppet: Puppet, fast_path: Path, name: s
         time.sleep(chance.uniform(0, usual))
         process.send_signal(number)
         _, said = process.communicate()
-        check(stand, process.returncode, said.splitlines(), f"{number!r} (seed {SEED})")
+        check(stand, process.returncode, ours(said), f"{number!r} (seed {SEED})")
         statuses.append(process.returncode)
         stand.restore()
     print(f"{statuses.count(130)} of {len(statuses)} interrupted")
     assert 130 in statuses
+
+
+def ours(said: str) -> list[str]:
+    """The lines of `said` but for those in which CPython tells that it lost the interrupt.
+
+    An exception in the callback of a weak reference (the import system has one for its locks) is printed and dropped
+    by the interpreter; the command then goes on, and that is one of the two states.
+    """
+    lost = re.compile(r"Exception ignored in: .*\n(?:Traceback .*\n(?:  .*\n)*KeyboardInterrupt: ?\n)")
+    return lost.sub("", said).splitlines()
 
 
 BACKEND = """
