@@ -83,13 +83,7 @@ class _Mover(Planner):
             if entry.is_symlink() and os.readlink(entry.path) == os.readlink(path):
                 return  # lib64 -> lib, which everybody brings
         self._replaced.append(Replaced(path, tuple(str(each) for each in self.owners.owners(goal))))
-        # another name of the same file: undoing a replacement consumes what was to come
-        above = os.path.dirname(goal)
-        staged = f"{self.prefix.path(self._stage_on(self._device(above), above))}/{self._next()}"
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(staged)  # of a plan that did not hold
-        os.link(entry.path, staged, follow_symlinks=False)
-        self._add("replace", goal, staged)
+        self._add("replace", goal, entry.path)
 
     def _newcomer(self, place: str) -> str:
         return f"what is in {self._source}"

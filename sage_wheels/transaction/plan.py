@@ -346,7 +346,6 @@ class Planner:
         device = self._device(place)
         if device != os.lstat(staged).st_dev:
             moved = f"{self.prefix.path(self._stage_on(device, place))}/{self._next()}"
-            shutil.rmtree(moved, ignore_errors=True)  # of a plan that did not hold
             shutil.copytree(staged, moved, symlinks=True)
             staged = moved
         with os.scandir(staged) as scan:
