@@ -69,7 +69,8 @@ def compile_elsewhere(prefix: Prefix, tree: str, writers: list[Writer]) -> None:
         for cache in {bytecode.cache_path(goal).rpartition("/")[0] for _, goal in jobs}:
             shutil.rmtree(f"{tree}/{cache}", ignore_errors=True)  # what it did before it failed
         return
-    for (writer, goal), compiled in zip(jobs, done, strict=True):
+    for writer in writers:
         writer.cache_tag = tag
+    for (writer, goal), compiled in zip(jobs, done, strict=True):
         if compiled:
             writer.compiled.append(goal)

@@ -89,6 +89,9 @@ def write_images(
         from sage_wheels.wheel.codes import compile_elsewhere
 
         compile_elsewhere(prefix, tree, writers)
+    compiled = {goal for writer in writers for goal in writer.compiled}
+    for writer in writers:
+        writer.compiled.extend(sorted(writer.skipped & compiled))
     return [_finish(writer, request) for writer, request in zip(writers, requests, strict=True)]
 
 

@@ -51,7 +51,8 @@ class Written(NamedTuple):
 class Writer:
     """Writes the members of one wheel below `tree`, to where its layout puts them.
 
-    `skipped` are goals that another wheel of the same image writes, with the same content. `rows` becomes RECORD.
+    `skipped` are goals that another wheel of the same image writes, with the same content; `compiled` those that have
+    byte-code, whoever wrote it. `rows` becomes RECORD.
     """
 
     def __init__(self, layout: Layout, tree: str, umask: int, *, compiling: bool) -> None:

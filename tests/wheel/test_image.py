@@ -268,6 +268,32 @@ def test_bytecode_for_another_python(tmp_path: Path, other: Python) -> None:
     assert snapshot(prefix) == before
 
 
+@pytest.mark.parametrize(
+    "other", [None, *other_pythons()], ids=lambda each: "{}.{}".format(*each.version) if each else "own"
+)
+def test_a_shared_file_is_listed_with_its_bytecode_by_each_of_its_wheels(tmp_path: Path, other: Python | None) -> None:
+    """In one call as in one call each."""
+    files = {"ns/__init__.py": "import os\n"}
+    wheels = [
+        make_wheel(tmp_path, name, "1", {**files, **more})
+        for name, more in (("one", {"ns/one.py": ""}), ("two", {}), ("three", {"ns/three.py": ""}))
+    ]
+    found = []
+    for calls in ([wheels], [[wheel] for wheel in wheels]):
+        prefix = tmp_path / f"prefix{len(calls)}"
+        if other:
+            subprocess.run([other.executable, "-I", "-m", "venv", "--without-pip", str(prefix)], check=True)
+        else:
+            make_prefix(tmp_path, prefix.name)
+        for call in calls:
+            assert install(prefix, *call).not_compiled == ()
+        listed = {path.parent.name: path.read_bytes() for path in (prefix / "lib").rglob("RECORD")}
+        assert len(listed) == 3
+        assert all(b"ns/__pycache__/__init__.cpython-" in each for each in listed.values())
+        found.append(listed)
+    assert found[0] == found[1]
+
+
 @pytest.mark.parametrize("program", [None, "#!/bin/sh\nexit 1\n", "garbage", "#!/bin/sh\necho '[]'\n"])
 def test_a_target_that_cannot_run_gets_its_files_and_says_what_is_missing(
     tmp_path: Path, prefix: Path, program: str | None
