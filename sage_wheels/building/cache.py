@@ -124,7 +124,9 @@ class ImageCache:
                     known = self._read_about(place)
             _touch(place)
         except OSError as error:
-            raise FileOperationFailed.from_os_error(error, f"unpacking {os.path.basename(path)}") from error
+            raise FileOperationFailed.from_os_error(
+                error, f"unpacking {os.path.basename(path)} into {self.root}"
+            ) from error
         return f"{place}/tree", known
 
     def discard(self, tree: str) -> None:
@@ -143,9 +145,9 @@ class ImageCache:
         try:
             with open(f"{place}/about", encoding="utf-8") as f:
                 stored: dict[str, Any] = json.load(f)
-        except (FileNotFoundError, NotADirectoryError):
+                return About(**stored)
+        except (FileNotFoundError, NotADirectoryError, ValueError, TypeError):  # the last two: not whole any more
             return None
-        return About(**stored)
 
     def _make_despite_deletion(self, path: str, place: str) -> About | None:
         for _ in range(_PATIENCE):
@@ -187,7 +189,7 @@ class ImageCache:
         except OSError as error:
             if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
                 raise
-            if not os.path.exists(f"{place}/about"):  # half-deleted; else another builder was first, with the same
+            if not self._read_about(place):  # half-deleted; else another builder was first, with the same
                 self.discard(f"{place}/tree")
                 os.rename(ready, place)
 

@@ -12,6 +12,8 @@ import os
 import shutil
 from typing import NamedTuple
 
+from sage_wheels.prefix.filesystem import write_whole
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -42,21 +44,18 @@ class Choices:
         try:
             with open(self._place(requirements, directories), encoding="utf-8") as f:
                 return [Pick(*each) for each in json.load(f)]
-        except FileNotFoundError:
+        except (FileNotFoundError, ValueError, TypeError):  # not there, or not whole since the power went
             return None
 
     def remember(self, requirements: Iterable[str], directories: Iterable[str], picks: list[Pick]) -> None:
         """Keep a choice; a cache that cannot be written forgets it."""
         place = self._place(requirements, directories)
-        temporary = f"{place}.{os.getpid()}"
         with contextlib.suppress(OSError):
             os.makedirs(self._directory, exist_ok=True)
             if len(os.listdir(self._directory)) > _MAX_CHOICES:
                 shutil.rmtree(self._directory)
                 os.mkdir(self._directory)
-            with open(temporary, "w", encoding="utf-8") as f:
-                json.dump(picks, f)
-            os.replace(temporary, place)
+            write_whole(place, json.dumps(picks).encode())
 
     def _place(self, requirements: Iterable[str], directories: Iterable[str]) -> str:
         import hashlib

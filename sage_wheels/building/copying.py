@@ -29,7 +29,7 @@ def copy_tree(source: str, goal: str, *, leave_out: Iterable[str] = ()) -> None:
     try:
         _Copy(os.path.realpath(source), frozenset(os.path.realpath(path) for path in leave_out)).run(goal)
     except OSError as error:
-        raise FileOperationFailed.from_os_error(error, f"copying {source}") from error
+        raise FileOperationFailed.from_os_error(error, f"copying {source} to {goal}") from error
 
 
 class _Copy:

@@ -16,6 +16,7 @@ from typing import NamedTuple
 from sage_wheels.errors import InterpreterError
 from sage_wheels.prefix import Prefix, Scheme
 from sage_wheels.prefix import interpreter as facts_of
+from sage_wheels.prefix.filesystem import write_whole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,14 +60,11 @@ def _facts(pattern: Prefix, executable: str) -> Facts:
             known, facts = json.load(f)
         if known == key:
             return facts_of.Facts(**facts)
-    except FileNotFoundError:
-        pass  # never asked
+    except (FileNotFoundError, ValueError, TypeError):
+        pass  # never asked, or not whole since the power went
     asked = facts_of.ask(pattern)
     os.makedirs(pattern.root, exist_ok=True)
-    temporary = f"{memo}.{os.getpid()}"
-    with open(temporary, "w", encoding="utf-8") as f:
-        json.dump([key, asked._asdict()], f)
-    os.replace(temporary, memo)
+    write_whole(memo, json.dumps([key, asked._asdict()]).encode())
     return asked
 
 

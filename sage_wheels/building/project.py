@@ -26,7 +26,7 @@ from sage_wheels.building.provision import Isolated, Standing
 from sage_wheels.building.sources import RemoteFile, Requirement, SdistFile, SourceTree, WheelFile
 from sage_wheels.building.store import store
 from sage_wheels.building.variables import for_build
-from sage_wheels.errors import BuildFailed, SageWheelsError, SourceError
+from sage_wheels.errors import BuildFailed, FileOperationFailed, SageWheelsError, SourceError
 from sage_wheels.installed.metadata import canonical_name
 from sage_wheels.prefix import trust
 
@@ -175,7 +175,14 @@ class _Build:
         import build  # only now: a build that succeeds has imported it while the backend started
 
         if isinstance(error, build.BuildBackendException):
+            if isinstance(error.exception, OSError):  # of this process: what the backend raises stays in its own
+                import tempfile
+
+                doing = f"building {self.name} with temporary files in {tempfile.gettempdir()}"
+                return FileOperationFailed.from_os_error(error.exception, doing)
             return self.backend_failed(error.exception, hook)
+        if isinstance(error, RecursionError):
+            error = build.BuildException("its pyproject.toml is nested too deeply")
         if isinstance(error, build.BuildException):
             return SourceError(f"{self.name} cannot be built: {error}", "mend its pyproject.toml")
         return None

@@ -33,7 +33,7 @@ def read_ahead(tree: str) -> Early | None:
             table: Any = tomllib.load(f).get("build-system")
     except FileNotFoundError:
         return _LEGACY
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None  # `build` says what is wrong
     if table is None:
         return _LEGACY

@@ -29,7 +29,7 @@ def _unmet(
 ) -> Iterator[str]:
     try:
         requirement = Requirement(line)
-    except InvalidRequirement:
+    except (InvalidRequirement, RecursionError):
         yield line
         return
     if requirement.marker and not any(

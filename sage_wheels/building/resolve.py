@@ -161,7 +161,7 @@ class _Provider(resolvelib.AbstractProvider):  # type: ignore[type-arg]
         """The requirement in `line` if its marker holds here. Raises `Missing` if it is none, or a URL."""
         try:
             requirement = Requirement(line)
-        except InvalidRequirement as error:
+        except (InvalidRequirement, RecursionError) as error:
             reason = str(error).splitlines()[0]
             raise Missing(f"{asker} asks for {line!r}, which is no requirement ({reason})", "mend it") from error
         marker = requirement.marker
@@ -178,12 +178,21 @@ class _Provider(resolvelib.AbstractProvider):  # type: ignore[type-arg]
         yield Wanted(requirement, asker)
 
     def _usable(self, entry: WheelEntry) -> bool:
-        """Whether the wheel can be read and is for this version of Python; one that is just being written is not."""
+        """Whether the wheel can be read and is for this version of Python; one that is just being written is not.
+
+        Raises `FileOperationFailed` if the system does not let it be read: another one must not take its place.
+        """
         if entry.path not in self._about:
             self._about[entry.path] = None
             try:
                 about = self._read_about(entry.path)
-            except (WheelRefused, FileOperationFailed, OSError) as error:
+            except (WheelRefused, FileNotFoundError) as error:
+                self._unusable[entry.path] = error
+            except OSError as error:
+                raise FileOperationFailed.from_os_error(error, f"reading {entry.path}") from error
+            except FileOperationFailed as error:
+                if not isinstance(error.__cause__, FileNotFoundError):
+                    raise
                 self._unusable[entry.path] = error
             else:
                 if _python_fits(about.requires_python, self._markers["python_full_version"]):

@@ -225,7 +225,7 @@ def _requirement(text: str) -> Requirement | RemoteFile:
 
     try:
         parsed = Parsed(text)
-    except InvalidRequirement as error:
+    except (InvalidRequirement, RecursionError) as error:
         reason = str(error).splitlines()[0]
         raise SourceError(
             f"{text!r} is neither a file, nor a directory, nor a requirement ({reason})",

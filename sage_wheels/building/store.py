@@ -25,7 +25,7 @@ def store(wheel: str, wheel_dir: str) -> str:
                 raise
             _copy_beside(wheel, goal)
     except OSError as error:
-        raise FileOperationFailed.from_os_error(error, f"storing {os.path.basename(wheel)}") from error
+        raise FileOperationFailed.from_os_error(error, f"storing {os.path.basename(wheel)} in {wheel_dir}") from error
     return goal
 
 

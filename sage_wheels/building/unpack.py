@@ -84,7 +84,9 @@ def unpack_sdist(archive: str, directory: str, limits: Limits | None = None) -> 
             raise _damaged(archive, str(error)) from error
         if error.errno in (errno.EEXIST, errno.ENOTDIR, errno.EISDIR):
             raise _refuse(archive, f"two of its members want to be {os.path.basename(error.filename)!r}") from error
-        raise FileOperationFailed.from_os_error(error, f"unpacking {os.path.basename(archive)}") from error
+        raise FileOperationFailed.from_os_error(
+            error, f"unpacking {os.path.basename(archive)} into {directory}"
+        ) from error
     return _project_directory(archive, directory)
 
 
@@ -342,11 +344,28 @@ def _make_links(archive: str, links: list[_Member], directory: str, directories:
     for path, member in zip(paths, links, strict=True):
         os.symlink(member.link, path)
     root = os.path.realpath(directory)
-    for member in links:
-        goal = os.path.realpath(os.path.join(directory, member.name))
+    for path, member in zip(paths, links, strict=True):
+        goal = os.path.realpath(path) if not _is_endless(path) else os.path.join(root, _next(member))
         project = os.path.join(root, member.name.partition("/")[0], "")
         if os.path.isabs(member.link) or not os.path.join(goal, "").startswith(project):
             raise _refuse(archive, f"the link {member.name!r} leads out of it, to {member.link!r}")
+
+
+def _is_endless(path: str) -> bool:
+    """Whether a path goes in a circle, or over more links than the system follows.
+
+    It leads nowhere then; realpath would follow a chain of a hundred thousand links from each of them.
+    """
+    try:
+        os.stat(path)
+    except OSError as error:
+        return error.errno == errno.ELOOP
+    return False
+
+
+def _next(member: _Member) -> str:
+    """Where a link leads in one step."""
+    return os.path.normpath(os.path.join(os.path.dirname(member.name), member.link))
 
 
 def _project_directory(archive: str, directory: str) -> str:

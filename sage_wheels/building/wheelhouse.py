@@ -12,7 +12,7 @@ from typing import NamedTuple
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 from packaging.version import Version
 
-from sage_wheels.errors import UsageError
+from sage_wheels.errors import FileOperationFailed, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,10 +60,12 @@ class Wheelhouse:
             for directory in self.directories:
                 try:
                     names = os.listdir(directory)
-                except OSError as error:
+                except (FileNotFoundError, NotADirectoryError) as error:
                     raise UsageError(
                         f"the wheelhouse {directory} cannot be read ({error.strerror})", "check --find-links"
                     ) from error
+                except OSError as error:
+                    raise FileOperationFailed.from_os_error(error, "reading the wheelhouse") from error
                 for name in names:
                     if name.endswith(".whl") and not name.startswith("."):
                         project = canonicalize_name(name.partition("-")[0])

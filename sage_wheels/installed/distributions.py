@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import codecs
+import errno
 import os
 import re
 from typing import NamedTuple
@@ -19,6 +20,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sage_wheels.prefix import Prefix
 
+# What the system says of a path that leads to no file.
+NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP)
 KINDS = (".dist-info", ".egg-info", ".egg-link", ".egg")
 
 
@@ -104,12 +107,19 @@ def _name_and_version(prefix: Prefix, library: str, entry: str, stem: str, kind:
 
 
 def read_headers(prefix: Prefix, path: str) -> dict[str, list[str]]:
-    """The header fields of the metadata file at `path`; none if it cannot be read."""
+    """The header fields of the metadata file at `path`; none if there is none. Raises `FileOperationFailed`."""
+    return headers(read_text(prefix, path) or "")
+
+
+def read_text(prefix: Prefix, path: str) -> str | None:
+    """The file at `path`, None if there is none. Raises `FileOperationFailed` for one that cannot be read."""
     try:
         with open(prefix.path(path), encoding="utf-8", errors="replace") as f:
-            return headers(f.read())
-    except OSError:
-        return {}
+            return f.read()
+    except OSError as error:
+        if error.errno in NO_FILE:
+            return None
+        raise FileOperationFailed.from_os_error(error, "reading what is installed") from error
 
 
 def read_metadata(prefix: Prefix, distribution: Distribution) -> dict[str, list[str]]:

@@ -13,9 +13,9 @@ import re
 import stat
 from typing import NamedTuple
 
-from sage_wheels.errors import NotRemovable
+from sage_wheels.errors import FileOperationFailed, NotRemovable
 from sage_wheels.installed import record
-from sage_wheels.installed.distributions import read_record
+from sage_wheels.installed.distributions import NO_FILE, read_record
 from sage_wheels.prefix.layout import STATE
 from sage_wheels.prefix.places import Places
 
@@ -33,7 +33,10 @@ class Owned(NamedTuple):
 
 
 def owned(prefix: Prefix, distribution: Distribution, places: Places | None = None) -> Owned:
-    """What `distribution` owns. Raises `NotRemovable` if there is no RECORD that can be read."""
+    """What `distribution` owns. Raises `NotRemovable` if it has no RECORD that makes sense.
+
+    Raises `FileOperationFailed` if the system does not let it be read: then nobody may take its files for nobody's.
+    """
     if distribution.kind != ".dist-info":
         from sage_wheels.installed import legacy
 
@@ -41,6 +44,8 @@ def owned(prefix: Prefix, distribution: Distribution, places: Places | None = No
     try:
         rows = read_record(prefix, distribution)
     except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno not in NO_FILE:
+            raise FileOperationFailed.from_os_error(error, f"reading what belongs to {distribution}") from error
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise NotRemovable(
             f"what belongs to {distribution} is not known, because {prefix.path(distribution.path)}/RECORD "

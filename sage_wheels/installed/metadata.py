@@ -27,21 +27,20 @@ def headers(text: str) -> dict[str, list[str]]:
     >>> headers("Name: six\\nTag: py2-none-any\\nTag: py3-none-any\\n\\nbody: no")["tag"]
     ['py2-none-any', 'py3-none-any']
     """
-    fields: dict[str, list[str]] = {}
-    values: list[str] = []
+    fields: dict[str, list[list[str]]] = {}
+    parts: list[str] = []
     for line in text.split("\n"):
         line = line.rstrip("\r")
         if not line:
             break
         if line[0] in " \t":
-            if values:
-                values[-1] += "\n" + line.strip()
+            parts.append(line.strip())
             continue
         key, colon, value = line.partition(":")
         if colon:
-            values = fields.setdefault(key.strip().lower(), [])
-            values.append(value.strip())
-    return fields
+            parts = [value.strip()]
+            fields.setdefault(key.strip().lower(), []).append(parts)
+    return {key: ["\n".join(parts) for parts in values] for key, values in fields.items()}
 
 
 def requirement_name(requirement: str) -> str:

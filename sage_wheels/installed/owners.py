@@ -13,6 +13,7 @@ import os
 
 from sage_wheels.errors import NotRemovable
 from sage_wheels.installed.files import owned
+from sage_wheels.prefix.filesystem import write_whole
 from sage_wheels.prefix.places import Places
 
 TYPE_CHECKING = False
@@ -112,11 +113,6 @@ class Owners:
 
 def _store(path: str, content: dict[str, Any]) -> None:
     """Keep the cache, if that is possible: it saves time and nothing else."""
-    try:
-        temporary = f"{path}.{os.getpid()}"
+    with contextlib.suppress(OSError):
         os.makedirs(os.path.dirname(path), exist_ok=True)
-        with open(temporary, "w", encoding="utf-8") as f:
-            f.write(json.dumps(content))
-        os.replace(temporary, path)
-    except OSError:
-        pass
+        write_whole(path, json.dumps(content).encode())

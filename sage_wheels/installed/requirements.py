@@ -35,7 +35,7 @@ def unmet(prefix: Prefix, requires: list[str], available: Mapping[str, str]) -> 
                 yield f"{wanted}, which is not installed"
             elif not requirement.specifier.contains(available[name], prereleases=True):
                 yield f"{wanted}, but {available[name]} is installed"
-        except (InvalidRequirement, InvalidVersion):
+        except (InvalidRequirement, InvalidVersion, RecursionError):  # the last one: of brackets in brackets
             continue
 
 

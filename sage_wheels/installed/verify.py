@@ -78,6 +78,8 @@ def is_installed(prefix: Prefix, distribution: Distribution, version: str, expec
     except NotRemovable:
         return False
     for place, row in expected.items():
+        if files.source_of_bytecode(place) in expected:
+            continue  # the wheel brings it, and the installer compiles it anew
         there = rows.get(place)
         if there is None or (row.digest and there.digest != row.digest):
             return False

@@ -1,4 +1,5 @@
-"""What the file system of a prefix can do that `os` does not offer: exchange, syncfs, and who else can see it.
+"""What the file system of a prefix can do that `os` does not offer: exchange, syncfs, and who else can see it; and a
+file that is written whole or not at all.
 
 `ctypes` is imported only here and only when an exchange is near (it costs 3 ms). Every exchange raises the audit
 event `sage_wheels.exchange`, because a call through ctypes raises none that names the paths.
@@ -100,6 +101,19 @@ def sync_file_system(path: str) -> None:
             raise OSError(code, os.strerror(code), path)
     finally:
         os.close(fd)
+
+
+def write_whole(path: str, content: bytes) -> None:
+    """Put `content` into the file at `path` by one rename; what was there stays if that fails. Raises `OSError`."""
+    temporary = f"{path}.{os.getpid()}"
+    try:
+        with open(temporary, "wb") as f:
+            f.write(content)
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
 
 
 def sync_path(path: str) -> None:

@@ -8,6 +8,7 @@ changed interpreter is noticed and an interpreter that is being replaced is not 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
@@ -15,6 +16,7 @@ import sys
 from typing import Any, NamedTuple
 
 from sage_wheels.errors import InterpreterError
+from sage_wheels.prefix.filesystem import write_whole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -151,11 +153,6 @@ def _run(exe: str, home: str) -> Facts:
 
 def _remember(path: str, answer: dict[str, Any]) -> None:
     """Keep `answer`; a prefix that cannot be written is asked again the next time."""
-    try:
+    with contextlib.suppress(OSError):
         os.makedirs(os.path.dirname(path), exist_ok=True)
-        temporary = f"{path}.{os.getpid()}"
-        with open(temporary, "w", encoding="utf-8") as f:
-            json.dump(answer, f)
-        os.replace(temporary, path)
-    except OSError:
-        pass
+        write_whole(path, json.dumps(answer).encode())

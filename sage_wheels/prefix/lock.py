@@ -47,14 +47,14 @@ def _acquire(path: str, timeout: float | None, on_wait: Callable[[str], None] | 
         except OSError as error:
             raise FileOperationFailed.from_os_error(error, "opening the lock file") from error
         try:
-            if not exclude(fd, blocking=False):
+            if not exclude(fd, path, blocking=False):
                 if on_wait:
                     on_wait(f"waiting for {path}, {_holder(fd)}")
                     on_wait = None
                 if deadline is None:
-                    exclude(fd, blocking=True)
+                    exclude(fd, path, blocking=True)
                 else:
-                    while not exclude(fd, blocking=False):
+                    while not exclude(fd, path, blocking=False):
                         if time.monotonic() >= deadline:
                             raise LockTimeout(
                                 f"{path} was not free within {timeout:g} s, {_holder(fd)}",
@@ -78,8 +78,8 @@ def _open(path: str) -> int:
         return os.open(path, flags, 0o666)
 
 
-def exclude(fd: int, *, blocking: bool) -> bool:
-    """Lock an open file or directory exclusively; False if it is locked already. Raises `LockUnusable`."""
+def exclude(fd: int, path: str, *, blocking: bool) -> bool:
+    """Lock what is open as `fd` and stands at `path`; False if it is locked already. Raises `LockUnusable`."""
     try:
         fcntl.flock(fd, fcntl.LOCK_EX if blocking else fcntl.LOCK_EX | fcntl.LOCK_NB)
         return True
@@ -87,8 +87,8 @@ def exclude(fd: int, *, blocking: bool) -> bool:
         if error.errno in (errno.EWOULDBLOCK, errno.EACCES) and not blocking:
             return False
         raise LockUnusable(
-            f"the file system of the prefix cannot lock ({os.strerror(error.errno or 0)})",
-            "put the prefix on a file system where flock works",
+            f"the file system of {path} cannot lock ({os.strerror(error.errno or 0)})",
+            "put it on a file system where flock works",
         ) from error
 
 

@@ -190,7 +190,7 @@ def _lock_directory(path: str) -> int | None:
             return None
         raise
     try:
-        if lock.exclude(fd, blocking=False) and os.path.samestat(os.fstat(fd), os.lstat(path)):
+        if lock.exclude(fd, path, blocking=False) and os.path.samestat(os.fstat(fd), os.lstat(path)):
             return fd
     except FileNotFoundError:
         pass

@@ -16,6 +16,8 @@ import marshal
 import os
 import stat
 
+from sage_wheels.prefix.filesystem import write_whole
+
 LIMIT = 1 << 30  # bytes; byte-code of 15,000 sources takes 150 MB
 _KEPT = LIMIT * 3 // 4  # what is left after a clean-up, so that not every installation has to clean up
 
@@ -64,14 +66,8 @@ def store(name: str, codes: dict[str, bytes]) -> None:
     if where is None:
         return
     data = marshal.dumps(codes)
-    temporary = f"{where}/{name}.{os.getpid()}"
-    try:
-        with open(temporary, "wb") as f:
-            f.write(hashlib.sha256(data).digest() + data)
-        os.replace(temporary, f"{where}/{name}")
-    except OSError:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
+    with contextlib.suppress(OSError):
+        write_whole(f"{where}/{name}", hashlib.sha256(data).digest() + data)
 
 
 def clean_up() -> None:

@@ -7,6 +7,8 @@ import re
 import shlex
 import sys
 
+from sage_wheels.wheel.archive import MAX_COMPONENT
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -53,34 +55,66 @@ def entry_points(wheel: Wheel, executable: str, version: tuple[int, int]) -> Ite
     text = wheel.read_text("entry_points.txt")
     if not text or "_scripts" not in text:
         return
-    import configparser
-
     from installer.scripts import Script
-    from installer.utils import parse_entrypoints
 
     try:
-        parsed = list(parse_entrypoints(text))
-    except (configparser.Error, ValueError, AssertionError) as error:
-        reason = (str(error) or "an entry point names no function").splitlines()[0]
-        raise wheel.refused(f"its entry_points.txt cannot be read ({reason})") from error
-    for name, module, attribute, _ in _versioned_pip(parsed, version) if wheel.canonical_name == "pip" else parsed:
-        if not _PLAIN_NAME.fullmatch(name) or name in (".", "..") or name != name.strip() or not name.isprintable():
+        parsed = list(_parse(text))
+    except ValueError as error:
+        raise wheel.refused(f"its entry_points.txt cannot be read ({error})") from error
+    for name, reference in _versioned_pip(parsed, version) if wheel.canonical_name == "pip" else parsed:
+        plain = _PLAIN_NAME.fullmatch(name) and name not in (".", "..") and name.isprintable()
+        if not plain or len(name.encode("utf-8")) > MAX_COMPONENT:
             raise wheel.refused(f"its entry point {name!r} is no plain file name")
         if is_interpreter(name):
             raise wheel.refused(f"its entry point {name!r} would replace the interpreter")
-        if not _OBJECT.fullmatch(module) or not _OBJECT.fullmatch(attribute):
-            raise wheel.refused(f"its entry point {name!r} names no function: {module}:{attribute}")
+        function, bracket, extras = reference.partition("[")
+        module, _, attribute = (each.strip() for each in function.partition(":"))
+        is_function = _OBJECT.fullmatch(module) and _OBJECT.fullmatch(attribute)
+        if not is_function or (bracket and not extras.endswith("]")):
+            raise wheel.refused(f"its entry point {name!r} names no function: {reference[:100]}")
         _, script = Script(name, module, attribute, "console").generate("python", "posix")
         yield name, shebang(executable) + script.split(b"\n", 1)[1]
 
 
-def _versioned_pip(
-    parsed: Iterable[tuple[str, str, str, str]], version: tuple[int, int]
-) -> Iterator[tuple[str, str, str, str]]:
+def _parse(text: str) -> Iterator[tuple[str, str]]:
+    """Name and object reference of each script, each name once ("Entry points specification").
+
+    Not by configparser, in whose patterns and interpolations a line of a kilobyte can take hours. Raises `ValueError`.
+    """
+    section = ""
+    seen: set[str] = set()
+    indent: int | None = None  # of the option before
+    for line in text.split("\n"):
+        content = line.strip()
+        if not content or content[0] in "#;":
+            continue
+        if content[0] == "[" and content[-1] == "]":
+            section, indent = content[1:-1], None
+            _note(f"section {section!r}", seen)
+            continue
+        if not section:
+            raise ValueError("something stands before its first section")
+        if section not in ("console_scripts", "gui_scripts"):
+            continue
+        name, equals, reference = content.partition("=")
+        before, indent = indent, len(line) - len(line.lstrip())
+        if not equals or (before is not None and indent > before):  # indented further, it would continue a line
+            raise ValueError(f"the line {content[:100]!r} is no entry point")
+        _note(f"entry point {name.strip()!r} in {section}", seen)
+        yield name.strip(), reference.strip()
+
+
+def _note(what: str, seen: set[str]) -> None:
+    if what in seen:
+        raise ValueError(f"the {what} stands there twice")
+    seen.add(what)
+
+
+def _versioned_pip(parsed: Iterable[tuple[str, str]], version: tuple[int, int]) -> Iterator[tuple[str, str]]:
     """pip's own wheel names pip and pip3; what it installs is pip, pip3 and pip3.11 (so does ensurepip)."""
-    for name, *rest in parsed:
+    for name, reference in parsed:
         if name == "pip":
             for alias in ("pip", f"pip{version[0]}", f"pip{version[0]}.{version[1]}"):
-                yield alias, *rest  # type: ignore[misc]
+                yield alias, reference
         elif not re.fullmatch(r"pip\d+(\.\d+)?", name):
-            yield name, *rest  # type: ignore[misc]
+            yield name, reference

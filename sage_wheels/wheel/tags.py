@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from sage_wheels.errors import WheelRefused
+from sage_wheels.errors import InterpreterError, WheelRefused
 from sage_wheels.prefix import interpreter
 
 TYPE_CHECKING = False
@@ -31,6 +31,17 @@ def check_fits(wheel: Wheel, prefix: Prefix, *, ignore_requires_python: bool = F
             f"{wheel.path} wants Python {wanted}, and {prefix.root} has {prefix.full_version}",
             "take a version made for that Python, or give --ignore-requires-python",
         )
+
+
+def taken_by(prefix: Prefix) -> list[str]:
+    """The tags that the Python of `prefix` takes, best first; those of pure wheels while it cannot be run."""
+    try:
+        return interpreter.ask(prefix).tags
+    except InterpreterError:
+        from packaging.tags import compatible_tags
+
+        major, minor = prefix.version
+        return [str(tag) for tag in compatible_tags(prefix.version, f"cp{major}{minor}", ["any"])]
 
 
 def expand(tags: str) -> set[str]:

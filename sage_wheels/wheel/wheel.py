@@ -151,10 +151,8 @@ class Wheel:
         own = [line.split("-") for line in lines]
         if not all(len(parts) == 3 for parts in own):
             raise self.refused("its WHEEL has a Tag that is not of the form PYTHON-ABI-PLATFORM")
-        pythons, abis, _ = self.file_name.tags.split("-")
-        named = {(python, abi) for python in pythons.split(".") for abi in abis.split(".")}
-        known = {(python, abi) for parts in own for python in parts[0].split(".") for abi in parts[1].split(".")}
-        if known and named.isdisjoint(known):
+        pythons, abis = (frozenset(each.split(".")) for each in self.file_name.tags.split("-")[:2])
+        if own and all(pythons.isdisjoint(each[0].split(".")) or abis.isdisjoint(each[1].split(".")) for each in own):
             raise self.refused(f"its WHEEL says that it is for {lines[0]}, its file name something else")
 
     def _dist_info_name(self) -> tuple[str, str]:

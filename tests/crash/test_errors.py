@@ -77,6 +77,25 @@ def test_reading_fails_once(puppet: Puppet, fast_path: Path, name: str, error: s
     _fail_everywhere(stand, getattr(errno, error), reads=True)
 
 
+@pytest.mark.parametrize("name", ["uninstall", "upgrade"])
+def test_reading_what_a_neighbour_owns_fails_once(puppet: Puppet, fast_path: Path, name: str) -> None:
+    """Whose RECORD cannot be read may own what is to go: nothing is removed then, and nothing wrong is remembered."""
+    stand = set_up(puppet, name, fast_path)
+    outcome = stand.puppet.run(stand.command._replace(reads=True))
+    stand.restore()
+    ends = "neighbour-1.0.dist-info/RECORD"
+    points = [n for n, each in enumerate(outcome.operations, 1) if each.startswith("open") and each.endswith(ends)]
+    assert points
+    for at in points:
+        outcome = stand.puppet.run(stand.command._replace(at=at, fail=errno.EIO, reads=True))
+        assert outcome.ours
+        assert ends in outcome.text
+        assert stand.state() == "old"
+        assert stand.puppet.run(stand.command).status == 0
+        assert stand.state() == "new"
+        stand.restore()
+
+
 @pytest.mark.parametrize("name", ["upgrade", "small upgrade on an overlay", "small uninstall on an overlay"])
 def test_a_disk_that_stays_full(puppet: Puppet, fast_path: Path, name: str) -> None:
     """From the k-th operation on nothing that needs space works: what was done can be undone all the same."""

@@ -141,3 +141,11 @@ def test_a_dist_info_that_links_out_of_the_prefix(prefix: Path, tmp_path: Path) 
     assert done.returncode == 1
     assert "evil-1.dist-info is a link that leads out of the prefix" in done.stderr
     assert snapshot(tmp_path / "outside") == before
+
+
+def test_an_origin_of_brackets_in_brackets(prefix: Path) -> None:
+    hostile_distribution(prefix, "x,,")
+    (site_packages(prefix) / "evil-1.dist-info/direct_url.json").write_text("[" * 100_000)
+    done = tool("show", "--prefix", prefix, "evil")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "origin: unknown: direct_url.json cannot be read\n" in done.stdout

@@ -24,7 +24,7 @@ import pytest
 import sage_wheels
 from sage_wheels.building import BuildOptions
 from sage_wheels.building.unpack import Limits, unpack_sdist
-from sage_wheels.errors import SageWheelsError, SourceError
+from sage_wheels.errors import BuildFailed, SageWheelsError, SourceError
 from support.run import tool_environment
 from support.trees import Tree, difference, snapshot
 from support.zips import STORED, Entry, zip_bytes
@@ -118,6 +118,15 @@ def deep(count: int) -> Tar:
     return out
 
 
+def chain(count: int) -> Tar:
+    """Links of which each leads to the next, and the last to a file."""
+    out = tar()
+    for number in range(count):
+        goal = f"l{number + 1}" if number + 1 < count else "pyproject.toml"
+        out.add(f"{TOP}/l{number}", type=tarfile.SYMTYPE, linkname=goal)
+    return out
+
+
 def hard_links(count: int) -> Tar:
     out = tar().add(f"{TOP}/x", BLANKS[: LIMITS.size // 4])
     for number in range(count):
@@ -165,6 +174,8 @@ TARS: dict[str, bytes | Callable[[], bytes]] = {
     .add(f"{TOP}/d", type=tarfile.DIRTYPE)
     .add(f"{TOP}/d/x")
     .gz(),
+    "link: out at the end of a chain": chain(60).add(f"{TOP}/l60", type=tarfile.SYMTYPE, linkname="../..").gz(),
+    "link: out at the beginning of a circle": link("l", "../../outside/l"),
     "hard link: out": link("l", "../../outside/precious", tarfile.LNKTYPE),
     "hard link: absolute": link("l", "/etc/passwd", tarfile.LNKTYPE),
     "hard link: to a link": tar()
@@ -297,6 +308,7 @@ HARMLESS: dict[str, bytes] = {
     "names of options": tar().add(f"{TOP}/-rf").add(f"{TOP}/--help").gz(),
     "home and variables": tar().add(f"{TOP}/~root/x").add(f"{TOP}/$HOME/x").gz(),
     "a link in a circle": tar().add(f"{TOP}/l", type=tarfile.SYMTYPE, linkname="l").gz(),
+    "a chain of links": chain(280).gz(),
     "a link to nothing": tar().add(f"{TOP}/l", type=tarfile.SYMTYPE, linkname="nothing").gz(),
     "a name that is not UTF-8": tar().add(f"{TOP}/\udcff").gz(),
     "attributes": tar()
@@ -354,3 +366,16 @@ def test_memory_is_bounded(place: Path) -> None:
     sentence, peak = done.stdout.splitlines()
     assert "one of its headers is larger than any that makes sense" in sentence
     assert int(peak) < 100 << 10  # kilobytes
+
+
+@pytest.mark.parametrize(
+    "nested", ["[" * 100_000, 'requires = ["x; ' + "(" * 5000 + "os_name=='a'" + ")" * 5000 + '"]']
+)
+def test_a_project_of_brackets_in_brackets(place: Path, nested: str) -> None:
+    """No parser's recursion ends in a traceback."""
+    sdist = place / f"{TOP}.tar.gz"
+    sdist.write_bytes(Tar().add(PROJECT, f'[build-system]\nbuild-backend = "x"\n{nested}'.encode()).gz())
+    with pytest.raises(SageWheelsError) as caught:
+        sage_wheels.build([str(sdist)], place / "wheels", BuildOptions(cache_dir=str(place / "cache")))
+    assert isinstance(caught.value, (SourceError, BuildFailed))
+    assert "evil" in str(caught.value)

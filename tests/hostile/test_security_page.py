@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import argparse
+import re
 from pathlib import Path
 
 import pytest
 
+from sage_wheels.building import unpack
+from sage_wheels.cli import build
+from sage_wheels.cli import install as install_command
 from sage_wheels.errors import SageWheelsError
+from sage_wheels.wheel import archive
 from support.attacks import NAME, RECORD_ROWS, REFUSED, cell, sentence_cell
 from support.run import install
 from support.trees import make_prefix
@@ -44,3 +50,25 @@ def test_every_refusal_is_a_real_one(tmp_path: Path, checkout: Path) -> None:
         with pytest.raises(SageWheelsError) as caught:
             install(prefix, wheel)
         assert table[cell(attack)][-2:] == ["refused", sentence_cell(str(caught.value), str(wheel))]
+
+
+def test_the_limits_are_those_of_the_code(checkout: Path) -> None:
+    wheels, sdists = archive.Limits(), unpack.Limits()
+    values = {"wheel-size": wheels.size, "wheel-members": wheels.members, "wheel-ratio": wheels.ratio}
+    values |= {"sdist-size": sdists.size, "sdist-members": sdists.members}
+    told = {cells[2].strip("`"): number(cells[1]) for cells in rows(checkout).values() if cells[2:3] != [""]}
+    for command in (build, install_command):
+        parser = argparse.ArgumentParser()
+        command.add_arguments(parser)
+        for name, value in values.items():
+            assert told[f"--max-{name}"] == value
+            assert parser.get_default(f"max_{name.replace('-', '_')}") in (value, None)
+            assert f"--max-{name}" in parser.format_help()
+    assert number(rows(checkout)["length of a path in the archive"][1]) == archive.MAX_PATH
+    assert number(rows(checkout)["depth of a path"][1]) == archive.MAX_DEPTH
+
+
+def number(text: str) -> int:
+    """What a cell like "32 GiB" or "1,024 bytes" says; 0 if that is no number."""
+    found = re.match(r"([\d,]+)( GiB)?", text)
+    return int(found[1].replace(",", "")) << (30 if found[2] else 0) if found else 0

@@ -138,7 +138,8 @@ def test_refused(place: Path, attack: str, overwrite: bool) -> None:
 @pytest.mark.parametrize("attack", HARMLESS)
 def test_harmless(place: Path, attack: str) -> None:
     before = surroundings(place)
-    install(place, save(place, HARMLESS[attack]))
+    data = HARMLESS[attack]
+    install(place, save(place, data() if callable(data) else data))
     assert names(place) == ["evil 1", "owner 1"]
     after = surroundings(place)
     assert all(path.startswith(("prefix/", "hostile")) for path in after.keys() - before.keys())

@@ -25,6 +25,8 @@ METADATA = b"Metadata-Version: 2.1\nName: evil\nVersion: 1\n"
 WHEEL = b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
 LINK, FIFO, FOLDER = stat.S_IFLNK | 0o777, stat.S_IFIFO | 0o644, stat.S_IFDIR | 0o755
 BLANKS = bytes(64 << 20)
+BLANK_LINE = " " * (1 << 20)
+MANY_TAGS = b".".join(b"x%d" % n for n in range(20_000))
 
 
 def wheel(
@@ -123,7 +125,7 @@ REFUSED: dict[str, bytes | Callable[[], bytes]] = {
     ),
     "bomb: ratio": lambda: wheel(Entry("evil.bin", BLANKS)),
     "bomb: a small size that is a lie": lambda: wheel(
-        Entry("evil.bin", BLANKS, local={"size": 10}, central={"size": 10}), rows=["evil.bin,sha256=x,10"]
+        Entry("evil.bin", BLANKS, local={"size": 10}, central={"size": 10}), rows=["evil.bin,sha256=x,10", *ROWS]
     ),
     "bomb: description": lambda: described(METADATA + BLANKS[: 15 << 20] * 5),
     "RECORD: missing row": wheel(Entry("evil.py"), rows=[]),
@@ -145,6 +147,8 @@ REFUSED: dict[str, bytes | Callable[[], bytes]] = {
     "RECORD: row twice with two hashes": wheel(Entry("evil.py"), more=["evil.py,sha256=x,0"]),
     "RECORD: open quote": wheel(Entry("evil.py"), more=['"evil']),
     "RECORD: row that hides in quotes": wheel(Entry("evil.py"), more=['"x\n../../y",,']),
+    "RECORD: NUL": wheel(Entry("evil.py"), more=["evil\0.py,,"]),
+    "RECORD: line separator": wheel(Entry("evil.py"), more=["evil.py,,\N{LINE SEPARATOR}/etc/passwd,,"]),
     "RECORD: all right but for a BOM": wheel(Entry("evil.py"), record=BOM + RECORD),
     "RECORD: md5": wheel(Entry("evil.py"), rows=["evil.py,md5=1B2M2Y8AsgTpgAmY7PhCfg,0", *ROWS]),
     "RECORD: sha1": wheel(Entry("evil.py"), rows=["evil.py,sha1=2jmj7l5rSw0yVb_vlWAYkK_YBwk,0", *ROWS]),
@@ -185,6 +189,7 @@ REFUSED: dict[str, bytes | Callable[[], bytes]] = {
     "description: future WHEEL": described(about=WHEEL.replace(b"1.0", b"2.0")),
     "scheme: unknown": wheel(Entry("evil-1.data/lib/x")),
     "scheme: none": wheel(Entry("evil-1.data/x")),
+    "scheme: out of it by another": wheel(Entry("evil-1.data/data/../purelib/x.py")),
     "scheme: interpreter as script": wheel(Entry("evil-1.data/scripts/python", b"#!python\n")),
     "scheme: interpreter as data": wheel(Entry("evil-1.data/data/bin/python3", b"#!python\n")),
     "scheme: interpreter in capitals": wheel(Entry("evil-1.data/scripts/Python", b"#!python\n")),
@@ -226,10 +231,23 @@ REFUSED: dict[str, bytes | Callable[[], bytes]] = {
     "entry point: escape sequence": entry_points("[console_scripts]\nx\x1b[2J = evil:main\n"),
     "entry point: interpolation": entry_points("[console_scripts]\nx = %(x)s:main\n"),
     "entry point: no section": entry_points("x_scripts = evil:main\n"),
+    "entry point: a section twice": entry_points("[console_scripts]\nx = evil:a\n[console_scripts]\ny = evil:b\n"),
+    "entry point: far too long a name": entry_points(f"[console_scripts]\n{'x' * 5000} = evil:main\n"),
+    # what takes hours where a pattern tries every way of reading it, or where everything is multiplied out
+    "endless: blanks behind an entry point": lambda: entry_points(f"[console_scripts]\nx=evil:a{BLANK_LINE}!\n"),
+    "endless: blanks in an entry point without value": lambda: entry_points(f"[console_scripts]\nx{BLANK_LINE}y\n"),
+    "endless: entry points that multiply": lambda: entry_points(
+        "[console_scripts]\nx0 = evil:a\n" + "".join(f"x{n + 1} = {f'%(x{n})s' * 30}\n" for n in range(9))
+    ),
+    "endless: tags that multiply": lambda: described(about=WHEEL.replace(b"py3-none", b"-".join([MANY_TAGS] * 2))),
 }
 
 # Not refused, and harmless.
-HARMLESS: dict[str, bytes] = {
+HARMLESS: dict[str, bytes | Callable[[], bytes]] = {
+    "brackets in brackets in a requirement": described(
+        METADATA + b"Requires-Dist: x; " + b"(" * 5000 + b"os_name == 'a'" + b")" * 5000 + b"\n"
+    ),
+    "a million continued lines": lambda: described(METADATA + b"Summary: x\n" + b" y\n" * (1 << 20)),
     "thousands of directories": wheel(*(Entry(f"{n}/" + "d/" * 97, mode=FOLDER) for n in range(50)), rows=ROWS),
     "line separator in a name": wheel(Entry("evil\N{LINE SEPARATOR}x.py", b"x = 1\n")),
     "next line in a name": wheel(Entry("evil\x85x.txt", b"x")),
@@ -249,6 +267,10 @@ HARMLESS: dict[str, bytes] = {
     "names of options": wheel(Entry("-rf", b"x"), Entry("evil-1.data/scripts/--help", b"#!/bin/sh\n")),
     "home and variables": wheel(Entry("~root", b"x"), Entry("$HOME/x", b"x"), Entry("%TEMP%/x", b"x")),
     "metadata of the future": described(METADATA.replace(b"2.1", b"99.9")),
+    "schemes in schemes": wheel(
+        *(Entry(f"evil-1.data/{each}/evil-1.data/scripts/python", b"x") for each in ("purelib", "data")),
+        Entry("good-1.data/scripts/python", b"x"),
+    ),
     "pip as a script": wheel(Entry("evil-1.data/scripts/pip", b"#!python\n")),
 }
 

@@ -11,6 +11,7 @@ the operation, so a child that is killed at the k-th has done k - 1 of them.
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import pickle
 import signal
@@ -39,8 +40,9 @@ class Command(NamedTuple):
     error is raised at every operation from there on, with `sticky="space"` only at those that need space. Another
     `signal` than SIGKILL may be sent at the operation. `reads` counts opening for reading and listing of directories,
     too. `exchange=False` is a file system that cannot exchange, `overlay` one that renames no directory that stood in
-    the prefix before. `everything` counts all audit events of Python. `then_recover` runs `recover` in the same process
-    after an error.
+    the prefix before. `everything` counts all audit events of Python. `sites` counts only what is below the prefix, and
+    only the first operation of each kind from each place in the program. `then_recover` runs `recover` in the same
+    process after an error. `environ` is added to the environment.
     """
 
     do: str
@@ -59,6 +61,8 @@ class Command(NamedTuple):
     then_recover: bool = False
     signal: int = signal.SIGKILL
     everything: bool = False
+    sites: bool = False
+    environ: dict[str, str] = {}  # noqa: RUF012
 
 
 class Outcome(NamedTuple):
@@ -66,7 +70,8 @@ class Outcome(NamedTuple):
 
     `operations` lists the operations that were begun (none are known of a killed child); of an exception there is its
     type's name, whether it is a `SageWheelsError`, its `exit_status` and its text. `recovered` holds the text of what
-    went wrong in the recovery after an error, `descriptors` how many file descriptors were left open.
+    went wrong in the recovery after an error, `descriptors` how many file descriptors were left open. Of "main" the
+    `answer` is its standard output.
     """
 
     status: int
@@ -189,6 +194,7 @@ class _Hook:
         self.armed = True
         self.operations: list[str] = []
         self.below = command.prefix + "/"
+        self.sites: set[object] = set()
         self.before = {entry.path for entry in _walk(command.prefix)} if command.overlay else set()
 
     def __call__(self, event: str, args: tuple[Any, ...]) -> None:
@@ -202,14 +208,29 @@ class _Hook:
         paths = self._paths(event, args)
         if not paths or (event in _READING and not self._counts(event, args)):
             return
-        if self.command.reads or any(path.startswith(self.below) for path in paths):
+        below = any(path.startswith(self.below) for path in paths)
+        if (self.command.reads or below) if not self.command.sites else (below and self._is_new_site(event)):
             self._count(event, paths)
         if event == "sage_wheels.exchange" and not self.command.exchange:
             raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS), *paths[:1], None, *paths[1:])
         if event in ("os.rename", "sage_wheels.exchange") and not self.before.isdisjoint(paths):
             raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), paths[0], None, paths[1])
 
+    def _is_new_site(self, event: str) -> bool:
+        """Whether `event` comes for the first time from where it comes; recursion makes no difference."""
+        lines = set()
+        frame = sys._getframe(2)
+        while frame:
+            lines.add((frame.f_code.co_filename, frame.f_lineno))
+            frame = frame.f_back  # type: ignore[assignment]
+        site = (event, frozenset(lines))
+        known = site in self.sites
+        self.sites.add(site)
+        return not known
+
     def _counts(self, event: str, args: tuple[Any, ...]) -> bool:
+        if event == "open" and isinstance(args[0], int):
+            return False  # a descriptor becomes a file object: nothing is asked of the system
         return self.command.reads or (event == "open" and bool((args[2] or 0) & _WRITE_FLAGS))
 
     def _paths(self, event: str, args: tuple[Any, ...]) -> list[str]:
@@ -275,6 +296,8 @@ def _obey(command: Command) -> Outcome:
     from sage_wheels.errors import SageWheelsError
 
     said: list[str] = []
+    os.environ.update(command.environ)
+    tempfile.tempdir = None
     action = _action(command, said)
     before = _descriptors()
     hook = _Hook(command)
@@ -282,7 +305,7 @@ def _obey(command: Command) -> Outcome:
     sys.addaudithook(hook)
     result = Outcome(0)
     if command.do == "main":
-        return _obey_as_main(action, hook)
+        return _obey_as_main(action, hook, before)
     try:
         result = result._replace(answer=action())
     except Exception as error:
@@ -303,14 +326,14 @@ def _obey(command: Command) -> Outcome:
     return result._replace(operations=hook.operations, descriptors=_descriptors() - before, said=said)
 
 
-def _obey_as_main(action: Callable[[], Any], hook: _Hook) -> Outcome:
+def _obey_as_main(action: Callable[[], Any], hook: _Hook, descriptors: int) -> Outcome:
     """Run a command line: its exit status, and what it says on standard error, tracebacks included."""
     import contextlib
     import io
     import traceback
 
-    stream = io.StringIO()
-    with contextlib.redirect_stderr(stream), contextlib.redirect_stdout(io.StringIO()):
+    stream, printed = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stderr(stream), contextlib.redirect_stdout(printed):
         try:
             hook.armed = True
             status = action()
@@ -318,7 +341,11 @@ def _obey_as_main(action: Callable[[], Any], hook: _Hook) -> Outcome:
         except BaseException:
             traceback.print_exc()
             status = 1
-    return Outcome(status, operations=hook.operations, said=stream.getvalue().splitlines())
+    hook.armed = False
+    gc.collect()
+    left_open = _descriptors() - descriptors
+    said, answer = stream.getvalue().splitlines(), printed.getvalue()
+    return Outcome(status, operations=hook.operations, answer=answer, descriptors=left_open, said=said)
 
 
 def _action(command: Command, said: list[str]) -> Callable[[], Any]:

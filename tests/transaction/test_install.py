@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 import sage_wheels
-from sage_wheels.errors import Conflict, SageWheelsError, SourceError, UsageError, WheelRefused
+from sage_wheels.errors import Conflict, Outdated, SageWheelsError, SourceError, UsageError, WheelRefused
+from sage_wheels.installed import Distribution
 from sage_wheels.transaction.commit import Settings
 from sage_wheels.transaction.install import Options
 from support.run import install, names, python, uninstall
@@ -110,6 +111,15 @@ def test_the_same_wheel_again_changes_nothing_and_says_so(tmp_path: Path, prefix
     assert (report.changes, report.steps) == ((), ())
     assert snapshot(prefix) == before
     assert {path: os.lstat(prefix / path).st_ino for path in before} == inodes
+
+
+def test_the_same_wheel_with_bytecode_in_it_changes_nothing(tmp_path: Path, prefix: Path) -> None:
+    cached = f"pkg/__pycache__/a.{sys.implementation.cache_tag}.pyc"
+    wheel = pkg(tmp_path, "1", {"pkg/a.py": "", cached: "from the wheel"})
+    install(prefix, wheel)
+    before = snapshot(prefix)
+    assert install(prefix, wheel).unchanged == ("pkg 1",)
+    assert snapshot(prefix) == before
 
 
 def test_the_same_version_with_other_content_is_installed(tmp_path: Path, prefix: Path) -> None:
@@ -299,3 +309,28 @@ def test_bytecode_of_a_shared_source_fits_the_source_that_stays(tmp_path: Path, 
     assert int.from_bytes(before[8:12], "little") == 10**9
     install(prefix, two)
     assert bytecode.read_bytes() == before
+
+
+@pytest.mark.parametrize("is_watched", [True, False], ids=["watched", "not watched"])
+def test_a_condition_still_holds_when_the_commit_is_made(tmp_path: Path, prefix: Path, is_watched: bool) -> None:
+    """The dependency goes after the condition was looked at, and before the lock is taken."""
+    install(prefix, make_wheel(tmp_path, "dependency", "1", {"dependency.py": ""}))
+    after = []
+
+    def check(distributions: list[Distribution]) -> None:
+        if "dependency" not in [each.name for each in distributions]:
+            raise Outdated("the dependency is gone")
+        uninstall(prefix, "dependency")
+        after.append(snapshot(prefix))
+
+    options = Options(check=check, watched=frozenset({"dependency"} if is_watched else ()))
+    wheel = make_wheel(tmp_path, "pkg", "1", {"pkg.py": ""})
+    if is_watched:
+        with pytest.raises(Outdated, match="the dependency is gone"):
+            sage_wheels.install([str(wheel)], prefix, options)
+        assert snapshot(prefix) == after[0]
+        assert leftovers(prefix) == []
+    else:
+        sage_wheels.install([str(wheel)], prefix, options)
+        assert names(prefix) == ["pkg 1"]
+    assert len(after) == 1

@@ -1,0 +1,90 @@
+"""A build whose disk gets full while it writes: each write(2) below its directories fails once, by strace.
+
+What the operations of `test_commands_fail` are to names, this is to contents: Python tells of no write.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from support.puppet import import_path
+from support.trees import difference, snapshot
+from support.wheels import make_wheel
+
+MAIN = "import sys; from sage_wheels.cli import main; sys.exit(main())"
+BACKEND = """
+import shutil
+def build_wheel(directory, config_settings=None, metadata_directory=None):
+    return shutil.copy("made-1-py3-none-any.whl", directory)[len(directory) + 1 :]
+"""
+WHEEL = "made-1-py3-none-any.whl"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A source tree, and the wheelhouse with its backend."""
+    if not shutil.which("strace"):
+        pytest.skip("strace is not installed")
+    if subprocess.run(["strace", "-o", os.devnull, "true"], capture_output=True).returncode:
+        pytest.skip("strace may not trace here")
+    make_wheel(tmp_path / "tree", "made", "1", {"made.py": "x = 1\n"})
+    (tmp_path / "tree/pyproject.toml").write_text('[build-system]\nrequires = ["tiny"]\nbuild-backend = "tiny"\n')
+    make_wheel(tmp_path / "house", "tiny", "1", {"tiny.py": BACKEND}, entry_points={"tiny": "tiny:main"})
+    (tmp_path / "tmp").mkdir()
+    return tmp_path
+
+
+def build(root: Path, *strace: str) -> subprocess.CompletedProcess[str]:
+    for each in ("cache", "dist"):
+        shutil.rmtree(root / each, ignore_errors=True)
+    return again(root, *strace)
+
+
+def again(root: Path, *strace: str) -> subprocess.CompletedProcess[str]:
+    options = [f"--{name}={root}/{path}" for name, path in (("cache-dir", "cache"), ("wheel-dir", "dist"))]
+    command = [sys.executable, "-B", "-c", MAIN, "build", *options, f"--find-links={root}/house", f"{root}/tree/"]
+    environ = {**os.environ, "PYTHONPATH": import_path(), "TMPDIR": f"{root}/tmp"}
+    tracing = ["strace", "-qq", "-y", "-o", f"{root}/trace", "-e", "trace=write,copy_file_range,sendfile", *strace]
+    return subprocess.run([*tracing, *command], capture_output=True, text=True, env=environ, cwd="/")
+
+
+@pytest.mark.parametrize("error", ["ENOSPC", "EIO"])
+def test_each_write_of_a_build_fails_once(root: Path, error: str) -> None:
+    assert build(root).returncode == 0
+    wheel, tree = (root / "dist" / WHEEL).read_bytes(), snapshot(root / "tree")
+    counts = {"write": 0, "copy_file_range": 0, "sendfile": 0}
+    found = []
+    for line in (root / "trace").read_text(errors="replace").splitlines():
+        name = line.partition("(")[0]
+        counts[name] = counts.get(name, 0) + 1
+        if re.search(rf"<{root}/(cache|dist|tmp)[^>]*>", line):
+            found.append((name, counts[name], line))
+    assert len(found) > 10
+    failed = 0
+    for name, ordinal, line in found:
+        done = build(root, "-e", f"inject={name}:error={error}:when={ordinal}")
+        where = f"{line}: {done}"
+        assert done.returncode in (0, 1), where
+        if done.returncode:
+            failed += 1
+            sentence = done.stderr.splitlines()[0]
+            assert sentence.startswith("sage-wheels: error: "), where
+            assert str(root) in sentence, where
+            assert "Traceback" not in done.stderr, where
+        made = os.listdir(root / "dist") if (root / "dist").exists() else []
+        assert made in ([], [WHEEL]), where
+        assert done.returncode or made, where
+        assert os.listdir(root / "tmp") == [], where
+        assert not done.returncode or sorted(os.listdir(root / "cache/build")) == ["tree.lock"], where
+        assert again(root).returncode == 0, where
+        assert (root / "dist" / WHEEL).read_bytes() == wheel, where
+    assert difference(tree, snapshot(root / "tree")) == []
+    print(f"{failed} of {len(found)} writes that failed made the build fail")
+    assert failed
