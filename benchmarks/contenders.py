@@ -67,7 +67,7 @@ class Pip(Contender):
     def __init__(self, home: Path) -> None:
         super().__init__(home)
         self.version = importlib.metadata.version("pip")
-        self._program = str(_copy_package("pip", self.home / "program"))
+        self._program = str(copy_package("pip", self.home / "program"))
 
     def install(self, wheels: Sequence[Path], *, bytecode: bool | None = None, again: bool = False) -> list[str]:
         options = ["--no-deps", "--no-index", "--disable-pip-version-check"]
@@ -89,7 +89,7 @@ class Installer(Contender):
         self.version = importlib.metadata.version("installer")
         environment = self.home / "environment"
         make_prefix(environment)
-        _copy_package("installer", site_packages(environment))
+        copy_package("installer", site_packages(environment))
         self._python = str(environment / "bin" / "python")
 
     def install(self, wheels: Sequence[Path], *, bytecode: bool | None = None, again: bool = False) -> list[str]:
@@ -154,7 +154,7 @@ def site_packages(prefix: Path) -> Path:
     return prefix / "lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}" / "site-packages"
 
 
-def _copy_package(name: str, goal: Path) -> Path:
+def copy_package(name: str, goal: Path) -> Path:
     """Copy a package that this interpreter has, without anything beside it, and compile it."""
     spec = importlib.util.find_spec(name)
     if spec is None or spec.origin is None:

@@ -3,7 +3,7 @@
 usage: python benchmarks/sage.py DIRECTORY [PACKAGE...]
 
 DIRECTORY is what tests/sage/genuine/set-up has made, or what is laid out like it. Without PACKAGE, those of
-tests/sage/genuine/packages. Needs strace to count processes.
+tests/sage/genuine/packages. The rows of six are medians of PAIRS pairs. Needs strace to count processes.
 """
 
 from __future__ import annotations
@@ -16,76 +16,123 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from statistics import median
+from typing import NamedTuple
 
 CHECKOUT = Path(__file__).resolve().parent.parent
-ENVIRONMENT = {"LANG": "C.UTF-8", "TERM": "dumb", "V": "0", "MAKE": "make -j2", "USER": "builder"}
-ENVIRONMENT |= {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "PIP_CONFIG_FILE": os.devnull}
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+PAIRS = 9
+# What spkg-pipinst, which sage-spkg has written, does in the course of `make six`.
+PIPINST = '. "$SAGE_ROOT/build/bin/sage-dist-helpers"; sdh_actually_pip_install_wheel six -r "$1"'
 
 
-def make(work: Path, *targets: str, count: bool = False) -> tuple[float, int]:
-    """Build `targets`; the wall time in seconds, and with `count` how many Python processes there were."""
-    command = ["./install", *targets]
-    with tempfile.NamedTemporaryFile("r") as trace:
-        if count:
-            command = ["strace", "-f", "-qq", "-o", trace.name, "-e", "trace=execve", *command]
-        start = time.perf_counter()
-        done = subprocess.run(
-            command,
-            cwd=work / "tree/build/make",
-            env={**ENVIRONMENT, "HOME": str(work / "home")},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        seconds = time.perf_counter() - start
-        if done.returncode:
-            sys.exit(f"make {' '.join(targets)} failed:\n{done.stdout[-3000:]}")
-        return seconds, len(re.findall(r'execve\("[^"]*/python[0-9.]*".* = 0$', trace.read(), re.MULTILINE))
+class Tree(NamedTuple):
+    """A tree of Sage in the directory `work`, with its own scripts (`stock`) or with ours."""
+
+    work: Path
+
+    @property
+    def venv(self) -> Path:
+        [venv] = self.work.glob("tree/local/var/lib/sage/venv-python*")
+        return venv
+
+    def overlay(self, stock: bool) -> None:
+        command = [str(CHECKOUT / "build/overlay"), str(self.work / "tree"), *["--undo"] * stock]
+        subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
+
+    def make(self, *targets: str, count: bool = False) -> float:
+        """Build `targets`; the wall time in seconds, or with `count` how many Python processes there were."""
+        return self._run(["./install", *targets], {"V": "0", "MAKE": "make -j2"}, count)
+
+    def pipinst(self, count: bool = False) -> float:
+        """Install six, whose wheel is stored, as `make six` does."""
+        venv = str(self.venv)
+        environment = {"SAGE_ROOT": str(self.work / "tree"), "SAGE_LOCAL": str(self.work / "tree/local")}
+        environment |= {"SAGE_VENV": venv, "SAGE_SPKG_WHEELS": f"{venv}/var/lib/sage/wheels", "SAGE_ORIG_PATH": PATH}
+        environment["PATH"] = f"{self.work}/tree/build/bin:{venv}/bin:{PATH}"
+        self._run(["sage-pip-uninstall", "six"], environment)
+        requirements = f"{venv}/var/lib/sage/scripts/six/spkg-requirements.txt"
+        return self._run(["bash", "-c", PIPINST, "-", requirements], environment, count)
+
+    def _run(self, command: list[str], environment: dict[str, str], count: bool = False) -> float:
+        basics = {"LANG": "C.UTF-8", "TERM": "dumb", "USER": "builder", "HOME": str(self.work / "home"), "PATH": PATH}
+        env = {**basics, "PIP_CONFIG_FILE": os.devnull, **environment}
+        with tempfile.TemporaryDirectory() as traces:
+            # a file for each process, or lines would be torn
+            strace = ["strace", "-ff", "-qq", "-o", f"{traces}/trace", "-e", "trace=execve"] if count else []
+            start = time.perf_counter()
+            done = subprocess.run(
+                ["env", *strace, *command],  # env looks for the command on the PATH that it gets
+                cwd=self.work / "tree/build/make",
+                env=env,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+            seconds = time.perf_counter() - start
+            if done.returncode:
+                sys.exit(f"{' '.join(command)} failed:\n{done.stdout[-3000:]}")
+            calls = "".join(path.read_text(errors="replace") for path in Path(traces).iterdir())
+        return len(re.findall(r'^execve\("[^"]*/python[0-9.]*".* = 0$', calls, re.MULTILINE)) if count else seconds
+
+    def files(self) -> set[str]:
+        """What was installed, and what Sage keeps about that; without byte-code and what is ours alone."""
+        there = (path for path in self.venv.rglob("*") if path.is_file() or path.is_symlink())
+        paths = (str(path.relative_to(self.venv)) for path in there)
+        ignored = re.compile(r"var/(tmp|lock|lib/sage-wheels)/|.*\.pyc$|lib64/")
+        return {path for path in paths if not ignored.match(path)}
 
 
-def files(work: Path) -> set[str]:
-    """The files that were installed, and those that Sage keeps about them; without byte-code and what is ours alone."""
-    [venv] = work.glob("tree/local/var/lib/sage/venv-python*")
-    paths = (str(path.relative_to(venv)) for path in venv.rglob("*") if path.is_file() or path.is_symlink())
-    ignored = re.compile(r"var/(tmp|lock|lib/sage-wheels)/|.*\.pyc$|lib64/")
-    return {path for path in paths if not ignored.match(path)}
+def all_packages(tree: Tree, packages: list[str]) -> tuple[list[str], set[str]]:
+    """The cells about all packages, and the files that they installed."""
+    local = tree.work / "tree/local"
+    shutil.rmtree(local, ignore_errors=True)
+    (local / "var/lib/sage/installed").mkdir(parents=True)
+    (local / "var/lib/sage/installed/.dummy").touch()
+    cold = tree.make(*packages)
+    found = tree.files()
+    clean = tree.make(*(f"{each}-clean" for each in packages))
+    return [f"{cold:.0f} s", f"{clean:.0f} s"], found
 
 
-def measure(work: Path, packages: list[str]) -> tuple[dict[str, str], set[str]]:
-    """The cells of one column, and the files that all packages together have installed."""
-    tree = work / "tree"
-    shutil.rmtree(tree / "local", ignore_errors=True)
-    (tree / "local/var/lib/sage/installed").mkdir(parents=True)
-    (tree / "local/var/lib/sage/installed/.dummy").touch()
-    cells = {f"{len(packages)} packages, cold, -j2": f"{make(work, *packages)[0]:.0f} s"}
-    found = files(work)
-    for target in ("six-clean", "six"):
-        times = []
-        for _ in range(3):
-            make(work, "six" if target == "six-clean" else "six-clean")
-            times.append(make(work, target)[0])
-        make(work, "six" if target == "six-clean" else "six-clean")
-        cells[f"make {target}"] = f"{min(times):.2f} s, {make(work, target, count=True)[1]} Pythons"
-    cells["all of them -clean"] = f"{make(work, *(f'{each}-clean' for each in packages))[0]:.0f} s"
-    return cells, found
+def six(tree: Tree, count: bool = False) -> list[float]:
+    """The figures of the three rows of six."""
+    tree.make("six-clean")
+    return [tree.make("six", count=count), tree.pipinst(count), tree.make("six-clean", count=count)]
 
 
 def main(work: Path, packages: list[str]) -> None:
-    overlay = [str(CHECKOUT / "build/overlay"), str(work / "tree")]
+    tree = Tree(work)
     packages = packages or [
         line.split()[0] for line in (CHECKOUT / "tests/sage/genuine/packages").read_text().splitlines()
     ]
-    subprocess.run([*overlay, "--undo"], check=True)
-    stock, stock_files = measure(work, packages)
-    subprocess.run(overlay, check=True)
-    ours, our_files = measure(work, packages)
-    subprocess.run([*overlay, "--undo"], check=True)
+    sides = (True, False)  # stock, and with the overlay
+    cells: dict[bool, list[str]] = {}
+    found: dict[bool, set[str]] = {}
+    times: dict[bool, list[list[float]]] = {stock: [] for stock in sides}
+    pythons: dict[bool, list[float]] = {}
+    for stock in sides:
+        tree.overlay(stock)
+        cells[stock], found[stock] = all_packages(tree, packages)
+    tree.make("six")
+    for _ in range(PAIRS):
+        for stock in sides:
+            tree.overlay(stock)
+            times[stock].append(six(tree))
+    for stock in sides:
+        tree.overlay(stock)
+        pythons[stock] = six(tree, count=True)
+        for seconds, number in zip(zip(*times[stock], strict=True), pythons[stock], strict=True):
+            cells[stock].append(f"{median(seconds):.2f} s, {number} Python{'s' * (number > 1)}")
+    tree.overlay(stock=True)
+    rows = [f"{len(packages)} packages, cold, -j2", "all of them -clean"]
+    rows += ["`make six`", "of that, uninstalling and installing", "`make six-clean`"]
     print("| | stock | with the overlay |\n|---|---|---|")
-    for name, cell in stock.items():
-        print(f"| {name} | {cell} | {ours[name]} |")
-    print(f"| files installed | {len(stock_files)} | {len(our_files)} |")
-    for path in sorted(stock_files ^ our_files):
-        print(f"only {'stock' if path in stock_files else 'ours'}: {path}")
+    for row in zip(rows, cells[True], cells[False], strict=True):
+        print(f"| {' | '.join(row)} |")
+    print(f"| files installed | {len(found[True])} | {len(found[False])} |")
+    for path in sorted(found[True] ^ found[False]):
+        print(f"only {'stock' if path in found[True] else 'ours'}: {path}")
 
 
 if __name__ == "__main__":

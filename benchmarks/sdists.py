@@ -82,7 +82,14 @@ def main() -> int:
 
 
 def by_us(sdist: Path, work: Path) -> Attempt:
-    options = ["--find-links", work / "wheelhouse", "--cache-dir", work / "cache", "--wheel-dir", work / "ours"]
+    options: list[str | Path] = [
+        "--find-links",
+        work / "wheelhouse",
+        "--cache-dir",
+        work / "cache",
+        "--wheel-dir",
+        work / "ours",
+    ]
     return attempt([CHECKOUT / "build" / "bin" / "sage-wheels", "build", *options, sdist], ENVIRONMENT, work / "ours")
 
 
@@ -92,7 +99,7 @@ def by_build(sdist: Path, work: Path) -> Attempt:
     with tempfile.TemporaryDirectory(dir=work) as place:
         shutil.unpack_archive(sdist, place)
         (tree,) = Path(place).iterdir()
-        command = [sys.executable, "-I", "-m", "build", "--wheel", "--outdir", work / "theirs", tree]
+        command: list[str | Path] = [sys.executable, "-I", "-m", "build", "--wheel", "--outdir", work / "theirs", tree]
         return attempt(command, environment, work / "theirs")
 
 

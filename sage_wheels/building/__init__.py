@@ -43,6 +43,8 @@ def build_wheel(
     The source stays as it is; an editable build is about the original and lets the backend write there. Raises
     `SourceError` for what is no source, `BuildFailed` with the end of the log, and `FileOperationFailed`.
     """
+    if options and options.editable and options.sdist_then_wheel:
+        raise UsageError("what is built from an sdist cannot be used where it is", "leave out one of the two options")
     from sage_wheels.building import project
 
     return project.build_wheel(source, wheel_dir=os.fspath(wheel_dir), options=options or BuildOptions())
@@ -59,6 +61,9 @@ def wheels_of(
     """
     options = (options or BuildOptions())._replace(prefix=prefix)
     sources = [parse_source(item) for item in items]
+    if options.built is not None:
+        yield [_already_built(options.built, sources, options)]
+        return
     if options.editable and not all(isinstance(source, SourceTree) for source in sources):
         raise UsageError("only a source tree can be editable", "name directories")
     if all(isinstance(source, WheelFile) for source in sources):
@@ -68,6 +73,15 @@ def wheels_of(
 
     with tempfile.TemporaryDirectory(prefix="sage-wheels-") as directory:
         yield [_wheel_of(source, f"{directory}/{number}", options) for number, source in enumerate(sources)]
+
+
+def _already_built(wheel: str, sources: list[Source], options: BuildOptions) -> tuple[str, DirectUrl]:
+    """`wheel` in the place of the one that would be built; nothing is read in the source tree, which may be another
+    user's."""
+    built = parse_source(wheel)
+    if len(sources) != 1 or not isinstance(built, WheelFile) or not isinstance(sources[0], SourceTree):
+        raise UsageError("--built does not name the wheel of one source tree", "give a wheel and one directory")
+    return built.path, sources[0].direct_url(editable=options.editable)
 
 
 def _wheel_of(source: Source, directory: str, options: BuildOptions) -> tuple[str, DirectUrl | None]:

@@ -33,6 +33,7 @@ class BuildOptions(NamedTuple):
         in the user's cache directory.
     max_sdist_size, max_sdist_members: how much an sdist may unpack to, in bytes and in number.
     wheel_limits: how much a build requirement, and the wheel that is built, may unpack to; None: the usual limits.
+    built: the wheel that was built of the one source tree, by whomever; what installs takes it and builds nothing.
     on_phase: called with the name of each phase as it begins; on_note: with a sentence for people.
     """
 
@@ -52,6 +53,7 @@ class BuildOptions(NamedTuple):
     max_sdist_size: int = _MAX_SDIST_SIZE
     max_sdist_members: int = _MAX_SDIST_MEMBERS
     wheel_limits: Limits | None = None
+    built: str | None = None
     on_phase: Callable[[str], None] | None = None
     on_note: Callable[[str], None] | None = None
 

@@ -10,13 +10,19 @@ downloaded. The build environment is made of links to wheels that were unpacked 
 those directories, which may be deleted at any time), so it costs milliseconds.
 
 With --no-isolation the backend sees what is installed in the prefix (--prefix, $SAGE_VENV, $VIRTUAL_ENV), as it is.
+
+An editable wheel (--editable) is good on this machine, for as long as the source tree stays where it is; it belongs in
+no wheelhouse. Install it at once, with 'sage-wheels install --editable --built WHEEL SOURCE'. That builds nothing, and
+somebody else may do it: build as a user, install as root.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 
 from sage_wheels.cli import build_options, common
+from sage_wheels.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,13 +33,17 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_prefix(parser)
     common.add_json(parser)
-    parser.add_argument("--wheel-dir", metavar="DIR", default=".", help="where the wheels go (default: here)")
+    parser.add_argument("-w", "--wheel-dir", metavar="DIR", default=".", help="where the wheels go (default: here)")
     build_options.add_build_arguments(parser)
-    parser.add_argument("--editable", action="store_true", help="build the editable wheel of a source tree (PEP 660)")
+    parser.add_argument(
+        "-e", "--editable", action="store_true", help="build the editable wheels of source trees (PEP 660)"
+    )
     parser.add_argument("sources", nargs="+", metavar="SOURCE")
 
 
 def run(arguments: argparse.Namespace) -> int:
+    if arguments.editable:
+        _refuse_wheelhouse(arguments.wheel_dir, arguments.find_links)
     options = build_options.options_from(arguments, _prefix_if_named(arguments))
     built = [_build(text, arguments.wheel_dir, options, arguments.json) for text in arguments.sources]
     if arguments.json:
@@ -53,10 +63,15 @@ def _build(text: str, wheel_dir: str, options: BuildOptions, as_json: bool) -> B
     return built
 
 
+def _refuse_wheelhouse(wheel_dir: str, find_links: list[str]) -> None:
+    """See to it that no build and no installation by name takes an editable wheel for the wheel of that version."""
+    wheelhouses = filter(None, [*find_links, os.environ.get("SAGE_SPKG_WHEELS", "")])
+    if os.path.realpath(wheel_dir) in map(os.path.realpath, wheelhouses):
+        raise UsageError(f"{wheel_dir} is a wheelhouse, where editable wheels must not be", "name another --wheel-dir")
+
+
 def _prefix_if_named(arguments: argparse.Namespace) -> Prefix | None:
     """The prefix that is named in any way; a wheel can be built for none in particular."""
-    import os
-
     if arguments.prefix or os.environ.get("SAGE_VENV") or os.environ.get("VIRTUAL_ENV"):
         return common.prefix_of(arguments)
     return None

@@ -91,6 +91,7 @@ def options_from(arguments: argparse.Namespace, prefix: Prefix | None) -> BuildO
         log=arguments.log,
         cache_dir=arguments.cache_dir,
         wheel_limits=common.wheel_limits_of(arguments),
+        built=getattr(arguments, "built", None),
         on_note=common.warn,
         **limits,
     )

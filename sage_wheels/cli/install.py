@@ -4,6 +4,12 @@ ITEM is a wheel, an sdist (.tar.gz, .zip), a source tree, or a requirement ("six
 named is installed, nothing more: no dependencies are followed. All items of one call are one transaction: a failure or
 a kill leaves either all of them installed or none, and the versions that were there before are replaced without being
 absent in between.
+
+Who builds need not be who installs. Whatever 'sage-wheels build' made of a source tree, --built installs as if it had
+been built here; so no code of a project runs as root:
+
+    sage-wheels build --editable --wheel-dir DIR ./tree
+    sudo sage-wheels install --editable --built DIR/WHEEL ./tree
 """
 
 from __future__ import annotations
@@ -31,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="install source trees so that they are used where they are (PEP 660)",
     )
+    parser.add_argument("--built", metavar="WHEEL", help="the wheel of the one source tree ITEM: build nothing")
     build_options.add_build_arguments(parser)
     parser.add_argument("items", nargs="+", metavar="ITEM")
 

@@ -47,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--root", help=argparse.SUPPRESS)
     parser.add_argument("--user", "--target", dest="elsewhere", action="store_true", help=argparse.SUPPRESS)
     # for the sdh_* functions
+    parser.add_argument("--built", metavar="WHEEL", help="the wheel of the one -e, from 'sage-wheels build --editable'")
     parser.add_argument("--record", metavar="FILE", help="append a line NAME @ URL for each -e to FILE")
     parser.add_argument("--superseded", metavar="FILE", help="remove what FILE names, too, unless it is installed anew")
     for option in _SAID_FOR_PIP:
@@ -63,6 +64,8 @@ def run(options: argparse.Namespace) -> int:
     from sage_wheels.sage import records
     from sage_wheels.transaction.install import Options
 
+    if options.built is not None and (options.items or options.requirement or len(options.editable) != 1):
+        raise UsageError("--built does not name the wheel of one source tree", "give one -e and nothing else")
     if options.root or options.elsewhere:
         raise UsageError("nothing is staged or installed elsewhere", "leave out --root, --user and --target")
     try:
@@ -93,7 +96,7 @@ def run(options: argparse.Namespace) -> int:
         _say(_install(prefix, items, how, building, options), prefix, options)
     for tree in options.editable:
         # against what is installed: the backend of an editable tree works there later, too
-        there = building._replace(isolation=False, skip_dependency_check=True, editable=True)
+        there = building._replace(isolation=False, skip_dependency_check=True, editable=True, built=options.built)
         report = _install(prefix, [os.path.join(tree, "")], how, there, options)
         _say(report, prefix, options)
         if options.record:

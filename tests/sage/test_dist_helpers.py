@@ -33,6 +33,7 @@ class Spkg:
     def __init__(self, scripts: Scripts, prefix: Path, name: str = "pkg", version: str = "1.0") -> None:
         self.scripts, self.prefix, self.name, self.version = scripts, prefix, name, version
         self.sudo = ""
+        self.user: tuple[str, ...] = ()  # the command with which somebody else runs a command
         self.build = prefix / "var/tmp/sage/build" / f"{name}-{version}"
         self.state = prefix / "var/lib/sage"
         self.requirements = self.state / "scripts" / name / "spkg-requirements.txt"
@@ -56,7 +57,8 @@ class Spkg:
             "LC_ALL": "C",
             **more,
         }
-        done = subprocess.run(["bash", "-c", SCRIPT + script], capture_output=True, text=True, env=environment)
+        command = [*self.user, "bash", "-c", SCRIPT + script]
+        done = subprocess.run(command, capture_output=True, text=True, env=environment)
         self.log += done.stdout + done.stderr
         return done.returncode
 
@@ -253,12 +255,14 @@ def test_an_editable_package_is_recorded_and_removed(scripts: Scripts, venv: Pat
     sources(tmp_path / "library")
     (tmp_path / "library/code/tree.py").write_text("in_place = True\n")
     spkg = Spkg(scripts, venv, "tree")
-    for also in ("", "; sdh_build_and_store_wheel --no-isolation ."):
+    for also in ("", "; sdh_build_and_store_wheel --no-isolation ."):  # with SAGE_WHEELS=yes, the second as well
         spkg.prepare()
         (spkg.build / "src").symlink_to(tmp_path / "library")
         assert spkg.install(f"sdh_pip_editable_install .{also}", "src") == 0, spkg.log
         assert python(venv, "import tree; print(tree.in_place)") == "True"
         assert spkg.requirements.exists()
+        stored = [line for line in state(spkg) if line.startswith("wheels/")]
+        assert stored == (["wheels/tree-1.0-py3-none-any.whl"] if also else []), "an editable wheel is never stored"
     spkg.uninstall()
     assert (everything(venv), state(spkg)) == (before, [])
 
@@ -271,7 +275,21 @@ def test_a_script_package_without_destdir_installs_at_once(scripts: Scripts, ven
     assert "sdh_pip_uninstall" in (spkg.requirements.parent / "spkg-piprm").read_text()
 
 
-def test_sage_sudo_runs_what_changes_the_tree_and_nothing_else(scripts: Scripts, venv: Path, tmp_path: Path) -> None:
+def test_an_editable_package_that_cannot_be_built_leaves_nothing(scripts: Scripts, venv: Path, tmp_path: Path) -> None:
+    sources(tmp_path / "library")
+    (tmp_path / "library/backend.py").write_text("print('the last words'); exit(1)\n")
+    (tmp_path / "tmp").mkdir()
+    spkg = Spkg(scripts, venv, "tree")
+    assert spkg.bash("sdh_pip_editable_install .", tmp_path / "library", TMPDIR=str(tmp_path / "tmp")) != 0
+    assert "the last words" in spkg.log
+    assert "Error installing tree-1.0" in spkg.log
+    assert (list((tmp_path / "tmp").iterdir()), names(venv), state(spkg)) == ([], [], [])
+
+
+@pytest.mark.parametrize("function", ["sdh_pip_install", "sdh_pip_editable_install"])
+def test_sage_sudo_runs_what_changes_the_tree_and_nothing_else(
+    scripts: Scripts, venv: Path, tmp_path: Path, function: str
+) -> None:
     sudo, log = tmp_path / "sudo", tmp_path / "sudo.log"
     sudo.write_text(f'#!/bin/sh\necho "$@" >>"{log}"\nexec env -i PATH=/usr/bin:/bin "$@"\n')  # as sudo resets it
     sudo.chmod(0o755)
@@ -279,7 +297,7 @@ def test_sage_sudo_runs_what_changes_the_tree_and_nothing_else(scripts: Scripts,
     spkg.prepare()
     sources(spkg.build / "src")
     spkg.sudo = str(sudo)
-    assert spkg.bash("sdh_pip_install .", spkg.build / "src") == 0, spkg.log
+    assert spkg.bash(f"{function} .", spkg.build / "src") == 0, spkg.log
     assert names(venv) == ["tree 1.0"]
     commands = [line.split() for line in log.read_text().splitlines()]
     assert not [words for words in commands if "build" in words]

@@ -3,89 +3,22 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from support.trees import snapshot
+from .conftest import GENUINE, OURS, Sage
 
-WORK = os.environ.get("GENUINE_SAGE", "")
-PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-
-pytestmark = [
-    pytest.mark.skipif(not WORK, reason="the genuine tree of Sage is not here: nox -s sage sets it up"),
-    pytest.mark.slow,
-]
-
-
-class Sage:
-    """A tree of Sage."""
-
-    def __init__(self, work: Path, checkout: Path) -> None:
-        self.work, self.checkout = work, checkout
-        self.root = work / "tree"
-        self.log = ""
-
-    @property
-    def venv(self) -> Path:
-        [venv] = self.root.glob("local/var/lib/sage/venv-python*")
-        return venv
-
-    def make(self, *targets: str, jobs: int = 2, **environment: str) -> str:
-        """`sage -i`, as it calls make; what that says."""
-        env = {"HOME": str(self.work / "home"), "LANG": "C.UTF-8", "TERM": "dumb", "PATH": PATH, "V": "0"}
-        env |= {"PIP_CONFIG_FILE": os.devnull, "USER": "builder", "MAKE": f"make -j{jobs}", **environment}
-        directory = self.root / "build/make"
-        command = ["./install", *targets]
-        done = subprocess.run(
-            command, cwd=directory, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=1200
-        )
-        assert done.returncode == 0, done.stdout[-5000:]
-        return done.stdout
-
-    def overlay(self, *options: str) -> None:
-        subprocess.run([self.checkout / "build/overlay", self.root, *options], check=True)
-
-    def spkg_log(self, package: str) -> str:
-        """The log of the last time that `package` was installed."""
-        [log] = self.root.glob(f"logs/pkgs/{package}-[0-9]*.log")
-        return log.read_text().rpartition("Setting up build directory")[2]
-
-    def python(self, program: str) -> str:
-        command = [str(self.venv / "bin/python3"), "-I", "-B", "-c", program]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-
-    def state(self) -> object:
-        """The virtual environment, without build directories and what is there before any package."""
-        tree = snapshot(self.venv)
-        return {path: entry for path, entry in tree.items() if not re.match(r"var(/tmp|/lock|/lib)?(/|$)", path)} | {
-            path: entry for path, entry in tree.items() if re.match(r"var/lib/sage/.*/", path)
-        }
-
-    def scripts(self) -> dict[str, bytes]:
-        places = [*self.root.glob("build/bin/*"), *self.root.glob("build/sage_bootstrap/*.py")]
-        return {str(path): path.read_bytes() for path in places if path.is_file()}
+pytestmark = GENUINE
 
 
 @pytest.fixture(scope="module")
-def sage(checkout: Path) -> Iterator[Sage]:
-    tree = Sage(Path(WORK), checkout)
-    tree.overlay("--undo")
-    stock = tree.scripts()
-    shutil.rmtree(tree.root / "local", ignore_errors=True)
-    (tree.root / "local/var/lib/sage/installed").mkdir(parents=True)
-    (tree.root / "local/var/lib/sage/installed/.dummy").touch()
-    shutil.rmtree(tree.root / "logs", ignore_errors=True)
+def sage(tree: Sage) -> Sage:
     tree.overlay()
-    yield tree
-    tree.overlay("--undo")
-    assert tree.scripts() == stock
-    assert not (tree.root / "build/sage-wheels").exists()
+    return tree
 
 
 def test_many_packages_side_by_side(sage: Sage) -> None:
@@ -116,15 +49,22 @@ def test_without_isolation(sage: Sage) -> None:
 
 
 def test_config_settings_reach_the_backend(sage: Sage) -> None:
+    """setuptools puts a build number into the wheel if it is told to."""
+    sage.make("cycler")
     script = sage.root / "build/pkgs/cycler/spkg-install.in"
     genuine = script.read_text()
-    script.write_text(genuine.replace("sdh_pip_install .", "sdh_pip_install -C --global-option=--no-user-cfg ."))
+    script.write_text(genuine.replace("sdh_pip_install .", "sdh_pip_install -C --build-option=--build-number=7 ."))
     assert script.read_text() != genuine
     try:
         sage.make("cycler-no-deps")
     finally:
         script.write_text(genuine)
-    assert "Finished installing cycler" in sage.spkg_log("cycler")
+    [wheel] = sage.venv.glob("var/lib/sage/wheels/cycler-*.whl")
+    assert re.fullmatch(r"cycler-[\d.]+-7-py3-none-any\.whl", wheel.name)
+    [about] = sage.library.glob("cycler-*.dist-info/WHEEL")
+    assert "Build: 7" in about.read_text().splitlines()
+    sage.make("cycler-no-deps")
+    assert "Build:" not in about.read_text()
 
 
 def test_clean_leaves_nothing_and_says_nothing_alarming(sage: Sage) -> None:
@@ -152,6 +92,42 @@ def test_what_the_stock_scripts_installed_is_upgraded_and_cleaned(sage: Sage) ->
     assert sage.state() == before
 
 
+def test_what_went_through_destdir_is_upgraded_and_cleaned(sage: Sage, destdir_way: str) -> None:
+    """The stock sage-spkg lists every file of such a package in its record; byte-code may be made later."""
+    sage.make("python_build", "setuptools", "wheel")
+    before = sage.state()
+    install = {
+        "by sdh_pip_install": "cd src && sdh_pip_install --no-build-isolation .",
+        "by pip": 'cd src && python3 -m pip install --no-index --no-deps --no-build-isolation --root="$SAGE_DESTDIR" .',
+        "by setup.py": 'cd src && python3 setup.py install --single-version-externally-managed --root="$SAGE_DESTDIR"',
+    }[destdir_way]
+    for upgraded in (False, True):
+        sage.overlay("--undo")
+        write_package(sage, "1.0", ["same", "old"], install)
+        # with SAGE_SUDO the stock functions still install into DESTDIR
+        sage_spkg(sage, "1.0", SAGE_SUDO="env" if destdir_way == "by sdh_pip_install" else "")
+        [stamp] = sage.venv.glob(f"var/lib/sage/installed/{OURS}destdir-*")
+        listed = json.loads(stamp.read_text())["files"]
+        assert any(path.endswith("destdir_trial/old.py") for path in listed)
+        assert any(re.search(r"\.(dist|egg)-info/", path) for path in listed)
+        package = sage.library / "destdir_trial"
+        sage.python(f"import compileall; compileall.compile_dir({str(package)!r}, optimize=[0, 1], quiet=1)")
+        sage.overlay()
+        if upgraded:
+            write_package(sage, "2.0", ["same", "new"], "cd src && sdh_pip_install --no-build-isolation .")
+            sage_spkg(sage, "2.0")
+            modules = sorted(path.name for path in package.glob("*.py"))
+            assert modules == ["__init__.py", "new.py", "same.py"]
+            assert not list(package.glob("__pycache__/old.*"))
+            [about] = sage.library.glob("destdir_trial-*")
+            assert about.name == "destdir_trial-2.0.dist-info"
+            [stamp] = sage.venv.glob(f"var/lib/sage/installed/{OURS}destdir-*")
+            assert [Path(path).suffix for path in json.loads(stamp.read_text())["files"]] == [".txt", ".whl"]
+        done = sage.run("sage-spkg-uninstall", f"{OURS}destdir", sage.venv)
+        assert done.returncode == 0, done.stdout
+        assert sage.state() == before
+
+
 def test_an_editable_package_is_recorded_and_cleaned(sage: Sage) -> None:
     sage.make("sage_conf-SAGE_VENV-uninstall")
     before = sage.state()
@@ -161,20 +137,24 @@ def test_an_editable_package_is_recorded_and_cleaned(sage: Sage) -> None:
     assert sage.state() == before
 
 
-def test_a_package_is_there_all_the_time_that_it_is_installed_again(sage: Sage) -> None:
-    """sage-spkg uninstalls before it installs; whoever imports the package meanwhile finds it."""
-    sage.make("setuptools")
-    program = (
-        "import importlib.util, sys, time\n"
-        "while True:\n"
-        "    importlib.invalidate_caches()\n"
-        "    if importlib.util.find_spec('setuptools') is None: sys.exit(3)\n"
-        "    time.sleep(0.001)\n"
+@pytest.fixture(params=["by sdh_pip_install", "by pip", "by setup.py"])
+def destdir_way(sage: Sage, request: pytest.FixtureRequest) -> Iterator[str]:
+    yield request.param
+    sage.remove_packages()
+
+
+def write_package(sage: Sage, version: str, modules: list[str], install: str) -> None:
+    """A package of Sage with a distribution `destdir_trial`."""
+    source = sage.add_package("destdir", version, install)
+    shutil.rmtree(source)
+    (source / "destdir_trial").mkdir(parents=True)
+    for module in ("__init__", *modules):
+        (source / f"destdir_trial/{module}.py").write_text(f"version = {version!r}\n")
+    (source / "setup.py").write_text(
+        f"from setuptools import setup\nsetup(name='destdir_trial', version={version!r}, packages=['destdir_trial'])\n"
     )
-    looker = subprocess.Popen([sage.venv / "bin/python3", "-I", "-B", "-c", program])
-    try:
-        sage.make("setuptools-no-deps")
-        assert looker.poll() is None
-    finally:
-        looker.kill()
-        looker.wait()
+
+
+def sage_spkg(sage: Sage, version: str, **environment: str) -> None:
+    done = sage.run("sage-spkg", f"{OURS}destdir-{version}", sage.venv, env=environment)
+    assert done.returncode == 0, done.stdout
