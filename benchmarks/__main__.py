@@ -23,7 +23,21 @@ from bench import FULL, QUICK, Bench
 from commands import Failed, run
 from material import CACHE, Wheels
 
-GROUPS = ("small", "large", "many", "locks", "scale", "memory", "crash", "readers", "building", "hostile")
+GROUPS = (
+    "small",
+    "large",
+    "many",
+    "locks",
+    "scale",
+    "memory",
+    "crash",
+    "readers",
+    "building",
+    "pip",
+    "hostile",
+    "limits",
+)
+_MODULES = {"pip": "pip_front_end"}  # where a group cannot be called like its module
 
 
 def main() -> int:
@@ -46,7 +60,7 @@ def main() -> int:
         print_header(bench)
         for group in options.groups or GROUPS:
             begin = time.monotonic()
-            importlib.import_module(group).measure(bench)
+            importlib.import_module(_MODULES.get(group, group)).measure(bench)
             print(f"benchmarks: {group} took {time.monotonic() - begin:.0f} s", file=sys.stderr)
     except Failed as error:
         print(f"benchmarks: {error}", file=sys.stderr)

@@ -95,6 +95,14 @@ class JournalDamaged(SageWheelsError):
     """The journal of an interrupted transaction cannot be read or does not fit what is there."""
 
 
+class Outdated(SageWheelsError):
+    """What was decided beforehand no longer fits what is installed."""
+
+
+class NotThere(SageWheelsError):
+    """What was asked for is not installed."""
+
+
 class FileOperationFailed(SageWheelsError):
     """The operating system refused a file operation; the prefix is as it was."""
 

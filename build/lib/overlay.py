@@ -10,7 +10,7 @@ What is added:
 
 What is replaced: sage-bootstrap-python, sage-flock, sage-pip-install and sage-pip-uninstall as a whole;
 sage-spkg-uninstall by a script that first removes what the genuine one cannot remove well, and then calls it. One line
-is added to sage-dist-helpers, and two are changed in sage-spkg.
+is added to sage-dist-helpers, two are changed in sage-spkg, and one in src/bin/sage where the tree has that.
 
 The list is written first and goes last, a genuine file is kept by a hard link before it is replaced by a rename, and
 comes back by a rename: with its time and mode, and whenever this is interrupted, --undo takes back what was done.
@@ -41,12 +41,16 @@ class Refused(Exception):
 
 
 class Replacement(NamedTuple):
-    """A genuine file: what is known of it (a line each), and what stands for it, our file or lines in place of its."""
+    """A genuine file: what is known of it (a line each), and what stands for it, our file or lines in place of its.
+
+    An `optional` one is not in every tree.
+    """
 
     path: str
     known_by: tuple[str, ...]
     ours: str = ""
     lines: tuple[tuple[str, str], ...] = ()
+    optional: bool = False
 
 
 _COPY = (
@@ -61,6 +65,8 @@ _MANIFEST_AND_STORED = (
     """    FILE_LIST="$( (cd "$PREFIX" && find . -type f -o -type l | sed 's|^\\./||';"""
     """ cat "$SAGE_BUILD_DIR/$PKG_NAME/spkg-stored" 2>/dev/null) | sort -u)\""""
 )
+_PIP = '    exec python3 -m pip --disable-pip-version-check "$@"'
+_OUR_PIP = f"""    [ ! -x "$SAGE_ROOT/build/bin/sage-pip" ] || exec "$SAGE_ROOT/build/bin/sage-pip" "$@"\n{_PIP}"""
 _END_OF_HELPERS = "set +o allexport"
 _OURS_TOO = """. "${BASH_SOURCE[0]}-python"  # sage-wheels: the functions for Python packages"""
 
@@ -86,9 +92,11 @@ REPLACED = (
         ("install_scripts() {", "post_install() {"),
         lines=((_COPY, _MOVE), (_MANIFEST, _MANIFEST_AND_STORED)),
     ),
+    Replacement("src/bin/sage", ("'--pip'",), lines=((_PIP, _OUR_PIP),), optional=True),
 )
 ADDED = {
     "build/bin/sage-wheels": "build/bin/sage-wheels",
+    "build/bin/sage-pip": "build/bin/sage-pip",
     "build/bin/sage-move-tree": "build/bin/sage-move-tree",
     "build/bin/sage-dist-helpers-python": "build/bin/sage-dist-helpers",
     "build/lib/system-python.sh": "build/lib/system-python.sh",
@@ -100,7 +108,8 @@ def apply(checkout: Path, root: Path) -> str:
     """Put everything in; a sentence about it. Raises `Refused`, and then nothing was changed."""
     if (root / LIST).exists():
         undo(root)
-    new = {entry.path: _new_text(checkout, root, entry) for entry in REPLACED}
+    there = [entry for entry in REPLACED if not entry.optional or (root / entry.path).exists()]
+    new = {entry.path: _new_text(checkout, root, entry) for entry in there}
     _refuse_what_is_in_the_way(root)
     state = {
         "made_directories": [each for each in ("build/lib",) if not (root / each).exists()],

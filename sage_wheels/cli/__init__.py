@@ -19,11 +19,13 @@ COMMANDS = {
     "build": "turn sources into wheels",
     "install": "install wheels or sources into a prefix, all or nothing",
     "uninstall": "remove distributions from a prefix, exactly",
+    "pip": "run pip, which changes the prefix all or nothing",
     "list": "list the distributions in a prefix",
     "show": "show what is known of a distribution",
     "files": "list the files of a distribution",
     "owner": "say which distribution a path belongs to",
     "verify": "compare what is there with what was installed",
+    "restore": "put back what packages of the distribution brought",
     "recover": "finish what a killed process left",
 }
 
@@ -93,7 +95,11 @@ def _run(arguments: list[str]) -> int:
         allow_abbrev=False,
     )
     command.add_arguments(parser)
-    options = parser.parse_args(rest)
+    if getattr(command, "PASSES_ON", False):
+        options, others = parser.parse_known_args(rest)
+        options.arguments[:0] = others
+    else:
+        options = parser.parse_args(rest)
     if unknown := getattr(options, "usage_problem", None):
         parser.error(unknown)
     status: int = command.run(options)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import os
 import re
 import sys
 import time
 
-from sage_wheels.errors import SageWheelsError, SourceError
+from sage_wheels.errors import NotThere, SourceError
 from sage_wheels.prefix import Prefix, find_prefix
 
 TYPE_CHECKING = False
@@ -26,10 +27,6 @@ if TYPE_CHECKING:
 _is_changed = False
 
 
-class NotThere(SageWheelsError):
-    """What was asked for is not installed."""
-
-
 def add_prefix(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--prefix", metavar="P", help="virtual environment or Python installation (default: $SAGE_VENV, $VIRTUAL_ENV)"
@@ -44,16 +41,21 @@ def add_writing(parser: argparse.ArgumentParser) -> None:
     """The options of every command that changes a prefix."""
     add_prefix(parser)
     add_json(parser)
-    parser.add_argument(
-        "--lock-timeout", type=seconds, metavar="S", help="give up after S seconds without the prefix lock"
-    )
+    add_committing(parser)
     parser.add_argument(
         "--break-system-packages",
         action="store_true",
         help="change a Python installation that the operating system manages (PEP 668)",
     )
-    parser.add_argument("--durable", action="store_true", help="be safe against power loss, too (slower)")
     parser.add_argument("-q", "--quiet", action="store_true", help="say nothing but warnings and errors")
+
+
+def add_committing(parser: argparse.ArgumentParser) -> None:
+    """How a transaction is committed."""
+    parser.add_argument(
+        "--lock-timeout", type=seconds, metavar="S", help="give up after S seconds without the prefix lock"
+    )
+    parser.add_argument("--durable", action="store_true", help="be safe against power loss, too (slower)")
 
 
 def seconds(text: str) -> float:
@@ -154,12 +156,7 @@ def print_json(content: Any) -> None:
 
 def print_report(report: Report, prefix: Prefix, options: argparse.Namespace) -> None:
     """Tell what a transaction did: JSON for programs, sentences for people; what was kept or left, always."""
-    for name, count in report.not_compiled:
-        warn(f"{name} has no byte-code: the Python of {prefix.root} does not run, so {count} sources were not compiled")
-    for row in report.ignored:
-        warn(f"ignored a row of RECORD that names no file of the package: {row}")
-    for path in report.set_aside:
-        warn(f"kept a file that somebody edited or added as {path}")
+    warn_of(report, prefix)
     if options.json:
         print_json({**report._asdict(), "changes": [change._asdict() for change in report.changes]})
     if options.quiet:
@@ -177,6 +174,16 @@ def print_report(report: Report, prefix: Prefix, options: argparse.Namespace) ->
             warn(f"  {step}")
 
 
+def warn_of(report: Report, prefix: Prefix) -> None:
+    """Tell what went otherwise than the user may think: what was kept or left."""
+    for name, count in report.not_compiled:
+        warn(f"{name} has no byte-code: the Python of {prefix.root} does not run, so {count} sources were not compiled")
+    for row in report.ignored:
+        warn(f"ignored a row of RECORD that names no file of the package: {row}")
+    for path in report.set_aside:
+        warn(f"kept a file that somebody edited or added as {path}")
+
+
 def _sentence(change: Change, root: str, would: str) -> str:
     name, old, new = change
     if not old:
@@ -189,14 +196,25 @@ def _sentence(change: Change, root: str, would: str) -> str:
 
 
 def requirement_lines(path: str) -> list[str]:
-    """The requirements in a requirements file, comments and options left out. Raises `SourceError`."""
-    try:
-        with sys.stdin if path == "-" else open(path, encoding="utf-8") as f:
-            lines = f.read().replace("\\\n", " ").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SourceError(f"the requirements file {path} cannot be read ({error})", "name one that can") from error
-    stripped = (line.partition(" #")[0].strip() for line in lines)
-    return [line for line in stripped if line and not line.startswith(("#", "-"))]
+    """The requirements in a requirements file and in those that it includes, without comments and options.
+
+    Raises `SourceError`.
+    """
+    found: list[str] = []
+    files = [path]
+    for file in files:  # grows meanwhile
+        try:
+            with sys.stdin if file == "-" else open(file, encoding="utf-8") as f:
+                lines = f.read().replace("\\\n", " ").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise SourceError(f"the requirements file {file} cannot be read ({error})", "name one that can") from error
+        stripped = [line.partition(" #")[0].strip() for line in lines]
+        found += [line for line in stripped if line and not line.startswith(("#", "-"))]
+        for line in stripped:
+            if included := re.fullmatch(r"(?:-r\s*|--requirement[\s=]\s*)(.+)", line):
+                other = os.path.join(os.path.dirname(file), included[1])
+                files += [other] if other not in files else []
+    return found
 
 
 def progress(what: str) -> Callable[[int, int], None] | None:

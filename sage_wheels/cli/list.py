@@ -1,10 +1,29 @@
-"""List the distributions in a prefix, one "NAME VERSION" a line."""
+"""List the distributions in a prefix: name, version, who installed it, and what is to be said of it.
+
+Each line begins with "NAME VERSION". The last column names the package of the distribution that brings it, and says
+whether somebody has put something else in its place ('sage-wheels restore' undoes that), or its wheel is gone from the
+wheelhouse. What such packages bring and is not there at all is named on standard error.
+"""
 
 from __future__ import annotations
 
 import argparse
+from typing import NamedTuple
 
 from sage_wheels.cli import common
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from sage_wheels.installed import Distribution
+    from sage_wheels.prefix import Prefix
+    from sage_wheels.sage.distribution import Part, State
+
+
+class _Row(NamedTuple):
+    distribution: Distribution
+    installer: str
+    part: Part | None
+    state: State
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -14,15 +33,55 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     from sage_wheels.installed import find_all
+    from sage_wheels.sage.distribution import parts
 
     prefix = common.prefix_of(options)
     common.note_pending(prefix)
-    found = find_all(prefix)
+    brought = parts(prefix)
+    rows = [_row(prefix, each, brought.get(each.canonical_name)) for each in find_all(prefix)]
     if options.json:
-        common.print_json(
-            [{"name": d.name, "version": d.version, "kind": d.kind, "path": prefix.path(d.path)} for d in found]
-        )
+        common.print_json([_facts(prefix, row) for row in rows])
     else:
-        for each in found:
-            print(each)
+        _print_table(rows)
+    missing = brought.keys() - {row.distribution.canonical_name for row in rows}
+    if missing:
+        names = ", ".join(f"{name} {brought[name].version}".rstrip() for name in sorted(missing))
+        common.warn(f"packages of the distribution bring what is not there: {names}; 'sage-wheels restore' installs it")
     return 0
+
+
+def _row(prefix: Prefix, distribution: Distribution, part: Part | None) -> _Row:
+    from sage_wheels.installed.distributions import read_text
+    from sage_wheels.sage.distribution import state
+
+    installer = (read_text(prefix, f"{distribution.path}/INSTALLER") or "").strip()
+    if len(installer.split()) != 1 or not installer.isprintable():
+        installer = ""  # it is one word, or nothing that could be believed
+    return _Row(distribution, installer, part, state(prefix, part, distribution) if part else "same")
+
+
+def _facts(prefix: Prefix, row: _Row) -> dict[str, object]:
+    from sage_wheels.sage.distribution import as_json
+
+    return {
+        "name": row.distribution.name,
+        "version": row.distribution.version,
+        "kind": row.distribution.kind,
+        "path": prefix.path(row.distribution.path),
+        "installer": row.installer,
+        "package": row.part.package if row.part else "",
+        "wheelhouse": as_json(row.part, row.state) if row.part else None,
+    }
+
+
+def _print_table(rows: list[_Row]) -> None:
+    from sage_wheels.sage.distribution import remark
+
+    names = [f"{row.distribution.name} {row.distribution.version or '-'}" for row in rows]
+    first = max(map(len, names), default=0)
+    second = max((len(row.installer) for row in rows), default=0)
+    for name, row in zip(names, rows, strict=True):
+        said = ""
+        if row.part:
+            said = remark(row.part, row.distribution.version, row.state) or f"package {row.part.package}"
+        print(f"{name:{first}}   {row.installer or '-':{second}}   {said}".rstrip())

@@ -6,6 +6,7 @@ import argparse
 import os
 
 from sage_wheels.cli import common
+from sage_wheels.errors import NotThere
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,7 +25,7 @@ def run(options: argparse.Namespace) -> int:
     full = os.path.abspath(options.path if os.path.lexists(options.path) else prefix.path(options.path))
     place = Places(prefix.root).locate("", full)
     if place is None:
-        raise common.NotThere(f"{full} is not in {prefix.root}", "name a path in the prefix")
+        raise NotThere(f"{full} is not in {prefix.root}", "name a path in the prefix")
     found = Owners(prefix, find_all(prefix)).owners(place)
     if options.json:
         common.print_json([{"name": each.name, "version": each.version} for each in found])

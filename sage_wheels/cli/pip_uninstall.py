@@ -6,8 +6,13 @@ What is not installed, and a requirements file that is not there, is nothing to 
 from __future__ import annotations
 
 import argparse
+import contextlib
 
 from sage_wheels.cli import common
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from sage_wheels.prefix import Prefix
 
 # What pip is told so that it does what is done here in any case.
 _SAID_FOR_PIP = (
@@ -42,5 +47,31 @@ def run(options: argparse.Namespace) -> int:
         raise FileOperationFailed.from_os_error(error, "reading the requirements file") from error
     wanted = [name for each in names if (name := requirement_name(each))]
     prefix = common.prefix_of(options)
-    common.print_report(uninstall(prefix, wanted, common.settings_of(options)), prefix, options)
+    replaced = _replaced(prefix, options.requirement)
+    report = uninstall(prefix, wanted, common.settings_of(options))
+    common.print_report(report, prefix, options)
+    for name, version, _ in report.changes if not options.quiet else ():
+        if instead := replaced.get((name, version)):
+            removed = "would be removed" if options.dry_run else "is removed"
+            common.warn(f"{name} {version}, which somebody installed in place of {instead}, {removed} as well")
     return 0
+
+
+def _replaced(prefix: Prefix, files: list[str]) -> dict[tuple[str, str], str]:
+    """What the records `files` name and is not what they say: name and version, and what was to be there."""
+    from sage_wheels.sage.distribution import parts_in, state
+
+    brought = {part.name: part for file in files for part in parts_in(file)}
+    if not brought:
+        return {}
+    from sage_wheels.errors import FileOperationFailed
+    from sage_wheels.installed import find_all
+
+    found = {}
+    for each in find_all(prefix):
+        part = brought.get(each.canonical_name)
+        with contextlib.suppress(FileOperationFailed):  # it is removed, even if it cannot be compared with the wheel
+            if part and state(prefix, part, each) == "replaced":
+                version = part.version if part.version != each.version else "own build"
+                found[each.name, each.version] = f"the distribution's {version or 'source tree'}"
+    return found

@@ -21,6 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     from sage_wheels.errors import FileOperationFailed, PrefixError
     from sage_wheels.sage import stamps
+    from sage_wheels.sage.distribution import SUPERSEDED
     from sage_wheels.transaction.uninstall import uninstall
 
     options.dry_run = False
@@ -29,15 +30,15 @@ def run(options: argparse.Namespace) -> int:
     except PrefixError:
         return 0  # a tree without a Python: the files are what the genuine script takes them for
     try:
-        names = stamps.take_over(prefix, options.stamp)
-        if os.environ.get("SAGE_DESTDIR") and names:
-            note = prefix.path(f"var/lib/sage-wheels/superseded/{options.package}")
-            os.makedirs(os.path.dirname(note), exist_ok=True)
-            with open(note, "a", encoding="utf-8") as f:
-                f.writelines(f"{name}\n" for name in names)
-            return 0
+        listed = stamps.listed_in(prefix, options.stamp)
     except OSError as error:
         raise FileOperationFailed.from_os_error(error, f"reading {options.stamp}") from error
-    if names:
-        common.print_report(uninstall(prefix, names, common.settings_of(options)), prefix, options)
+    if listed.names and os.environ.get("SAGE_DESTDIR"):
+        note = prefix.path(f"{SUPERSEDED}/{options.package}")
+        os.makedirs(os.path.dirname(note), exist_ok=True)
+        with open(note, "a", encoding="utf-8") as f:
+            f.writelines(f"{name}\n" for name in listed.names)
+    elif listed.names:
+        common.print_report(uninstall(prefix, listed.names, common.settings_of(options)), prefix, options)
+    stamps.rewrite(options.stamp, listed.rest)  # last: what fails before it is found again by the next command
     return 0

@@ -2,28 +2,39 @@
 
 Packages that are installed as wheels list the wheel and spkg-requirements.txt there. Those from the days when whole
 packages were copied from DESTDIR list every file of their distributions, but not what came later (byte-code); these are
-taken out of the list, and removed as what they are.
+removed as what they are, and then taken out of the list. Where that is not possible, their byte-code is put into it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+from typing import NamedTuple
 
 from sage_wheels.errors import NotRemovable, SourceError
 from sage_wheels.installed import files, find_all
+from sage_wheels.prefix.filesystem import write_whole
 from sage_wheels.prefix.places import Places
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from sage_wheels.prefix import Prefix
 
 
-def take_over(prefix: Prefix, stamp: str) -> list[str]:
-    """The distributions whose records `stamp` lists; it no longer lists any of their files afterwards.
+class Listed(NamedTuple):
+    """The names of the distributions whose records a stamp lists, and that stamp without any of their files."""
 
-    Distributions that cannot be removed by a record stay in the list. Raises `SourceError` if that is no stamp, and
-    `OSError`.
+    names: list[str]
+    rest: dict[str, Any]
+
+
+def listed_in(prefix: Prefix, stamp: str) -> Listed:
+    """What the file `stamp` lists. Distributions that cannot be removed by a record stay in the rest.
+
+    Raises `SourceError` if that is no stamp, and `OSError`.
     """
     try:
         with open(stamp, encoding="utf-8") as f:
@@ -44,10 +55,21 @@ def take_over(prefix: Prefix, stamp: str) -> list[str]:
         if there.intersection(row for row in rows if row.startswith(f"{each.path}/")):
             names.append(each.name)
             gone.update(rows)
-    if names:
-        content["files"] = [path for path in listed if at[path] not in gone]
-        new = f"{stamp}.new"
-        with open(new, "w", encoding="utf-8") as f:
-            json.dump(content, f, indent=4)
-        os.replace(new, stamp)
-    return names
+    rest = {path for path in listed if at[path] not in gone}
+    return Listed(names, {**content, "files": sorted(rest | _bytecode(prefix, rest))})
+
+
+def _bytecode(prefix: Prefix, sources: set[str]) -> set[str]:
+    """The byte-code that is there of any of `sources`."""
+    found: set[str] = set()
+    for directory in {os.path.dirname(path) for path in sources if path.endswith(".py")}:
+        with contextlib.suppress(OSError):
+            found.update(
+                f"{directory}/__pycache__/{name}" for name in os.listdir(prefix.path(f"{directory}/__pycache__"))
+            )
+    return {path for path in found if files.source_of_bytecode(path) in sources}
+
+
+def rewrite(stamp: str, content: dict[str, Any]) -> None:
+    """Put `content` in the place of what the file `stamp` says, whole or not at all. Raises `OSError`."""
+    write_whole(stamp, json.dumps(content, indent=4).encode())

@@ -24,9 +24,9 @@ def stored(source: Source, text: str, directories: Sequence[str], prefix: Prefix
     from packaging.utils import canonicalize_name
 
     from sage_wheels.building.wheelhouse import Wheelhouse
-    from sage_wheels.prefix import interpreter
+    from sage_wheels.wheel import tags
 
-    wheels = Wheelhouse(directories, interpreter.ask(prefix).tags)
+    wheels = Wheelhouse(directories, tags.taken_by(prefix))
     wanted = Parsed(source.text).specifier
     candidates = wheels.of(canonicalize_name(source.name))
     for pre in (False, True):  # as pip: a pre-release only if there is nothing else

@@ -15,7 +15,7 @@ import signal
 import time
 from typing import NamedTuple
 
-from sage_wheels.errors import Conflict, FileOperationFailed, NotRemovable, PrefixError
+from sage_wheels.errors import Conflict, FileOperationFailed, NotRemovable, Outdated, PrefixError
 from sage_wheels.prefix import filesystem, lock
 from sage_wheels.transaction import journal, recovery
 from sage_wheels.transaction.journal import Journal
@@ -113,7 +113,7 @@ def _attempt(
     try:
         wanted = goal(listing.distributions)
         made = make_plan(prefix, stage, wanted, listing, whole_directories=mode.whole_directories, hashes=mode.hashes)
-    except (Conflict, NotRemovable, FileNotFoundError, NotADirectoryError):
+    except (Conflict, NotRemovable, Outdated, FileNotFoundError, NotADirectoryError):
         if final:
             raise
         mode.alone = True

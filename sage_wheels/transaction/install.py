@@ -31,7 +31,9 @@ class Options(NamedTuple):
     """How to install; see the command line for what each means.
 
     With `adopt`, files that no distribution owns make room (copies are kept), others do not. `also_remove` are
-    normalised names of distributions that go in the same transaction, unless they are installed.
+    normalised names of distributions that go in the same transaction, unless they are installed. `check` is called
+    with the distributions that are there, and raises `Outdated` to prevent the commit; what it found about those with
+    the normalised names `watched`, and those that come or go, is still so when the commit is made.
     """
 
     compile_bytecode: bool = True
@@ -40,6 +42,8 @@ class Options(NamedTuple):
     ignore_requires_python: bool = False
     also_remove: frozenset[str] = frozenset()
     adopt: bool = False
+    check: Callable[[list[Distribution]], None] = lambda distributions: None
+    watched: frozenset[str] = frozenset()
 
 
 def install(
@@ -51,7 +55,7 @@ def install(
 ) -> Report:
     """Install the wheels of `requests` into `prefix`, replacing other versions, all or nothing.
 
-    Raises `WheelRefused`, `Conflict`, `NotRemovable`, `LockTimeout`, `LockUnusable`, `JournalDamaged`,
+    Raises `WheelRefused`, `Conflict`, `NotRemovable`, `Outdated`, `LockTimeout`, `LockUnusable`, `JournalDamaged`,
     `FileOperationFailed`; the prefix is unchanged then.
     """
     _refuse_twice([request.wheel for request in requests])
@@ -104,8 +108,9 @@ def _commit(
     replaced: list[Distribution] = []
 
     def goal(distributions: list[Distribution]) -> Goal:
+        options.check(distributions)
         replaced[:] = [each for each in distributions if each.canonical_name in names]
-        return Goal(f"{own.path}/new", new, replaced, options.overwrite, adopt=options.adopt)
+        return Goal(f"{own.path}/new", new, replaced, options.overwrite, adopt=options.adopt, watched=options.watched)
 
     return commit.run(prefix, own, goal, settings, listing), replaced
 

@@ -52,7 +52,8 @@ class Goal(NamedTuple):
 
     `tree` holds the new files, laid out as in the prefix ("" if there are none), and `new` lists them with the name of
     their distribution; `remove` are the distributions that go; with `overwrite`, what another distribution or nobody
-    owns may be replaced, and with `adopt` what nobody owns. `planner` makes the steps, if not `Planner` does.
+    owns may be replaced, and with `adopt` what nobody owns. `planner` makes the steps, if not `Planner` does. `watched`
+    are names of distributions that may not come or go meanwhile, beside those that the plan is about.
     """
 
     tree: str
@@ -61,6 +62,7 @@ class Goal(NamedTuple):
     overwrite: bool
     planner: Callable[..., Planner] | None = None
     adopt: bool = False
+    watched: frozenset[str] = frozenset()
 
 
 class Plan(NamedTuple):
@@ -68,8 +70,8 @@ class Plan(NamedTuple):
 
     `identities` says what stood at each path (None: nothing), `directories` when each directory that is taken as a
     whole was last changed, `listing` which distributions there were, `areas` which areas of the prefix the plan speaks
-    of, `old_areas` those of each distribution that was there, `names` the distributions that come or go. `set_aside`
-    are the new places of edited files.
+    of, `old_areas` those of each distribution that was there, `names` the distributions that come, go or are watched.
+    `set_aside` are the new places of edited files.
     """
 
     steps: list[Step]
@@ -227,7 +229,7 @@ class Planner:
         return sorted(self.steps, key=self._rank)
 
     def names(self) -> set[str]:
-        return {each.canonical_name for each in self.goal.remove} | set(self.goal.new.values())
+        return {each.canonical_name for each in self.goal.remove} | {*self.goal.new.values(), *self.goal.watched}
 
     def areas(self) -> set[str]:
         everything = [*self.old, *(self.places.locate("", each) or each for each in self.goal.new)]

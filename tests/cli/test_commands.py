@@ -148,12 +148,15 @@ def test_list(run: Tool, prefix: Path, one: Path, two: Path) -> None:
     assert run("list") == Ran(0, "", "")
     assert run("list", "--json").json == []
     install(prefix, two, one)
-    assert run("list") == Ran(0, "one 1.0\ntwo 2.0\n", "")
+    assert run("list") == Ran(0, "one 1.0   sage-wheels\ntwo 2.0   sage-wheels\n", "")
     assert run("list", "--json").json[0] == {
         "name": "one",
         "version": "1.0",
         "kind": ".dist-info",
         "path": f"{site_packages(prefix)}/one-1.0.dist-info",
+        "installer": "sage-wheels",
+        "package": "",
+        "wheelhouse": None,
     }
 
 
@@ -299,9 +302,10 @@ def test_a_process_of_its_own(prefix: Path, one: Path) -> None:
     done = tool("install", "--prefix", prefix, one)
     assert (done.returncode, done.stdout) == (0, "")
     assert done.stderr == f"sage-wheels: one 1.0 installed into {prefix}\n"
-    assert tool(
-        "list", env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "SAGE_VENV": str(prefix)}
-    ).stdout == ("one 1.0\n")
+    assert (
+        tool("list", env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "SAGE_VENV": str(prefix)}).stdout
+        == "one 1.0   sage-wheels\n"
+    )
 
 
 def test_a_reader_that_goes_away_is_no_traceback(prefix: Path, one: Path) -> None:

@@ -37,6 +37,10 @@ STOCK = {
         ' || exit_with_error_msg "Error moving files for $PKG_NAME."\n'
         "}\n"
     ),
+    "src/bin/sage": (
+        '#!/usr/bin/env bash\nif [ "$1" = \'-pip\' -o "$1" = \'--pip\' -o "$1" = "--pip3" ]; then\n    shift\n'
+        '    exec python3 -m pip --disable-pip-version-check "$@"\nfi\n'
+    ),
     "build/sage_bootstrap/__init__.py": "",
     # the genuine one runs scripts and deletes the files of the record; this one tells what it was called with
     "build/sage_bootstrap/uninstall.py": "import sys\ndef run():\n    print('genuine', sys.argv[1:])\n",
@@ -115,7 +119,7 @@ def test_it_goes_in_and_comes_out_byte_for_byte(overlay: list[str], root: Path) 
 
 @pytest.mark.parametrize("path", [path for path in STOCK if "sage_bootstrap" not in path])
 def test_what_is_not_recognised_is_refused_whole(overlay: list[str], root: Path, path: str) -> None:
-    for change in ("missing", "other"):
+    for change in ("other",) if path == "src/bin/sage" else ("missing", "other"):
         (root / path).unlink() if change == "missing" else (root / path).write_text("something else\n")
         before = look(root)
         done = run(overlay, root)
@@ -185,6 +189,31 @@ def test_a_package_from_the_days_of_destdir_is_removed_as_what_it_is(
             assert scripts.run("sage-spkg-uninstall", "pkg", tree).returncode == 0
         assert {path: entry for path, entry in snapshot(tree).items() if not path.startswith("var")} == before
         assert not list(tree.glob("var/lib/sage-wheels/superseded/*"))
+
+
+def test_sage_pip_is_ours_and_keeps_what_belongs_to_the_distribution(
+    overlay: list[str], root: Path, tmp_path: Path
+) -> None:
+    prefix = make_prefix(tmp_path / "venv")
+    wheel = make_wheel(tmp_path, "pkg", "1.0", {"pkg.py": ""})
+    record = prefix / "var/lib/sage/scripts/pkg/spkg-requirements.txt"
+    record.parent.mkdir(parents=True)
+    record.write_text(f"pkg @ file://{wheel}\n")
+    record.with_name("spkg-piprm").touch()
+    assert run(overlay, root).returncode == 0
+    run([str(root / "build/bin/sage-wheels")], "install", "--prefix", prefix, wheel)
+    before = snapshot(prefix)
+    environ = {**os.environ, "SAGE_ROOT": str(root), "SAGE_VENV": str(prefix)}
+    sage = ["bash", str(root / "src/bin/sage"), "--pip"]
+    done = subprocess.run([*sage, "uninstall", "-y", "pkg"], env=environ, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "belongs to the distribution (package pkg) and is kept; give --replace-distribution" in done.stderr
+    assert snapshot(prefix) == before
+    replacing = [*sage, "--isolated", "uninstall", "-y", "pkg", "--replace-distribution"]
+    done = subprocess.run(replacing, env=environ, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "  Successfully uninstalled pkg-1.0" in done.stdout
+    assert not (site_packages(prefix) / "pkg.py").exists()
 
 
 def test_other_packages_go_the_genuine_way(overlay: list[str], root: Path, tmp_path: Path) -> None:

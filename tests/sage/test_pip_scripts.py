@@ -31,7 +31,7 @@ def _write(directory, files):
     files[record] = "".join(_row(each, text) for each, text in files.items()) + f"{record},,\\n"
     with zipfile.ZipFile(f"{directory}/{name}", "w") as archive:
         for each, text in files.items():
-            archive.writestr(each, text)
+            archive.writestr(zipfile.ZipInfo(each), text)
     return name
 
 def build_wheel(directory, settings=None, metadata=None):
@@ -157,6 +157,24 @@ def test_editable(scripts: Scripts, prefix: Path, tree: Path, tmp_path: Path) ->
     assert record.read_text() == f"tree @ {url}\n"
     assert scripts.run("sage-pip-uninstall", "-r", record).returncode == 0
     assert snapshot(prefix) == before
+
+
+def test_an_editable_wheel_that_somebody_built_before(
+    scripts: Scripts, prefix: Path, tree: Path, tmp_path: Path
+) -> None:
+    assert scripts.run("sage-pip-install", "--record", tmp_path / "one", "-e", tree).returncode == 0
+    installed = snapshot(prefix)
+    assert scripts.run("sage-pip-uninstall", "tree").returncode == 0
+    build = ("build", "--no-isolation", "-e", "-w", tmp_path / "built", f"{tree}/")
+    [wheel] = scripts.run("sage-wheels", *build).stdout.splitlines()
+    (tree / "backend.py").unlink()  # nothing is built again
+    done = scripts.run("sage-pip-install", "--record", tmp_path / "two", "-e", tree, "--built", wheel)
+    assert done.returncode == 0, done.stderr
+    assert snapshot(prefix) == installed
+    assert (tmp_path / "two").read_text() == (tmp_path / "one").read_text()
+    for others in ([], ["-e", ".", "-e", "."], ["-e", ".", wheel]):
+        done = scripts.run("sage-pip-install", "--built", wheel, *others, cwd=tree)
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
 
 
 def test_a_source_tree_is_built(scripts: Scripts, prefix: Path, wheelhouse: Path, tree: Path) -> None:

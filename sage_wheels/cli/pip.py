@@ -1,0 +1,88 @@
+"""pip's whole command line for a prefix, so that what it changes is one transaction.
+
+Everything from PIP-COMMAND on is pip's: see `sage-wheels pip help`. `install` lets pip resolve, download and build, and
+then makes the change all or nothing; `uninstall` is exact; what only reads is pip unchanged. Of the options below,
+--keep-distribution and --replace-distribution may stand anywhere, the others before PIP-COMMAND.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from sage_wheels.cli import common
+
+PASSES_ON = True  # what the parser does not know is pip's
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.usage = "sage-wheels pip [OPTION...] PIP-COMMAND [PIP-OPTION...]"
+    common.add_prefix(parser)
+    parser.add_argument(
+        "--keep-distribution",
+        dest="keeps",
+        action="store_true",
+        help="leave the packages of the distribution as they are",
+    )
+    parser.add_argument(
+        "--replace-distribution",
+        dest="keeps",
+        action="store_false",
+        help="let packages of the distribution be replaced or removed (default)",
+    )
+    parser.add_argument(
+        "--on-conflict",
+        choices=["error", "overwrite"],
+        default="error",
+        help="what to do about files of other distributions that are in the way (default: error)",
+    )
+    common.add_committing(parser)
+    common.add_wheel_limits(parser)
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+
+
+def run(options: argparse.Namespace) -> int:
+    arguments, keeps = _without_ours(options)
+    at = _command_at(arguments)
+    command = arguments[at] if at < len(arguments) else ""
+    if command == "uninstall":
+        from sage_wheels.cli.pip_removal import uninstall
+
+        return uninstall(options, [*arguments[:at], *arguments[at + 1 :]], keeps=keeps)
+    from sage_wheels.sage import pip
+    from sage_wheels.sage.pip_decision import How
+
+    prefix = common.prefix_of(options)
+    settings = common.settings_of(options)
+    if command != "install":
+        from sage_wheels.transaction.recover import recover_first
+
+        recover_first(prefix, settings)
+        pip.run_unchanged(prefix, arguments)
+    how = How(
+        settings,
+        common.wheel_limits_of(options),
+        lambda report: common.warn_of(report, prefix),  # pip says what was installed
+        overwrite=options.on_conflict == "overwrite",
+        keep_distribution=keeps,
+    )
+    return pip.install(prefix, arguments, how)
+
+
+def _without_ours(options: argparse.Namespace) -> tuple[list[str], bool]:
+    """pip's arguments without our two options that may stand among them, and whether the distribution is kept."""
+    ours = {"--keep-distribution": True, "--replace-distribution": False}
+    said = [options.keeps, *(ours[each] for each in options.arguments if each in ours)]
+    return [each for each in options.arguments if each not in ours], said[-1]
+
+
+def _command_at(arguments: list[str]) -> int:
+    """The index of pip's command; that of the end if there is none."""
+    from sage_wheels.cli.pip_removal import WITH_VALUE
+    from sage_wheels.errors import UsageError
+
+    at = 0
+    while at < len(arguments) and arguments[at].startswith("-"):
+        if arguments[at].partition("=")[0] == "--python":
+            raise UsageError("pip's --python is the prefix here", "give --prefix before the other options")
+        at += 2 if arguments[at] in WITH_VALUE else 1
+    return min(at, len(arguments))

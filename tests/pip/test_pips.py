@@ -1,0 +1,191 @@
+"""Which pip is used: the prefix's, or one found elsewhere if there is none, or none whose inner parts are known."""
+
+from __future__ import annotations
+
+import glob
+import importlib
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+from support.index import Index
+from support.pythons import make_installation
+from support.run import names, python
+from support.trees import leftovers, make_prefix, site_packages, snapshot
+from support.twins import Done, Twins, end, environment, our_command, pack_pip, start
+from support.wheels import make_wheel
+
+TOOL = ("sage_wheels", "build", "filelock", "installer", "packaging", "pyproject_hooks", "resolvelib")
+VERSION = "import pip; print(pip.__version__)"
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> Path:
+    """A prefix without pip."""
+    return make_prefix(tmp_path, "bare")
+
+
+@pytest.fixture(scope="session")
+def wheelhouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A wheelhouse with a pip that calls itself 99."""
+    return pack_pip(tmp_path_factory.mktemp("pips"), "99").parent
+
+
+class Tool:
+    """Our tool, run by a Python of its own in whose library there is no pip."""
+
+    def __init__(self, root: Path) -> None:
+        self.python = make_installation(root)
+        self.packages = root / "packages"
+        self.packages.mkdir()
+        self.ensurepip = root / f"lib/python{sys.version_info[0]}.{sys.version_info[1]}" / "ensurepip"
+        for name in TOOL:
+            file = importlib.import_module(name).__file__
+            assert file
+            (self.packages / name).symlink_to(Path(file).parent)
+
+    def run(self, prefix: Path, *arguments: str, env: dict[str, str], system_wheels: bool = False) -> Done:
+        """Run it, with or without the wheels that some systems keep for ensurepip."""
+        hide = "" if system_wheels else "import sysconfig; sysconfig.get_config_vars()['WHEEL_PKG_DIR'] = None\n"
+        program = f"""{hide}import sys
+sys.path.insert(0, {str(self.packages)!r})
+from sage_wheels.cli import main
+sys.exit(main())
+"""
+        command = [self.python, "-I", "-c", program, "pip", "--prefix", str(prefix), *arguments]
+        return end(start(command, env))
+
+
+@pytest.fixture
+def tool(tmp_path: Path) -> Tool:
+    return Tool(tmp_path / "tool")
+
+
+def test_a_prefix_without_pip(bare: Path, home: Path, index: Index) -> None:
+    """The tool's own pip does it, and sees what is in the prefix, not what is around the tool."""
+    done = end(start(our_command(bare, "install", "-i", index.url, "app"), environment(home)))
+    assert done.returncode == 0, done.stderr
+    assert names(bare) == ["app 2.0", "lib 2.1"]
+    done = end(start(our_command(bare, "list", "--format=freeze"), environment(home)))
+    assert done.stdout.splitlines() == ["app==2.0", "lib==2.1"], done.stderr
+    done = end(start(our_command(bare, "uninstall", "-y", "app"), environment(home)))
+    assert done.returncode == 0, done.stderr
+    assert names(bare) == ["lib 2.1"]
+
+
+def test_the_pip_of_the_wheelhouse(bare: Path, home: Path, index: Index, wheelhouse: Path, tool: Tool) -> None:
+    env = environment(home, SAGE_SPKG_WHEELS=str(wheelhouse))
+    said = tool.run(bare, "--version", env=env).stdout
+    assert said.startswith("pip 99 from ")
+    done = tool.run(bare, "install", "-i", index.url, "app", env=env)
+    assert done.returncode == 0, done.stderr
+    assert names(bare) == ["app 2.0", "lib 2.1"]
+
+
+def test_the_pip_of_ensurepip(bare: Path, home: Path, index: Index, tool: Tool) -> None:
+    kept = [sysconfig.get_config_var("WHEEL_PKG_DIR"), f"{sysconfig.get_path('stdlib')}/ensurepip/_bundled"]
+    if not any(glob.glob(f"{each}/pip-*.whl") for each in kept if each):
+        pytest.skip("this Python has no ensurepip")
+    done = tool.run(bare, "install", "-i", index.url, "app", env=environment(home), system_wheels=True)
+    assert done.returncode == 0, done.stderr
+    assert names(bare) == ["app 2.0", "lib 2.1"]
+
+
+@pytest.mark.parametrize("command", ["install plain", "list"])
+def test_no_pip_at_all(bare: Path, home: Path, tool: Tool, command: str) -> None:
+    tool.ensurepip.unlink()
+    before = snapshot(bare)
+    done = tool.run(bare, *command.split(), env=environment(home))
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("sage-wheels: error: ")
+    assert snapshot(bare) == before
+
+
+def change_inner_parts(prefix: Path) -> None:
+    """Make the pip of `prefix` one that is not known: a function that we stand in for has another name."""
+    for each in ("commands/install.py", "req/__init__.py"):
+        file = site_packages(prefix) / "pip/_internal" / each
+        text = file.read_text()
+        assert "install_given_reqs" in text
+        file.unlink()
+        file.write_text(text.replace("install_given_reqs", "install_all_reqs"))
+
+
+def test_a_pip_with_unknown_inner_parts_is_not_used(prefix: Path, home: Path, index: Index) -> None:
+    change_inner_parts(prefix)
+    pip = names(prefix)
+    done = end(start(our_command(prefix, "install", "-v", "-i", index.url, "plain"), environment(home)))
+    assert done.returncode == 0, done.stderr
+    assert f"from {prefix}" not in done.stdout.splitlines()[0]
+    assert names(prefix) == sorted([*pip, "plain 1.0"])
+    assert leftovers(prefix) == []
+
+
+def test_nothing_is_done_if_only_such_a_pip_is_there(prefix: Path, home: Path, index: Index, tool: Tool) -> None:
+    change_inner_parts(prefix)
+    tool.ensurepip.unlink()
+    before = snapshot(prefix)
+    done = tool.run(prefix, "install", "-i", index.url, "plain", env=environment(home))
+    assert done.returncode == 1
+    assert done.stderr.startswith("sage-wheels: error: ")
+    assert done.stderr.count("\n") == 1
+    assert {path: what for path, what in snapshot(prefix).items() if "__pycache__" not in path} == {
+        path: what for path, what in before.items() if "__pycache__" not in path
+    }
+    # what only reads is pip's business, whatever that looks like inside
+    assert tool.run(prefix, "list", env=environment(home)).returncode == 0
+
+
+def test_pip_upgrades_itself(twins: Twins, wheelhouse: Path, index: Index) -> None:
+    theirs, own = twins.run("install", "-U", "--no-compile", "--no-index", "-f", str(wheelhouse), "pip")
+    assert (own.returncode, theirs.returncode) == (0, 0), own.stderr
+    assert "Successfully installed pip-99" in own.stdout
+    assert "Traceback" not in own.stderr
+    assert [python(each, VERSION) for each in twins.both] == ["99", "99"]
+    assert names(twins.ours) == ["pip 99"]
+    twins.assert_alike()
+    _, own = twins.run("install", "-v", "-i", index.url, "plain")
+    assert own.stdout.startswith("Using pip 99 from "), own.stderr
+
+
+def test_what_was_just_installed_is_not_imported(prefix: Path, home: Path, tmp_path: Path) -> None:
+    """CVE-2026-6357: a pip that imports something late gets what the wheel brought."""
+    file = site_packages(prefix) / "pip/_internal/commands/install.py"
+    late = "            lib_locations = get_lib_location_guesses("
+    text = file.read_text()
+    assert text.count(late) == 1
+    file.unlink()
+    attempt = "try:\n                import probe\n            except ImportError:\n                print('kept out')"
+    file.write_text(text.replace(late, f"            {attempt}\n{late}"))
+    wheel = make_wheel(tmp_path, "probe", "1.0", {"probe.py": "print('got in')\n"})
+    done = end(start(our_command(prefix, "install", "--no-index", str(wheel)), environment(home)))
+    assert done.returncode == 0, done.stderr
+    assert "kept out" in done.stdout
+    assert "Successfully installed probe-1.0" in done.stdout
+
+
+def test_pip_comes_into_a_prefix_without_one(bare: Path, home: Path, wheelhouse: Path) -> None:
+    line = ("install", "--no-compile", "--no-index", "-f", str(wheelhouse), "pip")
+    done = end(start(our_command(bare, *line), environment(home)))
+    assert done.returncode == 0, done.stderr
+    assert names(bare) == ["pip 99"]
+    assert python(bare, VERSION) == "99"
+
+
+def test_pip_uninstalls_itself(prefix: Path, home: Path) -> None:
+    done = end(start(our_command(prefix, "uninstall", "-y", "pip"), environment(home)))
+    assert done.returncode == 0, done.stderr
+    assert names(prefix) == []
+
+
+def test_a_python_that_does_not_run(prefix: Path, home: Path) -> None:
+    (prefix / "bin/python").unlink()
+    (prefix / "bin/python").symlink_to(prefix / "nowhere")
+    done = end(start(our_command(prefix, "list"), environment(home)))
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,152 @@
+"""`sage-wheels pip uninstall` says what pip says, asks as pip asks, and removes exactly what was installed."""
+
+from __future__ import annotations
+
+import os
+import pty
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import sage_wheels
+from support.index import Index
+from support.run import install, names
+from support.trees import difference, leftovers, site_packages, snapshot
+from support.twins import Done, Twins, end, environment, our_command, pip_command, start
+from support.wheels import make_wheel
+
+Put = Callable[..., None]
+
+
+def said(done: Done, prefix: Path) -> list[str]:
+    """All that was said, but for our own sentences, whether a directory is named as such, and how names are spelt."""
+    text = (done.stdout + done.stderr).replace(str(prefix), "PREFIX").replace("/*\n", "\n").replace("extra_", "extra-")
+    return [line for line in text.splitlines() if not line.startswith("sage-wheels: ")]
+
+
+@pytest.mark.parametrize(
+    ("line", "there"),
+    [
+        ("uninstall -y app", ["extra_lib 1.0", "lib 2.0"]),
+        ("uninstall --yes lib app", ["extra_lib 1.0"]),
+        ("uninstall -y -r requirements.txt Extra.Lib", ["lib 2.0"]),
+        ("uninstall -y -r nested.txt", ["lib 2.0"]),
+        ("-q uninstall -y app", ["extra_lib 1.0", "lib 2.0"]),
+        ("uninstall -y no-such-thing app", ["extra_lib 1.0", "lib 2.0"]),
+        ("uninstall -y no-such-thing", ["app 1.0", "extra_lib 1.0", "lib 2.0"]),
+        ("uninstall", ["app 1.0", "extra_lib 1.0", "lib 2.0"]),
+        ("uninstall -y -r empty.txt", ["app 1.0", "extra_lib 1.0", "lib 2.0"]),
+        ("uninstall --no-such-option app", ["app 1.0", "extra_lib 1.0", "lib 2.0"]),
+    ],
+)
+def test_says_and_does_what_pip_does(twins: Twins, put: Put, line: str, there: list[str]) -> None:
+    for each in twins.both:
+        put(each, "lib 2.0", "app 1.0", "extra-lib 1.0")
+        (each.parent / "requirements.txt").write_text("# what goes\napp>=0.1  # old\n")
+        (each.parent / "nested.txt").write_text("Extra.Lib\n-r requirements.txt\n")
+        (each.parent / "empty.txt").write_text("# nothing\n")
+    theirs, own = twins.run(*line.split())
+    assert own.returncode == theirs.returncode, own.stderr
+    assert [each for each in names(twins.ours) if not each.startswith("pip ")] == there
+    assert [each for each in names(twins.pips) if not each.startswith("pip ")] == there
+    if own.returncode == 2:
+        assert "--no-such-option" in own.stderr
+    else:
+        assert sorted(said(own, twins.ours)) == sorted(said(theirs, twins.pips))
+
+
+@pytest.mark.parametrize(
+    ("answers", "goes"), [("y\n", True), ("\n", True), ("YES\n", False), ("n\n", False), ("perhaps\n\n", True)]
+)
+def test_asks_as_pip_asks(twins: Twins, put: Put, answers: str, goes: bool) -> None:
+    for each in twins.both:
+        put(each, "lib 2.0")
+    theirs, own = twins.run("uninstall", "lib", answers=answers + "n\n")
+    assert own.returncode == theirs.returncode == 0, own.stderr
+    assert ("lib 2.0" not in names(twins.ours)) == ("lib 2.0" not in names(twins.pips)) == goes
+    assert sorted(said(own, twins.ours)) == sorted(said(theirs, twins.pips))
+
+
+def test_the_environment_answers(twins: Twins, put: Put) -> None:
+    for each in twins.both:
+        put(each, "lib 2.0")
+    theirs, own = twins.run("uninstall", "lib", variables={"PIP_YES": "1"})
+    assert own.returncode == theirs.returncode == 0, own.stderr
+    assert said(own, twins.ours) == said(theirs, twins.pips)
+    assert names(twins.ours) == names(twins.pips)
+
+
+def test_asks_for_each(twins: Twins, put: Put) -> None:
+    for each in twins.both:
+        put(each, "lib 2.0", "plain 1.0", "extra-lib 1.0")
+    theirs, own = twins.run("uninstall", "lib", "plain", "extra-lib", answers="n\ny\nn\n")
+    assert own.returncode == theirs.returncode == 0, own.stderr
+    assert names(twins.ours) == names(twins.pips)
+    assert "plain 1.0" not in names(twins.ours)
+    assert "lib 2.0" in names(twins.ours)
+
+
+@pytest.mark.parametrize("options", [[], ["--no-input"]])
+def test_nothing_goes_without_an_answer(twins: Twins, put: Put, options: list[str]) -> None:
+    for each in twins.both:
+        put(each, "lib 2.0")
+    before = snapshot(twins.ours)
+    theirs, own = twins.run("uninstall", "lib", *options)
+    assert own.returncode == theirs.returncode == 2, own.stderr
+    assert "Traceback" not in own.stderr
+    assert snapshot(twins.ours) == before
+
+
+@pytest.mark.parametrize("answer", ["y", "n"])
+def test_on_a_terminal(prefix: Path, home: Path, put: Put, answer: str) -> None:
+    put(prefix, "lib 2.0")
+    ours, theirs = pty.openpty()
+    try:
+        process = start(our_command(prefix, "uninstall", "lib"), environment(home), stdin=theirs, stdout=theirs)
+        os.close(theirs)
+        shown = ""
+        while "Proceed (Y/n)? " not in shown:
+            shown += os.read(ours, 1000).decode()
+        os.write(ours, answer.encode() + b"\n")
+        done = end(process)
+    finally:
+        os.close(ours)
+    assert done.returncode == 0, done.stderr
+    assert "Would remove:" in shown
+    assert ("lib 2.0" in names(prefix)) == (answer == "n")
+
+
+def test_what_pip_has_installed_goes_exactly(prefix: Path, home: Path, index: Index) -> None:
+    before = snapshot(prefix)
+    line = ("install", "-q", "-i", index.url, "app[more]")
+    done = end(start(pip_command(prefix, *line), environment(home)))
+    assert done.returncode == 0, done.stderr
+    (site_packages(prefix) / "foreign.txt").write_text("nobody's")
+    done = end(start(our_command(prefix, "uninstall", "-y", "lib", "app", "extra-lib"), environment(home)))
+    assert done.returncode == 0, done.stderr
+    (site_packages(prefix) / "foreign.txt").unlink()
+    assert difference(before, snapshot(prefix)) == []
+    assert leftovers(prefix) == []
+
+
+def test_a_file_of_another_distribution_and_an_edited_one_stay(prefix: Path, home: Path, tmp_path: Path) -> None:
+    for name in ("one", "other"):
+        install(prefix, make_wheel(tmp_path / "own", name, "1", {"shared/same.py": "", f"{name}.py": ""}))
+    (site_packages(prefix) / "one.py").write_text("edited = True\n")
+    done = end(start(our_command(prefix, "uninstall", "-y", "one"), environment(home)))
+    assert done.returncode == 0, done.stderr
+    assert sage_wheels.verify("other", prefix) == []
+    assert not (site_packages(prefix) / "one.py").exists()
+    assert "kept a file that somebody edited" in done.stderr
+
+
+def test_several_go_in_one_transaction(prefix: Path, home: Path, put: Put) -> None:
+    """One that cannot go keeps the others, too."""
+    put(prefix, "lib 2.0", "plain 1.0")
+    record = site_packages(prefix) / "plain-1.0.dist-info/RECORD"
+    record.unlink()
+    before = snapshot(prefix)
+    done = end(start(our_command(prefix, "uninstall", "-y", "lib", "plain"), environment(home)))
+    assert done.returncode == 1, done.stderr
+    assert snapshot(prefix) == before
