@@ -8,7 +8,7 @@ import re
 import nox
 
 nox.needs_version = ">=2025.5.1"
-nox.options.sessions = ["lint", "types", "tests"]
+nox.options.sessions = ["lint", "types", "tests", "fuzz", "sage"]
 nox.options.default_venv_backend = "venv"  # comes with Python
 nox.options.reuse_venv = "yes"
 nox.options.envdir = ".cache/nox"
@@ -18,7 +18,7 @@ PYTHON_FILES = ("sage_wheels", "tests", "benchmarks", "noxfile.py", "build/lib")
 SHELL_FILES = (
     *("build/check", "build/demo", "build/overlay", "build/lib/system-python.sh", "build/make/package", ".ci/run"),
     *("build/bin/sage-bootstrap-python", "build/bin/sage-dist-helpers", "build/bin/sage-flock"),
-    *("build/bin/sage-move-tree", "build/bin/sage-pip-install", "build/bin/sage-pip-uninstall"),
+    *("build/bin/sage-move-tree", "build/bin/sage-pip", "build/bin/sage-pip-install", "build/bin/sage-pip-uninstall"),
     *("build/bin/sage-spkg-uninstall", "build/bin/sage-wheels", "tests/sage/genuine/set-up"),
 )
 
@@ -37,6 +37,7 @@ def types(session: nox.Session) -> None:
     """Types: mypy, strict."""
     session.install(*PROJECT["project"]["dependencies"], *group("types"))
     session.run("mypy", "sage_wheels", "tests", "noxfile.py")
+    session.run("mypy", "--no-explicit-package-bases", "benchmarks")
     # One by one, or they would be modules of `build`.
     for name in ("bundle", "flock", "overlay", "prepare"):
         session.run("mypy", "--no-explicit-package-bases", f"build/lib/{name}.py")
@@ -44,16 +45,20 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Tests of the installed package; arguments go to pytest: `-m "not network"`, `-k launcher`."""
+    """Tests of the installed package; arguments go to pytest: `-m "not network"`, `-k launcher`.
+
+    Without any, all but what needs minutes of an index: `-m "network and slow"` runs that.
+    """
     session.install(".", *group("test"))
-    run_isolated(session, "-m", "pytest", *session.posargs)
+    run_isolated(session, "-m", "pytest", *(session.posargs or ["-m", "not (network and slow)"]))
 
 
 @nox.session
 def fuzz(session: nox.Session) -> None:
     """New inputs for every reader, a minute in all; `nox -s fuzz -- 3600` takes an hour."""
     session.install(".", *group("test"))
-    seconds = float(session.posargs[0]) if session.posargs else 60.0
+    numbers = [each for each in session.posargs if each.isdecimal()]  # others are for the tests
+    seconds = float(numbers[0]) if numbers else 60.0
     targets = 6  # the tests in that file
     session.env["FUZZ_SECONDS"] = str(seconds / targets)
     run_isolated(session, "-m", "pytest", "-s", "tests/hostile/test_fuzz.py")
@@ -92,8 +97,11 @@ def bundle(session: nox.Session) -> None:
 
 @nox.session
 def sage(session: nox.Session) -> None:
-    """A slice of the genuine tree of Sage 10.7, set up here; skipped, and said so, where that is not possible."""
-    work = session.posargs[0] if session.posargs else ".cache/sage"
+    """A slice of the genuine tree of Sage 10.7, set up here; skipped, and said so, where that is not possible.
+
+    The variable GENUINE_SAGE names another directory for it than .cache/sage.
+    """
+    work = os.environ.get("GENUINE_SAGE") or ".cache/sage"
     session.install(".", *group("test"))
     said = session.run("sh", "tests/sage/genuine/set-up", work, external=True, silent=True)
     if isinstance(said, str) and "cannot: " in said:
