@@ -47,10 +47,11 @@ def types(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Tests of the installed package; arguments go to pytest: `-m "not network"`, `-k launcher`.
 
-    Without any, all but what needs minutes of an index: `-m "network and slow"` runs that.
+    Without any, all but what needs minutes of an index (`-m "network and slow"` runs that), on every processor.
     """
     session.install(".", *group("test"))
-    run_isolated(session, "-m", "pytest", *(session.posargs or ["-m", "not (network and slow)"]))
+    everything = ("-n", "auto", "--dist", "worksteal", "-m", "not (network and slow)")
+    run_isolated(session, "-m", "pytest", *(session.posargs or everything))
 
 
 @nox.session
