@@ -44,6 +44,16 @@ def _check_entry(directory: str, path: str, advice: str) -> None:
         raise UnsafePlace(f"{path} belongs to another user (number {owner}), who may have planted it there", advice)
 
 
+def is_own(path: str) -> bool:
+    """Whether what stands at the absolute `path`, or nearest above it, is root's or that of the user who runs the tool.
+
+    A symbolic link counts as itself. Raises `OSError`.
+    """
+    while not os.path.lexists(path):
+        path = os.path.dirname(path)
+    return os.lstat(path).st_uid in (0, os.geteuid())
+
+
 @contextlib.contextmanager
 def masked() -> Iterator[None]:
     """Let nothing be created here that everybody may write, even if the umask would."""

@@ -3,7 +3,8 @@
 One file holds the code of one piece of a wheel, compiled for no path in particular. Its name is made of everything
 that the code depends on: the wheel's RECORD (and thereby the hash of each source), the piece, and the interpreter's
 magic number. The cache is in $XDG_CACHE_HOME/sage-wheels/bytecode (XDG base directory specification); it may be
-deleted at any time and is used only if it belongs to the user who runs the tool and nobody else may write there.
+deleted at any time and is used only if it belongs to the user who runs the tool and nobody else may write there. Under
+sudo with the caller's HOME, there is none.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import marshal
 import os
 import stat
 
+from sage_wheels.prefix import trust
 from sage_wheels.prefix.filesystem import write_whole
 
 LIMIT = 1 << 30  # bytes; byte-code of 15,000 sources takes 150 MB
@@ -30,6 +32,8 @@ def directory() -> str | None:
     if not os.path.isabs(path):
         return None
     try:
+        if not all(trust.is_own(each) for each in (base, f"{base}/sage-wheels", path)):
+            return None
         os.makedirs(path, mode=0o700, exist_ok=True)
         status = os.stat(path)
     except OSError:

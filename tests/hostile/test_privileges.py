@@ -13,7 +13,7 @@ from sage_wheels.building import BuildOptions
 from sage_wheels.building.store import store
 from sage_wheels.errors import SageWheelsError, SourceError, UnsafePlace, WheelRefused
 from sage_wheels.prefix import trust
-from support.run import install, tool, uninstall
+from support.run import install, tool, tool_environment, uninstall
 from support.trees import leftovers, make_prefix, site_packages, snapshot
 from support.wheels import make_wheel
 
@@ -99,6 +99,27 @@ def test_a_cache_that_somebody_planted(tmp_path: Path, shared: Path) -> None:
         with pytest.raises(UnsafePlace, match=r"belongs to another user \(number 12345\).*--cache-dir$"):
             sage_wheels.build([f"{project}/"], tmp_path / "w", BuildOptions(cache_dir=str(shared / name / "cache")))
         assert snapshot(tmp_path) == before
+
+
+@as_root
+@pytest.mark.parametrize("there", ["", ".cache", ".cache/sage-wheels", "a link"])
+def test_root_with_the_home_of_somebody_else_keeps_no_bytecode_there(tmp_path: Path, there: str) -> None:
+    """As sudo may leave HOME; what root writes there, or deletes in a full cache, could be anywhere."""
+    home, target, prefix = tmp_path / "home", tmp_path / "target", make_prefix(tmp_path)
+    home.mkdir()
+    (target / "bytecode").mkdir(parents=True, mode=0o700)
+    if there == "a link":
+        (home / ".cache").mkdir()
+        (home / ".cache/sage-wheels").symlink_to(target)
+    else:
+        (home / there).mkdir(parents=True, exist_ok=True)
+    for each in (home, *home.rglob("*")):
+        os.chown(each, SOMEBODY, SOMEBODY, follow_symlinks=False)
+    before = snapshot(home), snapshot(target)
+    done = tool("install", "--prefix", prefix, demo(tmp_path), env=tool_environment(HOME=str(home)))
+    assert done.returncode == 0, done
+    assert list(prefix.rglob("*.pyc"))
+    assert (snapshot(home), snapshot(target)) == before
 
 
 def test_a_cache_in_which_everybody_may_write(tmp_path: Path, shared: Path) -> None:
