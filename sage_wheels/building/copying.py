@@ -11,6 +11,7 @@ import os
 import shutil
 
 from sage_wheels.errors import FileOperationFailed, SourceError
+from sage_wheels.prefix import presence
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -63,19 +64,20 @@ class _Copy:
 
     def _link(self, path: str, goal: str) -> None:
         text = os.readlink(path)
-        real = os.path.realpath(path)
-        if not os.path.exists(real):
+        if not presence.leads_somewhere(path):
             os.symlink(text, goal)  # it dangles here, it dangles there
-        elif self._is_inside(real):
+            return
+        real = os.path.realpath(path, strict=True)
+        if self._is_inside(real):
             directory = os.path.dirname(path)
             os.symlink(text if self._stays_inside(directory, text) else os.path.relpath(real, directory), goal)
-        elif os.path.isdir(real):
+        elif presence.is_directory(real):
             if any(f"{root}/".startswith(f"{real}/") for root in self.within):
                 raise SourceError(
                     f"the link {path} points at {real}, a directory that holds the link itself", "remove the link"
                 )
             _Copy(real, self.leave_out, self.within).run(goal)
-        elif os.path.isfile(real):
+        elif presence.is_file(real):
             _copy_file(real, goal)
 
     def _stays_inside(self, directory: str, link: str) -> bool:

@@ -28,7 +28,7 @@ from sage_wheels.building.store import store
 from sage_wheels.building.variables import for_build
 from sage_wheels.errors import BuildFailed, FileOperationFailed, SageWheelsError, SourceError
 from sage_wheels.installed.metadata import canonical_name
-from sage_wheels.prefix import trust
+from sage_wheels.prefix import presence, trust
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -269,7 +269,7 @@ class _Build:
                 made = builder.build(kind, output, settings)
             except TypeError as error:  # `build` joins what the hook returned to the directory
                 raise self.lie("it made something without a file name") from error
-        if os.path.dirname(os.path.realpath(made)) != os.path.realpath(output) or not os.path.isfile(made):
+        if os.path.dirname(os.path.realpath(made)) != os.path.realpath(output) or not presence.is_file(made):
             raise self.lie(f"it made {made}, which is not there")
         return made
 

@@ -13,8 +13,9 @@ import os
 import re
 from typing import Any, NamedTuple
 
-from sage_wheels.errors import SourceError
+from sage_wheels.errors import FileOperationFailed, SourceError
 from sage_wheels.installed.metadata import canonical_name
+from sage_wheels.prefix import presence
 
 _SDIST_EXTENSIONS = (".tar.gz", ".zip")  # PEP 625, and what it replaced
 _OTHER_ARCHIVES = (".tar", ".tgz", ".tar.bz2", ".tbz", ".tar.xz", ".txz", ".tar.zst", ".egg", ".7z")
@@ -84,22 +85,29 @@ Source = LocalSource | RemoteFile | Requirement
 def parse_source(text: str) -> Source:
     """Decide what `text` is.
 
-    Raises `SourceError` if it is none of the five, or a file or directory that is not there.
+    Raises `SourceError` if it is none of the five, or a file or directory that is not there, and
+    `FileOperationFailed` if that cannot be told.
 
     >>> parse_source("six >= 1.16")
     Requirement(text='six >= 1.16', name='six')
     >>> parse_source("six @ https://example.org/six.tar.gz").name
     'six'
     """
-    text = text.strip()
+    try:
+        return _parse(text.strip())
+    except OSError as error:
+        raise FileOperationFailed.from_os_error(error, f"looking for {text}") from error
+
+
+def _parse(text: str) -> Source:
     if not text:
         raise SourceError("an empty argument is no source", "name a wheel, an sdist, a directory or a requirement")
     reference = _LOCAL_REFERENCE.fullmatch(text)
     if reference:
         return _local_reference(reference[1], reference[2])
-    if _looks_like_path(text) and os.path.isdir(text):
+    if _looks_like_path(text) and presence.is_directory(text):
         return _source_tree(text)
-    if os.path.isfile(text) and (_looks_like_path(text) or _is_archive(text)):
+    if presence.is_file(text) and (_looks_like_path(text) or _is_archive(text)):
         return _archive(text)
     if _is_reference(text):
         return _requirement(text)
@@ -174,7 +182,7 @@ def _is_reference(text: str) -> bool:
 
 def _source_tree(text: str) -> SourceTree:
     path = os.path.abspath(text)
-    if not any(os.path.isfile(os.path.join(path, name)) for name in ("pyproject.toml", "setup.py")):
+    if not any(presence.is_file(os.path.join(path, name)) for name in ("pyproject.toml", "setup.py")):
         raise SourceError(f"{path} has neither pyproject.toml nor setup.py", "name the directory of a project")
     return SourceTree(path)
 
@@ -197,9 +205,9 @@ def _local_reference(name: str, url: str) -> LocalSource:
     if parts.netloc not in ("", "localhost"):
         raise SourceError(f"{url} names the host {parts.netloc}", "a file: URL must name a file of this machine")
     path = unquote(parts.path)
-    if os.path.isdir(path):
+    if presence.is_directory(path):
         return _source_tree(path)
-    if not os.path.isfile(path):
+    if not presence.is_file(path):
         raise SourceError(f"{path}, which {name} is said to be at, is not there", "check the path")
     _check_name(name, path)
     _check_fragment(parts.fragment, path)

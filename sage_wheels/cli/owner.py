@@ -18,11 +18,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     from sage_wheels.installed import find_all
     from sage_wheels.installed.owners import Owners
+    from sage_wheels.prefix import presence
     from sage_wheels.prefix.places import Places
 
     prefix = common.prefix_of(options)
     common.note_pending(prefix)
-    full = os.path.abspath(options.path if os.path.lexists(options.path) else prefix.path(options.path))
+    full = os.path.abspath(options.path if presence.is_there(options.path) else prefix.path(options.path))
     place = Places(prefix.root).locate("", full)
     if place is None:
         raise NotThere(f"{full} is not in {prefix.root}", "name a path in the prefix")

@@ -126,9 +126,8 @@ def read_metadata(prefix: Prefix, distribution: Distribution) -> dict[str, list[
     """The core metadata of an installed distribution."""
     if distribution.kind == ".dist-info":
         return read_headers(prefix, f"{distribution.path}/METADATA")
-    if os.path.isdir(prefix.path(distribution.path)):
-        return read_headers(prefix, f"{distribution.path}/PKG-INFO")
-    return read_headers(prefix, distribution.path)
+    text = read_text(prefix, f"{distribution.path}/PKG-INFO")
+    return headers(text) if text is not None else read_headers(prefix, distribution.path)
 
 
 def read_record(prefix: Prefix, distribution: Distribution) -> list[record.Row]:

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 
 from sage_wheels.errors import NotRemovable
 from sage_wheels.installed.metadata import canonical_name
 from sage_wheels.installed.record import Row
+from sage_wheels.prefix import presence
 from sage_wheels.prefix.places import Places
 
 TYPE_CHECKING = False
@@ -72,16 +74,17 @@ def _installed_files(prefix: Prefix, distribution: Distribution) -> list[str]:
         ) from None
     places = Places(prefix.root)
     found = [places.locate(distribution.path, line) for line in lines if line.strip(" ./")]
-    inside = [place for place in found if place and not os.path.isdir(prefix.path(place))]
+    inside = [place for place in found if place and not presence.is_directory(prefix.path(place))]
     return [*inside, *_tree(prefix, distribution.path)]
 
 
 def _tree(prefix: Prefix, place: str) -> Iterator[str]:
     full = prefix.path(place)
-    if not os.path.isdir(full) or os.path.islink(full):
+    status = presence.lstat(full)
+    if status is None or not stat.S_ISDIR(status.st_mode):
         yield place
         return
-    for directory, _, names in os.walk(full):
+    for directory, names in presence.files_below(full):
         for name in names:
             yield f"{directory}/{name}"[len(prefix.root) + 1 :]
 

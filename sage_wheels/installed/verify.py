@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import stat
 from typing import NamedTuple
 
 from sage_wheels.errors import NotRemovable
 from sage_wheels.installed import files
 from sage_wheels.installed.owners import Owners, area
+from sage_wheels.prefix import presence
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,9 +51,10 @@ def _foreign(prefix: Prefix, distribution: Distribution, owned: files.Owned, own
     tops = {area(prefix, place) for place in owned.rows if place.startswith(f"{distribution.library}/")}
     strangers: list[str] = []
     for top in tops:
-        if not os.path.isdir(prefix.path(top)) or os.path.islink(prefix.path(top)) or top.endswith("__pycache__"):
+        status = presence.lstat(prefix.path(top))
+        if status is None or not stat.S_ISDIR(status.st_mode) or top.endswith("__pycache__"):
             continue
-        for directory, _, names in os.walk(prefix.path(top)):
+        for directory, names in presence.files_below(prefix.path(top)):
             place = directory[len(prefix.root) + 1 :]
             if place not in own_directories and not place.endswith("/__pycache__"):
                 continue  # a directory of its own inside a namespace package may be somebody else's

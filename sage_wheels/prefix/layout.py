@@ -12,6 +12,7 @@ import re
 from typing import NamedTuple
 
 from sage_wheels.errors import FileOperationFailed, PrefixError, UsageError
+from sage_wheels.prefix import presence
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -63,12 +64,12 @@ class Prefix(NamedTuple):
 
     @property
     def python(self) -> str:
-        """The target interpreter by the name that goes into shebangs; it need not exist."""
+        """The target interpreter by the name that goes into shebangs; it need not exist. Raises `OSError`."""
         names = [f"python{self.version[0]}.{self.version[1]}", "python3", "python"]
         names = names[::-1] if self.is_venv else names
         # not scheme.scripts: Debian's Python in /usr/bin installs scripts into /usr/local/bin
         candidates = [self.path(f"bin/{name}") for name in names]
-        return next((each for each in candidates if os.path.lexists(each)), candidates[0])
+        return next((each for each in candidates if presence.is_there(each)), candidates[0])
 
     def path(self, relative: str) -> str:
         """Where `relative` (to the prefix) is."""
@@ -91,18 +92,25 @@ def find_prefix(
         raise UsageError("no prefix is named", "give --prefix, or set SAGE_VENV or VIRTUAL_ENV")
     root = os.path.abspath(name)
     try:
-        with open(f"{root}/pyvenv.cfg", encoding="utf-8", errors="surrogateescape") as f:
-            return _venv(root, _parse_cfg(f.read()))
-    except (FileNotFoundError, NotADirectoryError):
-        pass
+        cfg = _read_cfg(root)
+        if cfg is not None:
+            return _venv(root, _parse_cfg(cfg))
+        if not presence.is_directory(root):
+            raise PrefixError(f"the prefix {root} is not there", "make it first: python3 -m venv PREFIX")
+        prefix = _whole_installation(root)
+        if not break_system_packages:
+            _refuse_externally_managed(prefix)
     except OSError as error:
         raise FileOperationFailed.from_os_error(error, "looking at the prefix") from error
-    if not os.path.isdir(root):
-        raise PrefixError(f"the prefix {root} is not there", "make it first: python3 -m venv PREFIX")
-    prefix = _whole_installation(root)
-    if not break_system_packages:
-        _refuse_externally_managed(prefix)
     return prefix
+
+
+def _read_cfg(root: str) -> str | None:
+    try:
+        with open(f"{root}/pyvenv.cfg", encoding="utf-8", errors="surrogateescape") as f:
+            return f.read()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
 
 
 def _parse_cfg(text: str) -> dict[str, str]:
@@ -130,10 +138,10 @@ def _venv(root: str, cfg: dict[str, str]) -> Prefix:
     site_packages = f"lib/{lib}/site-packages"
     # Fedora and openSUSE: sysconfig's platlib is below lib64, which a virtual environment links to lib
     lib64 = f"lib64/{lib}/site-packages"
-    platlib = lib64 if os.path.isdir(f"{root}/{lib64}") and not os.path.islink(f"{root}/lib64") else site_packages
+    own_lib64 = presence.is_directory(f"{root}/{lib64}") and not os.path.islink(f"{root}/lib64")
     scheme = Scheme(
         purelib=site_packages,
-        platlib=platlib,
+        platlib=lib64 if own_lib64 else site_packages,
         headers=f"include/site/python{version[0]}.{version[1]}",  # pip's choice: include/ itself may be a link
         scripts="bin",
         data="",
@@ -148,7 +156,7 @@ def _python_libs(root: str) -> list[str]:
     except (FileNotFoundError, NotADirectoryError):
         return []
     return sorted(
-        name for name in names if re.fullmatch(r"python3\.\d+t?", name) and os.path.isdir(f"{root}/lib/{name}")
+        name for name in names if re.fullmatch(r"python3\.\d+t?", name) and presence.is_directory(f"{root}/lib/{name}")
     )
 
 
@@ -209,7 +217,7 @@ def _inside(root: str, path: str) -> str:
 def _refuse_externally_managed(prefix: Prefix) -> None:
     library = f"lib/python{prefix.version[0]}.{prefix.version[1]}"
     markers = [prefix.path(f"{each}/EXTERNALLY-MANAGED") for each in (library, f"{library}t")]
-    marker = next(filter(os.path.exists, markers), None)
+    marker = next(filter(presence.is_there, markers), None)
     if marker:
         raise PrefixError(
             f"{prefix.root} is managed by the operating system ({marker} says so)",

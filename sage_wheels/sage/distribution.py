@@ -23,6 +23,7 @@ from typing import NamedTuple
 from sage_wheels.errors import FileOperationFailed
 from sage_wheels.installed.distributions import NO_FILE, read_text
 from sage_wheels.installed.metadata import canonical_name
+from sage_wheels.prefix import presence
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def _records(prefix: Prefix, environ: Mapping[str, str]) -> Iterator[tuple[str, 
         for package in _entries(directory):
             scripts = f"{directory}/{package}"
             # a package whose wheel is only stored, for others to build with, has nothing to be uninstalled
-            if os.path.exists(f"{scripts}/spkg-piprm"):
+            if presence.is_there(f"{scripts}/spkg-piprm"):
                 yield package, f"{scripts}/spkg-requirements.txt"
     for place in (STAMPS, SUPERSEDED):
         directory = prefix.path(place)
@@ -146,7 +147,7 @@ def state(prefix: Prefix, part: Part, distribution: Distribution | None) -> Stat
     if part.is_editable:
         if not is_from(prefix, distribution, part.source, editable=True):
             return "replaced"
-        return "same" if os.path.isdir(part.source) else "no wheel"
+        return "same" if presence.is_directory(part.source) else "no wheel"
     from sage_wheels.sage.comparison import has_files_of
 
     is_same = has_files_of(prefix, distribution, part.source)
@@ -177,7 +178,7 @@ def remark(part: Part, version: str, found: State) -> str:
     if part.is_editable:
         tree = part.source if part.source.isprintable() else ascii(part.source)
         return f"{head} the source tree {tree}" if found == "replaced" else f"{head}, but its source tree is gone"
-    gone = "" if os.path.isfile(part.source) else ", but its wheel is gone"
+    gone = "" if presence.is_file(part.source) else ", but its wheel is gone"
     if found == "no wheel":
         return f"{head}{gone or ', but its wheel is damaged'}"
     return f"{head} {'another build of ' if version == part.version else ''}{part.version}{gone}"

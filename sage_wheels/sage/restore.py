@@ -5,12 +5,12 @@ The wheels come from the wheelhouse, and are installed as the package had instal
 
 from __future__ import annotations
 
-import os
 from typing import NamedTuple
 
 from sage_wheels.errors import NotThere, SageWheelsError, SourceError
 from sage_wheels.installed import find_all, verify
 from sage_wheels.installed.metadata import canonical_name
+from sage_wheels.prefix import presence
 from sage_wheels.sage.distribution import is_from, parts, state
 
 TYPE_CHECKING = False
@@ -126,6 +126,6 @@ def _refusal(part: Part) -> SageWheelsError | None:
     advice = f"build the package again: make {part.package}-clean, then make {part.package}"
     if part.is_editable:
         return SourceError(f"package {part.package} brings {part.name} as a source tree, not as a wheel", advice)
-    if not os.path.isfile(part.source):
+    if not presence.is_file(part.source):
         return SourceError(f"{part.source}, the wheel of {part.name}, is gone", advice)
     return None

@@ -1,1 +1,1 @@
-"""HOW IT CHANGES: stage, plan, journal, commit, recovery. The one way in which a prefix is ever changed."""
+"""HOW IT CHANGES: stage, planner, plan, journal, commit, recovery. The one way in which a prefix is ever changed."""

@@ -19,7 +19,8 @@ from sage_wheels.errors import Conflict, FileOperationFailed, NotRemovable, Outd
 from sage_wheels.prefix import filesystem, lock
 from sage_wheels.transaction import journal, recovery
 from sage_wheels.transaction.journal import Journal
-from sage_wheels.transaction.plan import is_current, look, make_plan, still_holds
+from sage_wheels.transaction.plan import is_current, look, still_holds
+from sage_wheels.transaction.planner import make_plan
 from sage_wheels.transaction.stage import JOURNAL, LOCK, sync
 
 TYPE_CHECKING = False
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
 
     from sage_wheels.installed import Distribution
     from sage_wheels.prefix import Prefix
-    from sage_wheels.transaction.plan import Goal, Listing, Plan
+    from sage_wheels.transaction.plan import Listing, Plan
+    from sage_wheels.transaction.planner import Goal
     from sage_wheels.transaction.stage import Stage
 
 # How often somebody who does not take our lock (pip) may spoil a plan before we give up.
@@ -87,7 +89,7 @@ def run(
 
 class _Mode:
     """What one try has taught the next: whether to hold the lock while planning, whether directories can be moved,
-    and which files were compared with what they should be (see `plan`)."""
+    and which files were compared with what they should be (see `planner`)."""
 
     def __init__(self) -> None:
         self.alone = False

@@ -8,7 +8,8 @@ from sage_wheels.errors import FileOperationFailed, UsageError
 from sage_wheels.installed import requirements
 from sage_wheels.installed.files import runs_at_start
 from sage_wheels.transaction import commit, stage
-from sage_wheels.transaction.plan import Goal, look
+from sage_wheels.transaction.plan import look
+from sage_wheels.transaction.planner import Goal
 from sage_wheels.transaction.recover import recover_first
 from sage_wheels.transaction.report import Change, Report, report_of
 from sage_wheels.transaction.stage import Stage
@@ -62,15 +63,15 @@ def install(
     for request in requests:
         tags.check_fits(request.wheel, prefix, ignore_requires_python=options.ignore_requires_python)
     recover_first(prefix, settings)
-    listing = look(prefix)
-    unchanged: tuple[str, ...] = ()
     options = options._replace(also_remove=options.also_remove - {each.wheel.canonical_name for each in requests})
-    if not options.reinstall:
-        requests, unchanged = _without_unchanged(prefix, requests, listing.distributions)
-    if not requests:
-        return _remove_only(prefix, options, settings)._replace(unchanged=unchanged)
-    unmet = _unmet(prefix, [request.wheel for request in requests], listing.distributions)
+    unchanged: tuple[str, ...] = ()
     try:
+        listing = look(prefix)
+        if not options.reinstall:
+            requests, unchanged = _without_unchanged(prefix, requests, listing.distributions)
+        if not requests:
+            return _remove_only(prefix, options, settings)._replace(unchanged=unchanged)
+        unmet = _unmet(prefix, [request.wheel for request in requests], listing.distributions)
         with Stage(prefix, settings.say) as own:
             images = image.write_images(
                 requests,

@@ -27,7 +27,7 @@ import zlib
 from typing import NamedTuple
 
 from sage_wheels.errors import JournalDamaged
-from sage_wheels.prefix import filesystem
+from sage_wheels.prefix import filesystem, presence
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -111,11 +111,11 @@ def take(root: str, step: Step) -> None:
     """Take one step in the prefix at `root`. Raises `OSError`, and `FileExistsError` if a `place` is taken."""
     path, staged, backup = (f"{root}/{each}" for each in step[1:4])
     if step.do == "place":
-        if os.path.lexists(path):
+        if presence.is_there(path):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
         os.rename(staged, path)
     elif step.do == "replace":
-        if not os.path.lexists(backup):  # see `keep_replaced`
+        if not presence.is_there(backup):  # see `keep_replaced`
             os.link(path, backup, follow_symlinks=False)
         os.rename(staged, path)
     elif step.do == "exchange":
@@ -140,7 +140,7 @@ def undo(root: str, journal: Journal) -> None:
 
 
 def _undo_place(step: Step, path: str, staged: str, backup: str) -> None:
-    if os.path.lexists(staged) or not os.path.lexists(path):
+    if presence.is_there(staged) or not presence.is_there(path):
         return  # not taken; or somebody removed it since, and gone is what it was before
     try:
         os.rename(path, staged)
@@ -155,7 +155,7 @@ def _undo_replace(step: Step, path: str, staged: str, backup: str) -> None:
     if here is not None and here[0] == old[0]:
         os.unlink(backup)
         return
-    if here is not None and not os.path.lexists(staged):
+    if here is not None and not presence.is_there(staged):
         with contextlib.suppress(OSError):  # what was to come is wanted only for another try: see commit
             os.link(path, staged, follow_symlinks=False)
     os.rename(backup, path)
@@ -188,23 +188,20 @@ def _stage_is_gone(path: str) -> JournalDamaged:
 
 
 def _identity(path: str) -> tuple[int, int] | None:
-    try:
-        status = os.lstat(path)
-    except FileNotFoundError:
-        return None
-    return status.st_ino, status.st_mtime_ns
+    status = presence.lstat(path)
+    return None if status is None else (status.st_ino, status.st_mtime_ns)
 
 
 def _undo_swap(step: Step, path: str, staged: str, backup: str) -> None:
-    if not os.path.lexists(backup):
+    if not presence.is_there(backup):
         return
-    if not os.path.lexists(staged):
+    if not presence.is_there(staged):
         os.rename(path, staged)
     os.rename(backup, path)
 
 
 def _undo_remove(step: Step, path: str, staged: str, backup: str) -> None:
-    if os.path.lexists(backup):
+    if presence.is_there(backup):
         os.rename(backup, path)
 
 

@@ -15,8 +15,9 @@ import stat
 from typing import NamedTuple
 
 from sage_wheels.errors import FileOperationFailed, UsageError
+from sage_wheels.prefix import presence
 from sage_wheels.transaction import commit, stage
-from sage_wheels.transaction.plan import Goal, Planner
+from sage_wheels.transaction.planner import Goal, Planner
 from sage_wheels.transaction.recover import recover_first
 from sage_wheels.transaction.stage import Stage
 
@@ -90,7 +91,8 @@ class _Mover(Planner):
 
 
 def _check(source: str, prefix: Prefix) -> None:
-    if os.path.islink(source) or not os.path.isdir(source):
+    status = presence.lstat(source)
+    if status is None or not stat.S_ISDIR(status.st_mode):
         raise UsageError(f"{source} is no directory", "name the staged tree")
     real, root = os.path.realpath(source), os.path.realpath(prefix.root)
     if f"{root}/".startswith(f"{real}/"):

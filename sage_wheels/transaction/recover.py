@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
-
 from sage_wheels.errors import FileOperationFailed
-from sage_wheels.prefix import lock
+from sage_wheels.prefix import lock, presence
 from sage_wheels.transaction import recovery, stage
 from sage_wheels.transaction.stage import LOCK
 
@@ -27,10 +25,10 @@ def recover(prefix: Prefix, settings: Settings) -> list[str]:
 
     Raises `LockTimeout`, `LockUnusable`, `JournalDamaged`, `FileOperationFailed`.
     """
-    if not os.path.isdir(prefix.state):
-        return []  # nothing was ever installed here: do not leave a lock file where nobody needs it
-    recovery.prepare(prefix)
     try:
+        if not presence.is_directory(prefix.state):
+            return []  # nothing was ever installed here: do not leave a lock file where nobody needs it
+        recovery.prepare(prefix)
         with lock.hold(prefix.path(LOCK), timeout=settings.timeout, on_wait=settings.say):
             undone = recovery.undo_pending(prefix)
         kept = stage.sweep_dead(prefix, settings.say)

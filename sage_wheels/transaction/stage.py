@@ -27,8 +27,8 @@ import stat
 import sys
 import time
 
-from sage_wheels.errors import LockUnusable
-from sage_wheels.prefix import filesystem, lock, trust
+from sage_wheels.errors import FileOperationFailed, LockUnusable
+from sage_wheels.prefix import filesystem, lock, presence, trust
 from sage_wheels.prefix.layout import STATE
 from sage_wheels.transaction import journal
 from sage_wheels.transaction.journal import Journal
@@ -99,8 +99,14 @@ class Stage:
 
 
 def pending(prefix: Prefix) -> bool:
-    """Whether an interrupted transaction waits for recovery (or one is being applied right now)."""
-    return os.path.lexists(prefix.path(JOURNAL))
+    """Whether an interrupted transaction waits for recovery (or one is being applied right now).
+
+    Raises `FileOperationFailed` if that cannot be told.
+    """
+    try:
+        return presence.is_there(prefix.path(JOURNAL))
+    except OSError as error:
+        raise FileOperationFailed.from_os_error(error, f"looking for an interrupted change of {prefix.root}") from error
 
 
 def sync(prefix: Prefix, place: str) -> None:

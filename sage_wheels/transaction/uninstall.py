@@ -13,7 +13,8 @@ from sage_wheels.errors import FileOperationFailed, NotRemovable
 from sage_wheels.installed import files
 from sage_wheels.installed.metadata import canonical_name
 from sage_wheels.transaction import commit, stage
-from sage_wheels.transaction.plan import Goal, look
+from sage_wheels.transaction.plan import look
+from sage_wheels.transaction.planner import Goal
 from sage_wheels.transaction.recover import recover_first
 from sage_wheels.transaction.report import Change, Report, report_of
 from sage_wheels.transaction.stage import Stage

@@ -51,7 +51,7 @@ def build_wheel(directory, config_settings=None, metadata_directory=None):
             archive.writestr(zipfile.ZipInfo(name), text)
     return "made-1-py3-none-any.whl"
 """
-REMOVING = ("os.remove", "os.rmdir", "os.scandir", "open")  # if this fails, something is left
+REMOVING = ("os.remove", "os.rmdir", "os.scandir", "open", "os.lstat", "os.stat")  # if this fails, something is left
 WHEEL = "made-1-py3-none-any.whl"
 
 
@@ -82,7 +82,7 @@ class Stand(NamedTuple):
 
 def run(puppet: Puppet, root: Path, line: list[str], at: int = 0, fail: int = 0) -> Outcome:
     environ = {"TMPDIR": f"{root}/tmp", "HOME": f"{root}/home", "XDG_CACHE_HOME": f"{root}/home/.cache"}
-    command = Command("main", str(root), line, at=at, fail=fail, reads=True, sites=True, environ=environ)
+    command = Command("main", str(root), line, at=at, fail=fail, reads=True, looks="too", sites=True, environ=environ)
     return puppet.run(command)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from support.puppet import Command, Outcome, Puppet
-from support.scenarios import Stand, set_up
+from support.scenarios import SCENARIOS, Stand, set_up
 from support.trees import STATE
 
 ERRORS = {name: getattr(errno, name) for name in ("ENOSPC", "EIO", "EACCES", "EXDEV")}
@@ -37,15 +37,16 @@ def _check(stand: Stand, at: int, outcome: Outcome, *, more_aside: bool = False)
     return state
 
 
-def _fail_everywhere(stand: Stand, code: int, *, sticky: str = "", reads: bool = False) -> list[str]:
+def _fail_everywhere(stand: Stand, code: int, *, sticky: str = "", reads: bool = False, looks: str = "") -> list[str]:
     """Let each operation fail once, recover in the same process, and check; the states that this led to."""
     states = []
     at = 0
     while True:
         at += 1
         command = stand.command._replace(at=at, fail=code, sticky=sticky, reads=reads, then_recover=True)
+        command = command._replace(looks=looks, sites=bool(looks))
         outcome = stand.puppet.run(command)
-        states.append(_check(stand, at, outcome, more_aside=reads))  # what cannot be read is kept
+        states.append(_check(stand, at, outcome, more_aside=reads or bool(looks)))  # what cannot be read is kept
         if states[-1] == "new":
             stand.restore()
         else:
@@ -75,6 +76,14 @@ def test_reading_fails_once(puppet: Puppet, fast_path: Path, name: str, error: s
     """The same for what is only read: wheels, RECORDs, directories."""
     stand = set_up(puppet, name, fast_path)
     _fail_everywhere(stand, getattr(errno, error), reads=True)
+
+
+@pytest.mark.parametrize("error", ["EIO", "EACCES"])
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_looking_fails_once(puppet: Puppet, fast_path: Path, name: str, error: str) -> None:
+    """What cannot be looked at is not taken for what is not there."""
+    stand = set_up(puppet, name, fast_path)
+    _fail_everywhere(stand, getattr(errno, error), looks="only")
 
 
 @pytest.mark.parametrize("name", ["uninstall", "upgrade"])
@@ -108,15 +117,15 @@ def test_a_disk_that_dies(puppet: Puppet, fast_path: Path, name: str) -> None:
     _fail_everywhere(set_up(puppet, name, fast_path), errno.EIO, sticky="all")
 
 
-@pytest.mark.parametrize("error", ["EIO", "ENOSPC", "EACCES"])
-def test_recovery_fails_once(puppet: Puppet, fast_path: Path, error: str) -> None:
+@pytest.mark.parametrize(("error", "looks"), [("EIO", ""), ("ENOSPC", ""), ("EACCES", ""), ("EIO", "only")])
+def test_recovery_fails_once(puppet: Puppet, fast_path: Path, error: str, looks: str) -> None:
     stand = set_up(puppet, "small upgrade on an overlay", fast_path)
     journal = f" {stand.prefix}/{STATE}/journal"
     first = next(n for n, each in enumerate(stand.operations, 1) if each.endswith(journal)) + 1
     for at in range(first, len(stand.operations), 3):
         for recovery_at in itertools.count(1):
             assert puppet.run(stand.command._replace(at=at)).killed
-            command = Command("recover", str(stand.prefix), at=recovery_at, fail=getattr(errno, error))
+            command = Command("recover", str(stand.prefix), at=recovery_at, fail=getattr(errno, error), looks=looks)
             outcome = puppet.run(command)
             if outcome.status:
                 assert outcome.ours, outcome

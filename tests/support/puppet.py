@@ -29,6 +29,7 @@ from support.wheels import make_wheel
 _CHANGING = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.symlink", "os.chmod", "os.utime"}
 _CHANGING |= {"os.truncate", "sage_wheels.exchange"}
 _READING = {"open", "os.scandir", "os.listdir"}
+_LOOKS = ("stat", "lstat", "readlink")
 _WRITE_FLAGS = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 
 
@@ -39,8 +40,9 @@ class Command(NamedTuple):
     `at` is the operation at which it is killed, or at which the error `fail` is raised (0: never); with `sticky` the
     error is raised at every operation from there on, with `sticky="space"` only at those that need space. Another
     `signal` than SIGKILL may be sent at the operation. `reads` counts opening for reading and listing of directories,
-    too. `exchange=False` is a file system that cannot exchange, `overlay` one that renames no directory that stood in
-    the prefix before. `everything` counts all audit events of Python. `sites` counts only what is below the prefix, and
+    too, `looks="too"` also stat, lstat and readlink of what is below the prefix, `looks="only"` nothing else.
+    `exchange=False` is a file system that cannot exchange, `overlay` one that renames no directory that stood in the
+    prefix before. `everything` counts all audit events of Python. `sites` counts only what is below the prefix, and
     only the first operation of each kind from each place in the program. `then_recover` runs `recover` in the same
     process after an error. `environ` is added to the environment.
     """
@@ -56,6 +58,7 @@ class Command(NamedTuple):
     fail: int = 0
     sticky: str = ""
     reads: bool = False
+    looks: str = ""
     exchange: bool = True
     overlay: bool = False
     then_recover: bool = False
@@ -196,6 +199,8 @@ class _Hook:
         self.below = command.prefix + "/"
         self.sites: set[object] = set()
         self.before = {entry.path for entry in _walk(command.prefix)} if command.overlay else set()
+        if command.looks:
+            self._tell_of_looks()
 
     def __call__(self, event: str, args: tuple[Any, ...]) -> None:
         if not self.armed:
@@ -208,6 +213,8 @@ class _Hook:
         paths = self._paths(event, args)
         if not paths or (event in _READING and not self._counts(event, args)):
             return
+        if self.command.looks == "only":
+            return
         below = any(path.startswith(self.below) for path in paths)
         if (self.command.reads or below) if not self.command.sites else (below and self._is_new_site(event)):
             self._count(event, paths)
@@ -215,6 +222,21 @@ class _Hook:
             raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS), *paths[:1], None, *paths[1:])
         if event in ("os.rename", "sage_wheels.exchange") and not self.before.isdisjoint(paths):
             raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), paths[0], None, paths[1])
+
+    def _tell_of_looks(self) -> None:
+        """Python raises no audit event for these."""
+
+        def telling(name: str, look: Callable[..., Any]) -> Callable[..., Any]:
+            def told(path: Any, *args: Any, **options: Any) -> Any:
+                counts = self.armed and isinstance(path, str) and path.startswith(self.below)
+                if counts and (not self.command.sites or self._is_new_site(name)):
+                    self._count(f"os.{name}", [path])
+                return look(path, *args, **options)
+
+            return told
+
+        for name in _LOOKS:
+            setattr(os, name, telling(name, getattr(os, name)))
 
     def _is_new_site(self, event: str) -> bool:
         """Whether `event` comes for the first time from where it comes; recursion makes no difference."""
