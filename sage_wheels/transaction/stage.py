@@ -275,7 +275,12 @@ def delete_tree(path: str) -> None:
         else:
             os.unlink(name)
 
-    if sys.version_info >= (3, 12):
-        shutil.rmtree(path, onexc=retry)
-    else:
-        shutil.rmtree(path, onerror=lambda function, name, info: retry(function, name, info[1]))
+    try:
+        if sys.version_info >= (3, 12):
+            shutil.rmtree(path, onexc=retry)
+        else:
+            shutil.rmtree(path, onerror=lambda function, name, info: retry(function, name, info[1]))
+    except OSError as error:
+        if isinstance(error.__context__, KeyboardInterrupt):
+            raise error.__context__ from None  # in rmtree's close(2), which it then does again
+        raise

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from sage_wheels.transaction.stage import delete_tree
 from support.puppet import Command, Puppet, child_environment
 from support.scenarios import Stand, set_up
 from support.trees import leftovers, make_prefix, snapshot
@@ -94,6 +95,21 @@ def start(line: list[str]) -> subprocess.Popen[str]:
     assert process.stdout
     assert process.stdout.readline() == "ready\n"
     return process
+
+
+def test_an_interruption_of_which_rmtree_makes_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the close of a directory and the note of it: shutil closes it again, and that error hides all else."""
+    (tmp_path / "tree/inside").mkdir(parents=True)
+    close = os.close
+
+    def interrupted(fd: int) -> None:
+        monkeypatch.undo()
+        close(fd)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "close", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        delete_tree(str(tmp_path / "tree"))
 
 
 @pytest.mark.parametrize("name", ["small upgrade", "upgrade, compiled"])
