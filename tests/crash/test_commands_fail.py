@@ -2,8 +2,8 @@
 next command works.
 
 `test_errors` has what installs, upgrades and uninstalls. Here are the commands that build, read, recover and move, from
-their command lines: from each place in the program that reads or changes a file, one operation fails, with one or two
-of the errors, which follow from the seed that is printed; of a build, which takes a second, half of them each time.
+their command lines: from each place in the program that looks at, reads or changes a file, one operation fails, with
+one of the errors, which follow from the seed that is printed; of a build, which takes a second, half of them each time.
 FAULT_SEED repeats that, and FAULT_ERRORS=8 lets everything fail with all errors.
 """
 
