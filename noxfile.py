@@ -21,6 +21,7 @@ SHELL_FILES = (
     *("build/bin/sage-move-tree", "build/bin/sage-pip", "build/bin/sage-pip-install", "build/bin/sage-pip-uninstall"),
     *("build/bin/sage-spkg-uninstall", "build/bin/sage-wheels", "tests/sage/genuine/set-up"),
 )
+EVERYTHING = ("-n", "auto", "--dist", "worksteal", "-m", "not (network and slow)")
 
 
 @nox.session
@@ -50,8 +51,7 @@ def tests(session: nox.Session) -> None:
     Without any, all but what needs minutes of an index (`-m "network and slow"` runs that), on every processor.
     """
     session.install(".", *group("test"))
-    everything = ("-n", "auto", "--dist", "worksteal", "-m", "not (network and slow)")
-    run_isolated(session, "-m", "pytest", *(session.posargs or everything))
+    run_isolated(session, "-m", "pytest", *(session.posargs or EVERYTHING))
 
 
 @nox.session
@@ -70,7 +70,7 @@ def floors(session: nox.Session) -> None:
     """The same tests with the oldest dependencies that pyproject.toml admits."""
     oldest = [re.sub(r">=([\w.]+).*", r"==\1", line) for line in PROJECT["project"]["dependencies"]]
     session.install(".", *oldest, *group("test"))
-    run_isolated(session, "-m", "pytest", *session.posargs)
+    run_isolated(session, "-m", "pytest", *(session.posargs or EVERYTHING))
 
 
 @nox.session
