@@ -37,6 +37,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run a command line; the exit status. Without `argv`, that of this process, which then handles its signals."""
     if argv is not None:
         return _main(argv)
+    _open_standard_streams()
     listen = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     for number in listen:
         if signal.getsignal(number) == signal.SIG_DFL:
@@ -46,6 +47,19 @@ def main(argv: list[str] | None = None) -> int:
     finally:
         for number in listen:
             signal.signal(number, signal.SIG_IGN)  # nothing is left to be interrupted
+
+
+def _open_standard_streams() -> None:
+    """Open those that the caller has closed, on nothing: the next file that is opened would get the number of one, and
+    what is printed would go there."""
+    for fd, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: this one
+            os.set_inheritable(fd, True)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(fd, mode, closefd=False))  # noqa: SIM115  for as long as the process lasts
 
 
 def _main(arguments: list[str]) -> int:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +14,7 @@ import pytest
 
 from sage_wheels import __version__
 from sage_wheels.cli import COMMANDS, main
-from support.run import install, names, tool
+from support.run import install, names, tool, tool_environment
 from support.trees import make_prefix, site_packages, snapshot
 from support.wheels import make_wheel
 
@@ -315,3 +317,34 @@ def test_a_reader_that_goes_away_is_no_traceback(prefix: Path, one: Path) -> Non
     done = tool("files", "one", "--prefix", prefix, capture_output=False, stdout=write, stderr=-1)
     os.close(write)
     assert (done.returncode, done.stderr) == (1, "")
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_nothing_to_fail_of(prefix: Path, tmp_path: Path, one: Path, closed: str) -> None:
+    tree = tmp_path / "tree"
+    backend = """
+import shutil
+def build_wheel(directory, config_settings=None, metadata_directory=None):
+    print("said by the backend", flush=True)
+    return shutil.copy("made-1-py3-none-any.whl", directory)[len(directory) + 1 :]
+"""
+    make_wheel(tree, "made", "1", {"made.py": ""})
+    (tree / "tiny.py").write_text(backend)
+    (tree / "pyproject.toml").write_text(
+        '[build-system]\nrequires = []\nbuild-backend = "tiny"\nbackend-path = ["."]\n'
+    )
+    commands = (
+        ["install", one],
+        ["build", "--cache-dir", tmp_path / "cache", "--wheel-dir", tmp_path / "dist", f"{tree}/"],
+        ["list", "--json"],
+        ["verify", "one"],
+        ["uninstall", "one"],
+    )
+    for name, *arguments in commands:
+        where = [] if name == "build" else ["--prefix", prefix]
+        line = shlex.join(map(str, [sys.executable, "-m", "sage_wheels", name, *where, *arguments]))
+        done = subprocess.run(["sh", "-c", f"exec {line} {closed}"], env=tool_environment(), cwd="/")
+        assert done.returncode == 0, name
+        assert name != "install" or names(prefix) == ["one 1.0"]
+    assert (tmp_path / "dist/made-1-py3-none-any.whl").exists()
+    assert names(prefix) == []
