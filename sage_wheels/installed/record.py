@@ -75,6 +75,11 @@ def digest_of(data: bytes) -> str:
     return encode("sha256", hashlib.sha256(data).digest())
 
 
+def row_of(path: str, content: bytes) -> Row:
+    """The row of the file at `path` with that content."""
+    return Row(path, digest_of(content), len(content))
+
+
 def encode(algorithm: str, digest: bytes) -> str:
     """`digest` in the spelling of RECORD: urlsafe base64 without padding."""
     text = binascii.b2a_base64(digest, newline=False).rstrip(b"=").decode()

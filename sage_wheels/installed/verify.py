@@ -74,7 +74,7 @@ def is_installed(prefix: Prefix, distribution: Distribution, version: str, expec
 
     RECORD is compared with RECORD; of the files it is only seen that they are there and as long as they should be.
     """
-    if distribution.kind != ".dist-info" or distribution.version != version:
+    if distribution.kind != ".dist-info" or not _same_version(distribution.version, version):
         return False
     try:
         rows = files.owned(prefix, distribution).rows
@@ -94,6 +94,14 @@ def is_installed(prefix: Prefix, distribution: Distribution, version: str, expec
             return False
     more = rows.keys() - expected.keys()
     return all(_is_added(distribution, place, expected) for place in more)
+
+
+def _same_version(one: str, other: str) -> bool:
+    if one == other:
+        return True
+    from packaging.utils import canonicalize_version  # rarely needed: a .dist-info may spell what METADATA says anew
+
+    return canonicalize_version(one) == canonicalize_version(other)
 
 
 def _is_added(distribution: Distribution, place: str, expected: dict[str, Row]) -> bool:

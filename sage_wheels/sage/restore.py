@@ -118,7 +118,7 @@ def _is_as_it_was(prefix: Prefix, case: _Case, limits: Limits) -> bool:
     if not is_from(prefix, there, part.source):
         return False  # the same files, but an index or another wheel is named as where they came from
     with Wheel(part.source, limits) as wheel:
-        return verify.is_installed(prefix, there, wheel.version, Layout(wheel, prefix).expected_rows())
+        return verify.is_installed(prefix, there, wheel.version, Layout(wheel, prefix).expected_rows(generated=False))
 
 
 def _refusal(part: Part) -> SageWheelsError | None:

@@ -154,7 +154,7 @@ def _without_unchanged(
     for request in requests:
         wheel, there = request.wheel, installed.get(request.wheel.canonical_name, [])
         if len(there) == 1 and verify.is_installed(
-            prefix, there[0], wheel.version, Layout(wheel, prefix).expected_rows()
+            prefix, there[0], wheel.version, Layout(wheel, prefix).expected_rows(generated=False)
         ):
             unchanged.append(f"{wheel.name} {wheel.version}")
         else:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import shutil
+import os
 
 from sage_wheels.prefix import interpreter
 from sage_wheels.wheel import bytecode, bytecode_cache
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import os
-
     from sage_wheels.prefix import Prefix
     from sage_wheels.wheel.wheel import Wheel
     from sage_wheels.wheel.writer import Writer
@@ -66,11 +65,22 @@ def compile_elsewhere(prefix: Prefix, tree: str, writers: list[Writer]) -> None:
     except (OSError, subprocess.CalledProcessError, ValueError):
         for writer in writers:
             writer.not_compiled = len(writer.layout.sources())
-        for cache in {bytecode.cache_path(goal).rpartition("/")[0] for _, goal in jobs}:
-            shutil.rmtree(f"{tree}/{cache}", ignore_errors=True)  # what it did before it failed
+        _remove_bytecode(tree, writers)  # what it did before it failed
         return
     for writer in writers:
         writer.cache_tag = tag
     for (writer, goal), compiled in zip(jobs, done, strict=True):
         if compiled:
             writer.compiled.append(goal)
+
+
+def _remove_bytecode(tree: str, writers: list[Writer]) -> None:
+    """Remove all byte-code from an image but what wheels bring themselves."""
+    brought = {goal for writer in writers for goal in writer.layout.goals.values()}
+    for cache in {bytecode.cache_path(source).rpartition("/")[0] for w in writers for source in w.layout.sources()}:
+        with contextlib.suppress(FileNotFoundError):
+            for name in os.listdir(f"{tree}/{cache}"):
+                if f"{cache}/{name}" not in brought:
+                    os.unlink(f"{tree}/{cache}/{name}")
+            if not os.listdir(f"{tree}/{cache}"):
+                os.rmdir(f"{tree}/{cache}")

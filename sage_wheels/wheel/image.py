@@ -91,7 +91,7 @@ def write_images(
         compile_elsewhere(prefix, tree, writers)
     compiled = {goal for writer in writers for goal in writer.compiled}
     for writer in writers:
-        writer.compiled.extend(sorted(writer.skipped & compiled))
+        writer.compiled.extend(sorted(compiled & writer.skipped.keys()))
     return [_finish(writer, request) for writer, request in zip(writers, requests, strict=True)]
 
 
@@ -119,13 +119,13 @@ def _share(writers: list[Writer]) -> None:
         return
     owners: dict[str, tuple[Writer, str]] = {}
     for writer in writers:
-        for place, row in writer.layout.expected_rows().items():
+        for place, row in writer.layout.expected_rows(generated=True).items():
             first = owners.setdefault(place, (writer, row.digest))
             if first[0] is writer:
                 continue
             if not row.digest or row.digest != first[1]:
                 raise _conflict(first[0], writer, place)
-            writer.skipped.add(place)
+            writer.skipped[place] = row
     for place in directories_above(owners).intersection(owners):
         inside = next(other for other in owners if other.startswith(f"{place}/"))
         raise _conflict(owners[place][0], owners[inside][0], place)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 
 from sage_wheels.installed import record
 from sage_wheels.installed.files import is_protected, source_of_bytecode
 from sage_wheels.wheel import scripts
+from sage_wheels.wheel.archive import Damaged
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -65,13 +67,34 @@ class Layout:
         """What pip would compile: every file that ends in .py, wherever it goes."""
         return [goal for goal in self.goals.values() if goal.endswith(".py")]
 
-    def expected_rows(self) -> dict[str, record.Row]:
-        """The files by place, with their hash where the installation does not change them."""
+    def expected_rows(self, *, generated: bool) -> dict[str, record.Row]:
+        """The files by place, as they will be in the prefix. Raises `WheelRefused` for a script that is damaged.
+
+        Without `generated`, nothing is said of the content of scripts that are generated: each installer has its own.
+        """
         rows = {place: record.Row(place) for place in self.scripts}
+        if generated:
+            rows = {place: record.row_of(place, content) for place, content in self.scripts.items()}
         for member, place in self.goals.items():
-            rewritten = self.wheel.place(member)[0] == "scripts"
-            rows[place] = record.Row(place) if rewritten else self.wheel.rows.get(member, record.Row(place))
+            row = self._rewritten(member) if self.wheel.place(member)[0] == "scripts" else None
+            rows[place] = (row or self.wheel.rows.get(member, record.Row(place)))._replace(path=place)
         return rows
+
+    def _rewritten(self, member: str) -> record.Row | None:
+        """What RECORD will say of a script, if that gets another first line than it has in the wheel."""
+        try:
+            chunks = self.wheel.archive.chunks(self.wheel.archive.members[member])
+            first = next(chunks, b"")
+            head = scripts.with_shebang(first, self.prefix.python)
+            if head is first:
+                return None
+            digest, size = hashlib.sha256(head), len(head)
+            for chunk in chunks:
+                digest.update(chunk)
+                size += len(chunk)
+        except Damaged as error:
+            raise self.wheel.damaged(error) from error
+        return record.Row(member, record.encode("sha256", digest.digest()), size)
 
     def relative(self, place: str) -> str:
         """`place` as RECORD has it: relative to the directory of the `.dist-info`."""

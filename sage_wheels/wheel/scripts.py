@@ -37,6 +37,11 @@ def shebang(executable: str) -> bytes:
     return b"#!/bin/sh\n'''exec' " + os.fsencode(shlex.quote(executable)) + b' "$0" "$@"\n' + b"' '''\n"
 
 
+def with_shebang(head: bytes, executable: str) -> bytes:
+    """Replace a first line that begins with `#!python` (PEP 427, "Recommended installer features")."""
+    return shebang(executable) + head.partition(b"\n")[2] if head.startswith(b"#!python") else head
+
+
 def is_interpreter(name: str) -> bool:
     """Whether a script of this name would stand in for a Python interpreter.
 

@@ -106,7 +106,10 @@ class Wheel:
         except UnicodeDecodeError as error:
             raise self.refused(f"its {member} is not UTF-8") from error
         except Damaged as error:
-            raise WheelRefused(f"{self.path} is damaged: {error}", _GET_AGAIN) from error
+            raise self.damaged(error) from error
+
+    def damaged(self, error: Damaged) -> WheelRefused:
+        return WheelRefused(f"{self.path} is damaged: {error}", _GET_AGAIN)
 
     def refused(self, what: str, advice: str = _GET_AGAIN) -> WheelRefused:
         return WheelRefused(f"{self.path}: {what}", advice)

@@ -51,14 +51,14 @@ class Written(NamedTuple):
 class Writer:
     """Writes the members of one wheel below `tree`, to where its layout puts them.
 
-    `skipped` are goals that another wheel of the same image writes, with the same content; `compiled` those that have
-    byte-code, whoever wrote it. `rows` becomes RECORD.
+    `skipped` are goals that another wheel of the same image writes, with the same content, and what RECORD says of
+    them; `compiled` those that have byte-code, whoever wrote it. `rows` becomes RECORD.
     """
 
     def __init__(self, layout: Layout, tree: str, umask: int, *, compiling: bool) -> None:
         self.layout = layout
         self.tree = tree
-        self.skipped: set[str] = set()
+        self.skipped: dict[str, record.Row] = {}
         self.rows: dict[str, record.Row] = {}
         self.compiled: list[str] = []
         self.not_compiled = 0
@@ -94,9 +94,7 @@ class Writer:
             for member in unit.members:
                 self._write_member(member, result, codes)
         except Damaged as error:
-            raise WheelRefused(
-                f"{self._wheel.path} is damaged: {error}", "get the wheel again, or rebuild it"
-            ) from error
+            raise self._wheel.damaged(error) from error
         return result._replace(cached=codes is not None and codes.keep())
 
     def take(self, written: Written) -> None:
@@ -113,7 +111,7 @@ class Writer:
         is_script = wheel.place(member.name)[0] == "scripts"
         first = next(chunks, b"")
         digest.update(first)
-        head = self._with_shebang(first) if is_script else first
+        head = scripts.with_shebang(first, self.layout.prefix.python) if is_script else first
         rewritten = hashlib.sha256(head) if head is not first else None
         path = f"{self.tree}/{goal}"
         try:
@@ -139,12 +137,6 @@ class Writer:
         finally:
             os.close(fd)
 
-    def _with_shebang(self, head: bytes) -> bytes:
-        """Replace a first line that begins with `#!python` (PEP 427, "Recommended installer features")."""
-        if not head.startswith(b"#!python"):
-            return head
-        return scripts.shebang(self.layout.prefix.python) + head.partition(b"\n")[2]
-
     def _create(self, path: str, *, executable: bool) -> int:
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
         fd = os.open(path, flags, 0o777 if executable else 0o666)
@@ -156,7 +148,8 @@ class Writer:
         """Write the scripts of the entry points, INSTALLER, REQUESTED, direct_url.json and, last, RECORD."""
         dist_info = self.layout.dist_info
         for goal, content in self.layout.scripts.items():
-            self._write_generated(goal, content, executable=True)
+            if goal not in self.skipped:
+                self._write_generated(goal, content, executable=True)
         self._write_generated(f"{dist_info}/INSTALLER", INSTALLER)
         if requested:
             self._write_generated(f"{dist_info}/REQUESTED", b"")
@@ -181,10 +174,11 @@ class Writer:
             write_all(fd, content)
         finally:
             os.close(fd)
-        self.rows[goal] = record.Row(goal, record.digest_of(content), len(content))
+        self.rows[goal] = record.row_of(goal, content)
 
     def _add_rows(self) -> None:
         """Complete `rows` with the members as RECORD has them, the byte-code, and RECORD itself."""
+        self.rows.update(self.skipped)
         for member, goal in self.layout.goals.items():
             if goal not in self.rows:
                 row = self._wheel.rows.get(member, record.Row(member))

@@ -129,6 +129,22 @@ def test_the_same_version_with_other_content_is_installed(tmp_path: Path, prefix
     assert python(prefix, "import pkg.a; print(pkg.a.x)") == "2"
 
 
+@pytest.mark.parametrize("first", ["#!python\n", "#!/bin/sh\n", ""], ids=["of Python", "of the shell", "no"])
+def test_the_same_version_with_another_script_is_installed(tmp_path: Path, prefix: Path, first: str) -> None:
+    install(prefix, pkg(tmp_path, "1", {}, data={"scripts/tool": f"{first}print(1)\n"}))
+    wheel = pkg(tmp_path, "1", {}, data={"scripts/tool": f"{first}print(2)\n"})
+    report = install(prefix, wheel)
+    assert [tuple(each) for each in report.changes] == [("pkg", "1", "1")]
+    assert (prefix / "bin/tool").read_text().endswith("print(2)\n")
+    assert install(prefix, wheel).unchanged == ("pkg 1",)
+
+
+def test_a_version_that_is_spelled_in_two_ways_is_one(tmp_path: Path, prefix: Path) -> None:
+    wheel = make_wheel(tmp_path, "pkg", "1.0.post1", {"pkg.py": ""}, metadata_text="Name: pkg\nVersion: 1.0-1\n")
+    install(prefix, wheel)
+    assert install(prefix, wheel).unchanged == ("pkg 1.0-1",)
+
+
 def test_reinstall_installs_the_same_again(tmp_path: Path, prefix: Path) -> None:
     wheel = pkg(tmp_path, "1", {})
     install(prefix, wheel)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import marshal
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -272,15 +273,16 @@ def test_bytecode_for_another_python(tmp_path: Path, other: Python) -> None:
     "other", [None, *other_pythons()], ids=lambda each: "{}.{}".format(*each.version) if each else "own"
 )
 def test_a_shared_file_is_listed_with_its_bytecode_by_each_of_its_wheels(tmp_path: Path, other: Python | None) -> None:
-    """In one call as in one call each."""
+    """In one call as in one call each; and its scripts, too."""
     files = {"ns/__init__.py": "import os\n"}
+    scripts = {"scripts/tool": "#!python\n", "scripts/sh": "#!/bin/sh\n"}
     wheels = [
-        make_wheel(tmp_path, name, "1", {**files, **more})
+        make_wheel(tmp_path, name, "1", {**files, **more}, data=scripts, entry_points={"t": "ns:f"})
         for name, more in (("one", {"ns/one.py": ""}), ("two", {}), ("three", {"ns/three.py": ""}))
     ]
     found = []
     for calls in ([wheels], [[wheel] for wheel in wheels]):
-        prefix = tmp_path / f"prefix{len(calls)}"
+        prefix = tmp_path / "prefix"
         if other:
             subprocess.run([other.executable, "-I", "-m", "venv", "--without-pip", str(prefix)], check=True)
         else:
@@ -291,6 +293,7 @@ def test_a_shared_file_is_listed_with_its_bytecode_by_each_of_its_wheels(tmp_pat
         assert len(listed) == 3
         assert all(b"ns/__pycache__/__init__.cpython-" in each for each in listed.values())
         found.append(listed)
+        shutil.rmtree(prefix)
     assert found[0] == found[1]
 
 
@@ -315,6 +318,16 @@ def test_a_target_that_cannot_run_gets_its_files_and_says_what_is_missing(
     assert not list(prefix.rglob("__pycache__"))
     listed = record.parse((library / DIST_INFO / "RECORD").read_bytes())
     assert not [row for row in listed if row.path.endswith(".pyc")]
+
+
+def test_bytecode_that_a_wheel_brings_stays_where_none_can_be_made(tmp_path: Path, prefix: Path) -> None:
+    """Of another source than those that could not be compiled."""
+    for each in (prefix / "bin").iterdir():
+        each.unlink()
+    (prefix / "pyvenv.cfg").write_text(f"home = {tmp_path}\nversion = 3.99.0\n")
+    member = "pkg/__pycache__/other.cpython-312.pyc"
+    install(prefix, make_wheel(tmp_path, "pkg", "1", {"pkg/a.py": "", member: b"junk"}))
+    assert (prefix / "lib/python3.99/site-packages" / member).read_bytes() == b"junk"
 
 
 def test_nothing_is_compiled_if_that_is_not_wanted(tmp_path: Path, prefix: Path) -> None:
