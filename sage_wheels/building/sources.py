@@ -20,8 +20,9 @@ from sage_wheels.prefix import presence
 _SDIST_EXTENSIONS = (".tar.gz", ".zip")  # PEP 625, and what it replaced
 _OTHER_ARCHIVES = (".tar", ".tgz", ".tar.bz2", ".tbz", ".tar.xz", ".txz", ".tar.zst", ".egg", ".7z")
 
-# `NAME @ file:///path` without extras or markers: what a distribution writes into its own requirement files.
-_LOCAL_REFERENCE = re.compile(r"([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)\s*@\s*(file:/[^\s;]*)\s*")
+# `NAME @ file:///path` without extras or markers: what a distribution writes into its own requirement files. Its shell
+# scripts write the path as it is, with spaces and all. The groups: name, host, path.
+_LOCAL_REFERENCE = re.compile(r"([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)\s*@\s*file:(?=/)(?://([^/]*))?(.*)")
 
 DirectUrl = dict[str, Any]
 """The content of direct_url.json (PEP 610)."""
@@ -103,8 +104,8 @@ def _parse(text: str) -> Source:
     if not text:
         raise SourceError("an empty argument is no source", "name a wheel, an sdist, a directory or a requirement")
     reference = _LOCAL_REFERENCE.fullmatch(text)
-    if reference:
-        return _local_reference(reference[1], reference[2])
+    if reference and (";" not in reference[3] or presence.leads_somewhere(reference[3])):  # or it has a marker
+        return _local_reference(reference[1], reference[2] or "", reference[3])
     if _looks_like_path(text) and presence.is_directory(text):
         return _source_tree(text)
     if presence.is_file(text) and (_looks_like_path(text) or _is_archive(text)):
@@ -124,7 +125,7 @@ def file_url(path: str) -> str:
     if not re.fullmatch(r"[\w./~-]+", plain, re.ASCII):
         from urllib.parse import quote
 
-        plain = quote(plain)
+        plain = quote(os.fsencode(plain))  # not every path is UTF-8
     return f"file://{plain}"
 
 
@@ -138,9 +139,13 @@ def archive_direct_url(url: str, path: str) -> DirectUrl:
 
 def sha256(path: str) -> str:
     """The SHA-256 of a file, in hexadecimal digits. Raises `SourceError` if it cannot be read."""
+    return _digest(path, "sha256")
+
+
+def _digest(path: str, algorithm: str) -> str:
     import hashlib
 
-    digest = hashlib.sha256()
+    digest = hashlib.new(algorithm, usedforsecurity=False)  # or a Python might refuse MD5
     try:
         with open(path, "rb") as f:
             while block := f.read(1 << 20):
@@ -198,19 +203,21 @@ def _archive(text: str) -> WheelFile | SdistFile:
     )
 
 
-def _local_reference(name: str, url: str) -> LocalSource:
-    from urllib.parse import unquote, urlsplit
+def _local_reference(name: str, host: str, path: str) -> LocalSource:
+    if host not in ("", "localhost"):
+        raise SourceError(f"the URL of {name} names the host {host}", "a file: URL must name a file of this machine")
+    fragment = ""
+    if not presence.leads_somewhere(path):
+        from urllib.parse import unquote_to_bytes
 
-    parts = urlsplit(url)
-    if parts.netloc not in ("", "localhost"):
-        raise SourceError(f"{url} names the host {parts.netloc}", "a file: URL must name a file of this machine")
-    path = unquote(parts.path)
+        quoted, _, fragment = path.partition("#")
+        path = os.fsdecode(unquote_to_bytes(quoted))
     if presence.is_directory(path):
         return _source_tree(path)
     if not presence.is_file(path):
         raise SourceError(f"{path}, which {name} is said to be at, is not there", "check the path")
     _check_name(name, path)
-    _check_fragment(parts.fragment, path)
+    _check_fragment(fragment, path)
     return _archive(path)
 
 
@@ -222,9 +229,9 @@ def _check_name(name: str, path: str) -> None:
 
 
 def _check_fragment(fragment: str, path: str) -> None:
-    found = re.search(r"(?:^|&)sha256=([0-9a-fA-F]+)", fragment)
-    if found and sha256(path) != found[1].lower():
-        raise SourceError(f"{path} does not have the sha256 that its URL claims", "get the file again")
+    for algorithm, wanted in re.findall(r"(?:^|&)(md5|sha1|sha224|sha256|sha384|sha512)=([^&]*)", fragment):
+        if _digest(path, algorithm) != wanted.lower():
+            raise SourceError(f"{path} does not have the {algorithm} that its URL claims", "get the file again")
 
 
 def _requirement(text: str) -> Requirement | RemoteFile:

@@ -1,8 +1,9 @@
 """Install wheels into the Sage virtual environment: `sage-pip-install`, with the options that pip has.
 
 ITEM is a wheel, a source tree, `NAME @ file:///PATH`, or a name, whose wheel is taken from $SAGE_SPKG_WHEELS and the
-directories that --find-links names. Everything that is named is one transaction. What pip's options ask for is what
-happens anyway (no index, no dependencies, no cache, a wheel of the same version replaces what is there), or is refused.
+directories that --find-links names; it is skipped if its marker does not hold. Everything that is named is one
+transaction. What pip's options ask for is what happens anyway (no index, no dependencies, no cache, a wheel of the same
+version replaces what is there), or is refused, in a requirements file as well.
 """
 
 from __future__ import annotations
@@ -62,6 +63,7 @@ def run(options: argparse.Namespace) -> int:
     from sage_wheels.cli.build_options import settings_from
     from sage_wheels.errors import FileOperationFailed, UsageError
     from sage_wheels.sage import records
+    from sage_wheels.sage.wheelhouse import applying
     from sage_wheels.transaction.install import Options
 
     if options.built is not None and (options.items or options.requirement or len(options.editable) != 1):
@@ -78,6 +80,7 @@ def run(options: argparse.Namespace) -> int:
             f"{' '.join(options.requirement) or 'the command line'} names nothing to install", "name an ITEM"
         )
     prefix = common.prefix_of(options)
+    items = [text for item in items if (text := applying(item, prefix, common.warn)) is not None]
     directories = tuple(filter(None, [*options.find_links, os.environ.get("SAGE_SPKG_WHEELS", "")]))
     building = BuildOptions(
         find_links=directories,
@@ -92,7 +95,7 @@ def run(options: argparse.Namespace) -> int:
         also_remove=frozenset(old),
         adopt=True,  # older tools left files behind that no record names
     )
-    if items:
+    if items or not options.editable:  # nothing is left of what was named: what was superseded still goes
         _say(_install(prefix, items, how, building, options), prefix, options)
     for tree in options.editable:
         # against what is installed: the backend of an editable tree works there later, too
@@ -114,7 +117,10 @@ def _install(
     from sage_wheels.building import parse_source
     from sage_wheels.sage.wheelhouse import stored
 
-    found = [stored(parse_source(item), item, building.find_links, prefix) for item in items]
+    found = [
+        stored(parse_source(item), item, prefix, building, ignore_requires_python=how.ignore_requires_python)
+        for item in items
+    ]
     settings, limits = common.settings_of(options), building.wheel_limits
     return sage_wheels.install(found, prefix, how, settings, build_options=building, limits=limits)
 

@@ -42,10 +42,10 @@ def run(options: argparse.Namespace) -> int:
     if not options.names and not options.requirement:
         raise UsageError("nothing is named to uninstall", "give names or -r FILE")
     try:
-        names = [*options.names, *(line for file in options.requirement for line in records.requirements_in(file))]
+        names = [name for file in options.requirement for name in records.names_in(file)]
     except OSError as error:
         raise FileOperationFailed.from_os_error(error, "reading the requirements file") from error
-    wanted = [name for each in names if (name := requirement_name(each))]
+    wanted = [*filter(None, map(requirement_name, options.names)), *names]
     prefix = common.prefix_of(options)
     replaced = _replaced(prefix, options.requirement)
     report = uninstall(prefix, wanted, common.settings_of(options))

@@ -55,6 +55,18 @@ def test_a_reference_to_a_local_file_is_that_file(here: Path) -> None:
     assert parse_source(f"foo @ file://{here}/tree") == SourceTree(str(here / "tree"))
 
 
+@pytest.mark.parametrize("directory", ["a b", "ü", "50%25", "a;b", "a ;b", "a#b", "a?b", "\udcff"])
+def test_a_reference_may_be_quoted_or_not(tmp_path: Path, directory: str) -> None:
+    """Shell scripts write the path as it is."""
+    wheel = tmp_path / directory / "foo-1.0-py3-none-any.whl"
+    wheel.parent.mkdir()
+    wheel.touch()
+    for url in (f"file://{wheel}", file_url(str(wheel))):
+        source = parse_source(f"foo @ {url}")
+        assert source == WheelFile(str(wheel))
+        assert source.direct_url()["url"] == file_url(str(wheel))
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -66,9 +78,14 @@ def test_a_reference_to_a_local_file_is_that_file(here: Path) -> None:
         ("foo @ git+https://example.org/foo", "check it out"),
         ("foo >< 1", "requirement"),
         ("foo @ file:///nowhere/foo-1.0.tar.gz", "not there"),
+        ("foo @ file:///no where/foo-1.0.tar.gz", "not there"),
         ("foo @ file://elsewhere/foo-1.0.tar.gz", "host"),
+        ("foo @ file://[/foo-1.0.tar.gz", "host"),
         ("bar @ file://{here}/foo-1.0-py3-none-any.whl", "no file of bar"),
         ("foo @ file://{here}/foo-1.0-py3-none-any.whl#sha256=00", "sha256"),
+        ("foo @ file://{here}/foo-1.0-py3-none-any.whl#sha256=no", "sha256"),
+        ("foo @ file://{here}/foo-1.0-py3-none-any.whl#egg=foo&sha512=00", "sha512"),
+        ("foo @ file://{here}/foo-1.0-py3-none-any.whl#md5=00", "md5"),
     ],
 )
 def test_what_is_no_source_is_refused_in_one_sentence(here: Path, text: str, says: str) -> None:

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from sage_wheels.prefix import find_prefix
+from sage_wheels.sage.distribution import parts
 from support.run import names, python
 from support.trees import make_prefix, site_packages, snapshot
 from support.wheels import make_wheel
@@ -239,6 +241,17 @@ def test_what_cannot_be_built_in_isolation_is_built_without_and_said(scripts: Sc
     assert "no-such-thing>=3" in line
 
 
+@pytest.mark.parametrize("function", ["sdh_pip_install", "sdh_build_wheel", "sdh_build_and_store_wheel"])
+def test_what_is_built_is_the_current_directory_if_no_other_is_named(
+    scripts: Scripts, venv: Path, function: str
+) -> None:
+    spkg = Spkg(scripts, venv, "tree")
+    spkg.prepare()
+    sources(spkg.build / "src")
+    assert spkg.bash(f"{function} --no-build-isolation", spkg.build / "src") == 0, spkg.log
+    assert "tree-1.0-py3-none-any.whl" in spkg.log
+
+
 def test_build_and_store_does_not_install(scripts: Scripts, venv: Path) -> None:
     spkg = Spkg(scripts, venv, "tree")
     spkg.prepare()
@@ -275,12 +288,16 @@ def test_a_script_package_without_destdir_installs_at_once(scripts: Scripts, ven
     assert "sdh_pip_uninstall" in (spkg.requirements.parent / "spkg-piprm").read_text()
 
 
-def test_an_editable_package_that_cannot_be_built_leaves_nothing(scripts: Scripts, venv: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("before", ["", "set -e; "])
+def test_an_editable_package_that_cannot_be_built_leaves_nothing(
+    scripts: Scripts, venv: Path, tmp_path: Path, before: str
+) -> None:
     sources(tmp_path / "library")
     (tmp_path / "library/backend.py").write_text("print('the last words'); exit(1)\n")
     (tmp_path / "tmp").mkdir()
     spkg = Spkg(scripts, venv, "tree")
-    assert spkg.bash("sdh_pip_editable_install .", tmp_path / "library", TMPDIR=str(tmp_path / "tmp")) != 0
+    script = f"{before}sdh_pip_editable_install ."
+    assert spkg.bash(script, tmp_path / "library", TMPDIR=str(tmp_path / "tmp")) != 0
     assert "the last words" in spkg.log
     assert "Error installing tree-1.0" in spkg.log
     assert (list((tmp_path / "tmp").iterdir()), names(venv), state(spkg)) == ([], [], [])
@@ -306,7 +323,13 @@ def test_sage_sudo_runs_what_changes_the_tree_and_nothing_else(
     assert names(venv) == []
 
 
-@pytest.mark.parametrize("script", ["sdh_store_wheel pkg", "sdh_store_wheel .", "sdh_store_and_pip_install_wheel x"])
+@pytest.mark.parametrize(
+    "script",
+    [
+        *("sdh_store_wheel pkg", "sdh_store_wheel .", "sdh_store_and_pip_install_wheel x"),
+        *("sdh_pip_editable_install", "set -e; sdh_pip_editable_install"),
+    ],
+)
 def test_what_makes_no_sense_ends_the_script(scripts: Scripts, venv: Path, script: str) -> None:
     spkg = Spkg(scripts, venv)
     spkg.prepare()
@@ -319,6 +342,30 @@ def test_uninstalling_twice_says_nothing(scripts: Scripts, venv: Path) -> None:
     assert spkg.bash('sdh_pip_uninstall -r "$SAGE_SPKG_SCRIPTS/$PKG_BASE/spkg-requirements.txt"', venv) == 0
     assert spkg.bash("sdh_pip_uninstall pkg", venv) == 0
     assert spkg.log == ""
+
+
+def test_uninstalling_that_fails_is_said(scripts: Scripts, venv: Path) -> None:
+    (venv / "pyvenv.cfg").unlink()
+    spkg = Spkg(scripts, venv)
+    for before in ("", "set -e; "):
+        assert spkg.bash(f"{before}sdh_pip_uninstall pkg", venv) != 0
+    assert spkg.log.count("Warning: uninstalling exited with status 1") == 2, spkg.log
+
+
+@pytest.mark.parametrize("name", ["a b", "ü"])
+def test_the_path_of_the_tree_may_be_of_any_kind(scripts: Scripts, tmp_path: Path, name: str) -> None:
+    venv = make_prefix(tmp_path / name, "venv")
+    before = everything(venv)
+    spkg = Spkg(scripts, venv)
+    spkg.prepare()
+    make_wheel(spkg.build / "dist", "pkg", "1.0", {"pkg.py": ""})
+    assert spkg.install() == 0, spkg.log
+    assert names(venv) == ["pkg 1.0"]
+    assert [part.source for part in parts(find_prefix(venv)).values()] == [
+        f"{venv}/var/lib/sage/wheels/pkg-1.0-py3-none-any.whl"
+    ]
+    spkg.uninstall()
+    assert (everything(venv), state(spkg)) == (before, [])
 
 
 def test_functions_reach_children(scripts: Scripts, venv: Path) -> None:

@@ -197,9 +197,103 @@ def test_usage(scripts: Scripts, prefix: Path, name: str) -> None:
 
 
 def test_an_empty_requirements_file_names_nothing_to_install(scripts: Scripts, prefix: Path, tmp_path: Path) -> None:
-    done = scripts.run("sage-pip-install", "-r", tmp_path / "missing.txt")
+    (tmp_path / "empty.txt").write_text("# nothing \\\n\n--no-index\n")
+    done = scripts.run("sage-pip-install", "-r", tmp_path / "empty.txt")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert "missing.txt" in done.stderr
+    assert "empty.txt names nothing to install" in done.stderr
+
+
+@pytest.mark.parametrize("line", ["", "-r missing.txt", "-r mis\0sing.txt"])
+def test_a_requirements_file_that_is_not_there_is_named(
+    scripts: Scripts, prefix: Path, wheelhouse: Path, tmp_path: Path, line: str
+) -> None:
+    make_wheel(wheelhouse, "pkg", "1.0", {"pkg.py": ""})
+    file = tmp_path / "file.txt"
+    if line:
+        file.write_text(f"pkg\n{line}\n")
+    done = scripts.run("sage-pip-install", "-r", file)
+    assert (done.returncode, done.stderr.count("\n"), names(prefix)) == (1, 1, [])
+    assert f"{'sing.txt' if line else file} is not there" in done.stderr
+
+
+def test_a_requirement_whose_marker_does_not_hold_is_skipped(
+    scripts: Scripts, prefix: Path, wheelhouse: Path, tmp_path: Path
+) -> None:
+    wheels = {name: make_wheel(wheelhouse, name, "1.0", {f"{name}.py": ""}) for name in ("one", "two", "old")}
+    assert scripts.run("sage-pip-install", "old").returncode == 0
+    file, note = tmp_path / "file.txt", tmp_path / "note"
+    file.write_text(f"one @ file://{wheels['one']} ; sys_platform == 'nowhere'\n")
+    arguments: list[str | Path] = ["-r", file, 'two; python_version<"3"', 'two; extra == "x"']
+    done = scripts.run("sage-pip-install", *arguments)
+    assert (done.returncode, done.stdout, names(prefix)) == (0, "", ["old 1.0"])
+    lines = done.stderr.splitlines()
+    assert len(lines) == 3
+    assert f'two is skipped, for python_version < "3" does not hold for the Python of {prefix}' in lines[0]
+    note.write_text("old\n")
+    done = scripts.run("sage-pip-install", "--superseded", note, *arguments)
+    assert (done.returncode, names(prefix), note.exists()) == (0, [], False)
+    file.write_text(f"one @ file://{wheels['one']} ; sys_platform != 'nowhere'\ntwo; python_version>='3'\n")
+    done = scripts.run("sage-pip-install", "-r", file)
+    assert (done.returncode, names(prefix)) == (0, ["one 1.0", "two 1.0"]), done.stderr
+    done = scripts.run("sage-pip-install", 'one; os_name ~= "x"')
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+
+
+def test_what_a_requirements_file_includes_is_installed_and_uninstalled(
+    scripts: Scripts, prefix: Path, wheelhouse: Path, tmp_path: Path
+) -> None:
+    for name in ("one", "two", "three"):
+        make_wheel(wheelhouse, name, "1.0", {f"{name}.py": ""})
+    (tmp_path / "more").mkdir()
+    file = tmp_path / "file.txt"
+    file.write_text("# all of it \\\none\n--no-index --find-links=x\n-f y\n--prefer-binary\n-r more/file.txt\n")
+    (tmp_path / "more/file.txt").write_text("two \\\n  >= 1\n--requirement ../file.txt\n-rlast.txt\n")
+    (tmp_path / "more/last.txt").write_text("three # two\n")
+    done = scripts.run("sage-pip-install", "-r", file)
+    assert (done.returncode, names(prefix)) == (0, ["one 1.0", "three 1.0", "two 1.0"]), done.stderr
+    file.write_text(file.read_text() + "-e tree\n--bogus\n-r missing.txt\n")
+    done = scripts.run("sage-pip-uninstall", "-r", file)
+    assert (done.returncode, names(prefix)) == (0, []), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "option"),
+    [
+        ("-e tree", "-e"),
+        ("--bogus", "--bogus"),
+        ("--no-index -f x --bogus", "--bogus"),
+        ("-c constraints.txt", "-c"),
+        ("--index-url=https://me:secret@example.org", "--index-url"),
+        ("pkg==1.0 --hash=sha256:00", "--hash"),
+        ("pkg --global-option=x", "--global-option"),
+    ],
+)
+def test_what_a_requirements_file_asks_for_in_vain_is_refused(
+    scripts: Scripts, prefix: Path, wheelhouse: Path, tmp_path: Path, line: str, option: str
+) -> None:
+    make_wheel(wheelhouse, "pkg", "1.0", {"pkg.py": ""})
+    file = tmp_path / "file.txt"
+    file.write_text(f"pkg \\\n>= 1\n{line}\n")
+    done = scripts.run("sage-pip-install", "-r", file)
+    assert (done.returncode, done.stderr.count("\n"), names(prefix)) == (1, 1, [])
+    assert f"line 3 of {file} has {option}, which" in done.stderr
+
+
+def test_a_wheel_for_another_python_is_passed_over(scripts: Scripts, prefix: Path, wheelhouse: Path) -> None:
+    make_wheel(wheelhouse, "pkg", "1.0", {"pkg.py": ""})
+    make_wheel(wheelhouse, "pkg", "0.9", {"pkg.py": ""}, metadata_text="is not looked at")
+    new = make_wheel(wheelhouse, "pkg", "2.0", {"pkg.py": ""}, requires_python=">=3.20")
+    done = scripts.run("sage-pip-install", "pkg")
+    assert (done.returncode, names(prefix)) == (0, ["pkg 1.0"]), done.stderr
+    assert scripts.run("sage-pip-install", "--ignore-requires-python", "pkg").returncode == 0
+    assert names(prefix) == ["pkg 2.0"]
+    make_wheel(wheelhouse, "pkg", "1.1", {"pkg.py": ""}, requires_python=">=3.19")
+    done = scripts.run("sage-pip-install", "pkg>1.0")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert f"{new} wants Python >=3.20" in done.stderr
+    make_wheel(wheelhouse, "pkg", "3.0rc1", {"pkg.py": ""})
+    assert scripts.run("sage-pip-install", "pkg>1.0").returncode == 0  # as pip: nothing else fits
+    assert names(prefix) == ["pkg 3.0rc1"]
 
 
 def test_without_sage_venv_a_prefix_must_be_named(scripts: Scripts, tmp_path: Path) -> None:
