@@ -24,7 +24,7 @@ def in_checkout(root: Path) -> Files:
     return {
         path.relative_to(root).as_posix(): (path.read_bytes(), os.access(path, os.X_OK))
         for path in files
-        if path.suffix != ".pyc"
+        if path.parent.name != "__pycache__"
     }
 
 

@@ -46,6 +46,10 @@ _FLAGS = {"-s": "shared", "--shared": "shared", "-x": "exclusive", "--exclusive"
 _FLAGS |= {"-u": "unlock", "--unlock": "unlock"}
 _OPERATIONS = {"shared": fcntl.LOCK_SH, "exclusive": fcntl.LOCK_EX, "unlock": fcntl.LOCK_UN}
 _STATUS_LOCK, _STATUS_USAGE, _STATUS_TIMEOUT, _STATUS_CANNOT_RUN, _STATUS_NOT_FOUND = 1, 2, 3, 126, 127
+# About three years: setitimer(2) of macOS takes no longer time, and that of Linux not many times more.
+_LONGEST_TIMEOUT = 1e8
+# What build/bin/sage-flock puts before the caller's variables that this Python must not see.
+_SET_ASIDE = ("CALLERS_LD_", "CALLERS_DYLD_")
 
 
 class _TimeOut(Exception):
@@ -59,7 +63,7 @@ def main(arguments: list[str]) -> int:
     if lock.isdecimal():
         if command:
             _fail(_STATUS_USAGE, f"a command cannot be run under the descriptor {lock}; name a lock file")
-        _lock(int(lock), kind, timeout, f"descriptor {lock}", command)
+        _lock(_descriptor(lock), kind, timeout, f"descriptor {lock}", command)
         return 0
     if kind == "unlock":
         return 0  # no lock outlives the process that has it
@@ -99,17 +103,26 @@ def _parse(arguments: list[str]) -> tuple[str, float | None, bool, list[str]]:
 def _seconds(text: str) -> float:
     try:
         if 0 <= float(text) < float("inf"):
-            return float(text)
+            return min(float(text), _LONGEST_TIMEOUT)
     except ValueError:
         pass
     _fail(_STATUS_USAGE, f"{text!r} is no number of seconds; write --timeout 60")
+
+
+def _descriptor(text: str) -> int:
+    try:
+        fd = int(text)
+        os.fstat(fd)
+    except (OSError, OverflowError, ValueError):
+        _fail(_STATUS_LOCK, f"the descriptor {text} is not open; open a lock file there before, or name that file")
+    return fd
 
 
 def _acquire(path: str, kind: str, timeout: float | None, command: list[str]) -> int:
     """A descriptor of the lock file `path`, locked."""
     while True:
         try:
-            fd = _open(path)
+            fd = _above_the_standard_ones(_open(path))
         except OSError as error:
             _fail(_STATUS_LOCK, f"the lock file {path} cannot be opened ({error.strerror}); name one that can")
         _lock(fd, kind, timeout, path, command)
@@ -134,6 +147,18 @@ def _open(path: str) -> int:
         return os.open(path, os.O_RDONLY | os.O_CLOEXEC)  # somebody else's file can be locked all the same
 
 
+def _above_the_standard_ones(fd: int) -> int:
+    """Move `fd` away from 0, 1 and 2, which are free if the caller has closed them.
+
+    COMMAND would write into the lock file there, or lose the lock by a redirection.
+    """
+    if fd > 2:
+        return fd
+    moved = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
+    os.close(fd)
+    return moved
+
+
 def _lock(fd: int, kind: str, timeout: float | None, name: str, command: list[str]) -> None:
     operation = _OPERATIONS[kind]
     try:
@@ -142,7 +167,7 @@ def _lock(fd: int, kind: str, timeout: float | None, name: str, command: list[st
             return
         except BlockingIOError:
             to_run = f" to run {shlex.join(command)}" if command else ""
-            print(f"sage-flock: waiting for {name} ({kind}){_holder(fd)}{to_run}", file=sys.stderr, flush=True)
+            _say(f"waiting for {name} ({kind}){_holder(fd)}{to_run}")
         if timeout is not None:
             signal.signal(signal.SIGALRM, _on_alarm)
             # one that comes too early, between two system calls, is followed by others
@@ -216,19 +241,28 @@ def _execute(command: list[str]) -> NoReturn:
     # Python ignores these, and so would the command
     for number in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)
+    for name in [each for each in os.environ if each.startswith(_SET_ASIDE)]:
+        os.environ[name.removeprefix("CALLERS_")] = os.environ.pop(name)
     try:
+        if not command[0]:
+            raise FileNotFoundError  # execvp(3) says so; Python raises a ValueError
         os.execvp(command[0], command)
     except FileNotFoundError:
         status, why = _STATUS_NOT_FOUND, "there is no command of that name"
     except OSError as error:
         status, why = _STATUS_CANNOT_RUN, f"it cannot be run: {error.strerror}"
-    print(f"sage-flock: {command[0]}: {why}; see that it is on PATH and may be executed", file=sys.stderr, flush=True)
+    _say(f"{command[0] or repr('')}: {why}; see that it is on PATH and may be executed")
     os._exit(status)
 
 
 def _fail(status: int, sentence: str) -> NoReturn:
-    print(f"sage-flock: {sentence}", file=sys.stderr, flush=True)
+    _say(sentence)
     sys.exit(status)
+
+
+def _say(sentence: str) -> None:
+    if sys.stderr is not None:  # it is None if the caller has closed it, and print() takes standard output then
+        print(f"sage-flock: {sentence}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

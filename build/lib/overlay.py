@@ -106,11 +106,10 @@ ADDED = {
 
 def apply(checkout: Path, root: Path) -> str:
     """Put everything in; a sentence about it. Raises `Refused`, and then nothing was changed."""
-    if (root / LIST).exists():
-        undo(root)
-    there = [entry for entry in REPLACED if not entry.optional or (root / entry.path).exists()]
+    there = [entry for entry in REPLACED if not entry.optional or _genuine(root, entry.path).exists()]
     new = {entry.path: _new_text(checkout, root, entry) for entry in there}
     _refuse_what_is_in_the_way(root)
+    undo(root)  # only now: what is refused keeps what it has
     state = {
         "made_directories": [each for each in ("build/lib",) if not (root / each).exists()],
         "replaced": {path: _hash(text) for path, text in new.items()},
@@ -131,7 +130,7 @@ def apply(checkout: Path, root: Path) -> str:
         for path, text in new.items():
             kept = root / GENUINE / path
             kept.parent.mkdir(parents=True, exist_ok=True)
-            os.link(root / path, kept)
+            os.link(root / path, kept, follow_symlinks=False)
             _write(root / path, text, (root / path).stat().st_mode & 0o7777)
     except BaseException:
         undo(root)
@@ -146,7 +145,8 @@ def undo(root: Path) -> str:
         state = json.loads((root / LIST).read_text())
     except FileNotFoundError:
         return f"sage-wheels is not in {root}"
-    ours = {**state["added"], **{path: known for path, known in state["replaced"].items() if _is_kept(root, path)}}
+    replaced = {path: known for path, known in state["replaced"].items() if _is_replaced(root, path)}
+    ours = {**state["added"], **replaced}
     for path, known in ours.items():
         if (root / path).exists() and _hash((root / path).read_bytes()) != known:
             raise Refused(
@@ -172,11 +172,28 @@ def undo(root: Path) -> str:
 
 
 def _is_kept(root: Path, path: str) -> bool:
-    return (root / GENUINE / path).exists()
+    return os.path.lexists(root / GENUINE / path)  # a symbolic link may lead nowhere from there
+
+
+def _is_replaced(root: Path, path: str) -> bool:
+    """Whether something else stands for a genuine file that is kept: an interrupted one may only have kept it."""
+    return _is_kept(root, path) and not _is_same(root / GENUINE / path, root / path)
+
+
+def _is_same(kept: Path, path: Path) -> bool:
+    return os.path.lexists(path) and os.path.samestat(path.lstat(), kept.lstat())
+
+
+def _genuine(root: Path, path: str) -> Path:
+    """Where the genuine file `path` can be read: where it was, or where it is kept."""
+    kept = root / GENUINE / path
+    if not _is_kept(root, path):
+        return root / path
+    return (root / path).parent / kept.readlink() if kept.is_symlink() else kept
 
 
 def _put_back(kept: Path, path: Path) -> None:
-    if path.exists() and path.samefile(kept):
+    if _is_same(kept, path):
         kept.unlink()  # it was never replaced; rename(2) between two names of one file does nothing
     else:
         os.replace(kept, path)
@@ -185,7 +202,7 @@ def _put_back(kept: Path, path: Path) -> None:
 def _new_text(checkout: Path, root: Path, entry: Replacement) -> bytes:
     """What is to stand at `entry.path`. Raises `Refused` if what stands there is not what we know."""
     try:
-        text = (root / entry.path).read_text(encoding="utf-8")
+        text = _genuine(root, entry.path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         _not_recognised(root, f"{entry.path} cannot be read")
     lines = text.splitlines()
@@ -208,8 +225,9 @@ def _refuse_what_is_in_the_way(root: Path) -> None:
         version = ""
     if not re.search(r"SageMath version 10\.\d", version):
         _not_recognised(root, "VERSION.txt names no Sage 10.x")
+    ours = {HOME, *json.loads((root / LIST).read_text())["added"]} if (root / LIST).exists() else set()
     for path in [HOME, *ADDED]:
-        if (root / path).exists():
+        if path not in ours and os.path.lexists(root / path):
             _not_recognised(root, f"{path} is there already")
 
 

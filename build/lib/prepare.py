@@ -26,6 +26,12 @@ import sys
 import zlib
 from pathlib import Path
 
+# The oldest Python that may run a bundle made of what is prepared here (build/lib/bundle.py).
+OLDEST_PYTHON = "3.10"
+# What the dependencies ask for only below Python 3.11: pip looks at the Python that it runs in, however new that is,
+# and takes `tomli; python_version < "3.11"` of the package `build` for none of its business.
+FOR_OLDER_PYTHONS = ["tomli>=1.1.0"]
+
 
 class Failed(Exception):
     """Why the tool cannot be prepared, in one sentence."""
@@ -37,7 +43,7 @@ def main(checkout: Path) -> None:
     cache.mkdir(exist_ok=True)
     with open(cache / "tool.lock", "a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        wanted = requirements((checkout / "pyproject.toml").read_text(encoding="utf-8"))
+        wanted = requirements((checkout / "pyproject.toml").read_text(encoding="utf-8")) + FOR_OLDER_PYTHONS
         tool = cache / f"tool-{key(wanted)}"
         for leftover in cache.glob("tool*.tmp"):
             shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
@@ -81,6 +87,7 @@ def fill(tool: Path, wanted: list[str], log: Path) -> None:
         command = [*pip(tool, output.fileno()), "install", "--target", str(tool), "--no-compile"]
         # Pure wheels only: nothing has to be built, and the directory is good for a zip file as well.
         command += ["--only-binary=:all:", "--platform=any", "--implementation=py", "--abi=none"]
+        command += ["--python-version", OLDEST_PYTHON]
         command += ["--no-input", "--disable-pip-version-check", "--", *wanted]
         done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment)
     if done.returncode:

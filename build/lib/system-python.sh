@@ -1,6 +1,11 @@
 # shellcheck shell=sh
 # Sourced by the scripts in build/ and build/bin/: finds the system Python, and keeps the caller's settings out.
 
+# The variables that put the caller's libraries into every program: the system Python is to be found and started as if
+# they were not set. The lists are to be split where they are used.
+library_variables='LD_LIBRARY_PATH LD_PRELOAD LD_AUDIT DYLD_LIBRARY_PATH DYLD_FALLBACK_LIBRARY_PATH
+    DYLD_FRAMEWORK_PATH DYLD_FALLBACK_FRAMEWORK_PATH DYLD_INSERT_LIBRARIES'
+
 # Set $python to the real path of an interpreter of Python 3.10 or newer that is a binary (a pyenv shim is a script),
 # changes PATH for nobody, belongs to no virtual environment and lies in none of Sage's own prefixes. One that has ssl
 # is preferred, then the first one on PATH; directories where systems keep Pythons come after PATH, and what pyenv has
@@ -28,20 +33,25 @@ system_python() {
 }
 
 # As system_python, but by the file in the tree $1 that remembers the answer of an earlier call, if that one is still
-# good: then nothing is started. The file may be deleted, and need not be writable.
+# good: then nothing is started. The file may be deleted, and need not be writable. An answer that $SAGE_LOCAL or
+# $SAGE_VENV has made another one is not remembered: the next call may be without them.
 remembered_python() {
     if [ -d "$1/build/sage-wheels" ]; then # a Sage tree
         memory=$1/build/sage-wheels/python
     else
         memory=$1/.cache/python
     fi
-    python=''
-    [ ! -f "$memory" ] || IFS= read -r python <"$memory" || :
+    python='' refused_for_caller=''
+    if [ -f "$memory" ] && [ -r "$memory" ]; then
+        IFS= read -r python <"$memory" || :
+    fi
     if [ -x "$python" ] && [ ! "$python" -nt "$memory" ] && in_no_prefix "$python"; then
         return 0
     fi
     system_python || return 1
+    [ -z "$refused_for_caller" ] || return 0
     (
+        umask 022 # it is for every user of the tree
         mkdir -p "${memory%/*}" && printf '%s\n' "$python" >"$memory.$$" && mv -f "$memory.$$" "$memory"
     ) 2>/dev/null || :
 }
@@ -52,10 +62,11 @@ usable_python() {
     IFS= read -r first_line <"$1" || :
     case $first_line in '#!'*) tried="$tried, $1 is a script"; return 1 ;; esac
     in_no_prefix "$1" || { tried="$tried, $1 is in a prefix"; return 1; }
-    answer=$("$1" -I -S -c '
+    # shellcheck disable=SC2086 # the list is to be split
+    answer=$(unset $library_variables; "$1" -I -S -c '
 import os, sys
 from os.path import realpath
-sys.version_info >= (3, 10) and os.environ["PATH"] == sys.argv[1] or sys.exit(1)
+sys.version_info >= (3, 10) and os.environ.get("PATH", sys.argv[1]) == sys.argv[1] or sys.exit(1)
 try:
     from ssl import HAS_SNI
 except ImportError:
@@ -79,8 +90,21 @@ print("ssl" if HAS_SNI else "-", realpath(sys.executable))' "${PATH-}" 2>/dev/nu
 
 # Whether the interpreter $1 belongs neither to a virtual environment nor to one of Sage's prefixes, here or elsewhere.
 in_no_prefix() {
-    case $1 in "${SAGE_LOCAL:-/dev/null}"/* | "${SAGE_VENV:-/dev/null}"/*) return 1 ;; esac
-    [ ! -e "${1%/*}/../pyvenv.cfg" ] && [ ! -e "${1%/*}/../var/lib/sage" ]
+    [ ! -e "${1%/*}/../pyvenv.cfg" ] && [ ! -e "${1%/*}/../var/lib/sage" ] || return 1
+    case $1 in
+        "${SAGE_LOCAL:-/dev/null}"/* | "${SAGE_VENV:-/dev/null}"/*)
+            refused_for_caller=yes
+            return 1
+            ;;
+    esac
+}
+
+# Give each of the library variables a name that means nothing to anybody, CALLERS_..., for a program that passes them
+# on to what it starts.
+set_libraries_aside() {
+    for variable in $library_variables; do
+        eval "[ -z \"\${$variable+set}\" ] || { export \"CALLERS_$variable=\$$variable\"; unset $variable; }"
+    done
 }
 
 # Say on standard error, as the script $1, that there is no system Python.

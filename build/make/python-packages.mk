@@ -14,7 +14,7 @@
 #
 #     make PKG                      builds and installs it, and what it depends on
 #     make PKG-clean, PKG-uninstall takes it out again; without a word if it is not there
-#     make python-packages          all of them; python-packages-clean: none
+#     make python-packages          all of them, as 'make' does if no goal comes before; python-packages-clean: none
 #
 # Any -j is safe: the tool itself keeps installations apart. GNU make 3.81 or newer.
 
@@ -30,7 +30,7 @@ sage-wheels-package = PREFIX='$(PREFIX)' WHEELS='$(WHEELS)' STAMPS='$(STAMPS)' '
 
 # $(1) name, $(2) source, $(3) options, $(4) dependencies, $(5) dependencies that only have to be there first
 define sage-wheels-rules
-.PHONY: $(1) $(1)-clean $(1)-uninstall python-packages python-packages-clean
+.PHONY: $(1) $(1)-clean $(1)-uninstall
 $(1): $$(STAMPS)/$(1)
 $$(STAMPS)/$(1): $(2) $(patsubst %,$$(STAMPS)/%,$(4)) | $(patsubst %,$$(STAMPS)/%,$(5))
 	@$$(sage-wheels-package) install $(1) $(2) $(3)
@@ -41,18 +41,27 @@ python-packages: $(1)
 python-packages-clean: $(1)-clean
 endef
 
+.PHONY: python-packages python-packages-clean
+python-packages:
+
 define sage-wheels-newline
 
 
 endef
+sage-wheels-comma := ,
 
-# One line of make for each line of the list; $(shell) makes spaces of newlines, so @@ stands for them.
+# One line of make for each line of the list; $(shell) makes spaces of newlines, so @@ stands for them, and $(call)
+# would take a comma for the end of an argument.
 sage-wheels-list := $(shell awk '{ sub(/\#.*/, "") } NF { \
     before = $$0; after = ""; order = ""; \
-    if (i = index($$0, " : ")) { before = substr($$0, 1, i - 1); after = substr($$0, i + 3) } \
+    if (i = match($$0, /[ \t]:/)) { before = substr($$0, 1, i - 1); after = substr($$0, i + 2) } \
     if (i = index(after, "|")) { order = substr(after, i + 1); after = substr(after, 1, i - 1) } \
-    split(before, word, " "); options = ""; \
+    if (split(before, word, " ") < 2) { \
+        printf "$$(error %s: %s has no SOURCE; name its wheel, sdist or source tree after it)@@\n", FILENAME, word[1]; next \
+    } \
+    options = ""; \
     for (i = 3; i in word; i++) options = options " " word[i]; \
+    gsub(/,/, "$$(sage-wheels-comma)", options); \
     printf "$$(eval $$(call sage-wheels-rules,%s,%s,%s,%s,%s))@@\n", word[1], word[2], options, after, order \
 }' '$(PACKAGES)')
 $(eval $(subst @@,$(sage-wheels-newline),$(sage-wheels-list)))

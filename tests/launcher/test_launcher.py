@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from support.pythons import other_pythons
+
 DEPENDENCIES = ("build", "filelock", "installer", "packaging", "resolvelib")
 UNREACHABLE = {"PIP_CONFIG_FILE": os.devnull, "PIP_INDEX_URL": "http://127.0.0.1:9/", "PIP_RETRIES": "0"}
 
@@ -159,6 +161,24 @@ def test_a_python_without_pip_gets_one_for_the_occasion(fresh: Path, tmp_path: P
     [tool] = (fresh / ".cache").glob("tool-*")
     assert {path.name for path in tool.iterdir()} >= {*DEPENDENCIES, "sage_wheels"}
     assert not (tool / "pip").exists()
+
+
+@pytest.mark.network
+def test_what_is_prepared_is_for_the_oldest_python_as_well(prepared: Path) -> None:
+    """A bundle is made of it, and may be run by another Python than the one that has made it."""
+    tool = prepared / ".cache" / tools(prepared)[0]
+    assert (tool / "tomli").is_dir()  # for Python 3.10, whatever runs this
+    program = "import sys; sys.path.insert(0, sys.argv[1]); import tomli, " + ", ".join(DEPENDENCIES)
+    for python in other_pythons():
+        if python.version >= (3, 10):
+            subprocess.run([python.executable, "-I", "-S", "-c", program, tool], check=True)
+
+
+@pytest.mark.network
+def test_what_is_prepared_is_for_every_user(fresh: Path) -> None:
+    subprocess.run(["sh", "-c", 'umask 077; exec "$1"', "sh", launcher(fresh)], check=True, capture_output=True)
+    state = fresh / ".cache" / "tool"
+    assert [path.stat().st_mode & 0o777 for path in (state, fresh / ".cache" / tools(fresh)[0])] == [0o644, 0o755]
 
 
 @pytest.mark.network

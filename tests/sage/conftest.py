@@ -6,6 +6,7 @@ import importlib
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ def scripts(tmp_path: Path, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> 
     shutil.copy(root / "build/bin/sage-dist-helpers", root / "build/bin/sage-dist-helpers-python")
     home = root / "build" / "sage-wheels"
     home.mkdir()
-    for name in TOOL:
+    for name in (*TOOL, *(["tomli"] if sys.version_info < (3, 11) else [])):
         file = importlib.import_module(name).__file__
         assert file
         (home / name).symlink_to(Path(file).parent)

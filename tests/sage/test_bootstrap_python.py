@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,86 @@ def test_neither_the_prefix_nor_a_script_nor_what_is_in_sage_local(scripts: Scri
     assert not again.startswith(str(tmp_path))
     scripts.memory.write_text(f"{local}/bin/python3\n")  # remembered before that was known to be SAGE_LOCAL
     assert not found(scripts, SAGE_LOCAL=str(local)).startswith(str(tmp_path))
+
+
+def test_what_a_variable_of_the_caller_has_chosen_is_not_remembered(scripts: Scripts) -> None:
+    python = found(scripts)
+    for remembered in (True, False):
+        if not remembered:
+            scripts.memory.unlink()
+        scripts.run("sage-bootstrap-python", "-V", env={"SAGE_LOCAL": str(Path(python).parent.parent)})
+        assert scripts.memory.exists() == remembered
+        assert found(scripts) == python
+
+
+def test_the_callers_libraries_neither_choose_nor_break_the_python(scripts: Scripts, tmp_path: Path) -> None:
+    python = found(scripts)
+    (tmp_path / "libm.so.6").write_text("junk")
+    env = {"LD_LIBRARY_PATH": str(tmp_path)}
+    if subprocess.run([python, "-c", ""], env={**os.environ, **env}, capture_output=True).returncode == 0:
+        pytest.skip("this Python needs no libm.so.6")
+    for remembered in (True, False):
+        if not remembered:
+            scripts.memory.unlink()
+        assert found(scripts, **env) == python
+        assert scripts.memory.read_text() == f"{python}\n"
+    assert scripts.run("sage-wheels", "--version", env=env).returncode == 0
+    done = scripts.run("sage-flock", tmp_path / "lock", "sh", "-c", "env", env=env)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"LD_LIBRARY_PATH={tmp_path}" in done.stdout.splitlines()
+    assert "CALLERS_" not in done.stdout
+
+
+def test_without_a_path(scripts: Scripts, tmp_path: Path) -> None:
+    versions = tmp_path / "versions/3.99.0/bin"
+    versions.mkdir(parents=True)
+    (versions / "python3").symlink_to(found(scripts))  # the last place that is looked at
+    scripts.memory.unlink()
+    environ = {"PYENV_ROOT": str(tmp_path), "HOME": str(tmp_path)}
+    command = [scripts.path("sage-bootstrap-python"), "-V"]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_memory_is_for_every_user(scripts: Scripts) -> None:
+    command = ["sh", "-c", 'umask 077; exec "$1" -V', "sh", scripts.path("sage-bootstrap-python")]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    assert scripts.memory.stat().st_mode & 0o777 == 0o644
+
+
+def test_a_memory_that_cannot_be_read_is_not_spoken_of(scripts: Scripts) -> None:
+    root = os.geteuid() == 0
+    with tempfile.TemporaryDirectory() as directory:
+        shutil.copytree(scripts.root / "build", f"{directory}/build", symlinks=True)
+        os.chmod(directory, 0o755)
+        memory = Path(directory, "build/sage-wheels/python")
+        memory.write_text("/nowhere\n")
+        memory.chmod(0o600 if root else 0)
+        command = [f"{directory}/build/bin/sage-bootstrap-python", "-V"]
+        done = subprocess.run(command, capture_output=True, text=True, cwd="/", user=65534 if root else None)
+    assert "ermission denied" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("sage-bootstrap-python", ["-V"]),
+        ("sage-flock", ["lock", "true"]),
+        ("sage-move-tree", ["--help"]),
+        ("sage-pip", ["--help"]),
+        ("sage-pip-install", ["--help"]),
+        ("sage-pip-uninstall", ["--help"]),
+        ("sage-wheels", ["--help"]),
+    ],
+)
+def test_a_script_may_be_called_through_a_symbolic_link(
+    scripts: Scripts, prefix: Path, tmp_path: Path, name: str, arguments: list[str]
+) -> None:
+    (tmp_path / "links").mkdir()
+    link = tmp_path / "links" / "another-name"
+    link.symlink_to(os.path.relpath(scripts.path(name), link.parent))
+    done = subprocess.run([link, *arguments], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.skipif(not shutil.which("cc"), reason="there is no C compiler")

@@ -104,10 +104,10 @@ def test_the_exit_status_is_the_commands_or_the_shells(scripts: Scripts, file: P
     (tmp_path / "data").touch()
     for extra in ((), ("--close",)):
         assert scripts.run("sage-flock", *extra, file, "sh", "-c", "exit 42").returncode == 42
-        for status, command in ((127, "no-such-command"), (126, str(tmp_path / "data"))):
+        for status, command in ((127, "no-such-command"), (127, ""), (126, str(tmp_path / "data"))):
             done = scripts.run("sage-flock", *extra, file, command)
             assert (done.returncode, done.stdout) == (status, "")
-            assert done.stderr.startswith(f"sage-flock: {command}: ")
+            assert done.stderr.startswith(f"sage-flock: {command or repr(command)}: ")
             assert done.stderr.count("\n") == 1
     assert scripts.run("sage-flock", "--close", file, "sh", "-c", "kill -KILL $$").returncode == 128 + 9
 
@@ -147,6 +147,39 @@ def test_a_descriptor_of_the_caller(scripts: Scripts, tmp_path: Path) -> None:
     """
     command = ["sh", "-c", program, "sh", scripts.path("sage-flock"), str(file)]
     assert subprocess.run(command, timeout=60).returncode == 0
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_closed_standard_descriptor_does_not_become_the_lock(scripts: Scripts, file: Path, closed: str) -> None:
+    inside = 'echo text; echo text >&2; exec </dev/null >/dev/null 2>&1; "$1" --timeout 0 "$2" true'
+    program = f'"$1" "$2" sh -c \'{inside}\' sh "$1" "$2" {closed}'
+    done = subprocess.run(["sh", "-c", program, "sh", scripts.path("sage-flock"), file], timeout=60)
+    assert done.returncode == 3
+    assert json.loads(file.read_text())["command"][0] == "sage-flock"
+
+
+def test_without_standard_error_nothing_is_said_elsewhere(scripts: Scripts, file: Path) -> None:
+    with Holder(scripts, file):
+        command = ["sh", "-c", '"$1" --timeout 0 "$2" true 2>&-', "sh", scripts.path("sage-flock"), str(file)]
+        done = subprocess.run(command, stdout=subprocess.PIPE, timeout=60)
+    assert (done.returncode, done.stdout) == (3, b"")
+
+
+@pytest.mark.parametrize("number", ["99", "9" * 20])
+def test_a_descriptor_that_is_not_open_is_said_to_be(scripts: Scripts, number: str) -> None:
+    done = scripts.run("sage-flock", number)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert f"descriptor {number} is not open" in done.stderr
+
+
+def test_the_longest_time_is_no_failure(scripts: Scripts, file: Path) -> None:
+    with Holder(scripts, file) as holder:
+        waiting = scripts.start("sage-flock", "--timeout", "1e30", file, "true", stderr=subprocess.PIPE)
+        assert waiting.stderr
+        assert "waiting" in waiting.stderr.readline()
+        holder.let_go()
+        assert waiting.communicate(timeout=60)[1] == ""
+    assert waiting.returncode == 0
 
 
 def test_a_lock_file_that_was_deleted_meanwhile_locks_nobody_out_of_the_new_one(scripts: Scripts, file: Path) -> None:

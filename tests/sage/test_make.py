@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -111,6 +112,40 @@ def test_many_at_once(packages: Packages) -> None:
         assert python(packages.prefix, program) == str(list(range(24)))
         packages.make("-j8", "python-packages-clean")
         assert snapshot(packages.prefix) == before
+
+
+def test_a_relative_prefix(packages: Packages) -> None:
+    packages.make("one", f"PREFIX={os.path.relpath(packages.prefix, packages.directory)}")
+    wheel = packages.wheels / "one-1.0-py3-none-any.whl"
+    path = (packages.stamps / "one").read_text().removeprefix("one @ file://").strip()
+    assert os.path.isabs(path)
+    assert os.path.samefile(path, wheel)
+
+
+def test_a_comma_in_an_option(packages: Packages) -> None:
+    packages.list("tree tree/ -C key=a,b -C other=c,d\n")
+    packages.make("tree")
+    assert python(packages.prefix, "import tree; print(tree.settings)") == "{'key': 'a,b', 'other': 'c,d'}"
+
+
+def test_a_colon_needs_no_space_after_it(packages: Packages) -> None:
+    text = (packages.directory / "packages.txt").read_text()
+    packages.list(text.replace(" : one", "\t:one"))
+    packages.make("two")
+    assert names(packages.prefix) == ["one 1.0", "two 1.0"]
+
+
+@pytest.mark.parametrize("line", ["six", "six : one"])
+def test_a_line_without_a_source_is_said_to_be(packages: Packages, line: str) -> None:
+    packages.list(f"{line}\n")
+    said = packages.make("six", status=2)
+    assert "packages.txt: six has no SOURCE; name" in said
+    assert said.count("\n") == 1
+
+
+def test_without_a_goal_it_is_all_of_them(packages: Packages) -> None:
+    packages.make()
+    assert names(packages.prefix) == ["one 1.0", "tree 1.0", "two 1.0"]
 
 
 def test_a_build_that_fails_fails_make_and_leaves_no_stamp(packages: Packages) -> None:

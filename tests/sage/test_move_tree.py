@@ -135,6 +135,34 @@ def test_directories_that_are_there_start_nothing(scripts: Scripts, tmp_path: Pa
     assert scripts.run("sage-move-tree", source, prefix).returncode != 0  # it asked for the tool
 
 
+def test_a_directory_is_not_moved_into_itself(scripts: Scripts, tmp_path: Path) -> None:
+    """Not by the short cut for what is there already, either."""
+    prefix = stage(tmp_path / "prefix", {"lib": 0o755})
+    (tmp_path / "link").symlink_to("prefix")
+    for source, goal in (("prefix", "prefix"), ("link", "prefix"), ("prefix", "link"), ("link/", "prefix/.")):
+        done = scripts.run("sage-move-tree", source, goal, cwd=tmp_path)
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+        assert (prefix / "lib").is_dir()
+
+
+def test_a_link_is_no_staged_tree(scripts: Scripts, tmp_path: Path) -> None:
+    """Not for the short cut for what is there already, either."""
+    prefix = stage(tmp_path / "prefix", {"lib": 0o755})
+    (tmp_path / "link").symlink_to(stage(tmp_path / "inst", {"lib": 0o755}))
+    done = scripts.run("sage-move-tree", tmp_path / "link", prefix)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert (tmp_path / "link").is_symlink()
+
+
+@pytest.mark.parametrize("source", ["inst/", "inst/.", "inst/lib/.."])
+def test_a_source_by_another_name_goes_as_well(scripts: Scripts, tmp_path: Path, source: str) -> None:
+    stage(tmp_path / "prefix", {"lib/file": ""})
+    stage(tmp_path / "inst", {"lib": 0o755})
+    done = scripts.run("sage-move-tree", source, "prefix", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not (tmp_path / "inst").exists()
+
+
 def test_a_relative_source_and_destination(scripts: Scripts, tmp_path: Path) -> None:
     stage(tmp_path / "prefix", {"lib/file": ""})
     stage(tmp_path / "inst", {"lib/new": "", "bin/x": ""})

@@ -148,13 +148,55 @@ def test_what_was_edited_since_is_not_lost(overlay: list[str], root: Path) -> No
     assert run(overlay, root, "--undo").returncode == 0
 
 
+@pytest.mark.parametrize("where", ["", "moved"])
+def test_a_genuine_script_that_is_a_symbolic_link_comes_back(overlay: list[str], root: Path, where: str) -> None:
+    """Also if what it leads to is no longer there."""
+    flock, elsewhere = root / "build/bin/sage-flock", root / "build/elsewhere"
+    flock.rename(elsewhere)
+    flock.symlink_to("../elsewhere")
+    before = os.readlink(flock)
+    for _ in range(2):
+        done = run(overlay, root)
+        assert done.returncode == 0, done.stderr
+    assert not flock.is_symlink()
+    if where:
+        elsewhere.rename(root / where)
+    assert run(overlay, root, "--undo").returncode == 0
+    assert os.readlink(flock) == before
+
+
+def test_a_tree_that_is_refused_the_second_time_stays_as_it_is(overlay: list[str], root: Path) -> None:
+    assert run(overlay, root).returncode == 0
+    (root / "VERSION.txt").write_text("SageMath version 11.0, Release Date: 2030-01-01\n")
+    before = look(root)
+    done = run(overlay, root)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "VERSION.txt" in done.stderr
+    assert look(root) == before
+
+
+def test_every_user_may_read_what_is_put_there(overlay: list[str], root: Path) -> None:
+    subprocess.run(["sh", "-c", 'umask 077; exec "$@"', "sh", *overlay, root], check=True, capture_output=True)
+    made = [root / "build/lib", *(root / "build/lib").iterdir(), *(root / "build/sage-wheels").rglob("*")]
+    assert [path for path in made if not path.is_symlink() and not path.stat().st_mode & stat.S_IROTH] == []
+
+
 def test_one_that_was_interrupted_is_taken_back(overlay: list[str], root: Path) -> None:
     if not shutil.which("strace"):
         pytest.skip("strace is not installed")
     before = look(root)
-    for call in (1, 2, 5, 8, 11, 13, 16):
-        inject = ["-e", "trace=rename,link", "-e", f"inject=rename,link:signal=KILL:when={call}"]
-        done = run(["strace", "-f", "-qq", "-o", "/dev/null", *inject, *overlay], root)
+    run(overlay, root)
+    run(overlay, root, "--undo")
+    trace = ["strace", "-f", "-qq", "-o", str(root.parent / "trace"), "-e", "trace=rename,linkat"]
+    assert run([*trace, *overlay], root).returncode == 0
+    calls = (root.parent / "trace").read_text()
+    renames, links = calls.count(" rename("), calls.count(" linkat(")
+    run(overlay, root, "--undo")
+    # Most renames are of byte-code; the last ones are of the scripts, after a link of each that is replaced.
+    places = [("rename", number) for number in (1, 2, *range(renames - 12, renames + 1, 4))]
+    for call, number in [*places, ("linkat", 1), ("linkat", links)]:
+        inject = ["-e", f"inject={call}:signal=KILL:when={number}"]
+        done = run([*trace, *inject, *overlay], root)
         assert done.returncode != 0
         assert run(overlay, root, "--undo").returncode == 0
         assert look(root) == before
