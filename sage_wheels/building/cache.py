@@ -7,9 +7,13 @@
     ROOT/pythons/                    facts about building interpreters
     ROOT/trim.lock                   held by whoever removes images
 
-An image appears by one rename and never changes, so any number of builders may share it; the name says what is in it,
-so it is never out of date. All of it may be deleted at any time: who loses an image under his hands makes it again.
-Installed prefixes never share a file with it.
+An image appears by one rename and nobody here changes it, so any number of builders may share it; the name says what
+is in it, so it is never out of date. All of it may be deleted at any time: who loses an image under his hands makes it
+again. Installed prefixes never share a file with it.
+
+Build environments do, and a backend that writes into a file of its environment writes into the image. So the sizes,
+times and modes of all files are compared with what they were, each time before an image is used; one that was changed
+is made again. Not noticed is a program that rewrites a file with as many bytes and then sets its time back.
 """
 
 from __future__ import annotations
@@ -41,8 +45,8 @@ _PATIENCE = 10  # times that an image is made again because somebody deletes the
 class About(NamedTuple):
     """What a wheel says of itself: `requires` are its Requires-Dist lines.
 
-    Of an image also: `dist_info` relative to the tree, how many `files` it has, their `size` in bytes, and `python`,
-    the interpreter that the shebangs of its scripts name.
+    Of an image also: `dist_info` relative to the tree, how many `files` it has, their `size` in bytes, their `state`
+    (see `_Survey`), and `python`, the interpreter that the shebangs of its scripts name.
     """
 
     name: str
@@ -52,7 +56,18 @@ class About(NamedTuple):
     dist_info: str = ""
     files: int = 0
     size: int = 0
+    state: int = 0
     python: str = ""
+
+
+class _Survey(NamedTuple):
+    """How many `files` there are in a tree, their `size` together in bytes, and their `state`: a number that changes
+    with the size, the time and the mode of each file.
+    """
+
+    files: int
+    size: int
+    state: int
 
 
 class ImageCache:
@@ -110,18 +125,18 @@ class ImageCache:
             return _about(wheel)
 
     def image(self, path: str) -> tuple[str, About]:
-        """The tree of the image of the wheel at `path`, made now if need be, and what is known of it.
+        """The tree of the image of the wheel at `path`, as it was written, made now if need be; what is known of it.
 
         Raises `WheelRefused` if the wheel is damaged, `FileOperationFailed` if the cache cannot be written.
         """
         try:
             place = self._place(path)
-            known = self._read_about(place)
+            known = self._unchanged(place)
             while known is None:
                 known = self._make_despite_deletion(path, place)
                 if known is None:  # another file has taken the name of the wheel meanwhile
                     place = self._place(path)
-                    known = self._read_about(place)
+                    known = self._unchanged(place)
             _touch(place)
         except OSError as error:
             raise FileOperationFailed.from_os_error(
@@ -149,6 +164,17 @@ class ImageCache:
         except (FileNotFoundError, NotADirectoryError, ValueError, TypeError):  # the last two: not whole any more
             return None
 
+    def _unchanged(self, place: str) -> About | None:
+        """What is known of the image at `place`; None if there is none, or none any more because it was changed."""
+        known = self._read_about(place)
+        if known is None:
+            return None
+        with contextlib.suppress(FileNotFoundError):  # somebody deletes it
+            if _survey(f"{place}/tree") == (known.files, known.size, known.state):
+                return known
+        self.discard(f"{place}/tree")
+        return None
+
     def _make_despite_deletion(self, path: str, place: str) -> About | None:
         for _ in range(_PATIENCE):
             try:
@@ -167,9 +193,8 @@ class ImageCache:
         with tempfile.TemporaryDirectory(dir=staging) as stage, Wheel(path, self._wheel_limits) as wheel:
             tree = f"{stage}/tree"
             image = write_images([Request(wheel, requested=False)], self.building.pattern, tree)[0]
-            files, size = _count(tree)
             about = _about(wheel)._replace(
-                dist_info=image.dist_info, files=files, size=size, python=self.building.pattern.python
+                dist_info=image.dist_info, python=self.building.pattern.python, **_survey(tree)._asdict()
             )
             ready = f"{stage}/ready"
             os.mkdir(ready)
@@ -237,10 +262,21 @@ def _about(wheel: Wheel) -> About:
     return About(wheel.name, wheel.version, fields.get("requires-dist", []), fields.get("requires-python", [""])[0])
 
 
-def _count(tree: str) -> tuple[int, int]:
-    """How many files there are in `tree`, and how many bytes in them."""
-    sizes = [os.lstat(os.path.join(directory, name)).st_size for directory, _, names in os.walk(tree) for name in names]
-    return len(sizes), sum(sizes)
+def _survey(directory: str) -> _Survey:
+    """Look at all files below `directory`. Raises `OSError`."""
+    files = size = state = 0
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                below = _survey(entry.path)
+                files, size, state = files + below.files, size + below.size, state + below.state
+                continue
+            status = entry.stat(follow_symlinks=False)
+            files += 1
+            size += status.st_size
+            # the hash of integers is the same in every process; nothing here depends on the order of the entries
+            state += hash((status.st_size, status.st_mtime_ns, status.st_mode))
+    return _Survey(files, size, state)
 
 
 def _touch(place: str) -> None:

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 
 from sage_wheels.errors import BuildFailed, FileOperationFailed
 from sage_wheels.prefix import lock
+from sage_wheels.prefix.filesystem import delete_tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,21 +31,16 @@ def build_directory(
     try:
         os.makedirs(root, exist_ok=True)
         with lock.hold(f"{directory}.lock", on_wait=on_wait):
-            _remove(directory)
+            delete_tree(directory)
             os.mkdir(directory)
             try:
                 yield directory
             except BuildFailed:
                 raise
             except BaseException:
-                _remove(directory)
+                delete_tree(directory)
                 raise
             if not keep:
-                _remove(directory)
+                delete_tree(directory)
     except OSError as error:
         raise FileOperationFailed.from_os_error(error, f"building in {directory}") from error
-
-
-def _remove(directory: str) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        shutil.rmtree(directory)

@@ -8,7 +8,8 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shutil
+import signal
+import subprocess
 import sys
 import time
 import warnings
@@ -29,6 +30,7 @@ from sage_wheels.building.variables import for_build
 from sage_wheels.errors import BuildFailed, FileOperationFailed, SageWheelsError, SourceError
 from sage_wheels.installed.metadata import canonical_name
 from sage_wheels.prefix import presence, trust
+from sage_wheels.prefix.filesystem import delete_tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     Kind = Literal["wheel", "editable"]
 
 _ELSEWHERE = "name a directory of your own with --cache-dir"
+_TELL_AUTHORS = "tell the authors of the backend"
 _NO_MODULE = re.compile(r"ModuleNotFoundError: No module named '([\w.]+)'")
 
 
@@ -175,6 +178,11 @@ class _Build:
         import build  # only now: a build that succeeds has imported it while the backend started
 
         if isinstance(error, build.BuildBackendException):
+            if _is_lack_of_answer(error.exception):
+                return self.failure(
+                    f"its build backend ended in {hook} without an answer",
+                    "look at the end of the log for what ended it",
+                )
             if isinstance(error.exception, OSError):  # of this process: what the backend raises stays in its own
                 import tempfile
 
@@ -195,15 +203,22 @@ class _Build:
         elif isinstance(error, pyproject_hooks.BackendUnavailable):
             self.log.write(str(error))
             what, advice = "its build backend cannot be imported", "declare what is missing in build-system.requires"
+        elif isinstance(error, pyproject_hooks.UnsupportedOperation):
+            self.log.write(str(error))
+            what, advice = f"its build backend says that it cannot do {hook} here", "build it in another way"
+        elif isinstance(error, subprocess.CalledProcessError):
+            what, advice = _end_of_process(error.returncode, hook)
         else:
-            what, advice = f"its build backend failed in {hook}", "mend what the end of the log says"
+            what, advice = f"what its build backend answered in {hook} is of no use ({error})", _TELL_AUTHORS
+        return self.failure(what, advice)
+
+    def failure(self, what: str, advice: str) -> BuildFailed:
         return BuildFailed(f"building {self.name}: {what} (the whole log is {self.log.path})", advice, self.log.tail())
 
     def project_directory(self) -> str:
         """The directory to build in: a copy, except for an editable build, which is about the original."""
         source, place = self.source, f"{self.directory}/src"
-        if os.path.isdir(place):
-            shutil.rmtree(place)
+        delete_tree(place)
         if isinstance(source, SourceTree):
             self.direct_url = source.direct_url(editable=self.options.editable)
             if self.options.editable:
@@ -227,8 +242,7 @@ class _Build:
         sdist = self.call(project, runner, "sdist")
         runner.restart()
         place = f"{self.directory}/src-of-sdist"
-        if os.path.isdir(place):
-            shutil.rmtree(place)
+        delete_tree(place)
         return self.unpacked(sdist, place)
 
     def unpacked(self, sdist: str, place: str) -> str:
@@ -269,16 +283,12 @@ class _Build:
                 made = builder.build(kind, output, settings)
             except TypeError as error:  # `build` joins what the hook returned to the directory
                 raise self.lie("it made something without a file name") from error
-        if os.path.dirname(os.path.realpath(made)) != os.path.realpath(output) or not presence.is_file(made):
+        if not _is_file_in(output, made):
             raise self.lie(f"it made {made}, which is not there")
         return made
 
     def lie(self, what: str) -> BuildFailed:
-        return BuildFailed(
-            f"building {self.name}: its build backend says that {what} (the whole log is {self.log.path})",
-            "tell the authors of the backend",
-            self.log.tail(),
-        )
+        return self.failure(f"its build backend says that {what}", _TELL_AUTHORS)
 
     def environment(self, environ: Mapping[str, str]) -> BuildEnvironment:
         options, cache = self.options, self.options.cache_root()
@@ -303,6 +313,30 @@ class _Build:
         with Wheel(wheel, self.options.wheel_limits) as opened:
             if self.options.prefix:
                 check_fits(opened, self.options.prefix)
+
+
+def _is_lack_of_answer(error: Exception) -> bool:
+    """Whether `error` comes of a hook that ended well and wrote no answer (`pyproject_hooks` reads it as this file)."""
+    return isinstance(error, FileNotFoundError) and os.path.basename(os.fsdecode(error.filename or "")) == "output.json"
+
+
+def _end_of_process(status: int, hook: str) -> tuple[str, str]:
+    """What happened to a hook with this exit status, which is negative for a signal, and what to do about it."""
+    if status >= 0:
+        return f"its build backend failed in {hook}", "mend what the end of the log says"
+    number = -status
+    killer = f"signal {number} ({signal.Signals(number).name})" if number in set(signal.Signals) else f"signal {number}"
+    what = f"its build backend was killed by {killer} in {hook}"
+    if number == signal.SIGKILL:  # what a system that is out of memory sends
+        return what, "if nobody did that on purpose, give it more memory, or build less at the same time"
+    return what, "mend what the end of the log says"
+
+
+def _is_file_in(directory: str, path: str) -> bool:
+    try:
+        return os.path.dirname(os.path.realpath(path)) == os.path.realpath(directory) and presence.is_file(path)
+    except ValueError:  # no file can have such a name: it has a NUL in it, or half a character
+        return False
 
 
 def _import_what_comes_last() -> None:

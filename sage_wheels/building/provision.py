@@ -9,12 +9,12 @@
 from __future__ import annotations
 
 import os
-import shutil
 from typing import Protocol
 
 from sage_wheels.building.choices import Choices, Pick
 from sage_wheels.building.environment import EnvironmentFiles, activated
 from sage_wheels.errors import BuildFailed, FileOperationFailed, InterpreterError, WheelRefused
+from sage_wheels.prefix.filesystem import delete_tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -94,9 +94,7 @@ class Isolated:
     def _new(self) -> EnvironmentFiles:
         self._there.clear()
         try:
-            shutil.rmtree(self._directory)
-        except FileNotFoundError:
-            pass
+            delete_tree(self._directory)
         except OSError as error:
             raise FileOperationFailed.from_os_error(error, f"clearing {self._directory}") from error
         return EnvironmentFiles(self._directory, self._cache)

@@ -1,5 +1,5 @@
-"""What the file system of a prefix can do that `os` does not offer: exchange, syncfs, and who else can see it; and a
-file that is written whole or not at all.
+"""What the file system of a prefix can do that `os` does not offer: exchange, syncfs, and who else can see it; a file
+that is written whole or not at all; and a tree that is deleted whatever its modes are.
 
 `ctypes` is imported only here and only when an exchange is near (it costs 3 ms). Every exchange raises the audit
 event `sage_wheels.exchange`, because a call through ctypes raises none that names the paths.
@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import stat
 import sys
 
 TYPE_CHECKING = False
@@ -113,6 +114,38 @@ def write_whole(path: str, content: bytes) -> None:
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
+        raise
+
+
+def delete_tree(path: str) -> None:
+    """Delete a directory tree, if it is there; directories without write permission are no obstacle to their owner.
+
+    Raises `OSError`.
+    """
+    import shutil
+
+    def retry(function: object, name: str, error: BaseException) -> None:
+        if isinstance(error, FileNotFoundError):
+            return
+        if not isinstance(error, PermissionError):
+            raise error
+        for each in (os.path.dirname(name), name):
+            mode = os.lstat(each).st_mode
+            if stat.S_ISDIR(mode):
+                os.chmod(each, stat.S_IMODE(mode) | 0o700)
+        if stat.S_ISDIR(os.lstat(name).st_mode):
+            shutil.rmtree(name)
+        else:
+            os.unlink(name)
+
+    try:
+        if sys.version_info >= (3, 12):
+            shutil.rmtree(path, onexc=retry)
+        else:
+            shutil.rmtree(path, onerror=lambda function, name, info: retry(function, name, info[1]))
+    except OSError as error:
+        if isinstance(error.__context__, KeyboardInterrupt):
+            raise error.__context__ from None  # in rmtree's close(2), which it then does again
         raise
 
 

@@ -15,7 +15,7 @@ import stat
 from typing import NamedTuple
 
 from sage_wheels.errors import FileOperationFailed, UsageError
-from sage_wheels.prefix import presence
+from sage_wheels.prefix import filesystem, presence
 from sage_wheels.transaction import commit, stage
 from sage_wheels.transaction.planner import Goal, Planner
 from sage_wheels.transaction.recover import recover_first
@@ -62,7 +62,7 @@ def move_tree(source: str, prefix: Prefix, settings: Settings) -> list[Replaced]
         raise FileOperationFailed.from_os_error(error, f"moving {source} into {prefix.root}") from error
     if not settings.dry_run:
         try:
-            stage.delete_tree(source)
+            filesystem.delete_tree(source)
         except OSError as error:
             settings.say(f"{source} was moved, but what is left of it could not be deleted ({error.strerror})")
     return replaced

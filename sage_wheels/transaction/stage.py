@@ -22,9 +22,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import shutil
-import stat
-import sys
 import time
 
 from sage_wheels.errors import FileOperationFailed, LockUnusable
@@ -216,7 +213,7 @@ def _sweep(prefix: Prefix, place: str) -> list[str]:
             kept = _keep_unplanned(prefix, place, journal.from_bytes(f.read()))
         os.unlink(committed)  # first of all: killed from here on, there is nothing left to look at but only to delete
     for each in [*_stages_beside(prefix, place), place]:
-        delete_tree(prefix.path(each))
+        filesystem.delete_tree(prefix.path(each))
     return kept
 
 
@@ -256,31 +253,3 @@ def _files_below(directory: str) -> Iterator[str]:
     for above, _, names in os.walk(directory):
         if os.path.basename(above) != "__pycache__":
             yield from (f"{above}/{name}" for name in names)
-
-
-def delete_tree(path: str) -> None:
-    """Delete a directory tree, if it is there; directories without write permission are no obstacle to their owner."""
-
-    def retry(function: object, name: str, error: BaseException) -> None:
-        if isinstance(error, FileNotFoundError):
-            return
-        if not isinstance(error, PermissionError):
-            raise error
-        for each in (os.path.dirname(name), name):
-            mode = os.lstat(each).st_mode
-            if stat.S_ISDIR(mode):
-                os.chmod(each, stat.S_IMODE(mode) | 0o700)
-        if stat.S_ISDIR(os.lstat(name).st_mode):
-            shutil.rmtree(name)
-        else:
-            os.unlink(name)
-
-    try:
-        if sys.version_info >= (3, 12):
-            shutil.rmtree(path, onexc=retry)
-        else:
-            shutil.rmtree(path, onerror=lambda function, name, info: retry(function, name, info[1]))
-    except OSError as error:
-        if isinstance(error.__context__, KeyboardInterrupt):
-            raise error.__context__ from None  # in rmtree's close(2), which it then does again
-        raise

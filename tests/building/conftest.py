@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import tempfile
 import zipfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ from support import wheels
 
 MakeWheel = Callable[..., Path]
 MakeProject = Callable[..., Path]
+
+NOBODY = 65534
 
 # A PEP 517 backend. What a test wants of it stands in the project: `hook.py` is run at each hook, with the name of
 # the hook and the settings, and may put members for the wheel into `content`; each line of `more.txt` is a requirement
@@ -130,6 +134,21 @@ def wheelhouse(tmp_path: Path, make_wheel: MakeWheel) -> Path:
 def options(tmp_path: Path) -> BuildOptions:
     """Build options that keep everything in the test's own directory; the wheelhouse need not exist."""
     return BuildOptions(cache_dir=str(tmp_path / "cache"), log=str(tmp_path / "build.log"))
+
+
+@pytest.fixture
+def nobody() -> dict[str, Any]:
+    """The options of `subprocess` that make a process one to which modes mean something, which root's is not."""
+    return {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
+
+
+@pytest.fixture
+def place_of_nobody(nobody: dict[str, Any]) -> Iterator[Path]:
+    """A directory of that user's own, and not below `tmp_path`, which only its owner may enter."""
+    with tempfile.TemporaryDirectory() as directory:
+        if nobody:
+            os.chown(directory, NOBODY, NOBODY)
+        yield Path(directory)
 
 
 @pytest.fixture(scope="session")

@@ -127,6 +127,16 @@ def test_only_what_was_asked_for_is_there(
     assert not any("site-packages" in each and "/env/" not in each for each in path)
 
 
+def test_a_backend_that_writes_into_its_environment_harms_no_later_build(
+    build: Build, make_project: MakeProject, make_wheel: MakeWheel, wheelhouse: Path, read_wheel: ReadWheel
+) -> None:
+    make_wheel("helper", "1.0")
+    hook = "import helper; content['seen'] = helper.version; open(helper.__file__, 'w').write('version = 6')"
+    tree = make_project(requires=["tiny", "helper"], hook=f"if hook == 'build_wheel':\n {hook}")
+    for _ in range(2):
+        assert read_wheel(build(tree).path)["seen"] == b"1.0"
+
+
 def test_programs_of_build_requirements_are_on_the_path(
     build: Build, make_project: MakeProject, make_wheel: MakeWheel, wheelhouse: Path, read_wheel: ReadWheel
 ) -> None:
@@ -178,6 +188,43 @@ def test_a_failing_backend(build: Build, make_project: MakeProject, tmp_path: Pa
     assert build_dirs(tmp_path) == []
 
 
+@pytest.mark.parametrize("end", ["os._exit(0)", "sys.exit(0)"])
+@pytest.mark.parametrize("hook", ["get_requires_for_build_wheel", "build_wheel"])
+def test_a_backend_that_ends_without_an_answer(build: Build, make_project: MakeProject, hook: str, end: str) -> None:
+    program = f"import os, sys\nif hook == '{hook}':\n print('last words', flush=True); {end}"
+    with pytest.raises(BuildFailed, match=f"its build backend ended in {hook} without an answer") as raised:
+        build(make_project(hook=program))
+    assert raised.value.details.splitlines()[-1] == "last words"
+
+
+def test_a_backend_that_is_killed(build: Build, make_project: MakeProject) -> None:
+    tree = make_project(hook="import os; os.kill(os.getpid(), 9)")
+    with pytest.raises(BuildFailed, match=r"was killed by signal 9 \(SIGKILL\) in get_requires_for_build") as raised:
+        build(tree)
+    assert "give it more memory" in raised.value.advice
+    (tree / "hook.py").write_text("import os; os.kill(os.getpid(), 11)")
+    with pytest.raises(BuildFailed, match=r"was killed by signal 11 \(SIGSEGV\)"):
+        build(tree)
+
+
+def test_a_backend_whose_requirements_are_no_list(build: Build, make_project: MakeProject) -> None:
+    tree = make_project()
+    with open(tree / "backend" / "tiny.py", "a") as f:
+        f.write("\ndef get_requires_for_build_wheel(*_): return None\n")
+    with pytest.raises(BuildFailed, match=r"answered in get_requires_for_build_wheel is of no use \('NoneType' object"):
+        build(tree)
+
+
+def test_a_backend_that_cannot_make_an_sdist_here(build: Build, make_project: MakeProject) -> None:
+    tree = make_project()
+    with open(tree / "backend" / "tiny.py", "a") as f:
+        f.write("\nclass UnsupportedOperation(Exception): pass\n")
+        f.write("\ndef build_sdist(*_): raise UnsupportedOperation('no git')\n")
+    with pytest.raises(BuildFailed, match="says that it cannot do build_sdist here") as raised:
+        build(tree, sdist_then_wheel=True)
+    assert "no git" in raised.value.details
+
+
 def test_a_failing_get_requires(build: Build, make_project: MakeProject) -> None:
     with pytest.raises(BuildFailed, match="failed in get_requires_for_build_wheel"):
         build(make_project(hook="1/0"))
@@ -190,10 +237,10 @@ def test_a_backend_that_is_not_there(build: Build, make_project: MakeProject) ->
 
 def test_a_backend_that_lies_about_its_wheel(build: Build, make_project: MakeProject) -> None:
     tree = make_project()
-    for result in ("'nothing.whl'", "'../../evil.whl'", "None"):
+    for result in ("'nothing.whl'", "'../../evil.whl'", "None", r"'a\0b'", r"'\ud800'"):
         with open(tree / "backend" / "tiny.py", "a") as f:
             f.write(f"\ndef build_wheel(*_, **__): return {result}\n")
-        with pytest.raises(BuildFailed):
+        with pytest.raises(BuildFailed, match="its build backend says that it made"):
             build(tree)
 
 
@@ -356,6 +403,14 @@ def test_fallback_says_what_the_wheelhouse_lacks(
     tree = make_project(requires=["tiny", "absent"])
     built = build(tree, fallback_no_isolation=True, skip_dependency_check=True, prefix=find_prefix(prefix))
     assert "put a wheel of absent into the wheelhouse" in built.notes[0]
+
+
+def test_fallback_after_a_backend_that_ended_without_an_answer(
+    build: Build, make_project: MakeProject, prefix: Path
+) -> None:
+    tree = make_project(hook="import os, sys\nif sys.prefix.endswith('/build/hello/env'): os._exit(0)")
+    built = build(tree, fallback_no_isolation=True, prefix=find_prefix(prefix))
+    assert "ended in get_requires_for_build_wheel without an answer" in built.notes[0]
 
 
 def test_fallback_that_fails_too(build: Build, make_project: MakeProject, prefix: Path) -> None:

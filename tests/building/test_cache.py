@@ -103,10 +103,57 @@ def test_a_damaged_wheel_leaves_nothing(cache: ImageCache, make_wheel: MakeWheel
 
 def test_the_cache_may_be_deleted_at_any_time(cache: ImageCache, make_wheel: MakeWheel) -> None:
     wheel = str(make_wheel("a", "1.0"))
-    before = cache.image(wheel)
+    tree, _ = cache.image(wheel)
     shutil.rmtree(cache.root)
-    assert cache.image(wheel) == before
-    assert Path(before[0]).is_dir()
+    assert cache.image(wheel)[0] == tree
+    assert Path(tree).is_dir()
+
+
+def rewrite(path: str) -> None:
+    with open(path, "w") as f:
+        f.write("version = '6.6.6'\n")
+
+
+def rewrite_with_as_many_bytes(path: str) -> None:
+    size = os.stat(path).st_size
+    with open(path, "wb") as f:
+        f.write(b"#" * size)
+
+
+def rewrite_with_an_old_time(path: str) -> None:
+    rewrite(path)
+    os.utime(path, (0, 0))
+
+
+@pytest.mark.parametrize(
+    "change", [rewrite, rewrite_with_as_many_bytes, rewrite_with_an_old_time, lambda path: os.chmod(path, 0o600)]
+)
+def test_what_was_changed_through_an_environment_is_made_again(
+    cache: ImageCache, make_wheel: MakeWheel, tmp_path: Path, change: Callable[[str], None]
+) -> None:
+    wheel = str(make_wheel("a", "1.0"))
+    member = f"{cache.building.pattern.scheme.purelib}/a.py"
+    changed, later = str(tmp_path / "changed"), str(tmp_path / "later")
+    EnvironmentFiles(changed, cache).add(wheel)
+    mode = os.stat(f"{changed}/{member}").st_mode
+    change(f"{changed}/{member}")
+    EnvironmentFiles(later, cache).add(wheel)
+    assert Path(later, member).read_text() == "version = '1.0'\n"
+    assert os.stat(f"{later}/{member}").st_mode == mode
+    assert len(images(cache)) == 1
+
+
+def test_an_image_that_nobody_changed_is_not_made_again(
+    cache: ImageCache, make_wheel: MakeWheel, tmp_path: Path
+) -> None:
+    wheel = str(make_wheel("a", "1.0", files={"a/__init__.py": "", "a/b/c.py": "x = 1"}))
+    tree, _ = cache.image(wheel)
+    inode = os.stat(tree).st_ino
+    for number in range(2):
+        environment = EnvironmentFiles(str(tmp_path / f"env{number}"), cache)
+        environment.add(wheel)
+        subprocess.run([environment.python_executable, "-c", "import a.b.c"], check=True)
+    assert os.stat(tree).st_ino == inode
 
 
 def test_an_environment_is_filled_although_the_cache_is_deleted_over_and_over(

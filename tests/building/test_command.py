@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import pty
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -65,6 +67,52 @@ def test_settings_reach_the_backend(command: Command, make_project: MakeProject)
     tree = make_project(hook="print('settings', settings); 1/0")
     result = command("-C", "a=1", "--config-setting=b=x", "--config-settings", "b=y=z", tree)
     assert "settings {'a': '1', 'b': ['x', 'y=z']}" in result.stderr
+
+
+@pytest.fixture
+def command_of_nobody(place_of_nobody: Path, nobody: dict[str, Any]) -> Command:
+    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+        options = ["--cache-dir", place_of_nobody / "cache", "--wheel-dir", place_of_nobody / "dist"]
+        line = [sys.executable, "-c", MAIN, "build", *map(str, [*options, *arguments])]
+        return subprocess.run(line, capture_output=True, text=True, cwd=place_of_nobody, **nobody)
+
+    return run
+
+
+@pytest.mark.parametrize("options", [[], ["--sdist-then-wheel"]])
+def test_directories_that_may_not_be_written_are_no_obstacle_to_the_fallback(
+    place_of_nobody: Path, command_of_nobody: Command, make_project: MakeProject, options: list[str]
+) -> None:
+    hook = (
+        "import os, sys\n"
+        "if hook == 'build_wheel':\n"
+        " os.mkdir('x'); open('x/y', 'w').close(); os.chmod('x', 0o555)\n"
+        " if sys.prefix.endswith('/build/hello/env'): sys.exit('not isolated, please')\n"
+    )
+    tree = make_project(at=place_of_nobody / "tree", hook=hook)
+    result = command_of_nobody("--fallback-no-isolation", *options, tree)
+    assert result.stdout == f"{place_of_nobody}/dist/hello-1.0-py3-none-any.whl\n", result.stderr
+    assert os.listdir(place_of_nobody / "cache" / "build") == ["hello.lock"]
+
+
+def test_directories_that_may_not_be_written_are_no_obstacle_to_a_new_environment(
+    place_of_nobody: Path,
+    command_of_nobody: Command,
+    make_project: MakeProject,
+    make_wheel: Callable[..., Path],
+    wheelhouse: Path,
+) -> None:
+    """What the second round asks for overthrows a choice of the first."""
+    for version in ("1.0", "2.0"):
+        make_wheel("helper", version)
+    shutil.copytree(wheelhouse, place_of_nobody / "wheelhouse")
+    hook = (
+        "import os, sys\n"
+        "if hook != 'build_wheel': os.mkdir(x := f'{sys.prefix}/x'); open(f'{x}/y', 'w').close(); os.chmod(x, 0o555)\n"
+    )
+    tree = make_project(at=place_of_nobody / "tree", requires=["tiny", "helper"], hook=hook, more=["helper<2"])
+    result = command_of_nobody("--find-links", place_of_nobody / "wheelhouse", tree)
+    assert (result.returncode, result.stderr) == (0, "")
 
 
 def test_a_live_line_on_a_terminal(command: Command, make_project: MakeProject) -> None:

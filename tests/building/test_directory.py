@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -80,6 +81,30 @@ def test_other_packages_do_not_wait(tmp_path: Path) -> None:
     waited: list[str] = []
     with build_directory(str(tmp_path), "foo"), build_directory(str(tmp_path), "bar", on_wait=waited.append):
         assert waited == []
+
+
+LEAVE_UNWRITABLE = """
+import contextlib, os, sys
+from sage_wheels.building.directory import build_directory
+from sage_wheels.errors import BuildFailed
+with contextlib.suppress(BuildFailed), build_directory(sys.argv[1], "foo") as directory:
+    print(os.listdir(directory))
+    os.makedirs(directory + "/modules/one")
+    open(directory + "/modules/one/file", "x").close()
+    os.chmod(directory + "/modules/one", 0o555)
+    os.chmod(directory + "/modules", 0o555)
+    if sys.argv[2] == "fail":
+        raise BuildFailed("no")
+"""
+
+
+def test_directories_that_may_not_be_written_are_no_obstacle(place_of_nobody: Path, nobody: dict[str, Any]) -> None:
+    """As in the module cache of Go."""
+    for how in ("succeed", "fail", "succeed"):
+        command = [sys.executable, "-c", LEAVE_UNWRITABLE, str(place_of_nobody), how]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=place_of_nobody, **nobody)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "[]\n", "")
+    assert os.listdir(place_of_nobody) == ["foo.lock"]
 
 
 def test_a_place_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:

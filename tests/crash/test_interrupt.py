@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from sage_wheels.transaction.stage import delete_tree
+from sage_wheels.prefix.filesystem import delete_tree
 from support.puppet import Command, Puppet, child_environment
 from support.scenarios import Stand, set_up
 from support.trees import leftovers, make_prefix, snapshot
