@@ -68,6 +68,7 @@ def _facts(prefix: Prefix, distribution: Distribution) -> dict[str, Any]:
     from sage_wheels.errors import NotRemovable
     from sage_wheels.installed.distributions import read_metadata, read_text
     from sage_wheels.installed.files import owned, runs_at_start
+    from sage_wheels.prefix.places import landmarks
 
     def read(name: str) -> str | None:
         return read_text(prefix, f"{distribution.path}/{name}")
@@ -91,7 +92,8 @@ def _facts(prefix: Prefix, distribution: Distribution) -> dict[str, Any]:
     try:
         files = owned(prefix, distribution).rows
         facts["files"] = len(files)
-        facts["runs-at-start"] = [prefix.path(place) for place in files if runs_at_start(prefix, place)]
+        marks = landmarks(prefix)
+        facts["runs-at-start"] = [prefix.path(place) for place in files if runs_at_start(marks, place)]
     except NotRemovable as error:
         facts["files"] = f"unknown: {error.what}"
     return facts

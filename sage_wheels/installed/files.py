@@ -16,8 +16,7 @@ from typing import NamedTuple
 from sage_wheels.errors import FileOperationFailed, NotRemovable
 from sage_wheels.installed import record
 from sage_wheels.installed.distributions import NO_FILE, read_record
-from sage_wheels.prefix.layout import STATE
-from sage_wheels.prefix.places import Places
+from sage_wheels.prefix.places import Landmarks, Places, landmarks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,10 +52,11 @@ def owned(prefix: Prefix, distribution: Distribution, places: Places | None = No
             "install the same version again with --reinstall, then this works",
         ) from error
     places = places or Places(prefix.root)
+    marks = landmarks(prefix, places)
     result = Owned({}, [])
     for row in rows:
         place = places.locate(distribution.library, row.path)
-        if place is None or row.path.endswith("/") or is_protected(prefix, place):
+        if place is None or row.path.endswith("/") or is_protected(marks, place):
             result.ignored.append(row.path)
         else:
             result.rows[place] = row
@@ -72,18 +72,29 @@ def owned(prefix: Prefix, distribution: Distribution, places: Places | None = No
     return result
 
 
-def is_protected(prefix: Prefix, place: str) -> bool:
+def is_protected(marks: Landmarks, place: str) -> bool:
     """Whether no distribution can own `place`: interpreters, the standard library, pyvenv.cfg, our own state."""
-    if place == "pyvenv.cfg" or place == STATE or place.startswith(f"{STATE}/"):
+    if place == "pyvenv.cfg" or place in marks.skeleton or place.startswith(f"{marks.state}/"):
         return True
-    scheme = prefix.scheme
-    if any(f"{each}/".startswith(f"{place}/") for each in (scheme.purelib, scheme.platlib, scheme.scripts)):
-        return True  # a directory that everybody shares
     directory, _, name = place.rpartition("/")
-    if directory in ("bin", prefix.scheme.scripts) and re.fullmatch(r"(python|pypy)(\d+(\.\d+)*t?d?)?(-config)?", name):
+    if directory in marks.scripts and re.fullmatch(r"(python|pypy)(\d+(\.\d+)*t?d?)?(-config)?", name):
         return True
-    # lib/python3.11/os.py is the interpreter's; lib/python3.11/site-packages/os.py would be a distribution's
-    return bool(re.match(r"lib(64)?/python3\.\d+t?/(?!(site|dist)-packages/)", place))
+    return _is_standard(marks, place)
+
+
+def _is_standard(marks: Landmarks, place: str) -> bool:
+    """Whether `place` is in a standard library.
+
+    lib/python3.11/os.py is the interpreter's; lib/python3.11/site-packages/os.py would be a distribution's.
+    """
+    if place.startswith(tuple(f"{each}/" for each in marks.libraries)):
+        return False
+    above = [(each, "") for each in marks.standard] + [(each, r"python3\.\d+t?/") for each in marks.parents]
+    return any(
+        re.match(f"{version}(?!(site|dist)-packages/)", place[len(each) + 1 :])
+        for each, version in above
+        if place.startswith(f"{each}/")
+    )
 
 
 def state_of(prefix: Prefix, place: str, row: record.Row) -> str:
@@ -124,9 +135,9 @@ def _hash(path: str, algorithm: str) -> bytes:
     return digest.digest()
 
 
-def runs_at_start(prefix: Prefix, place: str) -> bool:
+def runs_at_start(marks: Landmarks, place: str) -> bool:
     """Whether Python runs the code in the file `place` whenever it starts (`site`; PEP 829), imported or not."""
-    for library in (prefix.scheme.purelib, prefix.scheme.platlib):
+    for library in marks.libraries:
         if place.startswith(f"{library}/"):
             inside = place[len(library) + 1 :]
             if re.fullmatch(r"[^/]+\.(pth|start)|(site|user)customize(/__init__)?\.[^/]+", inside):

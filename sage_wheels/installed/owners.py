@@ -14,7 +14,7 @@ import os
 from sage_wheels.errors import NotRemovable
 from sage_wheels.installed.files import owned
 from sage_wheels.prefix.filesystem import write_whole
-from sage_wheels.prefix.places import Places
+from sage_wheels.prefix.places import Places, landmarks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,10 +27,9 @@ if TYPE_CHECKING:
 _CACHE = "cache/areas.json"
 
 
-def area(prefix: Prefix, place: str) -> str:
-    """The area of the prefix that `place` lies in."""
-    scheme = prefix.scheme
-    for library in (scheme.purelib, scheme.platlib):
+def area(libraries: Iterable[str], place: str) -> str:
+    """The area of a prefix that `place` lies in; `libraries` are its library directories, in the same form."""
+    for library in libraries:
         if place.startswith(f"{library}/"):
             depth = library.count("/") + 2
             break
@@ -46,13 +45,14 @@ class Owners:
         self.prefix = prefix
         self._remember = remember  # not if these are only a few of the distributions, or while the lock is held
         self.places = Places(prefix.root)
+        self._libraries = landmarks(prefix, self.places).libraries
         self._distributions = {each.path: each for each in distributions if each.kind == ".dist-info"}
         self._rows: dict[str, set[str]] = {}
         self._areas: dict[str, list[str]] | None = None
 
     def owners(self, place: str) -> list[Distribution]:
         """The distributions whose RECORD lists `place`."""
-        where = area(self.prefix, place)
+        where = area(self._libraries, place)
         return [
             each
             for path, each in self._distributions.items()
@@ -62,7 +62,7 @@ class Owners:
     def claimed(self, places: Iterable[str]) -> set[str]:
         """Those of `places` that any of the distributions owns."""
         places = set(places)
-        wanted = {area(self.prefix, place) for place in places}
+        wanted = {area(self._libraries, place) for place in places}
         result: set[str] = set()
         for path in self._distributions:
             if not wanted.isdisjoint(self.areas()[path]):
@@ -95,7 +95,7 @@ class Owners:
             identity = self._identity(path)
             entry = known.get(path)
             if not (isinstance(entry, list) and len(entry) == 2 and entry[0] == identity):
-                entry = [identity, sorted({area(self.prefix, place) for place in self._owned(path)})]
+                entry = [identity, sorted({area(self._libraries, place) for place in self._owned(path)})]
                 is_new = True
             fresh[path] = entry
         # what is gone costs nothing; and reading leaves nothing in a prefix that is not ours

@@ -10,6 +10,7 @@ from sage_wheels.errors import NotRemovable
 from sage_wheels.installed import files
 from sage_wheels.installed.owners import Owners, area
 from sage_wheels.prefix import presence
+from sage_wheels.prefix.places import Places, landmarks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,7 +49,10 @@ def verify(prefix: Prefix, distribution: Distribution, owners: Owners) -> list[P
 def _foreign(prefix: Prefix, distribution: Distribution, owned: files.Owned, owners: Owners) -> Iterator[str]:
     """Files that belong to nobody, in the directories that the distribution has in its library."""
     own_directories = {os.path.dirname(place) for place in owned.rows}
-    tops = {area(prefix, place) for place in owned.rows if place.startswith(f"{distribution.library}/")}
+    places = Places(prefix.root)
+    libraries = landmarks(prefix, places).libraries
+    library = places.directory(distribution.library)
+    tops = {area(libraries, place) for place in owned.rows if place.startswith(f"{library}/")}
     strangers: list[str] = []
     for top in tops:
         status = presence.lstat(prefix.path(top))
@@ -93,7 +97,8 @@ def is_installed(prefix: Prefix, distribution: Distribution, version: str, expec
         if there.size is not None and status.st_size != there.size:
             return False
     more = rows.keys() - expected.keys()
-    return all(_is_added(distribution, place, expected) for place in more)
+    record = Places(prefix.root).directory(distribution.path)
+    return all(_is_added(record, place, expected) for place in more)
 
 
 def _same_version(one: str, other: str) -> bool:
@@ -104,8 +109,8 @@ def _same_version(one: str, other: str) -> bool:
     return canonicalize_version(one) == canonicalize_version(other)
 
 
-def _is_added(distribution: Distribution, place: str, expected: dict[str, Row]) -> bool:
+def _is_added(record: str | None, place: str, expected: dict[str, Row]) -> bool:
     directory, _, name = place.rpartition("/")
-    if directory == distribution.path and name in _ADDED:
+    if directory == record and name in _ADDED:
         return True
     return files.source_of_bytecode(place) in expected

@@ -1,7 +1,8 @@
 """Paths inside a prefix, in the one form that can be compared: relative, `/` between components, links resolved.
 
 A path that leads out of the prefix, lexically or through a symbolic link on the way, has no such form: None stands for
-it, and nothing ever touches it.
+it, and nothing ever touches it. What is compared with such a path has to be in that form, too: the directories of the
+installation scheme, which may themselves be reached by links, are so in `Landmarks`.
 """
 
 from __future__ import annotations
@@ -9,6 +10,15 @@ from __future__ import annotations
 import os
 import posixpath
 import stat
+from typing import NamedTuple
+
+from sage_wheels.prefix.layout import STATE
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sage_wheels.prefix import Prefix
 
 
 class Places:
@@ -25,19 +35,26 @@ class Places:
         >>> Places("/nowhere").locate("lib/site-packages", "../../../etc/passwd") is None
         True
         """
-        if "\0" in path or (len(path) > 60 and not _is_possible(path)):
-            return None
-        if path.startswith("/"):
-            relative = self._inside(posixpath.normpath(path))
-        else:
-            relative = posixpath.normpath(f"{base}/{path}")
-        if relative is None or relative in (".", "..") or relative.startswith("../"):
+        relative = self.unresolved(base, path)
+        if relative is None:
             return None
         directory, _, name = relative.rpartition("/")
         real = self.directory(directory)
         if real is None:
             return None
         return f"{real}/{name}" if real else name
+
+    def unresolved(self, base: str, path: str) -> str | None:
+        """`path` relative to the prefix, no link on the way resolved."""
+        if "\0" in path or (len(path) > 60 and not _is_possible(path)):
+            return None
+        if path.startswith("/"):
+            relative = self._inside(posixpath.normpath(path))
+        else:
+            relative = posixpath.normpath(f"{base}/{path}" if base else path)
+        if relative is None or relative in (".", "..") or relative.startswith("../"):
+            return None
+        return relative
 
     def directory(self, relative: str) -> str | None:
         """The place of the directory `relative`, every link on the way resolved."""
@@ -72,3 +89,53 @@ def _is_possible(path: str) -> bool:
     """Whether a file system could hold `path` (255 bytes a component, 4,096 in all), and nobody need despair of it."""
     raw = path.encode("utf-8", "surrogateescape")
     return len(raw) < 4096 and path.count("/") < 256 and max(map(len, raw.split(b"/"))) <= 255
+
+
+class Landmarks(NamedTuple):
+    """The directories of a prefix that rules speak of, as places.
+
+    `libraries` are purelib and platlib, `scripts` where scripts and interpreters are, `standard` the standard libraries
+    and `parents` the directories that hold one for each version of Python. `skeleton` is what belongs to the prefix
+    itself, even if it is empty: these directories, those above them, and the links that lead there.
+    """
+
+    libraries: tuple[str, ...]
+    scripts: tuple[str, ...]
+    standard: tuple[str, ...]
+    parents: tuple[str, ...]
+    state: str
+    skeleton: frozenset[str]
+
+
+def landmarks(prefix: Prefix, places: Places | None = None) -> Landmarks:
+    """The landmarks of `prefix`; `places` may know some of its directories already."""
+    places = places or Places(prefix.root)
+
+    def real(*directories: str) -> tuple[str, ...]:
+        found = (places.directory(each) for each in dict.fromkeys(directories))
+        return tuple(dict.fromkeys(each for each in found if each is not None))
+
+    scheme = prefix.scheme
+    libraries = (scheme.purelib, scheme.platlib)
+    spelled = (*libraries, scheme.scripts, "bin", "include", "lib", "lib64", STATE)
+    standard = real(*(posixpath.dirname(each) for each in libraries if each.startswith(("lib/python", "lib64/python"))))
+    own = {*spelled, *real(*spelled), *standard}
+    return Landmarks(
+        real(*libraries),
+        real(scheme.scripts, "bin"),
+        standard,
+        real("lib", "lib64"),
+        "".join(real(STATE)),
+        frozenset({"", *own, *(above for each in own for above in ancestors(each))}),
+    )
+
+
+def ancestors(place: str) -> Iterator[str]:
+    """The directories above `place`, from the inside out, without the prefix itself.
+
+    >>> list(ancestors("lib/a/b.py"))
+    ['lib/a', 'lib']
+    """
+    while "/" in place:
+        place = place.rpartition("/")[0]
+        yield place

@@ -52,7 +52,7 @@ def listed_in(prefix: Prefix, stamp: str) -> Listed:
             rows = files.owned(prefix, each, places).rows
         except NotRemovable:
             continue
-        if there.intersection(row for row in rows if row.startswith(f"{each.path}/")):
+        if there.intersection(row for row in rows if row.startswith(f"{places.directory(each.path)}/")):
             names.append(each.name)
             gone.update(rows)
     rest = {path for path in listed if at[path] not in gone}

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from sage_wheels.errors import FileOperationFailed, UsageError
 from sage_wheels.installed import requirements
 from sage_wheels.installed.files import runs_at_start
+from sage_wheels.prefix.places import landmarks
 from sage_wheels.transaction import commit, stage
 from sage_wheels.transaction.plan import look
 from sage_wheels.transaction.planner import Goal
@@ -88,7 +89,8 @@ def install(
     changes += [Change(each.name, each.version, "") for each in replaced if each.canonical_name in options.also_remove]
     not_compiled = tuple((each.name, each.not_compiled) for each in images if each.not_compiled)
     report = report_of(prefix, outcome, changes, kept)
-    starts = tuple(prefix.path(place) for each in images for place in each.files if runs_at_start(prefix, place))
+    marks = landmarks(prefix)
+    starts = tuple(prefix.path(place) for each in images for place in each.files if runs_at_start(marks, place))
     return report._replace(unchanged=unchanged, not_compiled=not_compiled, runs_at_start=starts, unmet=unmet)
 
 

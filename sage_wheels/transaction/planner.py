@@ -13,18 +13,17 @@ from typing import NamedTuple
 
 from sage_wheels.errors import Conflict
 from sage_wheels.installed import files, legacy
-from sage_wheels.installed.distributions import libraries
 from sage_wheels.installed.files import source_of_bytecode
 from sage_wheels.installed.owners import Owners, area
 from sage_wheels.prefix import filesystem, presence
-from sage_wheels.prefix.places import Places
+from sage_wheels.prefix.places import Places, ancestors, landmarks
 from sage_wheels.transaction.journal import Step
 from sage_wheels.transaction.plan import Plan, identity
 from sage_wheels.transaction.stage import SET_ASIDE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
     from sage_wheels.installed.distributions import Distribution
     from sage_wheels.installed.record import Row
@@ -104,10 +103,10 @@ class Planner:
         self.owners = Owners(prefix, [each for each in listing if each not in going])
         self.old = self._old_rows()
         self.shared = self.owners.claimed(self.old) if self.old else set()
-        self.old_directories = {above for place in self.old for above in _ancestors(place)}
+        self.old_directories = {above for place in self.old for above in ancestors(place)}
         # Python makes these, listed or not
         self.old_directories.update(f"{os.path.dirname(each)}/__pycache__" for each in self.old if each.endswith(".py"))
-        self.skeleton = _skeleton(prefix)
+        self.landmarks = landmarks(prefix, self.places)
         self._stages = {os.lstat(stage.path).st_dev: stage.place}
         self.steps: list[Step] = []
         self.identities: dict[str, tuple[int, int, int] | None] = {}
@@ -117,7 +116,6 @@ class Planner:
         self.set_aside: list[str] = []
         self.strangers: list[str] = []
         self._known_whole: dict[str, dict[str, int] | None] = {}
-        self._libraries = libraries(prefix)
         self._devices: dict[str, int] = {}
         self._exchange: bool | None = None
 
@@ -141,7 +139,7 @@ class Planner:
 
     def areas(self) -> set[str]:
         everything = [*self.old, *(self.places.locate("", each) or each for each in self.goal.new)]
-        return {area(self.prefix, place) for place in everything}
+        return {area(self.landmarks.libraries, place) for place in everything}
 
     # --- what goes -------------------------------------------------------------------------------------------------
 
@@ -160,7 +158,7 @@ class Planner:
 
     def _whole(self, place: str) -> dict[str, int] | None:
         """The directories at and below `place`, with their times, if all that is in them goes; else None."""
-        if not self.whole_directories or place in self.skeleton or place not in self.old_directories:
+        if not self.whole_directories or place in self.landmarks.skeleton or place not in self.old_directories:
             return None
         if place not in self._known_whole:
             self._known_whole[place] = self._all_goes(place)
@@ -207,13 +205,13 @@ class Planner:
                 removed.add(top)
                 self._remove(top)
             if not self.whole_directories:
-                emptied.update(_ancestors(place))
+                emptied.update(ancestors(place))
         for directory in sorted(emptied, key=len, reverse=True):
             self._remove_if_emptied(directory, removed)
 
     def _removable_ancestor(self, place: str, removed: set[str]) -> str:
         """The topmost directory above `place` that goes as a whole, or `place` itself."""
-        for above in reversed(list(_ancestors(place))):
+        for above in reversed(list(ancestors(place))):
             if above in removed:
                 return above
             directories = self._whole(above)
@@ -225,7 +223,7 @@ class Planner:
     def _remove_if_emptied(self, directory: str, removed: set[str]) -> None:
         path = self.prefix.path(directory)
         status = presence.lstat(path)
-        if directory in self.skeleton or status is None or not stat.S_ISDIR(status.st_mode):
+        if directory in self.landmarks.skeleton or status is None or not stat.S_ISDIR(status.st_mode):
             return
         if any(step.path.startswith(f"{directory}/") and step.do == "place" for step in self.steps):
             return
@@ -248,7 +246,7 @@ class Planner:
             )
 
     def _is_covered(self, place: str) -> bool:
-        return place in self.covered or any(above in self.covered for above in _ancestors(place))
+        return place in self.covered or any(above in self.covered for above in ancestors(place))
 
     # --- what comes ------------------------------------------------------------------------------------------------
 
@@ -421,7 +419,7 @@ class Planner:
         """Code before the metadata that describes it, what starts at every start of Python last in and first out."""
         comes = step.do not in ("remove", "rmdir")
         directory, _, name = step.path.rpartition("/")
-        library = next((each for each in self._libraries if step.path.startswith(f"{each}/")), None)
+        library = next((each for each in self.landmarks.libraries if step.path.startswith(f"{each}/")), None)
         if step.path.startswith(SET_ASIDE):
             rank = 0
         elif step.do == "rmdir":
@@ -430,7 +428,7 @@ class Planner:
             rank = 9 if comes else 1
         elif library and step.path[len(library) + 1 :].partition("/")[0].endswith(".dist-info"):
             rank = 6 if comes else 7
-        elif directory == self.prefix.scheme.scripts:
+        elif directory in self.landmarks.scripts:
             rank = 4 if comes else 2
         else:
             rank = 3 if comes else 5
@@ -456,26 +454,6 @@ class Planner:
                 self.advice,
                 details="\n".join(sentence for _, sentence in self.conflicts[1:]),
             )
-
-
-def _skeleton(prefix: Prefix) -> set[str]:
-    """Directories that belong to the prefix itself and never go, even if they are empty."""
-    scheme = prefix.scheme
-    result = {"", "include", "lib", "lib64"}
-    for directory in (scheme.purelib, scheme.platlib, scheme.scripts):
-        result.update([directory, *_ancestors(directory)])
-    return result
-
-
-def _ancestors(place: str) -> Iterable[str]:
-    """The directories above `place`, from the inside out, without the prefix itself.
-
-    >>> list(_ancestors("lib/a/b.py"))
-    ['lib/a', 'lib']
-    """
-    while "/" in place:
-        place = place.rpartition("/")[0]
-        yield place
 
 
 def _same_content(one: str, other: str) -> bool:

@@ -7,6 +7,7 @@ import os
 
 from sage_wheels.installed import record
 from sage_wheels.installed.files import is_protected, source_of_bytecode
+from sage_wheels.prefix.places import Places, ancestors, landmarks
 from sage_wheels.wheel import scripts
 from sage_wheels.wheel.archive import Damaged
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Layout:
-    """The goals of a wheel's files, relative to the prefix.
+    """The goals of a wheel's files, as places in the prefix: what two links lead to is one goal.
 
     `goals` has the goal of each member that is installed, `scripts` the content of each script that is generated,
     `library` is the directory of the `.dist-info`, and `dist_info` the `.dist-info` itself. Byte-code in the wheel is
@@ -31,12 +32,16 @@ class Layout:
         self.wheel = wheel
         self.prefix = prefix
         scheme = prefix.scheme
-        self.library: str = getattr(scheme, wheel.root_scheme)
-        self.dist_info = f"{self.library}/{wheel.dist_info}"
+        self._places = Places(prefix.root)
+        self._landmarks = landmarks(prefix, self._places)
+        self._spelled: dict[str, str] = {}
+        self._library: str = getattr(scheme, wheel.root_scheme)
+        self.library = os.path.dirname(self._place(f"{self._library}/{wheel.dist_info}"))
+        self.dist_info = os.path.dirname(self._place(f"{self._library}/{wheel.dist_info}/RECORD"))
         # pip's place for headers: a directory for each distribution, of the name that it gives itself
         self._directories = {**scheme._asdict(), "headers": f"{scheme.headers}/{wheel.name}"}
         entry_points = scripts.entry_points(wheel, prefix.python, prefix.version)
-        self.scripts = {f"{scheme.scripts}/{name}": content for name, content in entry_points}
+        self.scripts = {self._place(f"{scheme.scripts}/{name}"): content for name, content in entry_points}
         goals = {member: self._goal(member) for member in wheel.archive.members}
         taken = set(goals.values())
         if len(taken) != len(goals):
@@ -53,15 +58,27 @@ class Layout:
     def _goal(self, member: str) -> str:
         scheme, rest = self.wheel.place(member)
         base = self._directories[scheme]
-        goal = f"{base}/{rest}" if base else rest
+        goal = self._place(f"{base}/{rest}" if base else rest)
         directory, _, name = goal.rpartition("/")
-        if directory in ("bin", self.prefix.scheme.scripts) and scripts.is_interpreter(name):
+        if directory in self._landmarks.scripts and scripts.is_interpreter(name):
             raise self.wheel.refused(f"its {member} would replace the interpreter {goal}", "do not install it")
-        if is_protected(self.prefix, goal):
+        if is_protected(self._landmarks, goal):
             raise self.wheel.refused(
                 f"its {member} would replace {goal}, which is not a package's", "do not install it"
             )
         return goal
+
+    def _place(self, spelled: str) -> str:
+        """The place of the path `spelled`; one below a link that leads out or nowhere stays, for the plan to refuse."""
+        place = self._places.locate("", spelled)
+        if place is None or place == spelled or any(map(self._is_dangling, ancestors(spelled))):
+            return spelled
+        self._spelled[os.path.dirname(place)] = os.path.dirname(spelled)
+        return place
+
+    def _is_dangling(self, directory: str) -> bool:
+        path = self.prefix.path(directory)
+        return os.path.islink(path) and not os.path.isdir(path)
 
     def sources(self) -> list[str]:
         """What pip would compile: every file that ends in .py, wherever it goes."""
@@ -97,10 +114,11 @@ class Layout:
         return record.Row(member, record.encode("sha256", digest.digest()), size)
 
     def relative(self, place: str) -> str:
-        """`place` as RECORD has it: relative to the directory of the `.dist-info`."""
+        """`place` as RECORD has it: relative to the directory of the `.dist-info` by name, as pip writes it."""
         if place.startswith(f"{self.library}/"):
             return place[len(self.library) + 1 :]
-        return os.path.relpath(place, self.library)
+        directory, name = os.path.split(place)
+        return os.path.relpath(os.path.join(self._spelled.get(directory, directory), name), self._library)
 
 
 def directories_above(places: Iterable[str]) -> set[str]:

@@ -12,6 +12,7 @@ import pytest
 from sage_wheels.installed import find_all
 from sage_wheels.installed.owners import Owners, area
 from sage_wheels.prefix import find_prefix
+from sage_wheels.prefix.places import landmarks
 from support.run import install, uninstall
 from support.trees import STATE, make_prefix, site_packages
 from support.wheels import make_wheel
@@ -119,4 +120,4 @@ def test_the_cache_says_what_it_is_for(prefix: Path) -> None:
     ],
 )
 def test_areas(prefix: Path, place: str, where: str) -> None:
-    assert area(find_prefix(prefix), place) == where
+    assert area(landmarks(find_prefix(prefix)).libraries, place) == where
