@@ -36,10 +36,11 @@ def owned(prefix: Prefix, distribution: Distribution, places: Places | None = No
 
     Raises `FileOperationFailed` if the system does not let it be read: then nobody may take its files for nobody's.
     """
+    places = places or Places(prefix.root)
     if distribution.kind != ".dist-info":
         from sage_wheels.installed import legacy
 
-        return Owned(legacy.rows(prefix, distribution), [])
+        return legacy.owned(prefix, distribution, places)
     try:
         rows = read_record(prefix, distribution)
     except (OSError, ValueError) as error:
@@ -51,25 +52,39 @@ def owned(prefix: Prefix, distribution: Distribution, places: Places | None = No
             f"cannot be read ({reason})",
             "install the same version again with --reinstall, then this works",
         ) from error
-    places = places or Places(prefix.root)
+    result = believed(prefix, places, distribution.library, rows)
+    # the record itself is the distribution's, listed or not
+    own = inside(prefix, places, distribution, "RECORD")
+    result.rows.setdefault(own, record.Row("RECORD"))
+    return result
+
+
+def believed(prefix: Prefix, places: Places, base: str, rows: list[record.Row]) -> Owned:
+    """What a record with these `rows` owns; their paths are relative to the directory `base`."""
     marks = landmarks(prefix, places)
     result = Owned({}, [])
     for row in rows:
-        place = places.locate(distribution.library, row.path)
+        place = places.locate(base, row.path)
         if place is None or row.path.endswith("/") or is_protected(marks, place):
             result.ignored.append(row.path)
         else:
             result.rows[place] = row
-    # the record itself is the distribution's, listed or not
-    own = places.locate("", f"{distribution.path}/RECORD")
-    if own is None:
+    return result
+
+
+def inside(prefix: Prefix, places: Places, distribution: Distribution, name: str = "") -> str:
+    """The place of the record of `distribution`, or of the file `name` in it.
+
+    Raises `NotRemovable` if that is outside.
+    """
+    place = places.locate("", f"{distribution.path}/{name}" if name else distribution.path)
+    if place is None:
         raise NotRemovable(
-            f"{prefix.path(distribution.path)} is a link that leads out of the prefix, so what it says of "
+            f"{prefix.path(distribution.path)} leads out of the prefix by a link, so what it says of "
             f"{distribution} is not believed",
             "remove that link by hand",
         )
-    result.rows.setdefault(own, record.Row("RECORD"))
-    return result
+    return place
 
 
 def is_protected(marks: Landmarks, place: str) -> bool:

@@ -12,11 +12,12 @@ import os
 import re
 import stat
 
-from sage_wheels.errors import NotRemovable
+from sage_wheels.errors import FileOperationFailed, NotRemovable
+from sage_wheels.installed.distributions import NO_FILE
+from sage_wheels.installed.files import Owned, believed, inside
 from sage_wheels.installed.metadata import canonical_name
 from sage_wheels.installed.record import Row
 from sage_wheels.prefix import presence
-from sage_wheels.prefix.places import Places
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,25 +25,29 @@ if TYPE_CHECKING:
 
     from sage_wheels.installed.distributions import Distribution
     from sage_wheels.prefix import Prefix
+    from sage_wheels.prefix.places import Places
 
 _SCRIPT_MARK = re.compile(rb"^# EASY-INSTALL-(?:ENTRY-|DEV-)?SCRIPT: '([^=']+)", re.MULTILINE)
 EASY_INSTALL = "easy-install.pth"
 
 
-def rows(prefix: Prefix, distribution: Distribution) -> dict[str, Row]:
-    """The files of `distribution` by their place in the prefix. Raises `NotRemovable` where they are not known."""
+def owned(prefix: Prefix, distribution: Distribution, places: Places) -> Owned:
+    """What `distribution` owns. Raises `NotRemovable` where that is not known, `FileOperationFailed`."""
     if distribution.kind == ".egg-info":
-        found = _installed_files(prefix, distribution)
+        result = _listed(prefix, distribution, places)
     else:
-        found = [*_tree(prefix, distribution.path), *_scripts(prefix, distribution)]
-    return {place: Row(place) for place in found}
+        result = Owned({place: Row(place) for place in _scripts(prefix, distribution, places)}, [])
+    result.rows.update((place, Row(place)) for place in _tree(prefix, inside(prefix, places, distribution)))
+    return result
 
 
-def easy_install_without(prefix: Prefix, distribution: Distribution) -> tuple[str, bytes] | None:
+def easy_install_without(prefix: Prefix, distribution: Distribution, places: Places) -> tuple[str, bytes] | None:
     """The place of `easy-install.pth` and what it shall hold once `distribution` is gone; None if nothing changes."""
     if distribution.kind not in (".egg", ".egg-link"):
         return None
-    place = f"{distribution.library}/{EASY_INSTALL}"
+    place = places.locate(distribution.library, EASY_INSTALL)
+    if place is None:
+        return None
     try:
         with open(prefix.path(place), "rb") as f:
             lines = f.readlines()
@@ -61,21 +66,25 @@ def _sys_path_entries(prefix: Prefix, distribution: Distribution) -> list[str]:
         return [f.readline().strip()]
 
 
-def _installed_files(prefix: Prefix, distribution: Distribution) -> list[str]:
-    listing = f"{distribution.path}/installed-files.txt"
+def _listed(prefix: Prefix, distribution: Distribution, places: Places) -> Owned:
+    """What `installed-files.txt` says, believed as far as RECORD would be; it lists directories, too."""
+    listing = inside(prefix, places, distribution, "installed-files.txt")
     try:
         with open(prefix.path(listing), encoding="utf-8", errors="surrogateescape") as f:
             lines = f.read().splitlines()
-    except (FileNotFoundError, NotADirectoryError):
+    except OSError as error:
+        if error.errno not in NO_FILE:
+            raise FileOperationFailed.from_os_error(error, f"reading what belongs to {distribution}") from error
         raise NotRemovable(
             f"what belongs to {distribution} is not known: {prefix.path(distribution.path)} was left by distutils or "
             "setuptools without a list of files",
             "remove its files by hand, or install a wheel of the same name over it with --on-conflict overwrite",
         ) from None
-    places = Places(prefix.root)
-    found = [places.locate(distribution.path, line) for line in lines if line.strip(" ./")]
-    inside = [place for place in found if place and not presence.is_directory(prefix.path(place))]
-    return [*inside, *_tree(prefix, distribution.path)]
+    rows = [Row(line) for line in lines if line.strip(" ./") and not line.endswith("/")]
+    found = believed(prefix, places, distribution.path, rows)
+    return found._replace(
+        rows={place: row for place, row in found.rows.items() if not presence.is_directory(prefix.path(place))}
+    )
 
 
 def _tree(prefix: Prefix, place: str) -> Iterator[str]:
@@ -89,8 +98,10 @@ def _tree(prefix: Prefix, place: str) -> Iterator[str]:
             yield f"{directory}/{name}"[len(prefix.root) + 1 :]
 
 
-def _scripts(prefix: Prefix, distribution: Distribution) -> Iterator[str]:
-    scripts = prefix.scheme.scripts
+def _scripts(prefix: Prefix, distribution: Distribution, places: Places) -> Iterator[str]:
+    scripts = places.directory(prefix.scheme.scripts)
+    if scripts is None:
+        return
     with os.scandir(prefix.path(scripts)) as entries:
         for entry in entries:
             if entry.is_file(follow_symlinks=False):

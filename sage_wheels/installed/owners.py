@@ -1,4 +1,4 @@
-"""Who owns a path: the RECORDs of all distributions, read as seldom as possible.
+"""Who owns a path: the RECORDs of all distributions (and the lists in `.egg-info`), read as seldom as possible.
 
 Reading a thousand RECORDs takes a second; so it is remembered which areas of the prefix each one speaks of (an area is
 what lies directly below a library directory, or three components deep elsewhere), and only those that share an area
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from sage_wheels.prefix import Prefix
 
 _CACHE = "cache/areas.json"
+# The records that say what belongs to them, and where.
+_LISTINGS = {".dist-info": "RECORD", ".egg-info": "installed-files.txt"}
 
 
 def area(libraries: Iterable[str], place: str) -> str:
@@ -39,14 +41,14 @@ def area(libraries: Iterable[str], place: str) -> str:
 
 
 class Owners:
-    """Answers who else owns paths, among `distributions`."""
+    """Answers who else owns paths, among `distributions`; one without a list of its files owns nothing."""
 
     def __init__(self, prefix: Prefix, distributions: Iterable[Distribution], *, remember: bool = True) -> None:
         self.prefix = prefix
         self._remember = remember  # not if these are only a few of the distributions, or while the lock is held
         self.places = Places(prefix.root)
         self._libraries = landmarks(prefix, self.places).libraries
-        self._distributions = {each.path: each for each in distributions if each.kind == ".dist-info"}
+        self._distributions = {each.path: each for each in distributions if each.kind in _LISTINGS}
         self._rows: dict[str, set[str]] = {}
         self._areas: dict[str, list[str]] | None = None
 
@@ -105,7 +107,7 @@ class Owners:
 
     def _identity(self, path: str) -> list[int]:
         try:
-            status = os.stat(f"{self.prefix.root}/{path}/RECORD")
+            status = os.stat(f"{self.prefix.root}/{path}/{_LISTINGS[self._distributions[path].kind]}")
         except OSError:
             return []
         return [status.st_ino, status.st_mtime_ns, status.st_size]

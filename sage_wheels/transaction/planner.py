@@ -128,7 +128,7 @@ class Planner:
         edited = self._edited()
         self._remove_rest()
         for distribution in self.goal.remove:
-            if rewritten := legacy.easy_install_without(self.prefix, distribution):
+            if rewritten := legacy.easy_install_without(self.prefix, distribution, self.places):
                 self._rewrite(*rewritten)
         if edited:
             self._set_aside(edited)

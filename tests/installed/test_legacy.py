@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from sage_wheels.errors import NotRemovable
+from sage_wheels.errors import Conflict, NotRemovable
+from sage_wheels.installed import find_all
+from sage_wheels.installed.owners import Owners
+from sage_wheels.prefix import find_prefix
 from support.run import install, names, uninstall
 from support.trees import difference, make_prefix, site_packages, snapshot
 from support.wheels import make_wheel
@@ -39,9 +42,57 @@ def test_egg_info_with_a_list_of_files(prefix: Path) -> None:
     write(library, {"old-1.egg-info/installed-files.txt": listing})
     write(prefix.parent, {"outside": "precious"})
     assert names(prefix) == ["old 1"]
-    uninstall(prefix, "old")
+    report = uninstall(prefix, "old")
+    assert report.ignored == ("old 1: ../../../../../outside",)
     assert difference(before, snapshot(prefix)) == []
     assert (prefix.parent / "outside").read_text() == "precious"
+
+
+def test_a_list_is_believed_no_more_than_a_record(prefix: Path) -> None:
+    library = site_packages(prefix)
+    write(library, {"../os.py": "", "old-1.egg-info/PKG-INFO": "Name: old\nVersion: 1\n", "old.py": ""})
+    rows = ["../../os.py", "../../../../bin/python", "../../../../pyvenv.cfg"]
+    write(library, {"old-1.egg-info/installed-files.txt": "\n".join([*rows, "../old.py"])})
+    before = snapshot(prefix)
+    report = uninstall(prefix, "old")
+    assert report.ignored == tuple(f"old 1: {row}" for row in rows)
+    after = snapshot(prefix)
+    gone = ("old.py", "old-1.egg-info", "old-1.egg-info/PKG-INFO", "old-1.egg-info/installed-files.txt")
+    assert {library / path for path in gone} == {prefix / path for path in before.keys() - after.keys()}
+    assert after.keys() <= before.keys()
+
+
+def test_what_a_list_claims_stays(prefix: Path, tmp_path: Path) -> None:
+    library = site_packages(prefix)
+    write(library, {"ns/__init__.py": "same\n", "ns/a.py": "", "aa-1.egg-info/PKG-INFO": "Name: aa\nVersion: 1\n"})
+    listing = "../ns/__init__.py\n../ns/a.py\n"
+    write(library, {"aa-1.egg-info/installed-files.txt": listing})
+    before = snapshot(prefix)
+    install(
+        prefix, make_wheel(tmp_path, "bb", "1", {"ns/__init__.py": "same\n", "ns/b.py": ""}), compile_bytecode=False
+    )
+    with pytest.raises(Conflict, match="belongs to aa 1"):
+        install(prefix, make_wheel(tmp_path, "cc", "1", {"ns/a.py": "other"}))
+    uninstall(prefix, "bb")
+    assert difference(before, snapshot(prefix)) == []
+    where = find_prefix(prefix)
+    assert Owners(where, find_all(where)).areas().keys() == {f"{library.relative_to(prefix)}/aa-1.egg-info"}
+    write(library, {"aa-1.egg-info/installed-files.txt": f"{listing}../new.py\n"})  # the cache sees that
+    owners = Owners(where, find_all(where)).owners(f"{library.relative_to(prefix)}/new.py")
+    assert [str(each) for each in owners] == ["aa 1"]
+
+
+@pytest.mark.parametrize("directory", ["old-1.egg-info", "old-1-py3.11.egg"])
+def test_what_leads_out_of_the_prefix_is_not_believed(prefix: Path, tmp_path: Path, directory: str) -> None:
+    library = site_packages(prefix)
+    outside = tmp_path / "outside"
+    library.rename(outside)
+    library.symlink_to(outside)
+    write(library, {f"{directory}/PKG-INFO": "Name: old\nVersion: 1\n", f"{directory}/installed-files.txt": ""})
+    before = snapshot(outside)
+    with pytest.raises(NotRemovable, match=f"{directory} leads out of the prefix by a link"):
+        uninstall(prefix, "old")
+    assert difference(before, snapshot(outside)) == []
 
 
 @pytest.mark.parametrize("kind", ["directory", "file"])

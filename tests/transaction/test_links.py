@@ -83,6 +83,19 @@ def test_rows_that_no_distribution_can_own(tmp_path: Path, prefix: Path) -> None
     assert difference(before, after) == []
 
 
+def test_an_egg(tmp_path: Path, prefix: Path) -> None:
+    library = site_packages(prefix)
+    install(prefix, wheel(tmp_path))
+    before = snapshot(prefix)
+    (library / "old-1-py3.11.egg/old").mkdir(parents=True)
+    (library / "old-1-py3.11.egg/old/a.py").write_text("")
+    (library / "easy-install.pth").write_text("./old-1-py3.11.egg\n")
+    (prefix / "bin/old").write_text("#!/p\n# EASY-INSTALL-SCRIPT: 'old==1','old'\n")
+    steps = uninstall(prefix, "old").steps
+    assert [os.path.basename(step) for step in steps] == ["easy-install.pth", "old", "old-1-py3.11.egg"]
+    assert difference(before, snapshot(prefix)) == []
+
+
 def test_foreign_files_are_seen(tmp_path: Path, prefix: Path) -> None:
     install(prefix, wheel(tmp_path))
     (site_packages(prefix) / "pkg/mine").write_text("")
