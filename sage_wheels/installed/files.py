@@ -52,15 +52,21 @@ def owned(prefix: Prefix, distribution: Distribution, places: Places | None = No
             f"cannot be read ({reason})",
             "install the same version again with --reinstall, then this works",
         ) from error
-    result = believed(prefix, places, distribution.library, rows)
+    result = believed(prefix, places, distribution, rows)
     # the record itself is the distribution's, listed or not
     own = inside(prefix, places, distribution, "RECORD")
     result.rows.setdefault(own, record.Row("RECORD"))
     return result
 
 
-def believed(prefix: Prefix, places: Places, base: str, rows: list[record.Row]) -> Owned:
-    """What a record with these `rows` owns; their paths are relative to the directory `base`."""
+def base_of(distribution: Distribution) -> str:
+    """The directory that the paths in its record are relative to."""
+    return distribution.path if distribution.kind == ".egg-info" else distribution.library
+
+
+def believed(prefix: Prefix, places: Places, distribution: Distribution, rows: list[record.Row]) -> Owned:
+    """What `distribution` owns if its record has these `rows`."""
+    base = base_of(distribution)
     marks = landmarks(prefix, places)
     result = Owned({}, [])
     for row in rows:

@@ -81,7 +81,7 @@ def _listed(prefix: Prefix, distribution: Distribution, places: Places) -> Owned
             "remove its files by hand, or install a wheel of the same name over it with --on-conflict overwrite",
         ) from None
     rows = [Row(line) for line in lines if line.strip(" ./") and not line.endswith("/")]
-    found = believed(prefix, places, distribution.path, rows)
+    found = believed(prefix, places, distribution, rows)
     return found._replace(
         rows={place: row for place, row in found.rows.items() if not presence.is_directory(prefix.path(place))}
     )

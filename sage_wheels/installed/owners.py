@@ -2,7 +2,9 @@
 
 Reading a thousand RECORDs takes a second; so it is remembered which areas of the prefix each one speaks of (an area is
 what lies directly below a library directory, or three components deep elsewhere), and only those that share an area
-with the question are read. The memory is a cache under the identity of each RECORD: it may be deleted at any time.
+with the question are read. The memory is a cache under the identity of each RECORD and of where its directories led:
+somebody may since have moved one and left a link. (That is seen down to areas, not inside: it would take an lstat(2) of
+each directory that there is.) The cache may be deleted at any time.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import json
 import os
 
 from sage_wheels.errors import NotRemovable
-from sage_wheels.installed.files import owned
+from sage_wheels.installed.files import Owned, base_of, owned
 from sage_wheels.prefix.filesystem import write_whole
 from sage_wheels.prefix.places import Places, landmarks
 
@@ -49,7 +51,7 @@ class Owners:
         self.places = Places(prefix.root)
         self._libraries = landmarks(prefix, self.places).libraries
         self._distributions = {each.path: each for each in distributions if each.kind in _LISTINGS}
-        self._rows: dict[str, set[str]] = {}
+        self._known: dict[str, Owned] = {}
         self._areas: dict[str, list[str]] | None = None
 
     def owners(self, place: str) -> list[Distribution]:
@@ -58,7 +60,7 @@ class Owners:
         return [
             each
             for path, each in self._distributions.items()
-            if where in self.areas()[path] and place in self._owned(path)
+            if where in self.areas()[path] and place in self._owned(path).rows
         ]
 
     def claimed(self, places: Iterable[str]) -> set[str]:
@@ -68,7 +70,7 @@ class Owners:
         result: set[str] = set()
         for path in self._distributions:
             if not wanted.isdisjoint(self.areas()[path]):
-                result |= places & self._owned(path)
+                result |= places & self._owned(path).rows.keys()
         return result
 
     def areas(self) -> dict[str, list[str]]:
@@ -77,13 +79,13 @@ class Owners:
             self._areas = self._load()
         return self._areas
 
-    def _owned(self, path: str) -> set[str]:
-        if path not in self._rows:
+    def _owned(self, path: str) -> Owned:
+        if path not in self._known:
             try:
-                self._rows[path] = set(owned(self.prefix, self._distributions[path], self.places).rows)
+                self._known[path] = owned(self.prefix, self._distributions[path], self.places)
             except NotRemovable:
-                self._rows[path] = set()  # what it owns nobody knows
-        return self._rows[path]
+                self._known[path] = Owned({}, [])  # what it owns nobody knows
+        return self._known[path]
 
     def _load(self) -> dict[str, list[str]]:
         cache = f"{self.prefix.state}/{_CACHE}"
@@ -96,14 +98,33 @@ class Owners:
         for path in self._distributions:
             identity = self._identity(path)
             entry = known.get(path)
-            if not (isinstance(entry, list) and len(entry) == 2 and entry[0] == identity):
-                entry = [identity, sorted({area(self._libraries, place) for place in self._owned(path)})]
+            if not (isinstance(entry, list) and len(entry) == 3 and entry[0] == identity and self._leads(entry[1])):
+                areas = {area(self._libraries, place) for place in self._owned(path).rows}
+                entry = [identity, self._ways(path) if self._remember else {}, sorted(areas)]
                 is_new = True
             fresh[path] = entry
         # what is gone costs nothing; and reading leaves nothing in a prefix that is not ours
         if self._remember and is_new and os.path.isdir(self.prefix.state):
             _store(cache, fresh)
-        return {path: entry[1] for path, entry in fresh.items()}
+        return {path: entry[2] for path, entry in fresh.items()}
+
+    def _ways(self, path: str) -> dict[str, str | None]:
+        """Where the directories led that the record at `path` names, down to areas, by their names there."""
+        distribution = self._distributions[path]
+        found = self._owned(path)
+        listed = [*(row.path for row in found.rows.values()), *found.ignored]
+        base = base_of(distribution)
+        named = {self.places.unresolved(base, each) for each in set(map(os.path.dirname, listed))}
+        scheme = self.prefix.scheme
+        ways = {area((scheme.purelib, scheme.platlib), each) for each in named if each}
+        return {each: self.places.directory(each) for each in sorted(ways)}
+
+    def _leads(self, ways: object) -> bool:
+        """Whether `ways`, as the cache has them, still lead where they led."""
+        try:
+            return isinstance(ways, dict) and all(self.places.directory(each) == place for each, place in ways.items())
+        except (ValueError, RecursionError):  # garbage that no path can be
+            return False
 
     def _identity(self, path: str) -> list[int]:
         try:

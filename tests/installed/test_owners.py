@@ -64,11 +64,22 @@ def test_the_cache_may_be_deleted(prefix: Path) -> None:
 
 @pytest.mark.parametrize(
     "garbage",
-    ["", "{", "[]", "null", "7", '{"x": 1}', '{"%s": [[1, 2, 3], ["bin"]]}', '{"%s": null}', '{"%s": [[], 5]}'],
+    ["", "{", "[]", "null", "7", '{"x": 1}', '{"%s": [[1, 2, 3], ["bin"]]}', '{"%s": null}', '{"%s": [[], 5, 6]}'],
 )
 def test_the_cache_may_be_garbage(prefix: Path, garbage: str) -> None:
     assert_right(prefix)
     cache(prefix).write_text(garbage.replace("%s", f"{LIBRARY}/one-1.dist-info"))
+    assert_right(prefix)
+
+
+@pytest.mark.parametrize("name", ["nul\0", "x/" * 5000, "../..", "/"])
+def test_the_cache_may_name_what_cannot_be(prefix: Path, name: str) -> None:
+    assert_right(prefix)
+    content = json.loads(cache(prefix).read_text())
+    for _, ways, areas in content.values():
+        ways[name] = None
+        areas.clear()
+    cache(prefix).write_text(json.dumps(content))
     assert_right(prefix)
 
 
@@ -107,6 +118,42 @@ def test_the_cache_says_what_it_is_for(prefix: Path) -> None:
     assert_right(prefix)
     content = json.loads(cache(prefix).read_text())
     assert content.keys() == {f"{LIBRARY}/{name}-1.dist-info" for name in ("one", "two")}
+
+
+@pytest.mark.parametrize("name", ["share", "share/doc", LIBRARY, f"{LIBRARY}/ns"])
+def test_a_directory_that_was_moved_behind_a_link_is_seen(prefix: Path, name: str) -> None:
+    assert_right(prefix)
+    (prefix / name).rename(prefix / "moved")
+    (prefix / name).symlink_to(prefix / "moved")
+    place = f"{LIBRARY}/ns/one.py" if name.startswith("lib") else "share/doc/one"
+    assert owners(prefix, f"moved{place.removeprefix(name)}") == ["one"]
+    (prefix / name).unlink()
+    (prefix / "moved").rename(prefix / name)
+    assert_right(prefix)
+
+
+def test_a_directory_that_comes_back_into_the_prefix_is_seen(prefix: Path, tmp_path: Path) -> None:
+    (prefix / "share").rename(tmp_path / "outside")
+    (prefix / "share").symlink_to(tmp_path / "outside")
+    assert owners(prefix, "share/doc/one") == []
+    (prefix / "share").unlink()
+    (tmp_path / "outside").rename(prefix / "share")
+    assert owners(prefix, "share/doc/one") == ["one"]
+
+
+def test_a_shared_file_behind_a_new_link_stays(tmp_path: Path) -> None:
+    prefix = make_prefix(tmp_path)
+    aa, bb = (make_wheel(tmp_path, name, "1", {}, data={"data/share/doc/x/f": "same"}) for name in ("aa", "bb"))
+    install(prefix, aa)
+    install(prefix, bb)
+    install(prefix, aa, reinstall=True)
+    assert cache(prefix).is_file()
+    (prefix / "share").rename(prefix / "usrshare")
+    (prefix / "share").symlink_to("usrshare")
+    uninstall(prefix, "aa")
+    assert (prefix / "share/doc/x/f").read_text() == "same"
+    uninstall(prefix, "bb")
+    assert not (prefix / "usrshare/doc").exists()
 
 
 @pytest.mark.parametrize(
