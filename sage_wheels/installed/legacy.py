@@ -100,12 +100,13 @@ def _tree(prefix: Prefix, place: str) -> Iterator[str]:
 
 def _scripts(prefix: Prefix, distribution: Distribution, places: Places) -> Iterator[str]:
     scripts = places.directory(prefix.scheme.scripts)
-    if scripts is None:
+    if scripts is None or not presence.is_directory(prefix.path(scripts)):
         return
     with os.scandir(prefix.path(scripts)) as entries:
         for entry in entries:
             if entry.is_file(follow_symlinks=False):
                 with open(entry.path, "rb") as f:
                     mark = _SCRIPT_MARK.search(f.read(4096))
-                if mark and canonical_name(mark[1].decode()) == distribution.canonical_name:
+                # scripts are in any encoding; so the name is read as a file name is
+                if mark and canonical_name(os.fsdecode(mark[1])) == distribution.canonical_name:
                     yield f"{scripts}/{entry.name}"

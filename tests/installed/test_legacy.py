@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -136,6 +138,21 @@ def test_egg(prefix: Path, zipped: bool) -> None:
     uninstall(prefix, "old")
     (prefix / "bin/other").unlink()
     assert difference(before, snapshot(prefix)) == []
+
+
+def test_an_egg_beside_a_script_that_is_not_utf8(prefix: Path) -> None:
+    write(site_packages(prefix), {"old-1-py3.11.egg": "zip"})
+    (prefix / "bin/x").write_bytes(b"#!/bin/sh\n# EASY-INSTALL-SCRIPT: '\xe9old==1','x'\n")
+    uninstall(prefix, "old")
+    assert os.listdir(site_packages(prefix)) == []
+    assert (prefix / "bin/x").exists()
+
+
+def test_an_egg_in_a_prefix_without_scripts(prefix: Path) -> None:
+    write(site_packages(prefix), {"old-1-py3.11.egg": "zip"})
+    shutil.rmtree(prefix / "bin")
+    uninstall(prefix, "old")
+    assert os.listdir(site_packages(prefix)) == []
 
 
 def test_easy_install_pth_that_becomes_empty_goes(prefix: Path, tmp_path: Path) -> None:
