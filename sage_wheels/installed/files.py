@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from sage_wheels.installed.distributions import Distribution
     from sage_wheels.prefix import Prefix
 
+# Old installers wrote md5 and sha1, too: they tell an edited file well enough.
+_ALGORITHMS = record.ALGORITHMS | {"md5", "sha1"}
+
 
 class Owned(NamedTuple):
     """The files that a RECORD claims: `rows` by place in the prefix, and the rows that make no sense, as they stand."""
@@ -133,11 +136,11 @@ def state_of(prefix: Prefix, place: str, row: record.Row) -> str:
         return "unreadable"
     if not stat.S_ISREG(status.st_mode):
         return "changed" if row.digest or stat.S_ISDIR(status.st_mode) else "same"
-    algorithm, _, digest = row.digest.partition("=")
     if row.size is not None and row.size != status.st_size:
         return "changed"
-    if not digest or algorithm not in hashlib.algorithms_available:
+    if not has_hash(row):
         return "same"
+    algorithm = row.digest.partition("=")[0]
     try:
         found = _hash(path, algorithm)
     except OSError:
@@ -145,8 +148,18 @@ def state_of(prefix: Prefix, place: str, row: record.Row) -> str:
     return "same" if record.encode(algorithm, found) == row.digest.rstrip("=") else "changed"
 
 
+def has_hash(row: record.Row) -> bool:
+    """Whether `row` has a hash that a file can be compared with.
+
+    >>> has_hash(record.Row("six.py", "shake_128=abc")), has_hash(record.Row("six.py", "md5=abc"))
+    (False, True)
+    """
+    algorithm, _, digest = row.digest.partition("=")
+    return bool(digest) and algorithm in _ALGORITHMS
+
+
 def _hash(path: str, algorithm: str) -> bytes:
-    digest = hashlib.sha256() if algorithm == "sha256" else hashlib.new(algorithm)
+    digest = hashlib.sha256() if algorithm == "sha256" else hashlib.new(algorithm, usedforsecurity=False)
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
         while block := os.read(fd, 1 << 20):

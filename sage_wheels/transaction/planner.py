@@ -143,10 +143,12 @@ class Planner:
 
     # --- what goes -------------------------------------------------------------------------------------------------
 
-    def _old_rows(self) -> dict[str, Row]:
-        old: dict[str, Row] = {}
+    def _old_rows(self) -> dict[str, list[Row]]:
+        """By place, what each distribution that goes says of the file there."""
+        old: dict[str, list[Row]] = {}
         for distribution in self.goal.remove:
-            old.update(files.owned(self.prefix, distribution, self.places).rows)
+            for place, row in files.owned(self.prefix, distribution, self.places).rows.items():
+                old.setdefault(place, []).append(row)
         return old
 
     def _goes(self, place: str) -> bool:
@@ -389,19 +391,22 @@ class Planner:
 
     def _edited(self) -> list[str]:
         """Files that go or are replaced and are not what was installed, or not by anybody who is known."""
-        edited = list(self.strangers)
-        for place, row in self.old.items():
-            if place in self.shared or not row.digest:
-                continue
-            status = presence.lstat(self.prefix.path(place))
-            if status is None or stat.S_ISDIR(status.st_mode):
-                continue
-            key = (place, row.digest, status.st_ino, status.st_size, status.st_mtime_ns)
-            if key not in self.hashes:
-                self.hashes[key] = files.state_of(self.prefix, place, row)
-            if self.hashes[key] in ("changed", "unreadable"):
-                edited.append(place)
-        return edited
+        old = [place for place, rows in self.old.items() if place not in self.shared and self._is_edited(place, rows)]
+        return [*self.strangers, *old]
+
+    def _is_edited(self, place: str, rows: list[Row]) -> bool:
+        """Whether the file at `place` is none of those that were installed there, as far as a hash tells."""
+        told = [row for row in rows if files.has_hash(row)] or [row for row in rows if row.digest]
+        status = presence.lstat(self.prefix.path(place))
+        if not told or status is None or stat.S_ISDIR(status.st_mode):
+            return False
+        return all(self._state(place, row, status) in ("changed", "unreadable") for row in told)
+
+    def _state(self, place: str, row: Row, status: os.stat_result) -> str:
+        key = (place, row.digest, status.st_ino, status.st_size, status.st_mtime_ns)
+        if key not in self.hashes:
+            self.hashes[key] = files.state_of(self.prefix, place, row)
+        return self.hashes[key]
 
     def _set_aside(self, edited: list[str]) -> None:
         """Copy edited files, and plan for the copies to arrive where people find them."""

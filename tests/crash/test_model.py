@@ -120,9 +120,9 @@ class Model:
     def _remove(self, names: set[str]) -> None:
         goes = self._goes(names)
         removed = goes & self.files.keys()
-        installed = {path: file for name in sorted(names) for path, file in self._image(name).items()}
+        installed = {(path, file[1]) for name in names for path, file in self._image(name).items()}
         for path in removed:
-            if self.files[path][1] != installed[path][1] and not path.endswith("/RECORD"):
+            if (path, self.files[path][1]) not in installed and not path.endswith("/RECORD"):
                 self.aside[path, self.files[path][1]] += 1
         for path in removed:
             del self.files[path]

@@ -117,7 +117,10 @@ def test_states(prefix: Prefix) -> None:
     assert files.state_of(prefix, "f", row) == "same"
     assert files.state_of(prefix, "f", row._replace(digest=row.digest + "=")) == "same"
     assert files.state_of(prefix, "f", Row("f")) == "same"
-    assert files.state_of(prefix, "f", Row("f", "nosuch=x")) == "same"
+    for unknown in ("nosuch=x", "shake_128=x", "shake_256=x", "sha256"):
+        assert files.state_of(prefix, "f", Row("f", unknown)) == "same"
+    assert files.state_of(prefix, "f", Row("f", "md5=XUFAKrxLKna5cZ2REBfFkg")) == "same"
+    assert files.state_of(prefix, "f", Row("f", "md5=x")) == "changed"
     (root / "f").write_text("jello")
     assert files.state_of(prefix, "f", row) == "changed"
     (root / "f").write_text("longer than that")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+import sage_wheels
 from sage_wheels.errors import NotRemovable
 from support.pythons import other_pythons
 from support.run import install, names, python, uninstall
@@ -256,6 +258,38 @@ def test_edited_files_are_set_aside_and_named(tmp_path: Path) -> None:
         "bin/tool": b"#!/bin/bash\n",
     }
     assert sorted(Path(path).read_bytes() for path in report.set_aside) == [b"#!/bin/bash\n", b"mine", b"x = 2\n"]
+
+
+@pytest.mark.parametrize("unhashed", ["one", "two"])
+def test_an_edited_file_of_two_that_go_is_set_aside_whichever_knows_its_hash(tmp_path: Path, unhashed: str) -> None:
+    prefix = make_prefix(tmp_path)
+    install(prefix, *(make_wheel(tmp_path, name, "1", {"ns/i.py": "x = 1\n"}) for name in ("one", "two")))
+    library = site_packages(prefix)
+    record = library / f"{unhashed}-1.dist-info/RECORD"
+    record.write_text(re.sub("ns/i.py,.*", "ns/i.py,,", record.read_text()))
+    (library / "ns/i.py").write_text("mine")
+    uninstall(prefix, "one", "two")
+    assert list(set_aside(prefix).values()) == [b"mine"]
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_file_that_one_of_two_that_go_installed_is_not_edited(tmp_path: Path, first: int) -> None:
+    prefix = make_prefix(tmp_path)
+    wheels = [make_wheel(tmp_path, name, "1", {"ns/i.py": f"x = {name!r}\n"}) for name in ("one", "two")]
+    install(prefix, wheels[first])
+    install(prefix, wheels[1 - first], overwrite=True)
+    assert uninstall(prefix, "one", "two").set_aside == ()
+
+
+def test_a_hash_of_no_fixed_length_is_none(tmp_path: Path) -> None:
+    prefix = make_prefix(tmp_path)
+    before = snapshot(prefix)
+    install(prefix, make_wheel(tmp_path, "six", "1", {"six.py": "abc\n"}))
+    record = site_packages(prefix) / "six-1.dist-info/RECORD"
+    record.write_text(re.sub("six.py,.*", "six.py,shake_128=abc,4", record.read_text()))
+    assert sage_wheels.verify("six", prefix) == []
+    assert uninstall(prefix, "six").set_aside == ()
+    assert difference(before, snapshot(prefix)) == []
 
 
 def test_a_file_replaced_by_a_link_is_set_aside_as_a_link(tmp_path: Path) -> None:
