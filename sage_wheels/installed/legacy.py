@@ -21,7 +21,7 @@ from sage_wheels.prefix import presence
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from sage_wheels.installed.distributions import Distribution
     from sage_wheels.prefix import Prefix
@@ -41,21 +41,27 @@ def owned(prefix: Prefix, distribution: Distribution, places: Places) -> Owned:
     return result
 
 
-def easy_install_without(prefix: Prefix, distribution: Distribution, places: Places) -> tuple[str, bytes] | None:
-    """The place of `easy-install.pth` and what it shall hold once `distribution` is gone; None if nothing changes."""
-    if distribution.kind not in (".egg", ".egg-link"):
-        return None
-    place = places.locate(distribution.library, EASY_INSTALL)
-    if place is None:
-        return None
-    try:
-        with open(prefix.path(place), "rb") as f:
-            lines = f.readlines()
-    except FileNotFoundError:
-        return None
-    targets = {os.fsencode(each) for each in _sys_path_entries(prefix, distribution)}
-    kept = [line for line in lines if line.strip() not in targets]
-    return (place, b"".join(kept)) if len(kept) < len(lines) else None
+def easy_install_without(
+    prefix: Prefix, distributions: Iterable[Distribution], places: Places
+) -> Iterator[tuple[str, bytes]]:
+    """The place of each `easy-install.pth` that changes when `distributions` go, and what it shall hold then.
+
+    Raises `OSError`.
+    """
+    targets: dict[str, set[bytes]] = {}
+    for each in distributions:
+        place = places.locate(each.library, EASY_INSTALL)
+        if each.kind in (".egg", ".egg-link") and place is not None:
+            targets.setdefault(place, set()).update(map(os.fsencode, _sys_path_entries(prefix, each)))
+    for place, gone in targets.items():
+        try:
+            with open(prefix.path(place), "rb") as f:
+                lines = f.readlines()
+        except FileNotFoundError:
+            continue
+        kept = [line for line in lines if line.strip() not in gone]
+        if len(kept) < len(lines):
+            yield place, b"".join(kept)
 
 
 def _sys_path_entries(prefix: Prefix, distribution: Distribution) -> list[str]:

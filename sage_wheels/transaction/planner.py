@@ -127,9 +127,8 @@ class Planner:
         self._raise_conflicts()
         edited = self._edited()
         self._remove_rest()
-        for distribution in self.goal.remove:
-            if rewritten := legacy.easy_install_without(self.prefix, distribution, self.places):
-                self._rewrite(*rewritten)
+        for place, content in legacy.easy_install_without(self.prefix, self.goal.remove, self.places):
+            self._rewrite(place, content)
         if edited:
             self._set_aside(edited)
         return sorted(self.steps, key=self._rank)

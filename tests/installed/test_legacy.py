@@ -162,6 +162,18 @@ def test_easy_install_pth_that_becomes_empty_goes(prefix: Path, tmp_path: Path) 
     assert difference(before, snapshot(prefix)) == []
 
 
+@pytest.mark.parametrize("others", ["", "/src/other\n"], ids=["alone", "beside others"])
+def test_egg_links_that_go_together(prefix: Path, others: str) -> None:
+    library = site_packages(prefix)
+    if others:
+        write(library, {"easy-install.pth": others})
+    before = snapshot(prefix)
+    write(library, {"one.egg-link": "/src/one\n.", "two-1-py3.11.egg": "zip"})
+    write(library, {"easy-install.pth": f"/src/one\n{others}./two-1-py3.11.egg\n"})
+    uninstall(prefix, "one", "two")
+    assert difference(before, snapshot(prefix)) == []
+
+
 def test_a_wheel_replaces_an_egg_info_with_a_list(prefix: Path, tmp_path: Path) -> None:
     wheel = make_wheel(tmp_path, "old", "2", {"old/__init__.py": "x = 2\n"})
     library = site_packages(prefix)
