@@ -250,6 +250,8 @@ def _keep_unplanned(prefix: Prefix, place: str, committed: Journal) -> list[str]
 
 
 def _files_below(directory: str) -> Iterator[str]:
+    if os.path.islink(directory):
+        return  # it went as one, and what it leads to is not ours
     for above, _, names in os.walk(directory):
         if os.path.basename(above) != "__pycache__":
             yield from (f"{above}/{name}" for name in names)

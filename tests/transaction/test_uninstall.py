@@ -13,6 +13,7 @@ import pytest
 
 import sage_wheels
 from sage_wheels.errors import NotRemovable
+from sage_wheels.transaction import commit
 from support.pythons import other_pythons
 from support.run import install, names, python, uninstall
 from support.trees import difference, faded, leftovers, make_prefix, set_aside, site_packages, snapshot
@@ -305,6 +306,26 @@ def test_a_file_replaced_by_a_link_is_set_aside_as_a_link(tmp_path: Path) -> Non
     assert victim.read_text() == "precious"
     assert difference(before, snapshot(prefix)) == []
     assert [os.readlink(path) for path in report.set_aside] == [str(victim)]
+
+
+def test_what_a_link_leads_to_is_not_set_aside_with_the_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even what changes there between plan and commit."""
+    prefix = make_prefix(tmp_path)
+    install(prefix, make_wheel(tmp_path, "pkg", "1", {"data": "x"}))
+    (tmp_path / "outside").mkdir()
+    data = site_packages(prefix) / "data"
+    data.unlink()
+    data.symlink_to(tmp_path / "outside")
+    apply = commit._apply
+
+    def write_and_apply(*arguments: Any) -> None:
+        (tmp_path / "outside/new").write_text("precious")
+        apply(*arguments)
+
+    monkeypatch.setattr(commit, "_apply", write_and_apply)
+    report = uninstall(prefix, "pkg")
+    assert (tmp_path / "outside/new").read_text() == "precious"
+    assert len(report.set_aside) == 1, "the link"
 
 
 def test_missing_files_are_no_obstacle(tmp_path: Path) -> None:
