@@ -3,7 +3,8 @@
 Their files are known exactly in three cases: an `.egg-info` with the `installed-files.txt` that old pip had setuptools
 write; an `.egg`, which is one directory or file of its own; an `.egg-link`, which only points at a source tree. The
 latter two also have a line in `easy-install.pth`, and scripts that name the distribution in their second line.
-Everything else is refused, as pip refuses it.
+Everything else is refused, as pip refuses it, unless a wheel takes its place: then the record goes, and what the wheel
+does not bring stays.
 """
 
 from __future__ import annotations

@@ -11,10 +11,11 @@ import shutil
 import stat
 from typing import NamedTuple
 
-from sage_wheels.errors import Conflict
+from sage_wheels.errors import Conflict, NotRemovable
 from sage_wheels.installed import files, legacy
 from sage_wheels.installed.files import source_of_bytecode
 from sage_wheels.installed.owners import Owners, area
+from sage_wheels.installed.record import Row
 from sage_wheels.prefix import filesystem, presence
 from sage_wheels.prefix.places import Places, ancestors, landmarks
 from sage_wheels.transaction.journal import Step
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from sage_wheels.installed.distributions import Distribution
-    from sage_wheels.installed.record import Row
     from sage_wheels.prefix import Prefix
     from sage_wheels.transaction.plan import Listing
     from sage_wheels.transaction.stage import Stage
@@ -101,9 +101,12 @@ class Planner:
         self.places = Places(prefix.root)
         going = set(goal.remove)
         self.owners = Owners(prefix, [each for each in listing if each not in going])
+        self.unknown: list[Distribution] = []
+        self.record_directories: list[str] = []
         self.old = self._old_rows()
         self.shared = self.owners.claimed(self.old) if self.old else set()
         self.old_directories = {above for place in self.old for above in ancestors(place)}
+        self.old_directories.update(self.record_directories)
         # Python makes these, listed or not
         self.old_directories.update(f"{os.path.dirname(each)}/__pycache__" for each in self.old if each.endswith(".py"))
         self.landmarks = landmarks(prefix, self.places)
@@ -143,12 +146,48 @@ class Planner:
     # --- what goes -------------------------------------------------------------------------------------------------
 
     def _old_rows(self) -> dict[str, list[Row]]:
-        """By place, what each distribution that goes says of the file there."""
+        """By place, what each distribution that goes says of the file there: nothing of what is foreign in its record.
+
+        A record goes with all that is in it, or it would still name a distribution.
+        """
         old: dict[str, list[Row]] = {}
         for distribution in self.goal.remove:
-            for place, row in files.owned(self.prefix, distribution, self.places).rows.items():
+            inside = self._inside(distribution)
+            for place, row in self._rows_of(distribution, inside).items():
                 old.setdefault(place, []).append(row)
+            if f"{distribution.path}/RECORD" not in self.goal.new:
+                for place in inside:
+                    old.setdefault(place, [])
         return old
+
+    def _inside(self, distribution: Distribution) -> list[str]:
+        """The files of the record itself; notes the directories."""
+        record = self.places.locate("", distribution.path)
+        status = record and presence.lstat(self.prefix.path(record))
+        if not record or not status:
+            return []
+        if not stat.S_ISDIR(status.st_mode):
+            return [record]
+        inside: list[str] = []
+        waiting = [record]
+        while waiting:
+            directory = waiting.pop()
+            self.record_directories.append(directory)
+            with os.scandir(self.prefix.path(directory)) as scan:
+                for entry in scan:
+                    below = waiting if entry.is_dir(follow_symlinks=False) else inside
+                    below.append(f"{directory}/{entry.name}")
+        return inside
+
+    def _rows_of(self, distribution: Distribution, inside: list[str]) -> dict[str, Row]:
+        """The files of `distribution`; only those of the record if no others are known, and a wheel takes its place."""
+        try:
+            return files.owned(self.prefix, distribution, self.places).rows
+        except NotRemovable:
+            if distribution.canonical_name not in self.goal.new.values():
+                raise
+        self.unknown.append(distribution)
+        return {place: Row(place) for place in inside}
 
     def _goes(self, place: str) -> bool:
         """Whether the file at `place` belongs to what is replaced or removed, and to nobody else."""
@@ -174,7 +213,7 @@ class Planner:
         with os.scandir(path) as scan:
             entries = list(scan)
         is_cache = place.endswith("/__pycache__")
-        if not entries and not is_cache:
+        if not entries and not is_cache and place not in self.record_directories:
             return None  # an empty directory is nobody's
         inside = []
         for entry in entries:
@@ -194,14 +233,17 @@ class Planner:
     def _remove_rest(self) -> None:
         """Remove what goes and has not been replaced, by the largest directories possible."""
         removed: set[str] = set()
-        emptied: set[str] = set()
-        for place in [*self.old, *self._unlisted_bytecode()]:
+        emptied = set(() if self.whole_directories else self.record_directories)
+        for place in [*self.old, *self._unlisted_bytecode(), *self.record_directories]:
             if place in self.shared or self._is_covered(place):
                 continue
             status = presence.lstat(self.prefix.path(place))
-            if status is None or stat.S_ISDIR(status.st_mode):
+            if status is None:
                 continue
-            top = self._removable_ancestor(place, removed)
+            is_directory = stat.S_ISDIR(status.st_mode)
+            if is_directory and self._whole(place) is None:
+                continue
+            top = self._removable_ancestor(f"{place}/" if is_directory else place, removed)
             if top not in removed:
                 removed.add(top)
                 self._remove(top)
@@ -333,6 +375,8 @@ class Planner:
         owners = self.owners.owners(place)
         if owners:
             return f"belongs to {' and '.join(map(str, owners))}"
+        if self.unknown:
+            return f"belongs to no distribution, unless to {self.unknown[0]}, of which no list of files is left"
         return "belongs to no distribution"
 
     # --- steps -----------------------------------------------------------------------------------------------------
@@ -397,9 +441,11 @@ class Planner:
         """Whether the file at `place` is none of those that were installed there, as far as a hash tells."""
         told = [row for row in rows if files.has_hash(row)] or [row for row in rows if row.digest]
         status = presence.lstat(self.prefix.path(place))
-        if not told or status is None or stat.S_ISDIR(status.st_mode):
+        if status is None or stat.S_ISDIR(status.st_mode):
             return False
-        return all(self._state(place, row, status) in ("changed", "unreadable") for row in told)
+        if not rows:
+            return True  # foreign
+        return bool(told) and all(self._state(place, row, status) in ("changed", "unreadable") for row in told)
 
     def _state(self, place: str, row: Row, status: os.stat_result) -> str:
         key = (place, row.digest, status.st_ino, status.st_size, status.st_mtime_ns)

@@ -1,8 +1,9 @@
 """Uninstall distributions, exactly: what their RECORDs list and nobody else claims, and nothing else.
 
 What is refused and what is kept: a distribution whose files are not known is refused; a file that another distribution
-claims, too, stays; a file that was edited is set aside; a row that leads out of the prefix, or to what is no package's,
-is ignored and named.
+claims, too, stays; a file that was edited is set aside, and so is what somebody put into the record itself, or that
+would stay and name the distribution; a row that leads out of the prefix, or to what is no package's, is ignored and
+named.
 """
 
 from __future__ import annotations

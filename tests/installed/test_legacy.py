@@ -185,6 +185,22 @@ def test_a_wheel_replaces_an_egg_info_with_a_list(prefix: Path, tmp_path: Path) 
     assert not (library / "old/gone.py").exists()
 
 
+@pytest.mark.parametrize("kind", ["directory", "file"])
+def test_a_wheel_replaces_an_egg_info_without_a_list(prefix: Path, tmp_path: Path, kind: str) -> None:
+    wheel = make_wheel(tmp_path, "old", "2", {"old.py": "x = 2\n"})
+    library = site_packages(prefix)
+    record = library / "old-1-py3.11.egg-info"
+    write(library, {f"{record.name}/PKG-INFO" if kind == "directory" else record.name: "Name: old\nVersion: 1\n"})
+    write(library, {"old.py": "x = 1\n", "kept.py": ""})
+    with pytest.raises(Conflict, match=r"old\.py, which belongs to no distribution, unless to old 1, of which no list"):
+        install(prefix, wheel)
+    report = install(prefix, wheel, overwrite=True)
+    assert [Path(path).read_text() for path in report.set_aside] == ["x = 1\n"]
+    assert names(prefix) == ["old 2"]
+    uninstall(prefix, "old")
+    assert os.listdir(library) == ["kept.py"]
+
+
 def test_editable_dist_info_of_today(prefix: Path, tmp_path: Path) -> None:
     """An editable installation is a wheel with a .pth: nothing special."""
     before = snapshot(prefix)

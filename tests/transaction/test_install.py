@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 import sage_wheels
-from sage_wheels.errors import Conflict, Outdated, SageWheelsError, SourceError, UsageError, WheelRefused
+from sage_wheels.errors import Conflict, NotRemovable, Outdated, SageWheelsError, SourceError, UsageError, WheelRefused
 from sage_wheels.installed import Distribution
 from sage_wheels.transaction.commit import Settings
 from sage_wheels.transaction.install import Options
@@ -191,6 +192,58 @@ def test_a_second_record_of_the_same_name_goes(tmp_path: Path, prefix: Path) -> 
     report = install(prefix, wheel)
     assert [change.old_version for change in report.changes] == ["0.9, 1, 2"]
     assert difference(faded(expected), faded(snapshot(prefix))) == []
+
+
+def test_a_foreign_file_in_the_dist_info_does_not_keep_the_old_version(tmp_path: Path, prefix: Path) -> None:
+    install(prefix, pkg(tmp_path, "1", {}))
+    (site_packages(prefix) / "pkg-1.dist-info/foreign").write_text("mine")
+    report = install(prefix, pkg(tmp_path, "1", {}), reinstall=True)
+    assert (site_packages(prefix) / "pkg-1.dist-info/foreign").read_text() == "mine", "its directory stays"
+    assert report.set_aside == ()
+    report = install(prefix, pkg(tmp_path, "2", {}))
+    assert names(prefix) == ["pkg 2"]
+    assert [Path(path).read_text() for path in report.set_aside] == ["mine"]
+    assert not (site_packages(prefix) / "pkg-1.dist-info").exists()
+
+
+@pytest.mark.parametrize("version", ["1", "2"])
+@pytest.mark.parametrize("damage", ["no RECORD", "no CSV", "a directory", "nothing left"])
+def test_a_wheel_takes_the_place_of_one_without_record(tmp_path: Path, prefix: Path, damage: str, version: str) -> None:
+    """Its files are nobody's then: those that are the same stay, others are conflicts."""
+    install(prefix, pkg(tmp_path, "1", {}))
+    library = site_packages(prefix)
+    record = library / "pkg-1.dist-info/RECORD"
+    record.unlink()
+    if damage == "no CSV":
+        record.write_text('"')
+    elif damage == "a directory":
+        record.mkdir()
+    elif damage == "nothing left":
+        shutil.rmtree(record.parent)
+        record.parent.mkdir()
+    (library / "pkg/__init__.py").write_text("mine")
+    wheel = pkg(tmp_path, version, {"pkg/new.py": ""})
+    message = assert_untouched(prefix, snapshot(prefix), [wheel], Conflict, reinstall=True)
+    assert "__init__.py, which belongs to no distribution, unless to pkg" in message
+    report = install(prefix, wheel, reinstall=True, overwrite=True)
+    assert [Path(path).read_text() for path in report.set_aside] == ["mine"]
+    assert names(prefix) == [f"pkg {version}"]
+    assert sage_wheels.verify("pkg", prefix) == []
+    uninstall(prefix, "pkg")
+    assert os.listdir(library) == []
+
+
+def test_the_same_wheel_again_gives_back_the_record(tmp_path: Path, prefix: Path) -> None:
+    """What the refusal to uninstall it advises."""
+    before = snapshot(prefix)
+    wheel = pkg(tmp_path, "1", {"mod.py": ""}, entry_points={"t": "pkg:f"})
+    install(prefix, wheel)
+    (site_packages(prefix) / "pkg-1.dist-info/RECORD").unlink()
+    with pytest.raises(NotRemovable, match="install the same version again with --reinstall, then this works"):
+        uninstall(prefix, "pkg")
+    assert install(prefix, wheel, reinstall=True).set_aside == ()
+    uninstall(prefix, "pkg")
+    assert difference(before, snapshot(prefix)) == []
 
 
 @pytest.mark.parametrize("together", [True, False])

@@ -46,6 +46,8 @@ SHAPES: dict[str, dict[str, Any]] = {
     "Python source among data": {"files": {}, "data": {"data/share/pkg/tool.py": "x = 1\n", "scripts/s.py": "x = 1\n"}},
 }
 
+_MODE = {"alone": False, "hashes": {}}
+
 
 def wheel(tmp_path: Path, shape: Mapping[str, Any], name: str = "shaped", version: str = "1.0") -> Path:
     return make_wheel(tmp_path / "wheels", name, version, **shape)
@@ -291,6 +293,35 @@ def test_a_hash_of_no_fixed_length_is_none(tmp_path: Path) -> None:
     assert sage_wheels.verify("six", prefix) == []
     assert uninstall(prefix, "six").set_aside == ()
     assert difference(before, snapshot(prefix)) == []
+
+
+@pytest.mark.parametrize("crowd", ["file", "directory", "empty directory", "link to a directory"])
+@pytest.mark.parametrize("whole", [True, False], ids=["whole", "entry by entry"])
+def test_what_somebody_put_into_the_dist_info_does_not_keep_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, crowd: str, whole: bool
+) -> None:
+    monkeypatch.setattr(commit._Mode, "__init__", lambda mode: mode.__dict__.update(_MODE, whole_directories=whole))
+    prefix = make_prefix(tmp_path)
+    before = snapshot(prefix)
+    install(prefix, make_wheel(tmp_path, "six", "1", {"six.py": ""}))
+    foreign = site_packages(prefix) / "six-1.dist-info/foreign"
+    if crowd == "link to a directory":
+        foreign.symlink_to("..")
+    elif crowd == "file":
+        foreign.write_text("mine")
+    else:
+        (foreign / "deeper").mkdir(parents=True)
+    if crowd == "directory":
+        (foreign / "deeper/file").write_text("mine")
+    report = uninstall(prefix, "six")
+    assert difference(before, snapshot(prefix)) == []
+    assert len(report.set_aside) == (crowd != "empty directory")
+    assert list(set_aside(prefix).values()) == {
+        "file": [b"mine"],
+        "directory": [b"mine"],
+        "empty directory": [],
+        "link to a directory": [b""],
+    }.get(crowd)
 
 
 def test_a_file_replaced_by_a_link_is_set_aside_as_a_link(tmp_path: Path) -> None:
