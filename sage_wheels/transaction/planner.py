@@ -345,18 +345,18 @@ class Planner:
         return True
 
     def _replace_file(self, entry: os.DirEntry[str], logical: str, goal: str) -> None:
-        source, staged_source = source_of_bytecode(goal), source_of_bytecode(logical)
+        source, staged_source = source_of_bytecode(goal), f"{self.goal.tree}/{source_of_bytecode(logical)}"
         if self._goes(goal):
             self._add("replace", goal, entry.path)
-        elif source is not None:
+        elif source is not None and presence.is_there(staged_source):
             # byte-code of a source that another distribution has, too, and that stays: it fits that file's time
-            if self._goes(source) or not _same_content(f"{self.goal.tree}/{staged_source}", self.prefix.path(source)):
+            if self._goes(source) or not _same_content(staged_source, self.prefix.path(source)):
                 self._add("replace", goal, entry.path)
             else:
                 self._leave(goal)
         elif _same_content(entry.path, self.prefix.path(goal)):
             self._leave(goal)
-        elif self.goal.overwrite or (self.goal.adopt and not self.owners.owners(goal)):
+        elif self.goal.overwrite or (self.goal.adopt and not self._owners(goal)):
             if not self._as_installed(goal):
                 self.strangers.append(goal)
             self._add("replace", goal, entry.path)
@@ -371,8 +371,13 @@ class Planner:
                 return True
         return False
 
+    def _owners(self, place: str) -> list[Distribution]:
+        """Whose file is at `place`; byte-code that Python wrote belongs to whoever owns the source."""
+        source = source_of_bytecode(place)
+        return self.owners.owners(place) or (self.owners.owners(source) if source else [])
+
     def _belongs(self, place: str) -> str:
-        owners = self.owners.owners(place)
+        owners = self._owners(place)
         if owners:
             return f"belongs to {' and '.join(map(str, owners))}"
         if self.unknown:

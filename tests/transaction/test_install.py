@@ -380,6 +380,16 @@ def test_bytecode_of_a_shared_source_fits_the_source_that_stays(tmp_path: Path, 
     assert bytecode.read_bytes() == before
 
 
+@pytest.mark.parametrize("listed", [True, False], ids=["in RECORD", "written by Python"])
+def test_bytecode_of_anothers_source_is_the_others(tmp_path: Path, prefix: Path, listed: bool) -> None:
+    install(prefix, make_wheel(tmp_path, "six", "1", {"six.py": "x = 1\n"}), compile_bytecode=listed)
+    python(prefix, "import sys; sys.dont_write_bytecode = False; import six")
+    cached = f"__pycache__/six.{sys.implementation.cache_tag}.pyc"
+    wheel = make_wheel(tmp_path, "evil", "1", {cached: "evil"})
+    message = assert_untouched(prefix, snapshot(prefix), [wheel], Conflict, adopt=True)
+    assert f"{cached}, which belongs to six 1" in message
+
+
 @pytest.mark.parametrize("is_watched", [True, False], ids=["watched", "not watched"])
 def test_a_condition_still_holds_when_the_commit_is_made(tmp_path: Path, prefix: Path, is_watched: bool) -> None:
     """The dependency goes after the condition was looked at, and before the lock is taken."""
