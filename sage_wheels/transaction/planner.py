@@ -18,6 +18,7 @@ from sage_wheels.installed.owners import Owners, area
 from sage_wheels.installed.record import Row
 from sage_wheels.prefix import filesystem, presence
 from sage_wheels.prefix.places import Places, ancestors, landmarks
+from sage_wheels.transaction import staged_bytecode
 from sage_wheels.transaction.journal import Step
 from sage_wheels.transaction.plan import Plan, identity
 from sage_wheels.transaction.stage import SET_ASIDE
@@ -118,6 +119,7 @@ class Planner:
         self.conflicts: list[tuple[str, str]] = []
         self.set_aside: list[str] = []
         self.strangers: list[str] = []
+        self.overwritten: set[str] = set()
         self._known_whole: dict[str, dict[str, int] | None] = {}
         self._devices: dict[str, int] = {}
         self._exchange: bool | None = None
@@ -190,10 +192,16 @@ class Planner:
         return {place: Row(place) for place in inside}
 
     def _goes(self, place: str) -> bool:
-        """Whether the file at `place` belongs to what is replaced or removed, and to nobody else."""
+        """Whether the file at `place` belongs to what is replaced or removed, and to nobody else.
+
+        Byte-code goes with its source, whoever lists it: Python would take it for that of a new source of the same
+        size and second.
+        """
+        source = source_of_bytecode(place)
+        if source in self.overwritten:
+            return True
         if place in self.old:
             return place not in self.shared
-        source = source_of_bytecode(place)
         return source is not None and source in self.old and source not in self.shared
 
     def _whole(self, place: str) -> dict[str, int] | None:
@@ -235,7 +243,7 @@ class Planner:
         removed: set[str] = set()
         emptied = set(() if self.whole_directories else self.record_directories)
         for place in [*self.old, *self._unlisted_bytecode(), *self.record_directories]:
-            if place in self.shared or self._is_covered(place):
+            if (place in self.shared and not self._goes(place)) or self._is_covered(place):
                 continue
             status = presence.lstat(self.prefix.path(place))
             if status is None:
@@ -275,8 +283,9 @@ class Planner:
             self.steps.append(Step("rmdir", directory, mode=stat.S_IMODE(status.st_mode)))
 
     def _unlisted_bytecode(self) -> Iterator[str]:
-        """Byte-code of sources that go, which no RECORD lists: other interpreters, other optimisations."""
-        for directory in sorted({os.path.dirname(place) for place in self.old if place.endswith(".py")}):
+        """Byte-code of sources that go, which no RECORD of theirs lists: other interpreters, other optimisations."""
+        sources = [place for place in [*self.old, *self.overwritten] if place.endswith(".py")]
+        for directory in sorted({os.path.dirname(place) for place in sources}):
             cache = f"{directory}/__pycache__" if directory else "__pycache__"
             try:
                 names = os.listdir(self.prefix.path(cache))
@@ -301,7 +310,8 @@ class Planner:
             shutil.copytree(staged, moved, symlinks=True)
             staged = moved
         with os.scandir(staged) as scan:
-            entries = sorted(scan, key=lambda each: each.name)
+            # byte-code after its sources: what becomes of it depends on what becomes of them
+            entries = sorted(scan, key=lambda each: (each.name == "__pycache__", each.name))
         for entry in entries:
             below = f"{logical}/{entry.name}" if logical else entry.name
             goal = f"{place}/{entry.name}" if place else entry.name
@@ -356,10 +366,14 @@ class Planner:
                 self._leave(goal)
         elif _same_content(entry.path, self.prefix.path(goal)):
             self._leave(goal)
+            if goal.endswith(".py"):
+                staged_bytecode.fit(entry.path, self.prefix.path(goal))
         elif self.goal.overwrite or (self.goal.adopt and not self._owners(goal)):
             if not self._as_installed(goal):
                 self.strangers.append(goal)
             self._add("replace", goal, entry.path)
+            self.overwritten.add(goal)
+            self.old_directories.add(f"{os.path.dirname(goal)}/__pycache__")
         else:
             self._conflict(goal, self._belongs(goal), self.goal.new.get(logical, ""))
 

@@ -390,6 +390,49 @@ def test_bytecode_of_anothers_source_is_the_others(tmp_path: Path, prefix: Path,
     assert f"{cached}, which belongs to six 1" in message
 
 
+@pytest.mark.parametrize("tops", [["b/"], ["", "b/"]], ids=["package", "module and package"])
+def test_bytecode_that_comes_for_a_source_that_is_there_fits_it(tmp_path: Path, prefix: Path, tops: list[str]) -> None:
+    """The source of the first one stays, with its time; so the second one's byte-code has to name that."""
+    files = {f"{top}m.py": "x = 1\n" for top in tops}
+    install(prefix, make_wheel(tmp_path, "one", "1", files), compile_bytecode=False)
+    for each in files:
+        os.utime(site_packages(prefix) / each, (1e9, 1e9))
+    install(prefix, make_wheel(tmp_path, "two", "1", {**files, "b/more.py": ""}))
+    for each in files:
+        found = (site_packages(prefix) / each).parent / f"__pycache__/m.{sys.implementation.cache_tag}.pyc"
+        assert int.from_bytes(found.read_bytes()[8:12], "little") == 10**9
+        assert os.stat(site_packages(prefix) / each).st_mtime == 1e9
+    source, own = (site_packages(prefix) / f"b/{name}" for name in ("more.py", "__pycache__"))
+    bytecode = (own / f"more.{sys.implementation.cache_tag}.pyc").read_bytes()
+    assert int.from_bytes(bytecode[8:12], "little") == int(source.stat().st_mtime)
+
+
+def test_bytecode_that_a_wheel_brings_is_left_as_recorded(tmp_path: Path, prefix: Path) -> None:
+    cached = f"b/__pycache__/m.{sys.implementation.cache_tag}.pyc"
+    install(prefix, make_wheel(tmp_path, "one", "1", {"b/m.py": ""}), compile_bytecode=False)
+    install(prefix, make_wheel(tmp_path, "two", "1", {"b/m.py": "", cached: b"\0" * 20}), compile_bytecode=False)
+    assert sage_wheels.verify("two", prefix) == []
+
+
+@pytest.mark.parametrize("compiled", [True, False], ids=["byte-code", "no byte-code"])
+@pytest.mark.parametrize("twice", [True, False], ids=["listed by both", "listed by one"])
+def test_the_bytecode_of_an_overwritten_source_goes(tmp_path: Path, prefix: Path, compiled: bool, twice: bool) -> None:
+    """Of the same size and second as the new source, Python would run it."""
+    before = snapshot(prefix)
+    install(prefix, make_wheel(tmp_path, "one", "1", {"ns/i.py": "x = 1\n", "ns/one.py": ""}))
+    if twice:
+        install(prefix, make_wheel(tmp_path, "two", "1", {"ns/i.py": "x = 1\n"}))
+    wheel = make_wheel(tmp_path, "two", "2", {"ns/i.py": "x = 2\n"})
+    install(prefix, wheel, overwrite=True, compile_bytecode=compiled)
+    cache = site_packages(prefix) / "ns/__pycache__"
+    assert (cache / f"i.{sys.implementation.cache_tag}.pyc").exists() == compiled
+    assert (cache / f"one.{sys.implementation.cache_tag}.pyc").exists()
+    assert python(prefix, "import ns.i; print(ns.i.x)") == "2"
+    assert sage_wheels.verify("two", prefix) == []
+    uninstall(prefix, "one", "two")
+    assert difference(before, snapshot(prefix)) == []
+
+
 @pytest.mark.parametrize("is_watched", [True, False], ids=["watched", "not watched"])
 def test_a_condition_still_holds_when_the_commit_is_made(tmp_path: Path, prefix: Path, is_watched: bool) -> None:
     """The dependency goes after the condition was looked at, and before the lock is taken."""
