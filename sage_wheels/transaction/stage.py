@@ -41,6 +41,7 @@ JOURNAL = f"{STATE}/journal"
 STAGES = f"{STATE}/stage"
 SET_ASIDE = f"{STATE}/set-aside"
 _BESIDE = "beside"
+_UNFINISHED = ".unfinished-copy"
 
 
 class Stage:
@@ -244,9 +245,23 @@ def _keep_unplanned(prefix: Prefix, place: str, committed: Journal) -> list[str]
                 inside = path[len(prefix.path(gone)) :]
                 goal = f"{SET_ASIDE}/{os.path.basename(place)}/{step.path}{inside}"
                 os.makedirs(os.path.dirname(prefix.path(goal)), exist_ok=True)
-                os.rename(path, prefix.path(goal))
+                _move(path, prefix.path(goal), f"{prefix.path(SET_ASIDE)}/{os.path.basename(place)}/{_UNFINISHED}")
                 kept.append(goal)
     return kept
+
+
+def _move(path: str, goal: str, unfinished: str) -> None:
+    """Rename a file; to another file system by way of a copy at `unfinished`, which may be left of an earlier try."""
+    try:
+        os.rename(path, goal)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(unfinished)
+        shutil.copy2(path, unfinished, follow_symlinks=False)
+        os.rename(unfinished, goal)
+        os.unlink(path)
 
 
 def _files_below(directory: str) -> Iterator[str]:

@@ -88,6 +88,34 @@ def test_a_library_directory_on_another_file_system(tmp_path: Path, wheels: tupl
     assert within(mount, program, prefix, *wheels) == "True"
 
 
+def test_an_edit_between_plan_and_commit_is_set_aside_from_another_file_system(
+    tmp_path: Path, wheels: tuple[Path, Path]
+) -> None:
+    """Also when an earlier copy of it was killed half-way."""
+    prefix = make_prefix(tmp_path)
+    program = PREAMBLE + (
+        "from sage_wheels.transaction import commit, stage\n"
+        "sage_wheels.install([str(wheels[0])], prefix)\n"
+        "library = next(prefix.glob('lib/python*/site-packages'))\n"
+        "apply, sweep = commit._apply, stage._sweep\n"
+        "def edit_and_apply(prefix, stage, *more):\n"
+        "    (library / 'pkg/data').write_text('mine')\n"
+        "    (library / 'pkg/link').symlink_to('data')\n"
+        "    aside = Path(prefix.root, 'var/lib/sage-wheels/set-aside', Path(stage.path).name)\n"
+        "    aside.mkdir(parents=True)\n"
+        "    (aside / '.unfinished-copy').symlink_to('/nowhere')\n"
+        "    apply(prefix, stage, *more)\n"
+        "commit._apply = edit_and_apply\n"
+        "report = sage_wheels.install([str(wheels[1])], prefix, settings=commit.Settings(say=print))\n"
+        "check(2)\n"
+        "assert not list(prefix.rglob('.unfinished-copy'))\n"
+        "print(sorted((Path(each).name, os.path.islink(each), Path(each).read_text()) for each in report.set_aside))\n"
+    )
+    mount = f"mount -t tmpfs none {shlex.quote(str(site_packages(prefix)))}"
+    expected = [("data", False, "mine"), ("link", True, "mine")]
+    assert within(mount, program, prefix, *wheels) == str(expected)
+
+
 def test_an_overlay_does_not_rename_the_directories_of_its_lower_layer(
     tmp_path: Path, wheels: tuple[Path, Path]
 ) -> None:
