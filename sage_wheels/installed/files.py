@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 # Old installers wrote md5 and sha1, too: they tell an edited file well enough.
 _ALGORITHMS = record.ALGORITHMS | {"md5", "sha1"}
 
+# The tags whose like no source has in its name; behind them may be dots.
+_TAG = re.compile(r"\.(cpython-|pypy)[0-9]")
+
 
 class Owned(NamedTuple):
     """The files that a RECORD claims: `rows` by place in the prefix, and the rows that make no sense, as they stand."""
@@ -182,13 +185,28 @@ def runs_at_start(marks: Landmarks, place: str) -> bool:
 def source_of_bytecode(path: str) -> str | None:
     """The source that a file in `__pycache__` was compiled from, for any interpreter (PEP 3147); None if it is none.
 
+    pytest puts its own version behind the tag, and a Python that was killed leaves its temporary name, a number behind
+    the whole.
+
     >>> source_of_bytecode("lib/__pycache__/six.cpython-311.opt-1.pyc")
     'lib/six.py'
+    >>> source_of_bytecode("lib/__pycache__/test_six.cpython-311-pytest-9.2.0.pyc.139876")
+    'lib/test_six.py'
     """
     directory, name = posixpath.split(path)
     above, cache = posixpath.split(directory)
-    parts = name.split(".")
-    if cache != "__pycache__" or len(parts) < 3 or parts[-1] != "pyc":
+    before, found, number = name.rpartition(".pyc")
+    if cache != "__pycache__" or not found or (number and not re.fullmatch(r"\.[0-9]+", number)):
         return None
-    stem = ".".join(parts[:-3] if parts[-2].startswith("opt-") and len(parts) > 3 else parts[:-2])
+    stem = _without_tag(before)
+    if not stem:
+        return None
     return f"{above}/{stem}.py" if above else f"{stem}.py"
+
+
+def _without_tag(name: str) -> str:
+    """`name` up to the tag of the interpreter; "" if it has none."""
+    if tag := _TAG.search(name):
+        return name[: tag.start()]
+    parts = name.split(".")
+    return ".".join(parts[:-2] if parts[-1].startswith("opt-") and len(parts) > 2 else parts[:-1])

@@ -168,6 +168,8 @@ def test_bytecode_that_came_later_goes_too(tmp_path: Path) -> None:
         (each / f"{stem}.cpython-399.pyc").write_bytes(b"of another Python")
         (each / f"{stem}.cpython-399.opt-1.pyc").write_bytes(b"of another Python")
         (each / f"{stem}.pypy310.pyc").write_bytes(b"of another Python")
+        (each / f"{stem}.cpython-399-pytest-9.2.0.pyc").write_bytes(b"rewritten assertions")
+        (each / f"{stem}.cpython-399.pyc.1398765").write_bytes(b"of a Python that was killed")
     data = prefix / "share/pkg/__pycache__"
     data.mkdir(exist_ok=True)
     (data / "s.cpython-399.pyc").write_bytes(b"")
