@@ -119,7 +119,8 @@ def _commit(
 
 
 def _version_of(name: str, replaced: list[Distribution]) -> str:
-    return ", ".join(each.version for each in replaced if each.canonical_name == name)
+    # an egg-link tells none
+    return ", ".join(each.version for each in replaced if each.canonical_name == name and each.version)
 
 
 def _unmet(prefix: Prefix, wheels: list[Wheel], listing: list[Distribution]) -> tuple[str, ...]:

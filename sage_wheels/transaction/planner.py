@@ -83,7 +83,7 @@ def make_plan(
 class Planner:
     """Makes the steps of one goal; `move` has one that meets other files in another way."""
 
-    advice = "uninstall the one or the other, or give --on-conflict overwrite"
+    advice = "uninstall the one or the other, or move what is in the way"
 
     def __init__(
         self,
@@ -120,6 +120,7 @@ class Planner:
         self.set_aside: list[str] = []
         self.strangers: list[str] = []
         self.overwritten: set[str] = set()
+        self.overwritable = 0
         self._known_whole: dict[str, dict[str, int] | None] = {}
         self._devices: dict[str, int] = {}
         self._exchange: bool | None = None
@@ -342,7 +343,8 @@ class Planner:
 
     def _replace_directory(self, entry: os.DirEntry[str], goal: str) -> None:
         if not self._replace_whole(entry, goal):
-            self._conflict(goal, "is a directory in which other files are")
+            is_empty = not os.listdir(self.prefix.path(goal))
+            self._conflict(goal, "is an empty directory" if is_empty else "is a directory in which other files are")
 
     def _replace_whole(self, entry: os.DirEntry[str], goal: str) -> bool:
         directories = self._whole(goal)
@@ -376,6 +378,7 @@ class Planner:
             self.old_directories.add(f"{os.path.dirname(goal)}/__pycache__")
         else:
             self._conflict(goal, self._belongs(goal), self.goal.new.get(logical, ""))
+            self.overwritable += 1
 
     def _as_installed(self, place: str) -> bool:
         """Whether the file at `place` is what one of its owners that stay installed there."""
@@ -518,9 +521,10 @@ class Planner:
     def _raise_conflicts(self) -> None:
         if self.conflicts:
             more = len(self.conflicts) - 1
+            can_overwrite = self.overwritable == len(self.conflicts)
             raise Conflict(
                 self.conflicts[0][1] + (f" ({more} more below)" if more else ""),
-                self.advice,
+                "uninstall the one or the other, or give --on-conflict overwrite" if can_overwrite else self.advice,
                 details="\n".join(sentence for _, sentence in self.conflicts[1:]),
             )
 

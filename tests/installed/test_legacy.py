@@ -174,6 +174,14 @@ def test_egg_links_that_go_together(prefix: Path, others: str) -> None:
     assert difference(before, snapshot(prefix)) == []
 
 
+def test_a_wheel_replaces_an_egg_and_an_egg_link(prefix: Path, tmp_path: Path) -> None:
+    """As `setup.py develop` over an egg leaves it."""
+    write(site_packages(prefix), {"old-1-py3.11.egg": "zip", "old.egg-link": "/src/old\n."})
+    report = install(prefix, make_wheel(tmp_path, "old", "2", {"old.py": ""}))
+    assert [tuple(each) for each in report.changes] == [("old", "1", "2")]
+    assert names(prefix) == ["old 2"]
+
+
 def test_a_wheel_replaces_an_egg_info_with_a_list(prefix: Path, tmp_path: Path) -> None:
     wheel = make_wheel(tmp_path, "old", "2", {"old/__init__.py": "x = 2\n"})
     library = site_packages(prefix)

@@ -285,18 +285,23 @@ def test_a_file_of_nobody_in_the_way(tmp_path: Path, prefix: Path, place: str) -
     assert [Path(path).read_text() for path in report.set_aside] == ["mine"]
 
 
-def test_a_directory_of_nobody_in_the_way(tmp_path: Path, prefix: Path) -> None:
-    (site_packages(prefix) / "mod.py/sub").mkdir(parents=True)
+@pytest.mark.parametrize("overwrite", [True, False])
+@pytest.mark.parametrize("inside", ["", "sub"])
+def test_a_directory_of_nobody_in_the_way(tmp_path: Path, prefix: Path, inside: str, overwrite: bool) -> None:
+    (site_packages(prefix) / "mod.py" / inside).mkdir(parents=True)
     wheel = make_wheel(tmp_path, "pkg", "1", {"mod.py": ""})
-    message = assert_untouched(prefix, snapshot(prefix), [wheel], Conflict)
-    assert str(site_packages(prefix) / "mod.py") in message
+    message = assert_untouched(prefix, snapshot(prefix), [wheel], Conflict, overwrite=overwrite)
+    what = "a directory in which other files are" if inside else "an empty directory"
+    assert f"{site_packages(prefix) / 'mod.py'}, which is {what}; uninstall the one or the other, or move" in message
 
 
-def test_a_file_in_the_way_of_a_directory(tmp_path: Path, prefix: Path) -> None:
+@pytest.mark.parametrize("overwrite", [True, False])
+def test_a_file_in_the_way_of_a_directory(tmp_path: Path, prefix: Path, overwrite: bool) -> None:
     install(prefix, make_wheel(tmp_path, "one", "1", {"thing": "a file"}))
     wheel = make_wheel(tmp_path, "two", "1", {"thing/file": "x"})
-    message = assert_untouched(prefix, snapshot(prefix), [wheel], Conflict)
+    message = assert_untouched(prefix, snapshot(prefix), [wheel], Conflict, overwrite=overwrite)
     assert "belongs to one 1" in message
+    assert "--on-conflict" not in message, "that does not help"
 
 
 @pytest.mark.parametrize("target", ["../../../../outside", "nowhere", "loop"])
