@@ -32,6 +32,11 @@ if TYPE_CHECKING:
     from sage_wheels.transaction.plan import Listing
     from sage_wheels.transaction.stage import Stage
 
+# What build backends and installers write into a .dist-info: not foreign there, even if no RECORD says so.
+_METADATA = frozenset(
+    ("METADATA", "WHEEL", "RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "entry_points.txt", "top_level.txt")
+)
+
 
 class Goal(NamedTuple):
     """What a transaction is for.
@@ -158,7 +163,7 @@ class Planner:
             inside = self._inside(distribution)
             for place, row in self._rows_of(distribution, inside).items():
                 old.setdefault(place, []).append(row)
-            if f"{distribution.path}/RECORD" not in self.goal.new:
+            if distribution in self.unknown or f"{distribution.path}/RECORD" not in self.goal.new:
                 for place in inside:
                     old.setdefault(place, [])
         return old
@@ -183,14 +188,15 @@ class Planner:
         return inside
 
     def _rows_of(self, distribution: Distribution, inside: list[str]) -> dict[str, Row]:
-        """The files of `distribution`; only those of the record if no others are known, and a wheel takes its place."""
+        """The files of `distribution`; only those of its record if no others are known, and a wheel takes its place."""
         try:
             return files.owned(self.prefix, distribution, self.places).rows
         except NotRemovable:
             if distribution.canonical_name not in self.goal.new.values():
                 raise
         self.unknown.append(distribution)
-        return {place: Row(place) for place in inside}
+        is_dist_info = distribution.kind == ".dist-info"
+        return {each: Row(each) for each in inside if not is_dist_info or os.path.basename(each) in _METADATA}
 
     def _goes(self, place: str) -> bool:
         """Whether the file at `place` belongs to what is replaced or removed, and to nobody else.
@@ -198,12 +204,12 @@ class Planner:
         Byte-code goes with its source, whoever lists it: Python would take it for that of a new source of the same
         size and second.
         """
+        if place in self.old and place not in self.shared:
+            return True
         source = source_of_bytecode(place)
         if source in self.overwritten:
             return True
-        if place in self.old:
-            return place not in self.shared
-        return source is not None and source in self.old and source not in self.shared
+        return place not in self.old and source in self.old and source not in self.shared
 
     def _whole(self, place: str) -> dict[str, int] | None:
         """The directories at and below `place`, with their times, if all that is in them goes; else None."""
@@ -462,12 +468,13 @@ class Planner:
     def _is_edited(self, place: str, rows: list[Row]) -> bool:
         """Whether the file at `place` is none of those that were installed there, as far as a hash tells."""
         told = [row for row in rows if files.has_hash(row)] or [row for row in rows if row.digest]
+        is_foreign = not rows
+        if not told and not is_foreign:
+            return False
         status = presence.lstat(self.prefix.path(place))
         if status is None or stat.S_ISDIR(status.st_mode):
             return False
-        if not rows:
-            return True  # foreign
-        return bool(told) and all(self._state(place, row, status) in ("changed", "unreadable") for row in told)
+        return is_foreign or all(self._state(place, row, status) in ("changed", "unreadable") for row in told)
 
     def _state(self, place: str, row: Row, status: os.stat_result) -> str:
         key = (place, row.digest, status.st_ino, status.st_size, status.st_mtime_ns)

@@ -207,7 +207,7 @@ def test_a_foreign_file_in_the_dist_info_does_not_keep_the_old_version(tmp_path:
 
 
 @pytest.mark.parametrize("version", ["1", "2"])
-@pytest.mark.parametrize("damage", ["no RECORD", "no CSV", "a directory", "nothing left"])
+@pytest.mark.parametrize("damage", ["no RECORD", "no CSV", "a directory", "nothing left", "only what is foreign"])
 def test_a_wheel_takes_the_place_of_one_without_record(tmp_path: Path, prefix: Path, damage: str, version: str) -> None:
     """Its files are nobody's then: those that are the same stay, others are conflicts."""
     install(prefix, pkg(tmp_path, "1", {}))
@@ -218,15 +218,18 @@ def test_a_wheel_takes_the_place_of_one_without_record(tmp_path: Path, prefix: P
         record.write_text('"')
     elif damage == "a directory":
         record.mkdir()
-    elif damage == "nothing left":
+    elif damage != "no RECORD":
         shutil.rmtree(record.parent)
         record.parent.mkdir()
+    if damage == "only what is foreign":
+        (record.parent / "notes").write_text("mine, too")
     (library / "pkg/__init__.py").write_text("mine")
     wheel = pkg(tmp_path, version, {"pkg/new.py": ""})
     message = assert_untouched(prefix, snapshot(prefix), [wheel], Conflict, reinstall=True)
     assert "__init__.py, which belongs to no distribution, unless to pkg" in message
     report = install(prefix, wheel, reinstall=True, overwrite=True)
-    assert [Path(path).read_text() for path in report.set_aside] == ["mine"]
+    aside = ["mine", "mine, too"] if damage == "only what is foreign" else ["mine"]
+    assert [Path(path).read_text() for path in report.set_aside] == aside
     assert names(prefix) == [f"pkg {version}"]
     assert sage_wheels.verify("pkg", prefix) == []
     uninstall(prefix, "pkg")
