@@ -22,6 +22,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shutil
 import time
 
 from sage_wheels.errors import FileOperationFailed, LockUnusable
