@@ -79,7 +79,7 @@ def choose_known_pip(pips: list[str]) -> bool:
         try:
             if is_known():
                 return True
-        except (ImportError, AttributeError, SyntaxError):
+        except Exception:  # whatever a damaged file ends in, NUL bytes or half a .pyc: that pip is no good
             pass
         for name in [name for name in sys.modules if name == "pip" or name.startswith("pip.")]:
             del sys.modules[name]

@@ -6,6 +6,7 @@ import glob
 import importlib
 import sys
 import sysconfig
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -123,6 +124,29 @@ def test_a_pip_with_unknown_inner_parts_is_not_used(prefix: Path, home: Path, in
     assert f"from {prefix}" not in done.stdout.splitlines()[0]
     assert names(prefix) == sorted([*pip, "plain 1.0"])
     assert leftovers(prefix) == []
+
+
+def fill_with_nul(prefix: Path) -> None:
+    file = site_packages(prefix) / "pip/_internal/commands/install.py"
+    file.unlink()
+    file.write_bytes(bytes(500))
+
+
+def cut_byte_code(prefix: Path) -> None:
+    [file] = (site_packages(prefix) / "pip/_internal/commands/__pycache__").glob("install.*.pyc")
+    beginning = file.read_bytes()[:200]
+    file.unlink()
+    file.write_bytes(beginning)
+
+
+@pytest.mark.parametrize("damage", [fill_with_nul, cut_byte_code])
+def test_a_damaged_pip_is_not_used(prefix: Path, home: Path, index: Index, damage: Callable[[Path], None]) -> None:
+    """As after a loss of power, however Python takes it."""
+    damage(prefix)
+    done = end(start(our_command(prefix, "install", "-v", "-i", index.url, "plain"), environment(home)))
+    assert done.returncode == 0, done.stderr
+    assert f"from {prefix}" not in done.stdout.splitlines()[0]
+    assert "plain 1.0" in names(prefix)
 
 
 def test_nothing_is_done_if_only_such_a_pip_is_there(prefix: Path, home: Path, index: Index, tool: Tool) -> None:
