@@ -109,7 +109,7 @@ class _Run:
 
     def _reply(self, question: dict[str, Any], held: contextlib.ExitStack) -> dict[str, Any]:
         try:
-            self._answer(question, held)
+            return {"ok": True, **self._answer(question, held)}
         except Outdated as error:
             self.again = error.what
             return {"again": True}
@@ -117,20 +117,22 @@ class _Run:
             self.error = error
         except OSError as error:
             self.error = FileOperationFailed.from_os_error(error, f"changing {self.decision.prefix.root}")
-        else:
-            return {"ok": True}
         return {"error": "\n".join(filter(None, [str(self.error), self.error.details]))}
 
-    def _answer(self, question: dict[str, Any], held: contextlib.ExitStack) -> None:
+    def _answer(self, question: dict[str, Any], held: contextlib.ExitStack) -> dict[str, Any]:
         what = question["do"]
         if what == "elsewhere":
-            self._elsewhere(question["options"], held)
-        elif what == "would":
+            goals = list(_goals(question["options"], self.decision.prefix))
+            if not question["dry"]:
+                self._elsewhere(question["options"], goals, held)
+            return {"replaces": any(_is_where_packages_are(self.decision.prefix, goal) for goal in goals)}
+        if what == "would":
             self.decision.note_distribution(dict(question["items"]))
         elif what == "install":
             self.decision.carry_out(question["items"])
         else:
             self._failed(unresolved=question["unresolved"])
+        return {}
 
     def _failed(self, *, unresolved: bool) -> None:
         """pip found no solution, or met with something unexpected. Raises `Outdated` if others may be the reason."""
@@ -141,11 +143,11 @@ class _Run:
                 "--replace-distribution lets pip replace them"
             )
 
-    def _elsewhere(self, options: dict[str, str], held: contextlib.ExitStack) -> None:
+    def _elsewhere(self, options: dict[str, str], goals: list[str], held: contextlib.ExitStack) -> None:
         """pip itself installs somewhere else; the lock is held until it ends if that is in the prefix after all."""
         prefix, settings = self.decision.prefix, self.decision.how.settings
         said = f"pip itself does what {' and '.join(options)} ask{'s' * (len(options) == 1)} for"
-        if any(_is_inside(prefix, place) for place in _goals(options, prefix)):
+        if any(_is_inside(prefix, goal) for goal in goals):
             held.enter_context(lock.hold(prefix.path(LOCK), timeout=settings.timeout, on_wait=settings.say))
             settings.say(f"{said}, while {prefix.root} is locked")
         else:
@@ -179,6 +181,12 @@ def _goals(options: dict[str, str], prefix: Prefix) -> Iterator[str]:
 
 def _is_inside(prefix: Prefix, path: str) -> bool:
     return f"{os.path.realpath(path)}/".startswith(f"{os.path.realpath(prefix.root)}/")
+
+
+def _is_where_packages_are(prefix: Prefix, goal: str) -> bool:
+    """Whether what pip installs to `goal` takes the place of what is installed in `prefix`."""
+    places = {prefix.root, prefix.path(prefix.scheme.purelib), prefix.path(prefix.scheme.platlib)}
+    return os.path.realpath(goal) in map(os.path.realpath, places)
 
 
 def _command(prefix: Prefix, arguments: list[str], **settings: Any) -> list[str]:

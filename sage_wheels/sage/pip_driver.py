@@ -105,6 +105,12 @@ def speaks_of(function: Any, name: str) -> bool:
     return name in names or any(speaks_of(each, name) for each in inner if callable(each))
 
 
+def version_of(requirement: Any) -> str:
+    """The version of what pip is about to install: that of the wheel, or of the tree of an old setup.py."""
+    path = requirement.local_file_path or ""
+    return os.path.basename(path).split("-")[1] if path.endswith(".whl") else str(requirement.get_dist().version)
+
+
 class Conversation:
     """Stands where pip would install: tells the other process what is to be done, and hears how that went."""
 
@@ -119,6 +125,8 @@ class Conversation:
         self.heard = threading.Semaphore(0)
         self.wheels: list[dict[str, Any]] = []
         self.is_elsewhere = False
+        self.is_users = False  # into the user's directory, in which pip replaces what it finds
+        self.replaces = False  # to where the packages of the prefix are, after all
 
     def begin(self) -> None:
         wheel: Any = importlib.import_module("pip._internal.operations.install.wheel")
@@ -166,12 +174,14 @@ class Conversation:
         }
         places = {name: str(value) for name, value in given.items() if value is not None}
         self.is_elsewhere = bool(places)
+        self.is_users = set(places) == {"--user"}
         is_dry = getattr(options, "dry_run", False)
         if places:
-            if not is_dry:
-                self.ask("elsewhere", options=places)
-            return int(self.pips_run(command, options, arguments))
-        if getattr(options, "use_pep517", True) is None:
+            self.ask("elsewhere", options=places, dry=is_dry)
+            self.replaces = self.answer["replaces"]
+            if not self.replaces:
+                return int(self.pips_run(command, options, arguments))
+        elif getattr(options, "use_pep517", True) is None:
             options.use_pep517 = True  # makes wheels of setup.py projects, too
         if self.constraints:
             options.constraints.append(self.constraints)
@@ -180,10 +190,12 @@ class Conversation:
             status = int(run(command, options, arguments))
         except Exception as error:
             unresolved = type(error).__name__ == "DistributionNotFound"
-            if unresolved or not isinstance(error, self.error):  # such as that metadata vanished while pip read them
+            # such as that metadata vanished while pip read them; elsewhere, it may be pip itself that changed things
+            unexpected = not isinstance(error, self.error) and not self.is_elsewhere
+            if unresolved or unexpected:
                 self.ask("failed", unresolved=unresolved)
             raise
-        if status:  # an OSError, which pip has told of
+        if status and not self.is_elsewhere:  # an OSError, which pip has told of
             self.ask("failed", unresolved=False)
         return status
 
@@ -210,8 +222,10 @@ class Conversation:
         found = [each["metadata"] for each in json.loads(text)["install"]]
         self.ask("would", items=[[each["name"], each["version"]] for each in found])
 
-    def install_given_reqs(self, *arguments: Any, **options: Any) -> Any:
-        results = self.pips_install_given_reqs(*arguments, **options)
+    def install_given_reqs(self, requirements: list[Any], *arguments: Any, **options: Any) -> Any:
+        if self.replaces and self.report:  # before pip itself changes them one by one
+            self.ask("would", items=[[each.name, version_of(each)] for each in requirements])
+        results = self.pips_install_given_reqs(requirements, *arguments, **options)
         if self.wheels:
             self.ask("install", items=self.wheels)
             sys.meta_path.insert(0, Closed())
@@ -236,9 +250,9 @@ class Conversation:
         raise self.error("this pip would run setup.py, which leaves no exact record; use a newer pip")
 
     def uninstall(self, requirement: Any, *arguments: Any, **options: Any) -> Any:
-        if self.is_elsewhere:
+        if self.is_users or self.replaces:
             return self.pips_uninstall(requirement, *arguments, **options)
-        return None  # what is replaced goes in the same transaction
+        return None  # what is replaced goes in the same transaction, or stays if the new one goes elsewhere
 
 
 if __name__ == "__main__":

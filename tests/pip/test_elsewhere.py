@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import fcntl
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from support.index import Index
-from support.trees import STATE, Tree, difference, snapshot
+from support.run import names
+from support.trees import STATE, Tree, difference, site_packages, snapshot
 from support.twins import Twins, comparable, end, environment, our_command, pip_command, start
+
+Put = Callable[..., None]
 
 
 def is_locked(prefix: Path) -> bool:
@@ -47,10 +51,7 @@ def test_as_pip_does_it_and_locked_where_the_prefix_is_touched(twins: Twins, ind
     where, _, what = name.partition(": ")
     options, variables = (INSIDE if where == "inside" else OUTSIDE)[what]
     for each in twins.both:
-        configuration = each / "pyvenv.cfg"  # where the user's packages are seen; a new file, for it is linked
-        text = configuration.read_text().replace("packages = false", "packages = true")
-        configuration.unlink()
-        configuration.write_text(text)
+        see_the_users(each)
         (each / "share").mkdir()
         (each.parent / "link").symlink_to("env/share")
 
@@ -81,6 +82,14 @@ def test_as_pip_does_it_and_locked_where_the_prefix_is_touched(twins: Twins, ind
     assert ("while" in told[0] and "is locked" in told[0]) == (where == "inside"), told
     assert not is_locked(ours)
     assert difference(*(all_there(each) for each in twins.both)) == []
+
+
+def see_the_users(prefix: Path) -> None:
+    """Let the Python of `prefix` see the user's packages."""
+    configuration = prefix / "pyvenv.cfg"
+    text = configuration.read_text().replace("packages = false", "packages = true")
+    configuration.unlink()  # for it is linked
+    configuration.write_text(text)
 
 
 def all_there(prefix: Path) -> Tree:
@@ -122,3 +131,77 @@ def test_the_users_directory_of_a_prefix_without_one(twins: Twins, index: Index)
     theirs, own = twins.run("install", "--user", "-i", index.url, "plain")
     assert own.returncode == theirs.returncode == 1
     assert "Can not perform a '--user' install" in own.stderr
+
+
+# --- what is installed in the prefix already ---
+
+
+def put_of_the_distribution(prefix: Path, wheel: Path) -> None:
+    stamp = prefix / STATE / "stamps/base"
+    stamp.parent.mkdir(parents=True, exist_ok=True)
+    stamp.write_text(f"lib @ file://{wheel}\n")
+
+
+@pytest.mark.parametrize("place", ["outside", "in a directory of its own"])
+@pytest.mark.parametrize("option", ["--root", "--prefix", "--target"])
+def test_what_is_in_the_prefix_stays(prefix: Path, home: Path, index: Index, put: Put, option: str, place: str) -> None:
+    """pip would take the old version out of the prefix, wherever the new one goes."""
+    put(prefix, "lib 2.1")
+    before = installed(prefix)
+    goal = home.parent / "goal" if place == "outside" else prefix / "share/more"
+    done = end(start(our_command(prefix, "install", "-i", index.url, option, str(goal), "lib==1.0"), environment(home)))
+    assert done.returncode == 0, done.stderr
+    assert "Successfully uninstalled" not in done.stdout
+    assert list(goal.rglob("lib-1.0.dist-info"))
+    assert installed(prefix) == before
+
+
+def test_what_is_in_the_users_directory_is_replaced(twins: Twins, index: Index) -> None:
+    for each in twins.both:
+        see_the_users(each)
+    variables = {"PYTHONUSERBASE": "{prefix}-of-the-user"}
+    for version in ("1.0", "2.0"):
+        theirs, own = twins.run("install", "--user", "-i", index.url, f"lib=={version}", variables=variables)
+        assert own.returncode == theirs.returncode == 0, own.stderr
+    assert difference(*(all_there(each) for each in twins.both)) == []
+    [left] = twins.ours.parent.rglob("env-of-the-user/**/lib-*.dist-info")
+    assert left.name == "lib-2.0.dist-info"
+
+
+@pytest.mark.parametrize("option", ["--prefix={prefix}", "--root=/", "--target={library}"])
+def test_the_distribution_is_kept_where_it_is_the_prefix_after_all(
+    prefix: Path, home: Path, index: Index, put: Put, wheel_of: Callable[[str], Path], option: str
+) -> None:
+    put(prefix, "lib 2.1")
+    put_of_the_distribution(prefix, wheel_of("lib 2.1"))
+    before = installed(prefix)
+    option = option.replace("{prefix}", str(prefix)).replace("{library}", str(site_packages(prefix)))
+    line = ["install", "-i", index.url, option, "-U"]
+    done = end(start(our_command(prefix, "--keep-distribution", *line, "lib==1.0"), environment(home)))
+    assert done.returncode == 1, done.stderr
+    assert "--replace-distribution" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert installed(prefix) == before
+    again = ["--force-reinstall", "lib==2.1"]
+    done = end(start(our_command(prefix, "--keep-distribution", *line, *again), environment(home)))
+    assert done.returncode == 1, done.stderr
+    assert "lib 2.1 of the distribution (package base) would become 2.1" in done.stderr
+    assert installed(prefix) == before
+
+
+@pytest.mark.parametrize("more", [[], ["--dry-run"]])
+def test_it_is_said_what_becomes_of_the_distribution(
+    prefix: Path, home: Path, index: Index, put: Put, wheel_of: Callable[[str], Path], more: list[str]
+) -> None:
+    put(prefix, "lib 2.1")
+    put_of_the_distribution(prefix, wheel_of("lib 2.1"))
+    line = ["install", *more, "-i", index.url, "--prefix", str(prefix), "lib==1.0"]
+    done = end(start(our_command(prefix, *line), environment(home)))
+    assert done.returncode == 0, done.stderr
+    assert "note: lib 2.1 of the distribution (package base) would become 1.0" in done.stderr
+    assert ("lib 1.0" in names(prefix)) == (not more)
+    assert not is_locked(prefix)
+
+
+def installed(prefix: Path) -> Tree:
+    return {path: what for path, what in snapshot(site_packages(prefix)).items() if "__pycache__" not in path}
