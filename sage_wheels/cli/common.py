@@ -5,12 +5,11 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import os
 import re
 import sys
 import time
 
-from sage_wheels.errors import NotThere, SourceError
+from sage_wheels.errors import NotThere
 from sage_wheels.prefix import Prefix, find_prefix
 
 TYPE_CHECKING = False
@@ -193,28 +192,6 @@ def _sentence(change: Change, root: str, would: str) -> str:
     if old == new:
         return f"{name} {new} {would}reinstalled into {root}"
     return f"{name} {would}changed from {old} to {new} in {root}"
-
-
-def requirement_lines(path: str) -> list[str]:
-    """The requirements in a requirements file and in those that it includes, without comments and options.
-
-    Raises `SourceError`.
-    """
-    found: list[str] = []
-    files = [path]
-    for file in files:  # grows meanwhile
-        try:
-            with sys.stdin if file == "-" else open(file, encoding="utf-8") as f:
-                lines = f.read().replace("\\\n", " ").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise SourceError(f"the requirements file {file} cannot be read ({error})", "name one that can") from error
-        stripped = [line.partition(" #")[0].strip() for line in lines]
-        found += [line for line in stripped if line and not line.startswith(("#", "-"))]
-        for line in stripped:
-            if included := re.fullmatch(r"(?:-r\s*|--requirement[\s=]\s*)(.+)", line):
-                other = os.path.join(os.path.dirname(file), included[1])
-                files += [other] if other not in files else []
-    return found
 
 
 def progress(what: str) -> Callable[[int, int], None] | None:

@@ -10,6 +10,7 @@ import os
 import sys
 
 from sage_wheels.cli import common
+from sage_wheels.cli.requirements import asked
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ _FLAGS = (
 
 def uninstall(options: argparse.Namespace, arguments: list[str], *, keeps: bool) -> int:
     """`pip uninstall`, asking and answering as pip does; all that is to go goes in one transaction."""
-    from sage_wheels.errors import Conflict
+    from sage_wheels.errors import Conflict, UsageError
     from sage_wheels.installed import find_all
     from sage_wheels.sage.distribution import parts
     from sage_wheels.sage.pip_decision import of_distribution
@@ -39,9 +40,12 @@ def uninstall(options: argparse.Namespace, arguments: list[str], *, keeps: bool)
 
     said = _uninstall_parser().parse_args(arguments)
     options.break_system_packages = said.break_system_packages
-    lines = [*said.names, *(line for file in said.requirement for line in common.requirement_lines(file))]
-    wanted = {_name_in(line): line for line in lines}
-    if not lines:
+    try:
+        wanted = _wanted(said)
+    except UsageError as error:
+        print(f"ERROR: Invalid requirement: {error}", file=sys.stderr)
+        return 1
+    if not wanted:
         print('ERROR: You must give at least one requirement to uninstall (see "pip help uninstall")', file=sys.stderr)
         return 1
     prefix = common.prefix_of(options)
@@ -51,7 +55,7 @@ def uninstall(options: argparse.Namespace, arguments: list[str], *, keeps: bool)
     there = [each for each in find_all(prefix) if each.canonical_name in wanted]
     there.sort(key=lambda each: order.index(each.canonical_name))
     for name in (name for name in order if name not in {each.canonical_name for each in there}):
-        print(f"WARNING: Skipping {wanted[name]} as it is not installed.", file=sys.stderr)
+        _warn(f"Skipping {wanted[name]} as it is not installed.", said)
     belongs = parts(prefix)
     for each, part in of_distribution(wanted, belongs, there):
         sentence = f"{each} belongs to the distribution (package {part.package})"
@@ -86,14 +90,22 @@ def _uninstall_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _name_in(line: str) -> str:
-    from sage_wheels.errors import UsageError
-    from sage_wheels.installed.metadata import requirement_name
+def _wanted(said: argparse.Namespace) -> dict[str, str]:
+    """The names of what is to go, as they are spelt, by normalised name. Raises `UsageError` and `SourceError`."""
+    from sage_wheels.installed.metadata import canonical_name
 
-    name = requirement_name(line)
-    if not name:
-        raise UsageError(f"{line!r} is no name of a distribution", "see sage-wheels list")
-    return name
+    wanted = {}
+    for each in asked(said.names, said.requirement):
+        if each.name:
+            wanted[canonical_name(each.name)] = each.name
+        else:
+            ignored = f"Invalid requirement: {each.written!r} ignored"
+            _warn(f"{ignored} - the uninstall command expects named requirements.", said)
+    return wanted
+
+
+def _warn(sentence: str, said: argparse.Namespace) -> None:
+    print(f"WARNING: {sentence}", file=sys.stderr)
 
 
 def _may(prefix: Prefix, name: str, settings: Settings, said: argparse.Namespace) -> bool:

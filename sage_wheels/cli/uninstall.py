@@ -9,7 +9,8 @@ from __future__ import annotations
 import argparse
 
 from sage_wheels.cli import common
-from sage_wheels.installed.metadata import requirement_name
+from sage_wheels.cli.requirements import asked
+from sage_wheels.installed.metadata import canonical_name
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,13 +25,13 @@ def run(options: argparse.Namespace) -> int:
     from sage_wheels.errors import UsageError
     from sage_wheels.transaction.uninstall import uninstall
 
-    names = [*options.names, *(line for file in options.requirement for line in common.requirement_lines(file))]
-    if not names and not options.requirement:
+    if not options.names and not options.requirement:
         raise UsageError("nothing is named to uninstall", "give names or -r FILE")
-    wanted = [requirement_name(name) for name in names]
-    for name, given in zip(wanted, names, strict=True):
-        if not name:
-            raise UsageError(f"{given!r} is no name of a distribution", "see sage-wheels list")
+    all_asked = asked(options.names, options.requirement)
+    for each in all_asked:
+        if not each.name:
+            raise UsageError(f"{each.written!r} does not tell the name of a distribution", "give that")
+    wanted = [canonical_name(each.name) for each in all_asked]
     prefix = common.prefix_of(options)
     report = uninstall(prefix, wanted, common.settings_of(options))
     common.print_report(report, prefix, options)

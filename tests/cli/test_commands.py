@@ -138,6 +138,17 @@ def test_uninstall_dry_run(run: Tool, prefix: Path, one: Path) -> None:
     assert snapshot(prefix) == before
 
 
+@pytest.mark.parametrize("given", ["one/two", "one two", "git+https://example.org/one", "one-1.tar.gz"])
+def test_uninstall_takes_no_beginning_for_a_name(run: Tool, prefix: Path, one: Path, given: str) -> None:
+    install(prefix, one)
+    before = snapshot(prefix)
+    ran = run("uninstall", given)
+    assert (ran.status, ran.out) == (2, "")
+    assert ran.err.startswith(f"sage-wheels: error: {given!r} ")
+    assert ran.err.count("\n") == 1
+    assert snapshot(prefix) == before
+
+
 def test_uninstall_names_what_it_kept(run: Tool, prefix: Path, two: Path) -> None:
     install(prefix, two)
     (site_packages(prefix) / "two.py").write_text("mine")

@@ -56,6 +56,105 @@ def test_says_and_does_what_pip_does(twins: Twins, put: Put, line: str, there: l
         assert sorted(said(own, twins.ours)) == sorted(said(theirs, twins.pips))
 
 
+NO_REQUIREMENTS = (
+    *("lib/plain", "lib plain", "lib=1.0", "plain,lib", "./plain", "bad name!", "lib-", "lib[", "-r bad.txt"),
+    *("lib; no_such_marker == '1'", "git+https://example.org/plain.git#egg=lib-", "lib-1.0.whl", ""),
+)
+
+
+@pytest.mark.parametrize("given", NO_REQUIREMENTS)
+def test_nothing_goes_if_something_is_no_requirement(twins: Twins, put: Put, given: str) -> None:
+    for each in twins.both:
+        put(each, "lib 2.0", "plain 1.0")
+        (each.parent / "bad.txt").write_text("plain\nlib=1.0\n")
+    arguments = given.split() if given.startswith("-r") else [given]
+    theirs, own = twins.run("uninstall", "-y", "plain", *arguments)
+    assert own.returncode == 1, own.stderr
+    assert theirs.returncode != 0
+    assert own.stderr.startswith("ERROR: Invalid requirement: ")
+    assert own.stderr.count("\n") == 1
+    assert own.stdout == ""
+    assert names(twins.ours) == names(twins.pips)
+    assert "plain 1.0" in names(twins.ours)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "git+https://example.org/some.git#egg=plain",
+        "git+https://example.org/some.git@main#subdirectory=x&egg=plain",
+        "https://example.org/plain-1.0-py3-none-any.whl",
+        "https://example.org/plain-1.0-py3-none-any.whl#sha256=0",
+        "file:///no/where/plain-1.0-py3-none-any.whl",
+        "dist/plain-1.0-py3-none-any.whl",
+        "plain-1.0-py3-none-any.whl",
+        "plain @ https://example.org/lib-1.0-py3-none-any.whl",
+        "plain>=0.1; python_version < '3'",
+        "plain[more]==1.0",
+        "https://example.org/plain-1.0.tar.gz",
+        "lib-2.0.tar.gz",
+    ],
+)
+def test_what_else_tells_a_name(twins: Twins, put: Put, given: str) -> None:
+    for each in twins.both:
+        put(each, "lib 2.0", "plain 1.0")
+    theirs, own = twins.run("uninstall", "-y", given)
+    assert own.returncode == theirs.returncode, own.stderr
+    assert names(twins.ours) == names(twins.pips)
+    assert "lib 2.0" in names(twins.ours)
+
+
+REQUIREMENTS = {
+    "byte order mark": b"\xef\xbb\xbfplain\n",
+    "UTF-16": "plain\n".encode("utf-16"),
+    "coding": "# -*- coding: latin-1 -*-\n# Stra\xdfe\nplain\n".encode("latin-1"),
+    "variable": b"${PLAIN}\n",
+    "variable that is not set": b"plain  # ${NOT_SET}\n",
+    "quoted": b"-r 'two words.txt'\n",
+    "quoted after =": b'--requirement="two words.txt"\n',
+    "at once": b"-rother.txt\n",
+    "variable in an option": b"-r ${OTHER}.txt\n",
+    "egg": b"git+https://example.org/some.git#egg=plain\n",
+    "editable": b"-e git+https://example.org/some.git#egg=plain\n",
+    "continued": b"pl\\\nain\n",
+    "comment that is not continued": b"# lib \\\nplain\n",
+    "options": b"--no-index\n--find-links 'x y'\nplain==1.0 --hash=sha256:" + 64 * b"0" + b"\n",
+}
+
+
+@pytest.mark.parametrize("name", REQUIREMENTS)
+def test_requirements_files_as_pip_reads_them(twins: Twins, put: Put, name: str) -> None:
+    for each in twins.both:
+        put(each, "lib 2.0", "plain 1.0")
+        (each.parent / "requirements.txt").write_bytes(REQUIREMENTS[name])
+        for other in ("two words.txt", "other.txt"):
+            (each.parent / other).write_text("plain\n")
+    variables = {"PLAIN": "plain", "OTHER": "other"}
+    theirs, own = twins.run("uninstall", "-y", "-r", "requirements.txt", variables=variables)
+    assert own.returncode == theirs.returncode == 0, own.stderr
+    assert names(twins.ours) == names(twins.pips)
+    assert "plain 1.0" not in names(twins.ours)
+    assert "lib 2.0" in names(twins.ours)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"-r https://example.org/requirements.txt\n", b"# coding: klingon\nplain\n", b"-r 'plain\n", b"\xff\n", b"-r\n"],
+)
+def test_requirements_files_that_are_refused(
+    prefix: Path, home: Path, put: Put, tmp_path: Path, content: bytes
+) -> None:
+    put(prefix, "plain 1.0")
+    before = snapshot(prefix)
+    file = tmp_path / "requirements.txt"
+    file.write_bytes(b"plain\n" + content if content.startswith(b"-r") else content)
+    done = end(start(our_command(prefix, "uninstall", "-y", "-r", str(file)), environment(home)))
+    assert done.returncode == 1
+    assert done.stderr.startswith("sage-wheels: error: ")
+    assert done.stderr.count("\n") == 1
+    assert snapshot(prefix) == before
+
+
 @pytest.mark.parametrize(
     ("answers", "goes"), [("y\n", True), ("\n", True), ("YES\n", False), ("n\n", False), ("perhaps\n\n", True)]
 )
