@@ -39,7 +39,7 @@ def uninstall(options: argparse.Namespace, arguments: list[str], *, keeps: bool)
     from sage_wheels.transaction.recover import recover_first
 
     said = _uninstall_parser().parse_args(arguments)
-    options.break_system_packages = said.break_system_packages
+    options.break_system_packages = said.break_system_packages or _is_set("PIP_BREAK_SYSTEM_PACKAGES")
     try:
         wanted = _wanted(said)
     except UsageError as error:
@@ -61,7 +61,8 @@ def uninstall(options: argparse.Namespace, arguments: list[str], *, keeps: bool)
         sentence = f"{each} belongs to the distribution (package {part.package})"
         if keeps:
             raise Conflict(f"{sentence} and is kept", "give --replace-distribution if it is to go")
-        common.warn(f"note: {sentence}; 'sage-wheels restore {each.name}' brings it back")
+        if said.quiet < 2:
+            common.warn(f"note: {sentence}; 'sage-wheels restore {each.name}' brings it back")
     going = []
     for each in there:
         if not said.quiet:
@@ -69,7 +70,7 @@ def uninstall(options: argparse.Namespace, arguments: list[str], *, keeps: bool)
         if said.yes or _is_set("PIP_YES") or _may(prefix, each.name, settings, said):
             going.append(each)
     report = removal.uninstall(prefix, [each.name for each in going], settings)
-    common.warn_of(report, prefix)
+    common.warn_of(report, prefix)  # what was kept is named, however quiet it is to be
     for change in () if said.quiet else report.changes:
         print(f"  Successfully uninstalled {change.name}-{change.old_version}")
     return 0
@@ -79,7 +80,9 @@ def _uninstall_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="sage-wheels pip uninstall", allow_abbrev=False)
     parser.add_argument("-r", "--requirement", action="append", default=[], metavar="FILE", help="names from a file")
     parser.add_argument("-y", "--yes", action="store_true", help="do not ask")
-    parser.add_argument("-q", "--quiet", action="count", default=0, help="say nothing but warnings and errors")
+    parser.add_argument(
+        "-q", "--quiet", action="count", default=0, help="say nothing but warnings and errors; twice: errors"
+    )
     parser.add_argument("--no-input", action="store_true", help="fail instead of asking")
     parser.add_argument("--break-system-packages", action="store_true", help="change what the system manages")
     for option in _FLAGS:
@@ -105,7 +108,8 @@ def _wanted(said: argparse.Namespace) -> dict[str, str]:
 
 
 def _warn(sentence: str, said: argparse.Namespace) -> None:
-    print(f"WARNING: {sentence}", file=sys.stderr)
+    if said.quiet < 2:
+        print(f"WARNING: {sentence}", file=sys.stderr)
 
 
 def _may(prefix: Prefix, name: str, settings: Settings, said: argparse.Namespace) -> bool:

@@ -11,6 +11,7 @@ import pytest
 
 import sage_wheels
 from support.index import Index
+from support.pythons import make_installation
 from support.run import install, names
 from support.trees import difference, leftovers, site_packages, snapshot
 from support.twins import Done, Twins, end, environment, our_command, pip_command, start
@@ -173,6 +174,35 @@ def test_the_environment_answers(twins: Twins, put: Put) -> None:
     theirs, own = twins.run("uninstall", "lib", variables={"PIP_YES": "1"})
     assert own.returncode == theirs.returncode == 0, own.stderr
     assert said(own, twins.ours) == said(theirs, twins.pips)
+    assert names(twins.ours) == names(twins.pips)
+
+
+def test_the_environment_says_that_the_systems_packages_may_go(tmp_path: Path, home: Path, put: Put) -> None:
+    """PIP_BREAK_SYSTEM_PACKAGES is what Dockerfiles set, once for all."""
+    root = tmp_path / "whole"
+    make_installation(root)
+    put(root, "plain 1.0")
+    (site_packages(root).parent / "EXTERNALLY-MANAGED").write_text("[externally-managed]\n")
+    done = end(start(our_command(root, "uninstall", "-y", "plain"), environment(home)))
+    assert done.returncode == 1, done.stderr
+    assert names(root) == ["plain 1.0"]
+    variables = environment(home, PIP_BREAK_SYSTEM_PACKAGES="1")
+    done = end(start(our_command(root, "uninstall", "-y", "plain"), variables))
+    assert done.returncode == 0, done.stderr
+    assert names(root) == []
+
+
+@pytest.mark.parametrize("quiet", ["-q", "-qq", "-qqq"])
+def test_as_quiet_as_pip(twins: Twins, put: Put, quiet: str) -> None:
+    for each in twins.both:
+        put(each, "lib 2.0")
+        stamp = each / "var/lib/sage-wheels/stamps/base"
+        stamp.parent.mkdir(parents=True, exist_ok=True)
+        stamp.write_text("lib @ file:///no/where/lib-2.0-py3-none-any.whl\n")
+    theirs, own = twins.run("uninstall", quiet, "-y", "no-such-thing", "git+https://example.org/x", "lib")
+    assert own.returncode == theirs.returncode == 0, own.stderr
+    assert said(own, twins.ours) == said(theirs, twins.pips)
+    assert ("note: lib 2.0" in own.stderr) == (quiet == "-q")
     assert names(twins.ours) == names(twins.pips)
 
 
