@@ -217,8 +217,12 @@ class Conversation:
         if goal == "-":
             print(text, flush=True)
         elif goal:
-            with open(goal, "w", encoding="utf-8") as f:
-                f.write(text)
+            try:
+                with open(goal, "w", encoding="utf-8") as f:
+                    f.write(text)
+            except OSError as error:
+                sentence = f"the report {goal} cannot be written ({error.strerror}); name another place"
+                raise self.error(sentence) from error
         found = [each["metadata"] for each in json.loads(text)["install"]]
         self.ask("would", items=[[each["name"], each["version"]] for each in found])
 

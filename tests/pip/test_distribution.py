@@ -62,6 +62,16 @@ def test_a_dry_run_with_a_report_of_the_users_own(prefix: Path, run: Run, tmp_pa
     assert '"version": "2.1"' in report.read_text()
 
 
+def test_a_report_that_cannot_be_written(prefix: Path, run: Run, tmp_path: Path) -> None:
+    before = snapshot(prefix)
+    done = run("install", "--dry-run", "--report", tmp_path / "nowhere/report.json", "-U", "lib")
+    assert done.returncode == 1, done.stderr
+    [line] = [each for each in done.stderr.splitlines() if "nowhere/report.json" in each]
+    assert line.startswith("ERROR: ")
+    assert "Traceback" not in done.stderr
+    assert snapshot(prefix) == before
+
+
 def test_nothing_is_said_of_what_is_the_users(run: Run) -> None:
     done = run("install", "--force-reinstall", "plain")
     assert (done.returncode, notes(done)) == (0, []), done.stderr
