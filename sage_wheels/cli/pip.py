@@ -1,8 +1,8 @@
 """pip's whole command line for a prefix, so that what it changes is one transaction.
 
 Everything from PIP-COMMAND on is pip's: see `sage-wheels pip help`. `install` lets pip resolve, download and build, and
-then makes the change all or nothing; `uninstall` is exact; what only reads is pip unchanged. Of the options below,
---keep-distribution and --replace-distribution may stand anywhere, the others before PIP-COMMAND.
+then makes the change all or nothing; `uninstall` is exact; what only reads is pip unchanged. The options below may
+stand anywhere, but --prefix only before PIP-COMMAND: after it, it is pip's.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 
 from sage_wheels.cli import common
+from sage_wheels.cli.pip_removal import WITH_VALUE
 
 PASSES_ON = True  # what the parser does not know is pip's
 
@@ -17,6 +18,21 @@ PASSES_ON = True  # what the parser does not know is pip's
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.usage = "sage-wheels pip [OPTION...] PIP-COMMAND [PIP-OPTION...]"
     common.add_prefix(parser)
+    _add_ours(parser)
+    for option in WITH_VALUE:
+        parser.add_argument(option, dest="passed_on", action=_PassOn, default=[], help=argparse.SUPPRESS)
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+
+
+class _PassOn(argparse.Action):
+    """Keeps an option of pip together with its value, which is no command."""
+
+    def __call__(self, parser: object, namespace: argparse.Namespace, value: object, option: str | None = None) -> None:
+        setattr(namespace, self.dest, [*getattr(namespace, self.dest), option, value])
+
+
+def _add_ours(parser: argparse.ArgumentParser) -> None:
+    """The options that pip has not, and that may therefore stand among its own."""
     parser.add_argument(
         "--keep-distribution",
         dest="keeps",
@@ -37,17 +53,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     common.add_committing(parser)
     common.add_wheel_limits(parser)
-    parser.add_argument("arguments", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
 
 
 def run(options: argparse.Namespace) -> int:
-    arguments, keeps = _without_ours(options)
+    arguments = [*options.passed_on, *_without_ours(options)]
     at = _command_at(arguments)
     command = arguments[at] if at < len(arguments) else ""
     if command == "uninstall":
         from sage_wheels.cli.pip_removal import uninstall
 
-        return uninstall(options, [*arguments[:at], *arguments[at + 1 :]], keeps=keeps)
+        return uninstall(options, [*arguments[:at], *arguments[at + 1 :]], keeps=options.keeps)
     from sage_wheels.sage import pip
     from sage_wheels.sage.pip_decision import How
 
@@ -63,21 +78,22 @@ def run(options: argparse.Namespace) -> int:
         common.wheel_limits_of(options),
         lambda report: common.warn_of(report, prefix),  # pip says what was installed
         overwrite=options.on_conflict == "overwrite",
-        keep_distribution=keeps,
+        keep_distribution=options.keeps,
     )
     return pip.install(prefix, arguments, how)
 
 
-def _without_ours(options: argparse.Namespace) -> tuple[list[str], bool]:
-    """pip's arguments without our two options that may stand among them, and whether the distribution is kept."""
-    ours = {"--keep-distribution": True, "--replace-distribution": False}
-    said = [options.keeps, *(ours[each] for each in options.arguments if each in ours)]
-    return [each for each in options.arguments if each not in ours], said[-1]
+def _without_ours(options: argparse.Namespace) -> list[str]:
+    """pip's arguments without our options among them, which are added to `options`."""
+    parser = argparse.ArgumentParser(prog="sage-wheels pip", add_help=False, allow_abbrev=False)
+    _add_ours(parser)
+    end = options.arguments.index("--") if "--" in options.arguments else len(options.arguments)
+    _, pips = parser.parse_known_args(options.arguments[:end], options)
+    return [*pips, *options.arguments[end:]]
 
 
 def _command_at(arguments: list[str]) -> int:
     """The index of pip's command; that of the end if there is none."""
-    from sage_wheels.cli.pip_removal import WITH_VALUE
     from sage_wheels.errors import UsageError
 
     at = 0
