@@ -98,7 +98,7 @@ class _Run:
         import subprocess
 
         prefix, report = self.decision.prefix, bool(self.decision.belongs)
-        settings = {"ask": ask, "answer": answer, "constraints": self.constraints, "report": report}
+        settings = {"ask": ask, "answer": answer, "constraints": _in_hex(self.constraints), "report": report}
         try:
             return subprocess.Popen(_command(prefix, arguments, plain=False, **settings), pass_fds=(ask, answer))
         except OSError as error:
@@ -122,14 +122,20 @@ class _Run:
     def _answer(self, question: dict[str, Any], held: contextlib.ExitStack) -> dict[str, Any]:
         what = question["do"]
         if what == "elsewhere":
-            goals = list(_goals(question["options"], self.decision.prefix))
+            options = {name: _from_hex(value) for name, value in question["options"].items()}
+            goals = list(_goals(options, self.decision.prefix))
             if not question["dry"]:
-                self._elsewhere(question["options"], goals, held)
+                self._elsewhere(options, goals, held)
             return {"replaces": any(_is_where_packages_are(self.decision.prefix, goal) for goal in goals)}
         if what == "would":
             self.decision.note_distribution(dict(question["items"]))
         elif what == "install":
-            self.decision.carry_out(question["items"])
+            self.decision.carry_out(
+                [
+                    {**each, "path": _from_hex(each["path"]), "library": _from_hex(each["library"])}
+                    for each in question["items"]
+                ]
+            )
         else:
             self._failed(unresolved=question["unresolved"])
         return {}
@@ -152,6 +158,15 @@ class _Run:
             settings.say(f"{said}, while {prefix.root} is locked")
         else:
             settings.say(f"{said}, and {prefix.root} stays as it is")
+
+
+def _in_hex(path: str) -> str:
+    """The bytes of `path`, for the prefix's Python may decode and encode the names of files otherwise."""
+    return os.fsencode(path).hex()
+
+
+def _from_hex(text: str) -> str:
+    return os.fsdecode(bytes.fromhex(text))
 
 
 def _end(process: Popen[bytes], pipe: int) -> None:
@@ -192,7 +207,7 @@ def _is_where_packages_are(prefix: Prefix, goal: str) -> bool:
 def _command(prefix: Prefix, arguments: list[str], **settings: Any) -> list[str]:
     loader, origin = __spec__.loader, os.path.join(os.path.dirname(__file__), "pip_driver.py")
     source: bytes = loader.get_data(origin)  # type: ignore[union-attr]  # works from a directory and from a zip
-    about = json.dumps({"pips": list(_other_pips(prefix)), **settings})
+    about = json.dumps({"pips": [_in_hex(each) for each in _other_pips(prefix)], **settings})
     return [prefix.python, "-c", source.decode(), about, *arguments]
 
 

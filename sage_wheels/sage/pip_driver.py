@@ -9,7 +9,8 @@ anything begins: `pip._internal.commands.install.InstallCommand.run` and `.insta
 The standard library only, of Python 3.7 and newer, for the Python of the prefix runs this. The one argument before
 pip's is a JSON object: `pips` are directories and zip files to take pip from if this Python has none; unless `plain`,
 `ask` and `answer` are the descriptors of the conversation, `constraints` is a file of more constraints or "", and
-`report` says whether a dry run is to be told, too. This file is never imported by the tool.
+`report` says whether a dry run is to be told, too. Paths are in hexadecimal, here and in the conversation. This file is
+never imported by the tool.
 """
 
 from __future__ import annotations
@@ -34,13 +35,23 @@ def main() -> None:
     sys.argv[:] = ["pip", *sys.argv[2:]]
     sys.path[:] = [each for each in sys.path if each]  # nothing is imported from the current directory
     os.environ["_PIP_RUNNING_IN_SUBPROCESS"] = "1"  # pip's word for: this is the Python that --python names
-    if not (choose_pip if settings["plain"] else choose_known_pip)(settings["pips"]):
+    pips = [from_hex(each) for each in settings["pips"]]
+    if not (choose_pip if settings["plain"] else choose_known_pip)(pips):
         sys.exit("sage-wheels: error: there is no pip, or none that is known here; try: python3 -m ensurepip")
     if not settings["plain"]:
         # looking for a newer pip afterwards would import what has just been installed (CVE-2026-6357)
         os.environ.setdefault("PIP_DISABLE_PIP_VERSION_CHECK", "1")
         Conversation(settings).begin()
     runpy.run_module("pip", run_name="__main__", alter_sys=True)
+
+
+def in_hex(path: str) -> str:
+    """The bytes of `path`, for the other process may decode and encode the names of files otherwise."""
+    return os.fsencode(path).hex()
+
+
+def from_hex(text: str) -> str:
+    return os.fsdecode(bytes.fromhex(text))
 
 
 class Redirect:
@@ -115,7 +126,7 @@ class Conversation:
     """Stands where pip would install: tells the other process what is to be done, and hears how that went."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
-        self.constraints = settings["constraints"]
+        self.constraints = from_hex(settings["constraints"])
         self.report = settings["report"]
         for descriptor in (settings["ask"], settings["answer"]):
             os.set_inheritable(descriptor, False)  # backends have no business there
@@ -172,7 +183,7 @@ class Conversation:
             "--root": options.root_path,
             "--prefix": options.prefix_path,
         }
-        places = {name: str(value) for name, value in given.items() if value is not None}
+        places = {name: in_hex(str(value)) for name, value in given.items() if value is not None}
         self.is_elsewhere = bool(places)
         self.is_users = set(places) == {"--user"}
         is_dry = getattr(options, "dry_run", False)
@@ -242,8 +253,8 @@ class Conversation:
         direct_url = options["direct_url"]
         self.wheels.append(
             {
-                "path": os.path.abspath(path),
-                "library": scheme.purelib,
+                "path": in_hex(os.path.abspath(path)),
+                "library": in_hex(scheme.purelib),
                 "direct_url": direct_url and direct_url.to_dict(),
                 "requested": bool(options["requested"]),
                 "compile": bool(options.get("pycompile", True)),

@@ -15,7 +15,7 @@ from support.index import Index
 from support.pythons import make_installation
 from support.run import names, python
 from support.trees import leftovers, make_prefix, site_packages, snapshot
-from support.twins import Done, Twins, end, environment, our_command, pack_pip, start
+from support.twins import Done, Twins, copy_prefix, end, environment, our_command, pack_pip, start
 from support.wheels import make_wheel
 
 TOOL = ("sage_wheels", "build", "filelock", "installer", "packaging", "pyproject_hooks", "resolvelib")
@@ -204,6 +204,24 @@ def test_pip_uninstalls_itself(prefix: Path, home: Path) -> None:
     done = end(start(our_command(prefix, "uninstall", "-y", "pip"), environment(home)))
     assert done.returncode == 0, done.stderr
     assert names(prefix) == []
+
+
+@pytest.mark.parametrize("line", ["", "--prefix {prefix}"])
+def test_a_python_that_spells_paths_otherwise(
+    tmp_path: Path, template: Path, home: Path, index: Index, line: str
+) -> None:
+    """Its file system encoding is ASCII here, that of ours, which heeds no PYTHON* variable, is UTF-8."""
+    prefix = copy_prefix(template, tmp_path / "p é x")
+    temporary = tmp_path / "t é"
+    temporary.mkdir()
+    (site_packages(prefix) / "pip/_internal/commands/install.py").unlink()  # takes another pip
+    options = [each.replace("{prefix}", str(prefix)) for each in line.split()]
+    variables = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "TMPDIR": str(temporary)}
+    command = our_command(prefix, "install", "-i", index.url, *options, "plain", "both")
+    done = end(start(command, environment(home, **variables)))
+    assert done.returncode == 0, done.stderr
+    assert ("is locked" in done.stderr) == bool(line)
+    assert {"plain 1.0", "both 2.0"} < set(names(prefix))
 
 
 def test_a_python_that_does_not_run(prefix: Path, home: Path) -> None:
