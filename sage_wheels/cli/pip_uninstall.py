@@ -34,8 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    from sage_wheels.cli.requirements import asked
     from sage_wheels.errors import FileOperationFailed, UsageError
-    from sage_wheels.installed.metadata import requirement_name
     from sage_wheels.sage import records
     from sage_wheels.transaction.uninstall import uninstall
 
@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
         names = [name for file in options.requirement for name in records.names_in(file)]
     except OSError as error:
         raise FileOperationFailed.from_os_error(error, "reading the requirements file") from error
-    wanted = [*filter(None, map(requirement_name, options.names)), *names]
+    wanted = [*(each.name for each in asked(options.names, ()) if each.name), *names]
     prefix = common.prefix_of(options)
     replaced = _replaced(prefix, options.requirement)
     report = uninstall(prefix, wanted, common.settings_of(options))

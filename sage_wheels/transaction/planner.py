@@ -163,7 +163,8 @@ class Planner:
             inside = self._inside(distribution)
             for place, row in self._rows_of(distribution, inside).items():
                 old.setdefault(place, []).append(row)
-            if distribution in self.unknown or f"{distribution.path}/RECORD" not in self.goal.new:
+            comes_again = self.places.locate("", f"{distribution.path}/RECORD") in self.goal.new
+            if distribution in self.unknown or not comes_again:
                 for place in inside:
                     old.setdefault(place, [])
         return old

@@ -105,6 +105,13 @@ def test_missing_requirements_are_a_note(scripts: Scripts, prefix: Path, wheelho
     assert names(prefix) == ["docs 1.0", "sphinx 8.1"]
 
 
+@pytest.mark.parametrize("name", ["six/seven", "six seven", "six=1"])
+def test_uninstalling_what_is_no_name_removes_nothing(scripts: Scripts, prefix: Path, name: str) -> None:
+    done = scripts.run("sage-pip-uninstall", name)
+    assert done.returncode == 2
+    assert f"{name!r} is no name of a distribution" in done.stderr
+
+
 def test_uninstalling_what_is_not_there_says_nothing(scripts: Scripts, prefix: Path, tmp_path: Path) -> None:
     for arguments in (["six"], ["-r", tmp_path / "missing.txt"], ["-r", tmp_path / "missing.txt", "six"]):
         done = scripts.run("sage-pip-uninstall", "--yes", *arguments)
