@@ -1,7 +1,7 @@
 """Every file operation fails once: the state is old or new, the message names the path, nothing leaks.
 
-With which error follows from the seed that is printed. FAULT_SEED repeats that, and FAULT_ERRORS=all lets everything
-fail with all errors.
+With which error follows from the seed that is printed. FAULT_SEED repeats that, and FAULT_ERRORS=8 lets everything fail
+with all errors.
 """
 
 from __future__ import annotations
