@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 
 from sage_wheels.errors import FileOperationFailed, NotRemovable
 from sage_wheels.installed.distributions import NO_FILE
@@ -96,8 +95,7 @@ def _listed(prefix: Prefix, distribution: Distribution, places: Places) -> Owned
 
 def _tree(prefix: Prefix, place: str) -> Iterator[str]:
     full = prefix.path(place)
-    status = presence.lstat(full)
-    if status is None or not stat.S_ISDIR(status.st_mode):
+    if not presence.is_real_directory(full):
         yield place
         return
     for directory, names in presence.files_below(full):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 from typing import NamedTuple
 
 from sage_wheels.errors import NotRemovable
@@ -55,8 +54,7 @@ def _foreign(prefix: Prefix, distribution: Distribution, owned: files.Owned, own
     tops = {area(libraries, place) for place in owned.rows if place.startswith(f"{library}/")}
     strangers: list[str] = []
     for top in tops:
-        status = presence.lstat(prefix.path(top))
-        if status is None or not stat.S_ISDIR(status.st_mode) or top.endswith("__pycache__"):
+        if not presence.is_real_directory(prefix.path(top)) or top.endswith("__pycache__"):
             continue
         for directory, names in presence.files_below(prefix.path(top)):
             place = directory[len(prefix.root) + 1 :]

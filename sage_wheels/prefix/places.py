@@ -18,7 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sage_wheels.prefix import Prefix
+    from sage_wheels.prefix import Prefix, Scheme
 
 
 class Places:
@@ -28,6 +28,7 @@ class Places:
         self.root = root
         self.real_root = os.path.realpath(root)
         self._directories: dict[str, str | None] = {"": ""}
+        self.known_landmarks: dict[Scheme, Landmarks] = {}
 
     def locate(self, base: str, path: str) -> str | None:
         """The place of `path`, which is absolute or relative to the place `base`; its last component is not resolved.
@@ -108,14 +109,18 @@ class Landmarks(NamedTuple):
 
 
 def landmarks(prefix: Prefix, places: Places | None = None) -> Landmarks:
-    """The landmarks of `prefix`; `places` may know some of its directories already."""
+    """The landmarks of `prefix`; `places` may know some of its directories already, and keeps what is found."""
     places = places or Places(prefix.root)
+    if prefix.scheme not in places.known_landmarks:
+        places.known_landmarks[prefix.scheme] = _look_up(prefix.scheme, places)
+    return places.known_landmarks[prefix.scheme]
 
+
+def _look_up(scheme: Scheme, places: Places) -> Landmarks:
     def real(*directories: str) -> tuple[str, ...]:
         found = (places.directory(each) for each in dict.fromkeys(directories))
         return tuple(dict.fromkeys(each for each in found if each is not None))
 
-    scheme = prefix.scheme
     libraries = (scheme.purelib, scheme.platlib)
     spelled = (*libraries, scheme.scripts, "bin", "include", "lib", "lib64", STATE)
     standard = real(*(posixpath.dirname(each) for each in libraries if each.startswith(("lib/python", "lib64/python"))))

@@ -42,6 +42,12 @@ def is_directory(path: str) -> bool:
     return modes.S_ISDIR(_mode(path))
 
 
+def is_real_directory(path: str) -> bool:
+    """Whether `path` is a directory, and no link to one. Raises `OSError`."""
+    status = lstat(path)
+    return status is not None and modes.S_ISDIR(status.st_mode)
+
+
 def is_file(path: str) -> bool:
     """Whether `path` is a regular file, or a link to one. Raises `OSError`."""
     return modes.S_ISREG(_mode(path))

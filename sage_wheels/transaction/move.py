@@ -91,8 +91,7 @@ class _Mover(Planner):
 
 
 def _check(source: str, prefix: Prefix) -> None:
-    status = presence.lstat(source)
-    if status is None or not stat.S_ISDIR(status.st_mode):
+    if not presence.is_real_directory(source):
         raise UsageError(f"{source} is no directory", "name the staged tree")
     real, root = os.path.realpath(source), os.path.realpath(prefix.root)
     if f"{root}/".startswith(f"{real}/"):
