@@ -37,10 +37,12 @@ class SageWheelsError(Exception):
 
     def __str__(self) -> str:
         text = f"{self.what}; {self.advice}" if self.advice else self.what
+        # file names may hold anything, and must not be able to end the line, move the cursor or turn the direction
+        if not text.isprintable():
+            text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
         if len(text) > _LONGEST:  # what somebody wrote into a file may be of any length
             text = f"{text[: _LONGEST // 2]}...{text[3 - _LONGEST // 2 :]}"
-        # file names may hold anything, and must not be able to end the line, move the cursor or turn the direction
-        return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+        return text
 
 
 class UsageError(SageWheelsError):

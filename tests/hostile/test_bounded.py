@@ -223,6 +223,18 @@ def test_four_times_as_much_takes_four_times_as_many_calls(tmp_path: Path, case:
     assert counts[2] <= 4.5 * counts[1], counts
 
 
+@pytest.mark.parametrize(
+    "character", ["e", "\0", "\N{RIGHT-TO-LEFT OVERRIDE}", "\udc80", "\N{LANGUAGE TAG}"], ids=ascii
+)
+def test_a_sentence_is_short_whatever_it_quotes(character: str) -> None:
+    """Also where each character of a file is ten on the screen."""
+    sentence = str(SageWheelsError(f"{NAME}: it has Wheel-Version {character * 5000}", "rebuild it"))
+    assert len(sentence) <= 1000
+    assert sentence.isprintable()
+    assert sentence.startswith(NAME)
+    assert sentence.endswith("; rebuild it")
+
+
 def calls(action: Callable[[], Any]) -> int:
     """How many functions `action` calls."""
     count = 0
