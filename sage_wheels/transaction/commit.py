@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from sage_wheels.installed import Distribution
     from sage_wheels.prefix import Prefix
+    from sage_wheels.transaction.going import Hashes
     from sage_wheels.transaction.plan import Listing, Plan
     from sage_wheels.transaction.planner import Goal
     from sage_wheels.transaction.stage import Stage
@@ -94,7 +95,7 @@ class _Mode:
     def __init__(self) -> None:
         self.alone = False
         self.whole_directories = True
-        self.hashes: dict[tuple[str, str, int, int, int], str] = {}
+        self.hashes: Hashes = {}
 
 
 def _attempt(

@@ -11,31 +11,27 @@ import shutil
 import stat
 from typing import NamedTuple
 
-from sage_wheels.errors import Conflict, NotRemovable
+from sage_wheels.errors import Conflict
 from sage_wheels.installed import files, legacy
 from sage_wheels.installed.files import source_of_bytecode
 from sage_wheels.installed.owners import Owners, area
-from sage_wheels.installed.record import Row
 from sage_wheels.prefix import filesystem, presence
 from sage_wheels.prefix.places import Places, ancestors, landmarks
 from sage_wheels.transaction import staged_bytecode
+from sage_wheels.transaction.going import Going
 from sage_wheels.transaction.journal import Step
 from sage_wheels.transaction.plan import Plan, identity
 from sage_wheels.transaction.stage import SET_ASIDE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from sage_wheels.installed.distributions import Distribution
     from sage_wheels.prefix import Prefix
+    from sage_wheels.transaction.going import Hashes
     from sage_wheels.transaction.plan import Listing
     from sage_wheels.transaction.stage import Stage
-
-# What build backends and installers write into a .dist-info: not foreign there, even if no RECORD says so.
-_METADATA = frozenset(
-    ("METADATA", "WHEEL", "RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "entry_points.txt", "top_level.txt")
-)
 
 
 class Goal(NamedTuple):
@@ -63,7 +59,7 @@ def make_plan(
     listing: Listing,
     *,
     whole_directories: bool = True,
-    hashes: dict[tuple[str, str, int, int, int], str] | None = None,
+    hashes: Hashes | None = None,
 ) -> Plan:
     """Plan `goal`. Raises `Conflict`, `NotRemovable`, `OSError`.
 
@@ -79,7 +75,7 @@ def make_plan(
         planner.directories,
         listing,
         frozenset(planner.areas()),
-        planner.owners.areas() if planner.old else {},
+        planner.owners.areas() if planner.going.rows else {},
         frozenset(planner.names()),
         planner.set_aside,
     )
@@ -97,7 +93,7 @@ class Planner:
         goal: Goal,
         listing: list[Distribution],
         whole_directories: bool,
-        hashes: dict[tuple[str, str, int, int, int], str],
+        hashes: Hashes,
     ) -> None:
         self.prefix = prefix
         self.stage = stage
@@ -107,14 +103,7 @@ class Planner:
         self.places = Places(prefix.root)
         going = set(goal.remove)
         self.owners = Owners(prefix, [each for each in listing if each not in going])
-        self.unknown: list[Distribution] = []
-        self.record_directories: list[str] = []
-        self.old = self._old_rows()
-        self.shared = self.owners.claimed(self.old) if self.old else set()
-        self.old_directories = {above for place in self.old for above in ancestors(place)}
-        self.old_directories.update(self.record_directories)
-        # Python makes these, listed or not
-        self.old_directories.update(f"{os.path.dirname(each)}/__pycache__" for each in self.old if each.endswith(".py"))
+        self.going = Going(prefix, goal.remove, goal.new, self.owners, self.places)
         self.landmarks = landmarks(prefix, self.places)
         self._stages = {os.lstat(stage.path).st_dev: stage.place}
         self.steps: list[Step] = []
@@ -124,9 +113,7 @@ class Planner:
         self.conflicts: list[tuple[str, str]] = []
         self.set_aside: list[str] = []
         self.strangers: list[str] = []
-        self.overwritten: set[str] = set()
         self.overwritable = 0
-        self._known_whole: dict[str, dict[str, int] | None] = {}
         self._devices: dict[str, int] = {}
         self._exchange: bool | None = None
 
@@ -136,7 +123,7 @@ class Planner:
         if self.goal.tree:
             self._merge(self.goal.tree, "", "")
         self._raise_conflicts()
-        edited = self._edited()
+        edited = [*self.strangers, *self.going.edited(self.hashes)]
         self._remove_rest()
         for place, content in legacy.easy_install_without(self.prefix, self.goal.remove, self.places):
             self._rewrite(place, content)
@@ -148,110 +135,22 @@ class Planner:
         return {each.canonical_name for each in self.goal.remove} | {*self.goal.new.values(), *self.goal.watched}
 
     def areas(self) -> set[str]:
-        everything = [*self.old, *(self.places.locate("", each) or each for each in self.goal.new)]
+        everything = [*self.going.rows, *(self.places.locate("", each) or each for each in self.goal.new)]
         return {area(self.landmarks.libraries, place) for place in everything}
 
     # --- what goes -------------------------------------------------------------------------------------------------
 
-    def _old_rows(self) -> dict[str, list[Row]]:
-        """By place, what each distribution that goes says of the file there: nothing of what is foreign in its record.
-
-        A record goes with all that is in it, or it would still name a distribution.
-        """
-        old: dict[str, list[Row]] = {}
-        for distribution in self.goal.remove:
-            inside = self._inside(distribution)
-            for place, row in self._rows_of(distribution, inside).items():
-                old.setdefault(place, []).append(row)
-            comes_again = self.places.locate("", f"{distribution.path}/RECORD") in self.goal.new
-            if distribution in self.unknown or not comes_again:
-                for place in inside:
-                    old.setdefault(place, [])
-        return old
-
-    def _inside(self, distribution: Distribution) -> list[str]:
-        """The files of the record itself; notes the directories."""
-        record = self.places.locate("", distribution.path)
-        status = record and presence.lstat(self.prefix.path(record))
-        if not record or not status:
-            return []
-        if not stat.S_ISDIR(status.st_mode):
-            return [record]
-        inside: list[str] = []
-        waiting = [record]
-        while waiting:
-            directory = waiting.pop()
-            self.record_directories.append(directory)
-            with os.scandir(self.prefix.path(directory)) as scan:
-                for entry in scan:
-                    below = waiting if entry.is_dir(follow_symlinks=False) else inside
-                    below.append(f"{directory}/{entry.name}")
-        return inside
-
-    def _rows_of(self, distribution: Distribution, inside: list[str]) -> dict[str, Row]:
-        """The files of `distribution`; only those of its record if no others are known, and a wheel takes its place."""
-        try:
-            return files.owned(self.prefix, distribution, self.places).rows
-        except NotRemovable:
-            if distribution.canonical_name not in self.goal.new.values():
-                raise
-        self.unknown.append(distribution)
-        is_dist_info = distribution.kind == ".dist-info"
-        return {each: Row(each) for each in inside if not is_dist_info or os.path.basename(each) in _METADATA}
-
-    def _goes(self, place: str) -> bool:
-        """Whether the file at `place` belongs to what is replaced or removed, and to nobody else.
-
-        Byte-code goes with its source, whoever lists it: Python would take it for that of a new source of the same
-        size and second.
-        """
-        if place in self.old and place not in self.shared:
-            return True
-        source = source_of_bytecode(place)
-        if source in self.overwritten:
-            return True
-        return place not in self.old and source in self.old and source not in self.shared
-
     def _whole(self, place: str) -> dict[str, int] | None:
-        """The directories at and below `place`, with their times, if all that is in them goes; else None."""
-        if not self.whole_directories or place in self.landmarks.skeleton or place not in self.old_directories:
-            return None
-        if place not in self._known_whole:
-            self._known_whole[place] = self._all_goes(place)
-        return self._known_whole[place]
-
-    def _all_goes(self, place: str) -> dict[str, int] | None:
-        path = self.prefix.path(place)
-        status = os.lstat(path)
-        if status.st_dev != self._device(os.path.dirname(place)):
-            return None  # a mount point cannot be renamed
-        directories = {place: status.st_mtime_ns}
-        with os.scandir(path) as scan:
-            entries = list(scan)
-        is_cache = place.endswith("/__pycache__")
-        if not entries and not is_cache and place not in self.record_directories:
-            return None  # an empty directory is nobody's
-        inside = []
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                inside.append(f"{place}/{entry.name}")
-            elif not self._goes(f"{place}/{entry.name}"):
-                return None
-        for each in inside:
-            below = self._all_goes(each)
-            if below is None:
-                return None
-            directories.update(below)
-        if is_cache:
-            del directories[place]  # whoever imports the package writes there, and that goes with it
-        return directories
+        """The directories at and below `place`, with their times, if it can be taken as a whole."""
+        return self.going.whole(place) if self.whole_directories else None
 
     def _remove_rest(self) -> None:
         """Remove what goes and has not been replaced, by the largest directories possible."""
+        going = self.going
         removed: set[str] = set()
-        emptied = set(() if self.whole_directories else self.record_directories)
-        for place in [*self.old, *self._unlisted_bytecode(), *self.record_directories]:
-            if (place in self.shared and not self._goes(place)) or self._is_covered(place):
+        emptied = set(() if self.whole_directories else going.records)
+        for place in [*going.rows, *going.unlisted_bytecode(), *going.records]:
+            if (place in going.shared and not going.goes(place)) or self._is_covered(place):
                 continue
             status = presence.lstat(self.prefix.path(place))
             if status is None:
@@ -290,21 +189,6 @@ class Planner:
             removed.add(directory)
             self.steps.append(Step("rmdir", directory, mode=stat.S_IMODE(status.st_mode)))
 
-    def _unlisted_bytecode(self) -> Iterator[str]:
-        """Byte-code of sources that go, which no RECORD of theirs lists: other interpreters, other optimisations."""
-        sources = [place for place in [*self.old, *self.overwritten] if place.endswith(".py")]
-        for directory in sorted({os.path.dirname(place) for place in sources}):
-            cache = f"{directory}/__pycache__" if directory else "__pycache__"
-            try:
-                names = os.listdir(self.prefix.path(cache))
-            except (FileNotFoundError, NotADirectoryError):
-                continue
-            yield from (
-                f"{cache}/{name}"
-                for name in names
-                if f"{cache}/{name}" not in self.old and self._goes(f"{cache}/{name}")
-            )
-
     def _is_covered(self, place: str) -> bool:
         return place in self.covered or any(above in self.covered for above in ancestors(place))
 
@@ -341,7 +225,7 @@ class Planner:
             else:
                 self._merge(entry.path, logical, real)
         elif not stat.S_ISDIR(status.st_mode):
-            if self._goes(goal):
+            if self.going.goes(goal):
                 self._add("swap", goal, entry.path)
             else:
                 self._conflict(goal, self._belongs(goal))
@@ -365,11 +249,11 @@ class Planner:
 
     def _replace_file(self, entry: os.DirEntry[str], logical: str, goal: str) -> None:
         source, staged_source = source_of_bytecode(goal), f"{self.goal.tree}/{source_of_bytecode(logical)}"
-        if self._goes(goal):
+        if self.going.goes(goal):
             self._add("replace", goal, entry.path)
         elif source is not None and presence.is_there(staged_source):
             # byte-code of a source that another distribution has, too, and that stays: it fits that file's time
-            if self._goes(source) or not _same_content(staged_source, self.prefix.path(source)):
+            if self.going.goes(source) or not _same_content(staged_source, self.prefix.path(source)):
                 self._add("replace", goal, entry.path)
             else:
                 self._leave(goal)
@@ -381,8 +265,7 @@ class Planner:
             if not self._as_installed(goal):
                 self.strangers.append(goal)
             self._add("replace", goal, entry.path)
-            self.overwritten.add(goal)
-            self.old_directories.add(f"{os.path.dirname(goal)}/__pycache__")
+            self.going.overwrite(goal)
         else:
             self._conflict(goal, self._belongs(goal), self.goal.new.get(logical, ""))
             self.overwritable += 1
@@ -404,8 +287,8 @@ class Planner:
         owners = self._owners(place)
         if owners:
             return f"belongs to {' and '.join(map(str, owners))}"
-        if self.unknown:
-            return f"belongs to no distribution, unless to {self.unknown[0]}, of which no list of files is left"
+        if self.going.unknown:
+            return f"belongs to no distribution, unless to {self.going.unknown[0]}, of which no list of files is left"
         return "belongs to no distribution"
 
     # --- steps -----------------------------------------------------------------------------------------------------
@@ -460,28 +343,6 @@ class Planner:
             f.write(content)
         os.chmod(staged, stat.S_IMODE(os.lstat(self.prefix.path(place)).st_mode))
         self._add("replace", place, staged)
-
-    def _edited(self) -> list[str]:
-        """Files that go or are replaced and are not what was installed, or not by anybody who is known."""
-        old = [place for place, rows in self.old.items() if place not in self.shared and self._is_edited(place, rows)]
-        return [*self.strangers, *old]
-
-    def _is_edited(self, place: str, rows: list[Row]) -> bool:
-        """Whether the file at `place` is none of those that were installed there, as far as a hash tells."""
-        told = [row for row in rows if files.has_hash(row)] or [row for row in rows if row.digest]
-        is_foreign = not rows
-        if not told and not is_foreign:
-            return False
-        status = presence.lstat(self.prefix.path(place))
-        if status is None or stat.S_ISDIR(status.st_mode):
-            return False
-        return is_foreign or all(self._state(place, row, status) in ("changed", "unreadable") for row in told)
-
-    def _state(self, place: str, row: Row, status: os.stat_result) -> str:
-        key = (place, row.digest, status.st_ino, status.st_size, status.st_mtime_ns)
-        if key not in self.hashes:
-            self.hashes[key] = files.state_of(self.prefix, place, row)
-        return self.hashes[key]
 
     def _set_aside(self, edited: list[str]) -> None:
         """Copy edited files, and plan for the copies to arrive where people find them."""
