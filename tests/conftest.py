@@ -22,6 +22,16 @@ for _name in [name for name in os.environ if name.startswith(_FOREIGN)]:
 os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(_CHECKOUT / ".cache" / "hypothesis"))
 
 
+def pytest_configure() -> None:
+    """Let no clock decide about a property, and print how to repeat what fails."""
+    import hypothesis  # after its variable is set
+
+    hypothesis.settings.register_profile(
+        "here", deadline=None, print_blob=True, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    )
+    hypothesis.settings.load_profile("here")
+
+
 @pytest.fixture(autouse=True)
 def _index_for_network_tests(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.node.get_closest_marker("network"):

@@ -57,13 +57,13 @@ def parse(data: bytes) -> list[Row]:
 def format_rows(rows: Iterable[Row]) -> bytes:
     """The RECORD with `rows`, sorted, as pip writes it."""
     lines = sorted((row.path, row.digest, "" if row.size is None else str(row.size)) for row in rows)
-    text = "".join(f"{_quoted(path)},{digest},{size}\n" for path, digest, size in lines)
+    text = "".join(f"{_quoted(path)},{_quoted(digest)},{size}\n" for path, digest, size in lines)
     return text.encode("utf-8", "surrogateescape")
 
 
-def _quoted(path: str) -> str:
-    """`path` as a CSV field; `csv` before Python 3.13 would leave a carriage return bare and read it as an end."""
-    return '"' + path.replace('"', '""') + '"' if any(each in path for each in ',"\r\n') else path
+def _quoted(field: str) -> str:
+    """`field` as CSV has it; `csv` before Python 3.13 would leave a carriage return bare and read it as an end."""
+    return '"' + field.replace('"', '""') + '"' if any(each in field for each in ',"\r\n') else field
 
 
 def digest_of(data: bytes) -> str:

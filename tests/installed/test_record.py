@@ -15,9 +15,8 @@ from sage_wheels.installed import record
 from sage_wheels.installed.record import Row
 
 PATHS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1)
-ROWS = st.builds(
-    Row, PATHS, st.sampled_from(["", "sha256=abc-_", "sha512=x"]), st.one_of(st.none(), st.integers(0, 1 << 70))
-)
+DIGESTS = st.sampled_from(["", "sha256=abc-_", "sha512=x", 'a,"b', "\n"])  # anything may stand there
+ROWS = st.builds(Row, PATHS, DIGESTS, st.one_of(st.none(), st.integers(0, 1 << 70)))
 
 
 @given(st.lists(ROWS))
