@@ -185,10 +185,11 @@ def warn_of(report: Report, prefix: Prefix) -> None:
 
 def _sentence(change: Change, root: str, would: str) -> str:
     name, old, new = change
+    if not new:
+        # an .egg-link has no version
+        return f"{f'{name} {old}'.rstrip()} {would}uninstalled from {root}"
     if not old:
         return f"{name} {new} {would}installed into {root}"
-    if not new:
-        return f"{name} {old} {would}uninstalled from {root}"
     if old == new:
         return f"{name} {new} {would}reinstalled into {root}"
     return f"{name} {would}changed from {old} to {new} in {root}"

@@ -49,6 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--user", "--target", dest="elsewhere", action="store_true", help=argparse.SUPPRESS)
     # for the sdh_* functions
     parser.add_argument("--built", metavar="WHEEL", help="the wheel of the one -e, from 'sage-wheels build --editable'")
+    parser.add_argument("--developed", action="store_true", help="'setup.py develop' has linked the one -e: record it")
     parser.add_argument("--record", metavar="FILE", help="append a line NAME @ URL for each -e to FILE")
     parser.add_argument("--superseded", metavar="FILE", help="remove what FILE names, too, unless it is installed anew")
     for option in _SAID_FOR_PIP:
@@ -66,8 +67,10 @@ def run(options: argparse.Namespace) -> int:
     from sage_wheels.sage.wheelhouse import applying
     from sage_wheels.transaction.install import Options
 
-    if options.built is not None and (options.items or options.requirement or len(options.editable) != 1):
+    if options.built is not None and not _is_one_tree(options):
         raise UsageError("--built does not name the wheel of one source tree", "give one -e and nothing else")
+    if options.developed and (options.built is not None or options.dry_run or not _is_one_tree(options)):
+        raise UsageError("--developed is about one source tree", "give one -e and nothing else")
     if options.root or options.elsewhere:
         raise UsageError("nothing is staged or installed elsewhere", "leave out --root, --user and --target")
     try:
@@ -80,6 +83,9 @@ def run(options: argparse.Namespace) -> int:
             f"{' '.join(options.requirement) or 'the command line'} names nothing to install", "name an ITEM"
         )
     prefix = common.prefix_of(options)
+    if options.developed:
+        _take_over(prefix, options.editable[0], old, options)
+        return 0
     items = [text for item in items if (text := applying(item, prefix, common.warn)) is not None]
     directories = tuple(filter(None, [*options.find_links, os.environ.get("SAGE_SPKG_WHEELS", "")]))
     building = BuildOptions(
@@ -104,10 +110,38 @@ def run(options: argparse.Namespace) -> int:
         _say(report, prefix, options)
         if options.record:
             _record(report, options.record, os.path.abspath(tree))
-    if options.superseded and not options.dry_run:
+    if not options.dry_run:
+        _forget_superseded(options)
+    return 0
+
+
+def _is_one_tree(options: argparse.Namespace) -> bool:
+    return len(options.editable) == 1 and not options.items and not options.requirement
+
+
+def _take_over(prefix: Prefix, tree: str, old: list[str], options: argparse.Namespace) -> None:
+    """Record the source tree that `setup.py develop` has linked, and remove what it supersedes."""
+    from sage_wheels.errors import SourceError
+    from sage_wheels.installed import find_all
+    from sage_wheels.sage import records
+    from sage_wheels.sage.distribution import is_linked
+    from sage_wheels.transaction.uninstall import uninstall
+
+    tree = os.path.abspath(tree)
+    found = [each for each in find_all(prefix) if is_linked(prefix, each, tree)]
+    if not found:
+        raise SourceError(f"no .egg-link in {prefix.root} leads to {tree}", "let 'setup.py develop' make it")
+    if gone := sorted(set(old) - {each.canonical_name for each in found}):
+        _say(uninstall(prefix, gone, common.settings_of(options)), prefix, options)
+    for each in found if options.record else ():
+        records.add_line(options.record, each.name, tree)
+    _forget_superseded(options)
+
+
+def _forget_superseded(options: argparse.Namespace) -> None:
+    if options.superseded:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(options.superseded)
-    return 0
 
 
 def _install(

@@ -158,6 +158,8 @@ def state(prefix: Prefix, part: Part, distribution: Distribution | None) -> Stat
 
 def is_from(prefix: Prefix, distribution: Distribution, path: str, *, editable: bool = False) -> bool:
     """Whether its direct_url.json says that `distribution` was installed from `path` (PEP 610)."""
+    if distribution.kind == ".egg-link":
+        return editable and is_linked(prefix, distribution, path)
     import json
 
     from sage_wheels.building.sources import file_url
@@ -168,6 +170,13 @@ def is_from(prefix: Prefix, distribution: Distribution, path: str, *, editable: 
         return bool(origin.get("url") == file_url(path)) and is_editable == editable
     except (ValueError, AttributeError):
         return False
+
+
+def is_linked(prefix: Prefix, distribution: Distribution, tree: str) -> bool:
+    """Whether `distribution` is what `setup.py develop` leaves in a prefix of the source tree at `tree`."""
+    if distribution.kind != ".egg-link":
+        return False
+    return (read_text(prefix, distribution.path) or "").partition("\n")[0] == os.path.realpath(tree)
 
 
 def remark(part: Part, version: str, found: State) -> str:

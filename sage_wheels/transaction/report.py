@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Change(NamedTuple):
-    """One distribution before and after; versions are empty where it was or is not installed."""
+    """One distribution before and after; versions are empty where it was or is not installed, or was an .egg-link."""
 
     name: str
     old_version: str

@@ -280,6 +280,63 @@ def test_an_editable_package_is_recorded_and_removed(scripts: Scripts, venv: Pat
     assert (everything(venv), state(spkg)) == (before, [])
 
 
+@pytest.mark.parametrize("function", ["sdh_pip_install", "sdh_pip_editable_install"])
+def test_sagelib_hides_the_tree_from_its_build(scripts: Scripts, venv: Path, function: str) -> None:
+    spkg = Spkg(scripts, venv, "tree")
+    spkg.prepare()
+    sources(spkg.build / "src")
+    hidden = "export SAGE_ROOT=/doesnotexist SAGE_SRC=/doesnotexist; unset SAGE_LOCAL; "
+    assert spkg.install(f"{hidden}{function} .", "src") == 0, spkg.log
+    assert names(venv) == ["tree 1.0"]
+
+
+def test_what_setuptools_develops_is_recorded_and_removed(scripts: Scripts, venv: Path, tmp_path: Path) -> None:
+    """As sagelib wants it: setuptools then has no build_editable."""
+    before = everything(venv)
+    library = tmp_path / "library"
+    sources(library)
+    spkg = Spkg(scripts, venv, "lib")
+    spkg.prepare()
+    for name in ("tree", "gone"):
+        make_wheel(spkg.build / "dist", name, "0.9", {f"{name}.py": ""})
+        assert spkg.bash("sdh_store_and_pip_install_wheel .", spkg.build) == 0, spkg.log
+    shutil.copy(spkg.build / "spkg-piprm", spkg.requirements.parent)
+    spkg.stamp.parent.mkdir()
+    spkg.stamp.write_text('{"files": []}')
+    pip = tmp_path / "path/python3"  # what pip and setuptools do to the prefix
+    pip.parent.mkdir()
+    pip.write_text(
+        "#!/bin/sh\n"
+        f'cd "{site_packages(venv)}" && rm -rf tree* __pycache__\n'
+        f'printf "%s\\n." "{library}" >tree.egg-link; echo "{library}" >easy-install.pth; echo "$@" >>"{library}/log"\n'
+    )
+    pip.chmod(0o755)
+    develop = 'export PATH="$STUBS:$PATH" SETUPTOOLS_ENABLE_FEATURES=legacy-editable; sdh_pip_editable_install . --more'
+    for _ in range(2):
+        spkg.prepare()
+        (spkg.build / "src").symlink_to(library)
+        assert spkg.install(f"STUBS='{pip.parent}'; {develop}", "src") == 0, spkg.log
+        assert names(venv) == ["tree"]
+        assert [(part.name, part.package, part.source) for part in parts(find_prefix(venv)).values()] == [
+            ("tree", "lib", str(library))
+        ]
+        listed = scripts.run("sage-wheels", "list", "--prefix", venv).stdout
+        assert listed.split() == ["tree", "-", "-", "package", "lib"]
+    for line in (library / "log").read_text().splitlines():
+        assert line.endswith("--no-build-isolation --isolated --editable ./ --more")
+    spkg.log = ""
+    spkg.uninstall()
+    assert spkg.log == f"sage-wheels: tree uninstalled from {venv}\n"
+    (site_packages(venv) / "easy-install.pth").unlink(missing_ok=True)
+    assert (everything(venv), list((venv / "var/lib/sage-wheels").glob("superseded/*"))) == (before, [])
+
+
+def test_a_tree_that_nobody_has_linked_is_not_recorded(scripts: Scripts, prefix: Path, tmp_path: Path) -> None:
+    done = scripts.run("sage-pip-install", "--developed", "--record", tmp_path / "record", "-e", tmp_path)
+    assert (done.returncode, (tmp_path / "record").exists()) == (1, False)
+    assert f"no .egg-link in {prefix} leads to {tmp_path}" in done.stderr
+
+
 def test_a_script_package_without_destdir_installs_at_once(scripts: Scripts, venv: Path, tmp_path: Path) -> None:
     spkg = Spkg(scripts, venv)
     make_wheel(tmp_path / "work/dist", "pkg", "1.0", {"pkg.py": ""})

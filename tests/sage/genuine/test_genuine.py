@@ -137,6 +137,29 @@ def test_an_editable_package_is_recorded_and_cleaned(sage: Sage) -> None:
     assert sage.state() == before
 
 
+def test_what_is_installed_as_sagelib_is_recorded_and_cleaned(sage: Sage) -> None:
+    """Its script hides the tree from its build, and lets setuptools develop it in place."""
+    sage.make("setuptools", "sage_conf-SAGE_VENV-uninstall")
+    before = sage.state()
+    script = (sage.root / "build/pkgs/sagelib/spkg-install.in").read_text()
+    hiding = re.findall(r"^ *(export SAGE_\w+=/doesnotexist|unset SAGE_\w+|export SETUPTOOLS_.*)", script, re.MULTILINE)
+    assert {"export SAGE_ROOT=/doesnotexist", "export SETUPTOOLS_ENABLE_FEATURES=legacy-editable"} <= set(hiding)
+    install = "\n".join([*hiding, "sdh_pip_editable_install ."])
+    try:
+        write_package(sage, "1.0", ["same"], f"cd src\n{install}")
+        for _ in range(2):
+            sage_spkg(sage, "1.0")
+            code = sage.python("import destdir_trial; print(destdir_trial.__file__)")
+            assert code.startswith(str(sage.root / "build/pkgs"))
+            listed = sage.run("sage-wheels", "list").stdout
+            assert re.search(rf"^destdir-trial +- +- +package {OURS}destdir$", listed, re.MULTILINE), listed
+        done = sage.run("sage-spkg-uninstall", f"{OURS}destdir", sage.venv)
+        assert (done.returncode, "uninstalled" in done.stdout) == (0, True), done.stdout
+    finally:
+        sage.remove_packages()
+    assert sage.state() == before
+
+
 @pytest.fixture(params=["by sdh_pip_install", "by pip", "by setup.py"])
 def destdir_way(sage: Sage, request: pytest.FixtureRequest) -> Iterator[str]:
     yield request.param
