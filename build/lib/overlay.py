@@ -176,8 +176,16 @@ def _is_kept(root: Path, path: str) -> bool:
 
 
 def _is_replaced(root: Path, path: str) -> bool:
-    """Whether something else stands for a genuine file that is kept: an interrupted one may only have kept it."""
-    return _is_kept(root, path) and not _is_same(root / GENUINE / path, root / path)
+    """Whether something else stands for a genuine file that is kept.
+
+    One that was interrupted may only have kept it; and `git checkout` or `git stash` may have put it back.
+    """
+    if not _is_kept(root, path) or _is_same(root / GENUINE / path, root / path):
+        return False
+    try:
+        return _genuine(root, path).read_bytes() != (root / path).read_bytes()
+    except OSError:
+        return True
 
 
 def _is_same(kept: Path, path: Path) -> bool:
@@ -229,6 +237,8 @@ def _refuse_what_is_in_the_way(root: Path) -> None:
     for path in [HOME, *ADDED]:
         if path not in ours and os.path.lexists(root / path):
             _not_recognised(root, f"{path} is there already")
+    if os.path.lexists(root / "build/lib") and not (root / "build/lib").is_dir():
+        _not_recognised(root, "build/lib is no directory")
 
 
 def _not_recognised(root: Path, why: str) -> NoReturn:
@@ -276,5 +286,9 @@ if __name__ == "__main__":
     sys.dont_write_bytecode = True
     try:
         main(sys.argv[1:])
-    except (Refused, OSError) as error:
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Refused as error:
         sys.exit(f"overlay: {error}")
+    except OSError as error:
+        sys.exit(f"overlay: {error.filename} cannot be read or changed ({error.strerror}); see to that and do it again")

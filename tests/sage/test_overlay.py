@@ -129,8 +129,9 @@ def test_what_is_not_recognised_is_refused_whole(overlay: list[str], root: Path,
         assert look(root) == before
 
 
-def test_a_file_that_is_in_the_way_is_refused(overlay: list[str], root: Path) -> None:
-    (root / "build/bin/sage-wheels").write_text("mine\n")
+@pytest.mark.parametrize("path", ["build/bin/sage-wheels", "build/lib"])
+def test_a_file_that_is_in_the_way_is_refused(overlay: list[str], root: Path, path: str) -> None:
+    (root / path).write_text("mine\n")
     before = look(root)
     assert run(overlay, root).returncode == 1
     assert look(root) == before
@@ -146,6 +147,40 @@ def test_what_was_edited_since_is_not_lost(overlay: list[str], root: Path) -> No
     assert str(spkg) in done.stderr
     spkg.write_text(ours)
     assert run(overlay, root, "--undo").returncode == 0
+
+
+def test_what_git_has_put_back_is_no_edit(overlay: list[str], root: Path) -> None:
+    before = look(root)
+    for options in (["--undo"], [], ["--undo"]):
+        assert run(overlay, root).returncode == 0
+        for path in ("build/bin/sage-flock", "build/bin/sage-spkg"):
+            (root / path).write_text(STOCK[path])
+        done = run(overlay, root, *options)
+        assert done.returncode == 0, done.stderr
+    assert look(root) == before
+
+
+def test_an_interrupt_takes_it_back_without_a_traceback(overlay: list[str], root: Path) -> None:
+    if not shutil.which("strace"):
+        pytest.skip("strace is not installed")
+    before = look(root)
+    assert run(overlay, root).returncode == 0  # and the tool is ready
+    assert run(overlay, root, "--undo").returncode == 0
+    inject = ["-e", "trace=linkat", "-e", "inject=linkat:signal=INT:when=3"]
+    done = run(["strace", "-f", "-qq", "-o", "/dev/null", *inject, *overlay], root)
+    assert (done.returncode, done.stderr) == (130, "")
+    assert look(root) == before
+
+
+def test_what_the_system_refuses_is_told_in_a_sentence(overlay: list[str], root: Path) -> None:
+    if not shutil.which("strace"):
+        pytest.skip("strace is not installed")
+    before = look(root)
+    inject = ["-e", "trace=linkat", "-e", "inject=linkat:error=EACCES:when=3"]
+    done = run(["strace", "-f", "-qq", "-o", "/dev/null", *inject, *overlay], root)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+    assert "build/bin/sage-pip-install cannot be read or changed (Permission denied); " in done.stderr
+    assert look(root) == before
 
 
 @pytest.mark.parametrize("where", ["", "moved"])
