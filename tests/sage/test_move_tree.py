@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import resource
 import shutil
 import signal
 import stat
@@ -121,6 +123,19 @@ def test_what_cannot_be_merged_is_refused_whole(
     assert all("/var" in path for path in new)
     files = {path for path in before if not Path(path).is_dir()}
     assert {path: after[path] for path in files} == {path: before[path] for path in files}
+
+
+def test_a_copy_that_fails_is_one_sentence_and_leaves_nothing(scripts: Scripts, tmp_path: Path) -> None:
+    prefix = stage(tmp_path / "prefix", {"bin/other": "old"})
+    source = stage(tmp_path / "inst", {f"lib/{name}": "x" * 100_000 for name in "abc"})
+    before = snapshot(prefix)
+    # as a disk that is full
+    limit = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, resource.RLIM_INFINITY))}
+    done = scripts.run("sage-move-tree", source, prefix, **limit)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+    assert re.search(r"failed at /\S+/lib/[abc] \(File too large\); mend that", done.stderr), done.stderr
+    assert {path: entry for path, entry in snapshot(prefix).items() if not path.startswith("var")} == before
+    assert len(list(source.glob("lib/*"))) == 3
 
 
 def test_directories_that_are_there_start_nothing(scripts: Scripts, tmp_path: Path) -> None:
