@@ -20,19 +20,26 @@
 
 PREFIX ?= $(error PREFIX is not set; say which prefix is to be installed into)
 PACKAGES ?= $(error PACKAGES is not set; name the file that lists the packages)
+ifeq ($(strip $(PACKAGES)),)
+    $(error PACKAGES is empty; name the file that lists the packages)
+endif
 # Where the wheels go, and where build requirements are taken from.
 WHEELS ?= $(PREFIX)/var/lib/sage-wheels/wheels
 # One file for each package that is installed.
 STAMPS ?= $(PREFIX)/var/lib/sage-wheels/stamps
 
 SAGE_WHEELS_MAKE := $(patsubst %/,%,$(dir $(lastword $(MAKEFILE_LIST))))
+sage-wheels-empty :=
+sage-wheels-space := $(sage-wheels-empty) $(sage-wheels-empty)
+# make splits names at spaces
+sage-wheels-stamps = $(subst $(sage-wheels-space),\ ,$(STAMPS))
 sage-wheels-package = PREFIX='$(PREFIX)' WHEELS='$(WHEELS)' STAMPS='$(STAMPS)' '$(SAGE_WHEELS_MAKE)/package'
 
 # $(1) name, $(2) source, $(3) options, $(4) dependencies, $(5) dependencies that only have to be there first
 define sage-wheels-rules
 .PHONY: $(1) $(1)-clean $(1)-uninstall
-$(1): $$(STAMPS)/$(1)
-$$(STAMPS)/$(1): $(2) $(patsubst %,$$(STAMPS)/%,$(4)) | $(patsubst %,$$(STAMPS)/%,$(5))
+$(1): $$(sage-wheels-stamps)/$(1)
+$$(sage-wheels-stamps)/$(1): $(2) $(patsubst %,$$(sage-wheels-stamps)/%,$(4)) | $(patsubst %,$$(sage-wheels-stamps)/%,$(5))
 	@$$(sage-wheels-package) install $(1) $(2) $(3)
 $(1)-uninstall:
 	@$$(sage-wheels-package) uninstall $(1)

@@ -122,6 +122,15 @@ def test_a_relative_prefix(packages: Packages) -> None:
     assert os.path.samefile(path, wheel)
 
 
+def test_a_space_in_the_prefix(packages: Packages) -> None:
+    prefix = make_prefix(packages.directory / "a  b")
+    before = snapshot(prefix)
+    assert packages.make("-j8", "two", f"PREFIX={prefix}").count("installed") == 2
+    assert "installed" not in packages.make("two", f"PREFIX={prefix}")
+    packages.make("-j8", "python-packages-clean", f"PREFIX={prefix}")
+    assert snapshot(prefix) == before
+
+
 def test_a_comma_in_an_option(packages: Packages) -> None:
     packages.list("tree tree/ -C key=a,b -C other=c,d\n")
     packages.make("tree")
@@ -159,6 +168,7 @@ def test_a_build_that_fails_fails_make_and_leaves_no_stamp(packages: Packages) -
 
 def test_what_is_not_set_or_not_there_is_said(packages: Packages) -> None:
     assert "PREFIX is not set" in packages.make("one", "PREFIX=$(error PREFIX is not set)", status=2)
+    assert "PACKAGES is empty; name" in packages.make("one", "PACKAGES=", status=2)
     shutil.rmtree(packages.prefix)
     assert "make it first: python3 -m venv" in packages.make("one", status=2)
     assert packages.make("-s", "one-clean") == ""
