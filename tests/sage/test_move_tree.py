@@ -147,7 +147,7 @@ def test_directories_that_are_there_start_nothing(scripts: Scripts, tmp_path: Pa
     assert not source.exists()
     source = stage(tmp_path / "a b", {"lib/new": 0o755})
     shutil.copy(scripts.bin / "sage-flock", scripts.bin / "sage-wheels")
-    assert scripts.run("sage-move-tree", source, prefix).returncode != 0  # it asked for the tool
+    assert scripts.run("sage-move-tree", source, prefix, cwd=tmp_path).returncode != 0  # it asked for the tool
 
 
 def test_a_directory_is_not_moved_into_itself(scripts: Scripts, tmp_path: Path) -> None:
