@@ -38,14 +38,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-e", "--editable", action="store_true", help="build the editable wheels of source trees (PEP 660)"
     )
+    parser.add_argument("--show-log", action="store_true", help="show on standard output what comes into the --log")
     parser.add_argument("sources", nargs="+", metavar="SOURCE")
 
 
 def run(arguments: argparse.Namespace) -> int:
+    from sage_wheels.cli.live import ShownLog
+
     if arguments.editable:
         _refuse_wheelhouse(arguments.wheel_dir, arguments.find_links)
+    if arguments.show_log and (arguments.json or not arguments.log):
+        raise UsageError("--show-log shows what comes into a --log, and goes with no --json", "give --log FILE")
     options = build_options.options_from(arguments, _prefix_if_named(arguments))
-    built = [_build(text, arguments.wheel_dir, options, arguments.json) for text in arguments.sources]
+    with ShownLog(arguments.log if arguments.show_log else None):
+        built = [_build(text, arguments.wheel_dir, options, arguments.json) for text in arguments.sources]
     if arguments.json:
         common.print_json([wheel._asdict() for wheel in built])
     return 0

@@ -57,7 +57,9 @@ def test_a_failure_shows_the_end_of_the_log_and_where_it_is(
     assert "Traceback" not in result.stderr
 
 
-@pytest.mark.parametrize("arguments", [["-C", "nonsense"], [], ["--max-sdist-size", "many", "."], ["--nonsense", "."]])
+@pytest.mark.parametrize(
+    "arguments", [["-C", "nonsense"], [], ["--show-log", "."], ["--max-sdist-size", "many", "."], ["--nonsense", "."]]
+)
 def test_wrong_usage(command: Command, arguments: list[str]) -> None:
     result = command(*arguments, *(["."] if arguments[:1] == ["-C"] else []))
     assert (result.returncode, result.stdout) == (2, "")

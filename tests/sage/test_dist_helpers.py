@@ -230,6 +230,26 @@ def test_a_source_package(scripts: Scripts, venv: Path, options: str, settings: 
     assert (everything(venv), state(spkg)) == (before, [])
 
 
+def test_the_log_is_shown_while_it_is_written(scripts: Scripts, venv: Path, tmp_path: Path) -> None:
+    """For hours, with some packages; and somebody may press Ctrl-C because of what it says."""
+    spkg = Spkg(scripts, venv)
+    spkg.prepare()
+    sources(spkg.build / "src")
+    go = tmp_path / "go"
+    waiting = f"""
+import os, time
+os.write(1, b"compiling\\n")
+for _ in range(500):
+    time.sleep(0.01)
+    if os.path.exists({str(go)!r}): break
+else: raise ValueError("nobody has seen that")
+"""
+    (spkg.build / "src/backend.py").write_text(BACKEND + waiting)
+    script = f"sdh_build_wheel . | while read -r line; do case $line in compiling) touch '{go}' ;; esac; done"
+    assert spkg.bash(f"set -o pipefail; {script}", spkg.build / "src") == 0, spkg.log
+    assert go.exists()
+
+
 def test_what_cannot_be_built_in_isolation_is_built_without_and_said(scripts: Scripts, venv: Path) -> None:
     spkg = Spkg(scripts, venv, "tree")
     spkg.prepare()
