@@ -144,7 +144,10 @@ def _open(path: str) -> int:
     except OSError as error:
         if error.errno not in (errno.EACCES, errno.EROFS):
             raise
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)  # somebody else's file can be locked all the same
+        try:
+            return os.open(path, os.O_RDONLY | os.O_CLOEXEC)  # somebody else's file can be locked all the same
+        except FileNotFoundError:
+            raise error from None  # in somebody else's directory none can be made
 
 
 def _above_the_standard_ones(fd: int) -> int:

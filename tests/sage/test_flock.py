@@ -241,3 +241,11 @@ def test_a_directory_that_cannot_be_made(scripts: Scripts, tmp_path: Path) -> No
     (tmp_path / "file").touch()
     done = scripts.run("sage-flock", tmp_path / "file" / "lock", "true")
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+
+
+def test_where_no_file_can_be_made_the_reason_is_said(scripts: Scripts) -> None:
+    if not os.path.isdir("/sys/kernel"):
+        pytest.skip("there is no directory in which nobody can make a file")
+    done = scripts.run("sage-flock", "/sys/kernel/lock", "true")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "(Permission denied)" in done.stderr or "(Read-only file system)" in done.stderr
