@@ -117,6 +117,23 @@ def write_whole(path: str, content: bytes) -> None:
         raise
 
 
+def copy_tree(source: str, goal: str) -> None:
+    """Copy a directory as it is, with modes, times and links; to `goal`, which must not exist.
+
+    Raises the first `OSError`: `shutil.copytree` goes on after it, and raises a list of them in the end.
+    """
+    import shutil
+
+    os.mkdir(goal)
+    with os.scandir(source) as scan:
+        for entry in scan:
+            if entry.is_dir(follow_symlinks=False):
+                copy_tree(entry.path, f"{goal}/{entry.name}")
+            else:
+                shutil.copy2(entry.path, f"{goal}/{entry.name}", follow_symlinks=False)
+    shutil.copystat(source, goal)
+
+
 def delete_tree(path: str) -> None:
     """Delete a directory tree, if it is there; directories without write permission are no obstacle to their owner.
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import shutil
 import stat
 from typing import NamedTuple
 
@@ -107,15 +106,7 @@ def _within(prefix: Prefix, source: str) -> str:
 
 
 def _copied(source: str, goal: str) -> str:
-    """Copy the directory `source` to `goal`; `shutil.copytree` goes on after an error and lists them all in the end."""
-    os.mkdir(goal)
-    with os.scandir(source) as scan:
-        for entry in scan:
-            if entry.is_dir(follow_symlinks=False):
-                _copied(entry.path, f"{goal}/{entry.name}")
-            else:
-                shutil.copy2(entry.path, f"{goal}/{entry.name}", follow_symlinks=False)
-    shutil.copystat(source, goal)
+    filesystem.copy_tree(source, goal)
     return goal
 
 

@@ -199,7 +199,7 @@ class Planner:
         device = self._device(place)
         if device != os.lstat(staged).st_dev:
             moved = f"{self.prefix.path(self._stage_on(device, place))}/{self._next()}"
-            shutil.copytree(staged, moved, symlinks=True)
+            filesystem.copy_tree(staged, moved)
             staged = moved
         with os.scandir(staged) as scan:
             # byte-code after its sources: what becomes of it depends on what becomes of them
