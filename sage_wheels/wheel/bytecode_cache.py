@@ -51,6 +51,8 @@ def key(record: bytes, piece: str) -> str:
 def load(name: str) -> dict[str, bytes]:
     """The codes kept under `name`, by member; empty if there are none that can be read."""
     where = directory()
+    if where is None:
+        return {}
     try:
         with open(f"{where}/{name}", "rb") as f:
             data = f.read()

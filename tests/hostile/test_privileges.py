@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import marshal
 import os
 import stat
 from pathlib import Path
@@ -13,6 +15,7 @@ from sage_wheels.building import BuildOptions
 from sage_wheels.building.store import store
 from sage_wheels.errors import SageWheelsError, SourceError, UnsafePlace, WheelRefused
 from sage_wheels.prefix import trust
+from sage_wheels.wheel import Wheel, bytecode, bytecode_cache
 from support.run import install, tool, tool_environment, uninstall
 from support.trees import leftovers, make_prefix, site_packages, snapshot
 from support.wheels import make_wheel
@@ -120,6 +123,23 @@ def test_root_with_the_home_of_somebody_else_keeps_no_bytecode_there(tmp_path: P
     assert done.returncode == 0, done
     assert list(prefix.rglob("*.pyc"))
     assert (snapshot(home), snapshot(target)) == before
+
+
+def test_bytecode_that_somebody_planted_where_the_command_runs(tmp_path: Path) -> None:
+    """A cache that may not be used is none, and has no name: what it is called is known to everybody."""
+    source, prefix = "x = 'good'\n", make_prefix(tmp_path)
+    wheel = make_wheel(tmp_path, "demo", "1", {"demo.py": source})
+    with Wheel(str(wheel)) as opened:
+        name = bytecode_cache.key(opened.record, "0-")
+    code = marshal.dumps({"demo.py": bytecode.compile_code(b"x = 'evil'\n", bytecode.placeholder(source.encode()))})
+    (tmp_path / "None").mkdir()
+    (tmp_path / "None" / name).write_bytes(hashlib.sha256(code).digest() + code)
+    planted = snapshot(tmp_path / "None")
+    no_cache = tool_environment(XDG_CACHE_HOME="not/absolute")
+    assert tool("install", "--prefix", prefix, wheel, cwd=tmp_path, env=no_cache).returncode == 0
+    (compiled,) = prefix.rglob("demo.*.pyc")
+    assert b"good" in compiled.read_bytes()
+    assert snapshot(tmp_path / "None") == planted
 
 
 def test_a_cache_in_which_everybody_may_write(tmp_path: Path, shared: Path) -> None:
