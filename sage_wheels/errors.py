@@ -129,6 +129,7 @@ _ADVICE = {
     errno.EROFS: "mount that file system writable or choose another prefix",
     errno.EACCES: "run the command as the user who owns the prefix",
     errno.EPERM: "run the command as the user who owns the prefix",
+    errno.ENXIO: "remove what stands there, which is no regular file, and run the command again",
     errno.EMFILE: "raise the limit of open files (ulimit -n) and run the command again",
     errno.EIO: "look at the disk, then run the command again",
 }

@@ -28,6 +28,7 @@ import time
 from typing import Any, NamedTuple
 
 from sage_wheels.errors import FileOperationFailed
+from sage_wheels.prefix.filesystem import regular
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ class ImageCache:
         except OSError:
             pass  # not known yet
         digest = hashlib.sha256()
-        with open(path, "rb") as f:
+        with open(path, "rb", opener=regular) as f:
             while block := f.read(1 << 20):
                 digest.update(block)
         try:
@@ -158,7 +159,7 @@ class ImageCache:
 
     def _read_about(self, place: str) -> About | None:
         try:
-            with open(f"{place}/about", encoding="utf-8") as f:
+            with open(f"{place}/about", encoding="utf-8", opener=regular) as f:
                 stored: dict[str, Any] = json.load(f)
                 return About(**stored)
         except (FileNotFoundError, NotADirectoryError, ValueError, TypeError):  # the last two: not whole any more

@@ -12,7 +12,7 @@ import os
 import shutil
 from typing import NamedTuple
 
-from sage_wheels.prefix.filesystem import write_whole
+from sage_wheels.prefix.filesystem import regular, write_whole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Choices:
     def recall(self, requirements: Iterable[str], directories: Iterable[str]) -> list[Pick] | None:
         """What was chosen, if it was and everything is as it was then."""
         try:
-            with open(self._place(requirements, directories), encoding="utf-8") as f:
+            with open(self._place(requirements, directories), encoding="utf-8", opener=regular) as f:
                 return [Pick(*each) for each in json.load(f)]
         except (FileNotFoundError, ValueError, TypeError):  # not there, or not whole since the power went
             return None

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from sage_wheels.errors import InterpreterError
 from sage_wheels.prefix import Prefix, Scheme
 from sage_wheels.prefix import interpreter as facts_of
-from sage_wheels.prefix.filesystem import write_whole
+from sage_wheels.prefix.filesystem import regular, write_whole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def _facts(pattern: Prefix, executable: str) -> Facts:
     key = [executable, status.st_size, status.st_mtime_ns, packaging.__version__]
     memo = f"{pattern.root}/facts.json"
     try:
-        with open(memo, encoding="utf-8") as f:
+        with open(memo, encoding="utf-8", opener=regular) as f:
             known, facts = json.load(f)
         if known == key:
             return facts_of.Facts(**facts)

@@ -15,13 +15,14 @@ from typing import NamedTuple
 from sage_wheels.errors import FileOperationFailed
 from sage_wheels.installed import record
 from sage_wheels.installed.metadata import canonical_name, headers
+from sage_wheels.prefix.filesystem import regular
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sage_wheels.prefix import Prefix
 
-# What the system says of a path that leads to no file.
-NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP)
+# What the system says of a path that leads to no file; the last one of a pipe, too (see `regular`).
+NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENXIO)
 KINDS = (".dist-info", ".egg-info", ".egg-link", ".egg")
 
 
@@ -114,7 +115,7 @@ def read_headers(prefix: Prefix, path: str) -> dict[str, list[str]]:
 def read_text(prefix: Prefix, path: str) -> str | None:
     """The file at `path`, None if there is none. Raises `FileOperationFailed` for one that cannot be read."""
     try:
-        with open(prefix.path(path), encoding="utf-8", errors="replace") as f:
+        with open(prefix.path(path), encoding="utf-8", errors="replace", opener=regular) as f:
             return f.read()
     except OSError as error:
         if error.errno in NO_FILE:
@@ -132,5 +133,5 @@ def read_metadata(prefix: Prefix, distribution: Distribution) -> dict[str, list[
 
 def read_record(prefix: Prefix, distribution: Distribution) -> list[record.Row]:
     """The rows of its RECORD. Raises `OSError` if there is none and `ValueError` if it cannot be parsed."""
-    with open(prefix.path(f"{distribution.path}/RECORD"), "rb") as f:
+    with open(prefix.path(f"{distribution.path}/RECORD"), "rb", opener=regular) as f:
         return record.parse(f.read().removeprefix(codecs.BOM_UTF8))  # an editor's; no path begins with one

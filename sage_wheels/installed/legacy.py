@@ -18,6 +18,7 @@ from sage_wheels.installed.files import Owned, believed, inside
 from sage_wheels.installed.metadata import canonical_name
 from sage_wheels.installed.record import Row
 from sage_wheels.prefix import presence
+from sage_wheels.prefix.filesystem import regular
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def easy_install_without(
             targets.setdefault(place, set()).update(map(os.fsencode, _sys_path_entries(prefix, each)))
     for place, gone in targets.items():
         try:
-            with open(prefix.path(place), "rb") as f:
+            with open(prefix.path(place), "rb", opener=regular) as f:
                 lines = f.readlines()
         except FileNotFoundError:
             continue
@@ -68,7 +69,7 @@ def _sys_path_entries(prefix: Prefix, distribution: Distribution) -> list[str]:
     full = prefix.path(distribution.path)
     if distribution.kind == ".egg":
         return [full, f"./{os.path.basename(full)}"]
-    with open(full, encoding="utf-8", errors="surrogateescape") as f:
+    with open(full, encoding="utf-8", errors="surrogateescape", opener=regular) as f:
         return [f.readline().strip()]
 
 
@@ -76,7 +77,7 @@ def _listed(prefix: Prefix, distribution: Distribution, places: Places) -> Owned
     """What `installed-files.txt` says, believed as far as RECORD would be; it lists directories, too."""
     listing = inside(prefix, places, distribution, "installed-files.txt")
     try:
-        with open(prefix.path(listing), encoding="utf-8", errors="surrogateescape") as f:
+        with open(prefix.path(listing), encoding="utf-8", errors="surrogateescape", opener=regular) as f:
             lines = f.read().splitlines()
     except OSError as error:
         if error.errno not in NO_FILE:

@@ -15,7 +15,7 @@ import os
 
 from sage_wheels.errors import NotRemovable
 from sage_wheels.installed.files import Owned, base_of, owned
-from sage_wheels.prefix.filesystem import write_whole
+from sage_wheels.prefix.filesystem import regular, write_whole
 from sage_wheels.prefix.places import Places, landmarks
 
 TYPE_CHECKING = False
@@ -90,7 +90,7 @@ class Owners:
     def _load(self) -> dict[str, list[str]]:
         cache = f"{self.prefix.state}/{_CACHE}"
         remembered: dict[str, Any] = {}
-        with contextlib.suppress(OSError, ValueError), open(cache, encoding="utf-8") as f:
+        with contextlib.suppress(OSError, ValueError), open(cache, encoding="utf-8", opener=regular) as f:
             remembered = json.load(f)
         known: dict[str, Any] = remembered if isinstance(remembered, dict) else {}
         fresh: dict[str, list[Any]] = {}

@@ -1,5 +1,6 @@
 """What the file system of a prefix can do that `os` does not offer: exchange, syncfs, and who else can see it; a file
-that is written whole or not at all; and a tree that is deleted whatever its modes are.
+that is read without waiting for anybody, or written whole or not at all; and a tree that is deleted whatever its modes
+are.
 
 `ctypes` is imported only here and only when an exchange is near (it costs 3 ms). Every exchange raises the audit
 event `sage_wheels.exchange`, because a call through ctypes raises none that names the paths.
@@ -102,6 +103,18 @@ def sync_file_system(path: str) -> None:
             raise OSError(code, os.strerror(code), path)
     finally:
         os.close(fd)
+
+
+def regular(path: str, flags: int) -> int:
+    """For `open(path, opener=regular)`: opens a regular file, and nothing else.
+
+    A pipe would wait for somebody to write into it, and a device may have no end. Raises `OSError`; ENXIO for those.
+    """
+    fd = os.open(path, flags | os.O_NONBLOCK)
+    if not stat.S_ISREG(mode := os.fstat(fd).st_mode) and not stat.S_ISDIR(mode):  # which `open` refuses by itself
+        os.close(fd)
+        raise OSError(errno.ENXIO, os.strerror(errno.ENXIO), path)
+    return fd
 
 
 def write_whole(path: str, content: bytes) -> None:

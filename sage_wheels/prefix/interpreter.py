@@ -16,7 +16,7 @@ import sys
 from typing import Any, NamedTuple
 
 from sage_wheels.errors import InterpreterError
-from sage_wheels.prefix.filesystem import write_whole
+from sage_wheels.prefix.filesystem import regular, write_whole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def ask(prefix: Prefix) -> Facts:
     remembered = f"{prefix.state}/cache/interpreter.json"
     key = _identity(exe)
     try:
-        with open(remembered, encoding="utf-8") as f:
+        with open(remembered, encoding="utf-8", opener=regular) as f:
             stored = json.load(f)
         if key is None or stored["key"] == key:
             return Facts(**stored["facts"])

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from sage_wheels.errors import FileOperationFailed, PrefixError, UsageError
 from sage_wheels.prefix import presence
+from sage_wheels.prefix.filesystem import regular
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def find_prefix(
 
 def _read_cfg(root: str) -> str | None:
     try:
-        with open(f"{root}/pyvenv.cfg", encoding="utf-8", errors="surrogateescape") as f:
+        with open(f"{root}/pyvenv.cfg", encoding="utf-8", errors="surrogateescape", opener=regular) as f:
             return f.read()
     except (FileNotFoundError, NotADirectoryError):
         return None

@@ -24,6 +24,7 @@ from sage_wheels.errors import FileOperationFailed
 from sage_wheels.installed.distributions import NO_FILE, read_text
 from sage_wheels.installed.metadata import canonical_name
 from sage_wheels.prefix import presence
+from sage_wheels.prefix.filesystem import regular
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def _entries(directory: str) -> list[str]:
 def parts_in(file: str, package: str = "") -> Iterator[Part]:
     """What the record `file` says that a package has brought; nothing if it is not there, or is none."""
     try:
-        with open(file, encoding="utf-8", errors="surrogateescape") as f:
+        with open(file, encoding="utf-8", errors="surrogateescape", opener=regular) as f:
             lines = f.read().split("\n")
     except OSError as error:
         if error.errno in NO_FILE:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from sage_wheels.errors import NotRemovable, SourceError
 from sage_wheels.installed import files, find_all
-from sage_wheels.prefix.filesystem import write_whole
+from sage_wheels.prefix.filesystem import regular, write_whole
 from sage_wheels.prefix.places import Places
 
 TYPE_CHECKING = False
@@ -37,7 +37,7 @@ def listed_in(prefix: Prefix, stamp: str) -> Listed:
     Raises `SourceError` if that is no stamp, and `OSError`.
     """
     try:
-        with open(stamp, encoding="utf-8") as f:
+        with open(stamp, encoding="utf-8", opener=regular) as f:
             content = json.load(f)
         listed = [path.lstrip("/") for path in content["files"]]
     except (ValueError, KeyError, TypeError, AttributeError) as error:

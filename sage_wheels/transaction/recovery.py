@@ -28,7 +28,7 @@ def undo_pending(prefix: Prefix) -> str | None:
     """
     path = prefix.path(JOURNAL)
     try:
-        with open(path, "rb") as f:
+        with open(path, "rb", opener=filesystem.regular) as f:
             data = f.read()
     except FileNotFoundError:
         return None

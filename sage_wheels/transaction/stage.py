@@ -175,7 +175,7 @@ def _not_emptied(prefix: Prefix, place: str, error: OSError) -> str:
 def _is_pending(prefix: Prefix, place: str) -> bool:
     """Whether the journal that counts is that of the stage at `place`; if it cannot be read, it may be."""
     try:
-        with open(prefix.path(JOURNAL), "rb") as f:
+        with open(prefix.path(JOURNAL), "rb", opener=filesystem.regular) as f:
             return journal.from_bytes(f.read()).stage == place
     except FileNotFoundError:
         return False

@@ -15,6 +15,8 @@ import struct
 import zlib
 from typing import NamedTuple
 
+from sage_wheels.prefix.filesystem import regular
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,7 +85,7 @@ class Archive:
     def __init__(self, path: str, limits: Limits | None = None) -> None:
         self.path = path
         self._limits = limits or Limits()
-        self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self._fd = regular(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             self.file_size = os.fstat(self._fd).st_size
             self.members = self._read_directory()

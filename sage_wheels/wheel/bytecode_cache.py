@@ -18,7 +18,7 @@ import os
 import stat
 
 from sage_wheels.prefix import trust
-from sage_wheels.prefix.filesystem import write_whole
+from sage_wheels.prefix.filesystem import regular, write_whole
 
 LIMIT = 1 << 30  # bytes; byte-code of 15,000 sources takes 150 MB
 _KEPT = LIMIT * 3 // 4  # what is left after a clean-up, so that not every installation has to clean up
@@ -54,7 +54,7 @@ def load(name: str) -> dict[str, bytes]:
     if where is None:
         return {}
     try:
-        with open(f"{where}/{name}", "rb") as f:
+        with open(f"{where}/{name}", "rb", opener=regular) as f:
             data = f.read()
     except OSError:
         return {}
