@@ -3,7 +3,7 @@
 The standard library's `zipfile` reads what it can make sense of; this reads only what has one meaning (APPNOTE 6.3.10,
 PEP 427): the archive begins and ends where it says, local and central headers agree, no two members share a name or a
 byte, names are relative UTF-8 paths, members are regular files or directories, stored or deflated, and as long as they
-say. Everything else raises `Damaged`.
+say; directories are empty. Everything else raises `Damaged`.
 """
 
 from __future__ import annotations
@@ -26,9 +26,13 @@ _END64_LOCATOR = struct.Struct("<4sLQL")  # 4.3.15
 _END64 = struct.Struct("<4sQ2H2L4Q")  # 4.3.14
 _CENTRAL = struct.Struct("<4s6H3L5H2L")  # 4.3.12
 _LOCAL = struct.Struct("<4s5H3L2H")  # 4.3.7
+_NOT_TOLD = (0xFFFF, 0xFFFF, 0xFFFF, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF)  # what the end says instead (4.4.1.4)
 _STORED, _DEFLATED = 0, 8
 _FLAG_ENCRYPTED = 0x0001 | 0x0040 | 0x2000
 _FLAG_SIZES_FOLLOW = 0x0008
+_FLAG_UTF8 = 0x0800
+_DESCRIPTORS = (0, 12, 16, 20, 24)  # bytes that may follow then: CRC and sizes of 4 or 8 bytes, a signature (4.3.9)
+_UNICODE_PATH = 0x7075
 _CHUNK = 1 << 20  # bytes held at once, of the archive and of a member: 4 MiB in all at the worst
 _RATIO_FREE = 16 << 20  # bytes of a member that may inflate as they like: tables of zeros are real, and harmless
 _MAX_DIRECTORY = 256 << 20  # bytes, read in one piece: 400,000 members with 600 bytes each
@@ -114,8 +118,11 @@ class Archive:
         here = min(member.end - member.offset, _CHUNK)
         block = os.pread(self._fd, here, member.offset)
         start = self._check_local_header(member, block)
-        if start + member.compressed > member.end - member.offset:
+        behind = member.end - member.offset - start - member.compressed
+        if behind < 0:
             raise Damaged(f"{member.name} reaches into what follows it")
+        if behind and not (member.flags & _FLAG_SIZES_FOLLOW and behind in _DESCRIPTORS):
+            raise Damaged(f"something stands behind {member.name} that does not belong to it")
         block = block[start : start + member.compressed]
         if member.method == _STORED:
             pieces = self._blocks(member, block, member.offset + start)
@@ -180,9 +187,13 @@ class Archive:
         agree = (flags | _FLAG_SIZES_FOLLOW) == (member.flags | _FLAG_SIZES_FOLLOW) and method == member.method
         if magic != b"PK\x03\x04" or name != member.name.encode() or not agree:
             raise Damaged(f"the local header of {member.name} says something else than the central directory")
-        told = not flags & _FLAG_SIZES_FOLLOW and size != 0xFFFFFFFF
-        if told and (crc, compressed, size) != (member.crc, member.compressed, member.size):
-            raise Damaged(f"the local header of {member.name} says something else than the central directory")
+        extra = block[_LOCAL.size + name_size : _LOCAL.size + name_size + extra_size]
+        _check_extra(member.name, name, extra)
+        if not flags & _FLAG_SIZES_FOLLOW:
+            if 0xFFFFFFFF in (compressed, size):
+                size, compressed, _ = _zip64(member.name, extra, size, compressed, 0)
+            if (crc, compressed, size) != (member.crc, member.compressed, member.size):
+                raise Damaged(f"the local header of {member.name} says something else than the central directory")
         return int(_LOCAL.size + name_size + extra_size)
 
     def _read_directory(self) -> dict[str, Member]:
@@ -203,7 +214,11 @@ class Archive:
             raise Damaged(f"it has more members than the {count} that its end says")
         if len(entries) != count:
             raise Damaged(f"it has {len(entries)} members where its end says {count}")
-        return _arranged(entries, start, self._limits)
+        members, directories = _arranged(entries, start, self._limits)
+        for each in directories:
+            if each.size or any(self.chunks(each)):
+                raise Damaged(f"{each.name} is a directory with content")
+        return members
 
     def _find_directory(self) -> tuple[int, int, int]:
         """Offset, size and number of entries of the central directory."""
@@ -216,23 +231,28 @@ class Archive:
         end = self.file_size - tail_size + at
         if end + _END.size + comment != self.file_size:
             raise Damaged("something stands behind the archive")
-        if 0xFFFF in (here, count) or 0xFFFFFFFF in (size, start):
-            end, (disk, first_disk, here, count, size, start) = self._end64(end)
+        told = (disk, first_disk, here, count, size, start)
+        # others look for the locator, and believe what it leads to, whatever the end says
+        has_locator = os.pread(self._fd, 4, max(0, end - _END64_LOCATOR.size)) == b"PK\x06\x07"
+        if has_locator or 0xFFFF in (here, count) or 0xFFFFFFFF in (size, start):
+            end, (disk, first_disk, here, count, size, start) = self._end64(end, told)
         if disk or first_disk or here != count:
             raise Damaged("it is one part of an archive in several parts")
         if start + size != end:
             raise Damaged("something stands before or inside the archive that does not belong to it")
         return start, size, count
 
-    def _end64(self, end: int) -> tuple[int, tuple[int, int, int, int, int, int]]:
+    def _end64(self, end: int, told: tuple[int, ...]) -> tuple[int, tuple[int, int, int, int, int, int]]:
         locator = os.pread(self._fd, _END64_LOCATOR.size, max(0, end - _END64_LOCATOR.size))
         if len(locator) == _END64_LOCATOR.size and locator[:4] == b"PK\x06\x07":
             _, disk, at, disks = _END64_LOCATOR.unpack(locator)
             record = os.pread(self._fd, _END64.size, at)
             if len(record) == _END64.size and record[:4] == b"PK\x06\x06" and disk == 0 and disks <= 1:
                 _, length, _, _, disk, first, here, count, size, start = _END64.unpack(record)
-                if at + 12 + length == end - _END64_LOCATOR.size:
-                    return at, (disk, first, here, count, size, start)
+                fields = (disk, first, here, count, size, start)
+                agree = all(old in (new, most) for old, new, most in zip(told, fields, _NOT_TOLD, strict=True))
+                if agree and length == _END64.size - 12 and at + _END64.size == end - _END64_LOCATOR.size:
+                    return at, fields
         raise Damaged("its ZIP64 end records make no sense")
 
 
@@ -247,12 +267,13 @@ def _central_entry(data: bytes, position: int) -> tuple[Member, int]:
     at = position + _CENTRAL.size
     raw = data[at : at + name_size]
     try:
-        name = raw.decode("utf-8")
+        name = raw.decode("utf-8" if flags & _FLAG_UTF8 else "ascii")
     except UnicodeDecodeError as error:
-        raise Damaged(f"the member name {raw[:100]!r} is not UTF-8") from error
+        raise Damaged(f"the member name {raw[:100]!r} is not UTF-8, or does not say so") from error
     _check_name(name)  # first of all, for every other message has it in it
+    extra = data[at + name_size : at + name_size + extra_size]
+    _check_extra(name, raw, extra)
     if 0xFFFFFFFF in (compressed, size, offset):
-        extra = data[at + name_size : at + name_size + extra_size]
         size, compressed, offset = _zip64(name, extra, size, compressed, offset)
     if flags & _FLAG_ENCRYPTED:
         raise Damaged(f"{name} is encrypted")
@@ -272,19 +293,31 @@ def _central_entry(data: bytes, position: int) -> tuple[Member, int]:
 
 def _zip64(name: str, extra: bytes, size: int, compressed: int, offset: int) -> tuple[int, int, int]:
     """Take the values that do not fit 32 bits from the ZIP64 extra field (4.5.3)."""
-    position = 0
-    while position + 4 <= len(extra):
-        kind, length = struct.unpack_from("<HH", extra, position)
+    for kind, field in _fields(extra):
         if kind == 1:
             wanted = [value == 0xFFFFFFFF for value in (size, compressed, offset)]
-            if length < 8 * sum(wanted) or position + 4 + length > len(extra):
+            if len(field) < 8 * sum(wanted):
                 break
-            values = iter(struct.unpack_from(f"<{sum(wanted)}Q", extra, position + 4))
+            values = iter(struct.unpack_from(f"<{sum(wanted)}Q", field))
             old = (size, compressed, offset)
             size, compressed, offset = (next(values) if want else was for want, was in zip(wanted, old, strict=True))
             return size, compressed, offset
-        position += 4 + length
     raise Damaged(f"the ZIP64 sizes of {name} make no sense")
+
+
+def _fields(extra: bytes) -> Iterator[tuple[int, bytes]]:
+    """Kind and content of each extra field (4.5.1)."""
+    position = 0
+    while position + 4 <= len(extra):
+        kind, length = struct.unpack_from("<HH", extra, position)
+        yield kind, extra[position + 4 : position + 4 + length]
+        position += 4 + length
+
+
+def _check_extra(name: str, raw: bytes, extra: bytes) -> None:
+    """Refuse another name, which some readers take for the name (4.6.9: behind a version and a CRC)."""
+    if b"up" in extra and any(kind == _UNICODE_PATH and field[5:] != raw for kind, field in _fields(extra)):
+        raise Damaged(f"{name} has another name beside this one")
 
 
 def is_too_long(name: str) -> bool:
@@ -302,13 +335,14 @@ def _check_name(name: str) -> None:
         raise Damaged(f"the member name {name!r} is no plain path inside the archive")
 
 
-def _arranged(entries: list[Member], directory: int, limits: Limits) -> dict[str, Member]:
-    """`entries` by name, in the order of the file, each with its `end`; nothing twice, nothing overlapping."""
+def _arranged(entries: list[Member], directory: int, limits: Limits) -> tuple[dict[str, Member], list[Member]]:
+    """Files by name, and directories, in the order of the file, each with its `end`; nothing twice or overlapping."""
     entries.sort(key=lambda each: each.offset)
     if entries and entries[0].offset != 0:
         raise Damaged("something stands before the archive")
     members: dict[str, Member] = {}
     directories: set[str] = set()
+    told: list[Member] = []
     total = 0
     for index, each in enumerate(entries):
         end = entries[index + 1].offset if index + 1 < len(entries) else directory
@@ -319,6 +353,7 @@ def _arranged(entries: list[Member], directory: int, limits: Limits) -> dict[str
             raise TooLarge("ratio", f"{limits.ratio} times its size in {name}")
         if each.name.endswith("/"):
             directories.add(name)
+            told.append(each._replace(end=end))
         elif name in members:
             raise Damaged(f"it has {name} twice")
         else:
@@ -336,4 +371,4 @@ def _arranged(entries: list[Member], directory: int, limits: Limits) -> dict[str
         raise Damaged(f"{min(clash)} is both a file and a directory")
     if total > limits.size:
         raise TooLarge("size", f"{limits.size} bytes")
-    return members
+    return members, told

@@ -124,6 +124,11 @@ def test_the_file_is_closed_again(tmp_path: Path) -> None:
 
 ONE = Entry("a.txt", CONTENT)
 LONG: dict[str, object] = {"compressed": len(CONTENT), "size": len(CONTENT)}
+LONG64: dict[str, object] = {"compressed": 0xFFFFFFFF, "size": 0xFFFFFFFF}
+RIGHT64 = struct.pack("<2H2Q", 1, 16, len(CONTENT), len(CONTENT))
+OTHER_NAME = struct.pack("<2HBL", 0x7075, 9, 1, zlib.crc32(b"a")) + b"evil"
+FOLDER = stat.S_IFDIR | 0o755
+HIDDEN = zip_bytes([Entry("evil", b"evil", STORED)]).partition(b"PK\1\2")[0]  # with no central directory
 DAMAGED: dict[str, tuple[bytes, str]] = {
     "empty file": (b"", "no zip archive"),
     "no zip": (b"x" * 1000, "no zip archive"),
@@ -163,6 +168,44 @@ DAMAGED: dict[str, tuple[bytes, str]] = {
         zip_bytes([Entry("a", central={"size": 0xFFFFFFFF, "extra": struct.pack("<2HL", 1, 4, 5)})]),
         "ZIP64 sizes of a make no sense",
     ),
+    "zip64 locator that the end does not speak of": (
+        zip_bytes([ONE, Entry("b", central={"comment": zip_bytes([ONE], zip64={})[-98:-22]})]),
+        "ZIP64 end records make no sense",
+    ),
+    "zip64 end that says something else": (
+        zip_bytes([ONE], zip64={}, end={"here": 2, "count": 2}),
+        "ZIP64 end records make no sense",
+    ),
+    "local zip64 size": (
+        zip_bytes([Entry("a", CONTENT, STORED, local=LONG64 | {"extra": struct.pack("<2H2Q", 1, 16, 7, 7)})]),
+        "the local header of a says something else",
+    ),
+    "local zip64 size that is not there": (
+        zip_bytes([Entry("a", CONTENT, STORED, local=LONG64)]),
+        "the ZIP64 sizes of a make no sense",
+    ),
+    "local zip64 crc": (
+        zip_bytes([Entry("a", CONTENT, STORED, local=LONG64 | {"extra": RIGHT64, "crc": 7})]),
+        "the local header of a says something else",
+    ),
+    "another name": (zip_bytes([Entry("a", central={"extra": OTHER_NAME})]), "a has another name beside this one"),
+    "another local name": (zip_bytes([Entry("a", local={"extra": OTHER_NAME})]), "a has another name beside this one"),
+    "name in an unknown encoding": (zip_bytes([Entry("\u00e9", flags=0)]), "is not UTF-8, or does not say so"),
+    "member between the members": (
+        zip_bytes([Entry("a", padding=HIDDEN), Entry("b")]),
+        "something stands behind a that does not belong to it",
+    ),
+    "member behind the members": (zip_bytes([Entry("a", padding=HIDDEN)]), "something stands behind a that"),
+    "member in the place of sizes": (
+        zip_bytes([Entry("a", flags=0x808, padding=HIDDEN)]),
+        "something stands behind a that",
+    ),
+    "directory with content": (zip_bytes([Entry("a/", CONTENT, mode=FOLDER)]), "a/ is a directory with content"),
+    "directory that is a file to others": (
+        zip_bytes([Entry("a/", mode=FOLDER, local={"name": b"a."})]),
+        "the local header of a/ says something else",
+    ),
+    "member behind a directory": (zip_bytes([Entry("a/", mode=FOLDER, padding=HIDDEN)]), "something stands behind a/"),
     "central magic": (zip_bytes([Entry("a", central={"magic": b"PK\1\7"})]), "central directory makes no sense"),
     "member on another disk": (zip_bytes([Entry("a", central={"disk": 2})]), "central directory makes no sense"),
     "local magic": (zip_bytes([Entry("a", local={"magic": b"PK\3\7"})]), "the local header of a says something else"),
