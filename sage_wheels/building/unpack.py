@@ -211,7 +211,10 @@ def _zip_members(archive: str, opened: zipfile.ZipFile) -> Iterator[_Member]:
 def _zip_time(info: zipfile.ZipInfo) -> float:
     import calendar
 
-    return float(calendar.timegm((*info.date_time, 0, 0, 0)))
+    try:
+        return float(calendar.timegm((*info.date_time, 0, 0, 0)))
+    except ValueError:  # month 0: a writer that was told no time
+        return -1.0
 
 
 def _checked_name(archive: str, name: str) -> str:

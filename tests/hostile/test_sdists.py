@@ -340,6 +340,16 @@ def test_harmless(place: Path, case: str, umask: int) -> None:
         assert os.lstat(place / path).st_uid == os.geteuid()
 
 
+@pytest.mark.parametrize("date", [0, 0x000F, 0x01E0, 0xFFFF])
+@pytest.mark.parametrize("time", [0, 0xFFFF])
+def test_a_zip_without_a_time_that_makes_sense(place: Path, date: int, time: int) -> None:
+    """Many writers leave zeros there."""
+    sdist, goal = place / f"{TOP}.zip", place / "goal"
+    sdist.write_bytes(archive().replace(struct.pack("<2H", 0, 0x5021), struct.pack("<2H", time, date)))
+    goal.mkdir()
+    assert unpack_sdist(str(sdist), str(goal), LIMITS) == str(goal / TOP)
+
+
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="needs /proc")
 def test_memory_is_bounded(place: Path) -> None:
     """A header of 256 MiB in a megabyte: tarfile would read it in one piece."""
