@@ -184,7 +184,7 @@ def _tar_members(archive: str, opened: tarfile.TarFile, directory: str, limits: 
             raise _refuse(archive, f"{info.name!r} is neither file, directory nor link")
         if data_filter and kind != "symlink":  # links are checked when all of them stand, which is stricter
             data_filter(info, directory)
-        if kind == "symlink" and (len(info.linkname) > strict_zip.MAX_PATH or not _is_text(info.linkname)):
+        if kind == "symlink" and not (0 < len(info.linkname) <= strict_zip.MAX_PATH and _is_text(info.linkname)):
             raise _refuse(archive, f"the link {info.name!r} leads to what is no path")
         link = _checked_name(archive, info.linkname) if kind == "hardlink" else info.linkname
         yield _Member(name, kind, info.mode, info.size, info.mtime, link, info)

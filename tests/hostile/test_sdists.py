@@ -157,6 +157,7 @@ TARS: dict[str, bytes | Callable[[], bytes]] = {
     **{f"directory: {what}": tar().add(name, type=tarfile.DIRTYPE).gz() for what, name in NAMES.items()},
     **{f"link: {what}": link("l", name) for what, name in NAMES.items() if what in ("parent", "absolute", "newline")},
     "link: to a target far too long": link("l", "x/" * 3000),
+    "link: to nothing": tar().header(f"{TOP}/l", b"2").gz(),
     "link: nul in the target": tar().pax(linkpath="a\0b").header(f"{TOP}/l", b"2", linkname=b"x").gz(),
     "link: out by way of another": tar()
     .add(f"{TOP}/here", type=tarfile.SYMTYPE, linkname=".")
