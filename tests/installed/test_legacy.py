@@ -12,7 +12,7 @@ from sage_wheels.errors import Conflict, NotRemovable
 from sage_wheels.installed import find_all
 from sage_wheels.installed.owners import Owners
 from sage_wheels.prefix import find_prefix
-from support.run import install, names, uninstall
+from support.run import install, names, tool, uninstall
 from support.trees import difference, make_prefix, site_packages, snapshot
 from support.wheels import make_wheel
 
@@ -160,6 +160,12 @@ def test_easy_install_pth_that_becomes_empty_goes(prefix: Path, tmp_path: Path) 
     write(site_packages(prefix), {"dev.egg-link": f"{tmp_path}/src\n.", "easy-install.pth": f"{tmp_path}/src\n"})
     uninstall(prefix, "dev")
     assert difference(before, snapshot(prefix)) == []
+
+
+def test_what_has_no_version_is_uninstalled_in_a_sentence_that_says_so(prefix: Path) -> None:
+    write(site_packages(prefix), {"dev.egg-link": "/src\n."})
+    done = tool("uninstall", "--prefix", prefix, "dev")
+    assert (done.returncode, done.stderr) == (0, f"sage-wheels: dev uninstalled from {prefix}\n")
 
 
 @pytest.mark.parametrize("others", ["", "/src/other\n"], ids=["alone", "beside others"])
