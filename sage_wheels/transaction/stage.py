@@ -169,7 +169,8 @@ def _sweep_locked(prefix: Prefix, place: str, say: Callable[[str], None]) -> lis
 
 def _not_emptied(prefix: Prefix, place: str, error: OSError) -> str:
     where = os.fsdecode(error.filename or prefix.path(place))
-    return f"{prefix.path(place)} could not be emptied ({error.strerror} at {where}); the next command tries again"
+    why = error.strerror or str(error)  # shutil's own have none
+    return f"{prefix.path(place)} could not be emptied ({why} at {where}); the next command tries again"
 
 
 def _is_pending(prefix: Prefix, place: str) -> bool:
@@ -211,7 +212,7 @@ def _sweep(prefix: Prefix, place: str) -> list[str]:
     kept = []
     committed = f"{prefix.path(place)}/committed"
     with contextlib.suppress(FileNotFoundError):
-        with open(committed, "rb") as f, contextlib.suppress(ValueError):
+        with open(committed, "rb", opener=filesystem.regular) as f, contextlib.suppress(ValueError):
             kept = _keep_unplanned(prefix, place, journal.from_bytes(f.read()))
         os.unlink(committed)  # first of all: killed from here on, there is nothing left to look at but only to delete
     for each in [*_stages_beside(prefix, place), place]:
@@ -221,7 +222,8 @@ def _sweep(prefix: Prefix, place: str) -> list[str]:
 
 def _stages_beside(prefix: Prefix, place: str) -> list[str]:
     try:
-        with open(f"{prefix.path(place)}/{_BESIDE}", encoding="utf-8", errors="surrogateescape") as f:
+        path = f"{prefix.path(place)}/{_BESIDE}"
+        with open(path, encoding="utf-8", errors="surrogateescape", opener=filesystem.regular) as f:
             lines = f.read().splitlines()
     except FileNotFoundError:
         return []

@@ -23,6 +23,7 @@ READ = [
     *(f"{{library}}/{name}" for name in ("no_version.dist-info/METADATA", "old.egg-info/PKG-INFO")),
     *(f"{{library}}/{name}" for name in ("old.egg-info/installed-files.txt", "linked.egg-link", "easy-install.pth")),
     *(f"{STATE}/{name}" for name in ("journal", "lock", "cache/areas.json", "stamps/evil")),
+    *(f"{STATE}/stage/1-1/{name}" for name in ("committed", "beside")),
     "var/lib/sage/scripts/evil/spkg-requirements.txt",
 ]
 COMMANDS = ["list", "show evil", "files evil", "verify", "recover", "uninstall linked old", "uninstall evil"]
@@ -73,6 +74,7 @@ def test_in_a_prefix(prefix: Path, tmp_path: Path, capsys: pytest.CaptureFixture
     new = str(make_wheel(tmp_path, "new", "1", {"new.py": ""}))
     pipe = prefix / path.replace("{library}", str(site_packages(prefix)))
     pipe.unlink(missing_ok=True)
+    pipe.parent.mkdir(exist_ok=True)
     os.mkfifo(pipe)
     for command in COMMANDS:
         verb, *rest = command.replace("WHEEL", new).split()

@@ -17,7 +17,7 @@ from sage_wheels.errors import SageWheelsError, SourceError, UnsafePlace, WheelR
 from sage_wheels.prefix import trust
 from sage_wheels.wheel import Wheel, bytecode, bytecode_cache
 from support.run import install, tool, tool_environment, uninstall
-from support.trees import leftovers, make_prefix, site_packages, snapshot
+from support.trees import STATE, leftovers, make_prefix, site_packages, snapshot
 from support.wheels import make_wheel
 
 SOMEBODY = 12345
@@ -140,6 +140,23 @@ def test_bytecode_that_somebody_planted_where_the_command_runs(tmp_path: Path) -
     (compiled,) = prefix.rglob("demo.*.pyc")
     assert b"good" in compiled.read_bytes()
     assert snapshot(tmp_path / "None") == planted
+
+
+def test_a_link_in_the_place_of_what_a_dead_process_left(tmp_path: Path) -> None:
+    prefix, outside = make_prefix(tmp_path), tmp_path / "outside"
+    outside.mkdir()
+    (outside / "precious").touch()
+    install(prefix, demo(tmp_path))
+    stage, link = prefix / STATE / "stage/1-1", prefix / "lib/.sage-wheels-1-1"
+    stage.mkdir()
+    (stage / "beside").write_text(
+        "lib/.sage-wheels-1-1\nlib/../../outside/.sage-wheels-1-1\n/outside/.sage-wheels-1-1\n"
+    )
+    link.symlink_to(outside)
+    done = tool("recover", "--prefix", prefix)
+    assert done.returncode == 0
+    assert f"{stage} could not be emptied (Cannot call rmtree on a symbolic link at " in done.stderr
+    assert list(outside.iterdir()) == [outside / "precious"]
 
 
 def test_a_cache_in_which_everybody_may_write(tmp_path: Path, shared: Path) -> None:
