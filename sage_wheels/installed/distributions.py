@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 # What the system says of a path that leads to no file; the last one of a pipe, too (see `regular`).
 NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENXIO)
+_LONGEST = 64 << 20  # bytes or characters; the largest RECORD that was seen has 12 MB
 KINDS = (".dist-info", ".egg-info", ".egg-link", ".egg")
 
 
@@ -113,10 +114,10 @@ def read_headers(prefix: Prefix, path: str) -> dict[str, list[str]]:
 
 
 def read_text(prefix: Prefix, path: str) -> str | None:
-    """The file at `path`, None if there is none. Raises `FileOperationFailed` for one that cannot be read."""
+    """The file at `path` (64 MiB of it), None if there is none. Raises `FileOperationFailed` if it cannot be read."""
     try:
         with open(prefix.path(path), encoding="utf-8", errors="replace", opener=regular) as f:
-            return f.read()
+            return f.read(_LONGEST)  # what counts stands at the beginning
     except OSError as error:
         if error.errno in NO_FILE:
             return None
@@ -134,4 +135,7 @@ def read_metadata(prefix: Prefix, distribution: Distribution) -> dict[str, list[
 def read_record(prefix: Prefix, distribution: Distribution) -> list[record.Row]:
     """The rows of its RECORD. Raises `OSError` if there is none and `ValueError` if it cannot be parsed."""
     with open(prefix.path(f"{distribution.path}/RECORD"), "rb", opener=regular) as f:
-        return record.parse(f.read().removeprefix(codecs.BOM_UTF8))  # an editor's; no path begins with one
+        data = f.read(_LONGEST + 1)
+    if len(data) > _LONGEST:
+        raise ValueError(f"it has more than the {_LONGEST} bytes that make sense")
+    return record.parse(data.removeprefix(codecs.BOM_UTF8))  # an editor's; no path begins with one

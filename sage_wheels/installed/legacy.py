@@ -14,11 +14,12 @@ import re
 
 from sage_wheels.errors import FileOperationFailed, NotRemovable
 from sage_wheels.installed.distributions import NO_FILE
-from sage_wheels.installed.files import Owned, believed, inside
+from sage_wheels.installed.files import Owned, believed, inside, is_protected
 from sage_wheels.installed.metadata import canonical_name
 from sage_wheels.installed.record import Row
 from sage_wheels.prefix import presence
 from sage_wheels.prefix.filesystem import regular
+from sage_wheels.prefix.places import landmarks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ def owned(prefix: Prefix, distribution: Distribution, places: Places) -> Owned:
     if distribution.kind == ".egg-info":
         result = _listed(prefix, distribution, places)
     else:
-        result = Owned({place: Row(place) for place in _scripts(prefix, distribution, places)}, [])
+        marks, scripts = landmarks(prefix, places), _scripts(prefix, distribution, places)
+        result = Owned({place: Row(place) for place in scripts if not is_protected(marks, place)}, [])
     result.rows.update((place, Row(place)) for place in _tree(prefix, inside(prefix, places, distribution)))
     return result
 

@@ -90,7 +90,10 @@ class Owners:
     def _load(self) -> dict[str, list[str]]:
         cache = f"{self.prefix.state}/{_CACHE}"
         remembered: dict[str, Any] = {}
-        with contextlib.suppress(OSError, ValueError), open(cache, encoding="utf-8", opener=regular) as f:
+        with (
+            contextlib.suppress(OSError, ValueError, RecursionError),
+            open(cache, encoding="utf-8", opener=regular) as f,
+        ):
             remembered = json.load(f)
         known: dict[str, Any] = remembered if isinstance(remembered, dict) else {}
         fresh: dict[str, list[Any]] = {}

@@ -46,7 +46,7 @@ def parse(data: bytes) -> list[Row]:
             if len(fields) > 3 or not fields[0]:
                 raise ValueError(f"line {reader.line_num} is no row of path, hash and size")
             path, digest, size = (*fields, "", "")[:3]
-            if size and not (size.isascii() and size.isdigit()):
+            if size and not (size.isascii() and size.isdigit() and len(size) < 100):
                 raise ValueError(f"line {reader.line_num} has no number as size")
             rows.append(Row(path, digest, int(size) if size else None))
     except csv.Error as error:

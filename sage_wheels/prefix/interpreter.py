@@ -54,7 +54,7 @@ def ask(prefix: Prefix) -> Facts:
             stored = json.load(f)
         if key is None or stored["key"] == key:
             return Facts(**stored["facts"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         pass
     facts = _run(exe, "" if prefix.is_venv else prefix.root)
     if not facts.full_version.startswith(f"{prefix.version[0]}.{prefix.version[1]}."):

@@ -169,7 +169,7 @@ def is_from(prefix: Prefix, distribution: Distribution, path: str, *, editable: 
         origin = json.loads(read_text(prefix, f"{distribution.path}/direct_url.json") or "{}")
         is_editable = bool(origin.get("dir_info", {}).get("editable"))
         return bool(origin.get("url") == file_url(path)) and is_editable == editable
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         return False
 
 

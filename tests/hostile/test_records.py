@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import sage_wheels
 from support.attacks import PYTHON
 from support.attacks import RECORD_ROWS as ROWS
 from support.run import install, tool, uninstall
-from support.trees import Tree, difference, leftovers, make_prefix, site_packages, snapshot
+from support.trees import STATE, Tree, difference, leftovers, make_prefix, site_packages, snapshot
 from support.wheels import make_wheel
 
 
@@ -94,6 +95,44 @@ def test_a_record_that_is_none_is_refused_in_one_sentence(prefix: Path, record: 
     assert done.stderr.count("\n") == 1
     assert f"what belongs to evil 1 is not known, because {path} cannot be read" in done.stderr
     assert surroundings(prefix) == before
+
+
+def test_a_record_without_end(prefix: Path) -> None:
+    """A hole of a terabyte costs the disk nothing; a number of a thousand digits no reader should try to read."""
+    hostile_distribution(prefix, "x,," + "9" * 1000)
+    path = site_packages(prefix) / "evil-1.dist-info/RECORD"
+    for reason in ("line 2 has no number as size", "it has more than the 67108864 bytes that make sense"):
+        done = tool("uninstall", "--prefix", prefix, "evil")
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+        assert f"{path} cannot be read ({reason})" in done.stderr
+        os.truncate(path, 1 << 40)
+    os.truncate(site_packages(prefix) / "evil-1.dist-info/METADATA", 1 << 40)
+    done = tool("show", "--prefix", prefix, "evil")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_script_of_easy_install_in_the_place_of_the_interpreter(prefix: Path) -> None:
+    script = "#!/bin/sh\n# EASY-INSTALL-SCRIPT: 'evil==1','evil'\n"
+    (site_packages(prefix) / "evil-1.egg").mkdir()
+    for name in ("python3", "evil"):
+        (prefix / "bin" / name).unlink(missing_ok=True)
+        (prefix / "bin" / name).write_text(script)
+    uninstall(prefix, "evil")
+    assert (prefix / "bin/python3").read_text() == script
+    assert not (prefix / "bin/evil").exists()
+
+
+@pytest.mark.parametrize("command", [["list"], ["uninstall", "evil"]], ids=" ".join)
+def test_notes_of_brackets_in_brackets(prefix: Path, command: list[str]) -> None:
+    hostile_distribution(prefix, "x,,")
+    for name in ("lib/{}/site-packages/evil-1.dist-info/direct_url.json", f"{STATE}/cache/areas.json"):
+        path = prefix / name.format(PYTHON)
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("[" * 100_000)
+    (prefix / STATE / "stamps").mkdir()
+    (prefix / STATE / "stamps/evil").write_text("evil @ file:///tree\n")
+    done = tool(command[0], "--prefix", prefix, *command[1:])
+    assert done.returncode == 0, done
 
 
 def test_a_package_directory_replaced_by_a_link_out(prefix: Path, tmp_path: Path) -> None:

@@ -83,7 +83,9 @@ def test_an_interpreter_that_is_gone_meanwhile_is_remembered(tmp_path: Path) -> 
     assert interpreter.ask(prefix) == facts
 
 
-@pytest.mark.parametrize("garbage", ["", "{", "[]", '{"key": 1}', '{"key": null, "facts": {}}', "\0\0"])
+@pytest.mark.parametrize(
+    "garbage", ["", "{", "[]", '{"key": 1}', '{"key": null, "facts": {}}', "\0\0", "[" * 100_000], ids=lambda g: g[:20]
+)
 def test_a_memory_that_is_garbage_is_as_none(tmp_path: Path, garbage: str) -> None:
     prefix = foreign_prefix(tmp_path)
     facts = interpreter.ask(prefix)
