@@ -130,6 +130,8 @@ _ADVICE = {
     errno.EACCES: "run the command as the user who owns the prefix",
     errno.EPERM: "run the command as the user who owns the prefix",
     errno.ENXIO: "remove what stands there, which is no regular file, and run the command again",
+    errno.EAGAIN: "run the command again when fewer processes run, or raise their limit (ulimit -u)",
+    errno.ENOMEM: "free some memory and run the command again",
     errno.EMFILE: "raise the limit of open files (ulimit -n) and run the command again",
     errno.EIO: "look at the disk, then run the command again",
 }

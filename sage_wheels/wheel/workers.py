@@ -6,6 +6,7 @@ thread when it forks. The queue is a pipe of numbers, so whoever is free takes t
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import struct
@@ -58,8 +59,9 @@ def share_out(
     answers: dict[int, Any] = {}
     failure: BaseException | None = None
     try:
-        for _ in range(workers - 1):
-            children.append(_fork(lambda index: function(items[index]), queue))
+        with contextlib.suppress(OSError):  # no process, descriptor or memory to be had for more: so many will do
+            for _ in range(workers - 1):
+                children.append(_fork(lambda index: function(items[index]), queue))
         answers.update(_work(observed, queue))
         while children:
             pid, pipe = children[-1]
@@ -97,7 +99,12 @@ def _fork(function: Callable[[int], R], queue: int) -> tuple[int, int]:
     """A child that works on the queue: its process id, and the pipe on which its answers come."""
     parent = os.getpid()
     receive, send = os.pipe()
-    pid = os.fork()
+    try:
+        pid = os.fork()
+    except OSError:
+        os.close(receive)
+        os.close(send)
+        raise
     if pid:
         os.close(send)
         return pid, receive

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import itertools
 import os
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -101,6 +104,23 @@ def test_a_killed_child_is_a_failure_in_one_sentence(tmp_path: Path) -> None:
 
     with pytest.raises(SageWheelsError, match=r"worker process [0-9]+ was killed; free some memory and run"):
         workers.share_out(die, [0, 1], 2)
+
+
+@pytest.mark.parametrize("children", [0, 1])
+@pytest.mark.parametrize("call", ["fork", "pipe"])
+def test_work_is_done_by_as_many_processes_as_there_may_be(
+    monkeypatch: pytest.MonkeyPatch, call: str, children: int
+) -> None:
+    """As under `make -j` with a limit on processes: more of them are faster, and not needed."""
+    real, calls = getattr(os, call), itertools.count(0 if call == "fork" else -1)  # the first pipe is the queue
+
+    def limited() -> Any:
+        if next(calls) >= children:
+            raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        return real()
+
+    monkeypatch.setattr(os, call, limited)
+    assert workers.share_out(lambda item: item * item, range(9), 4) == [item * item for item in range(9)]
 
 
 def test_progress_is_heard_in_the_parent() -> None:
