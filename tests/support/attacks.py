@@ -12,6 +12,7 @@ import stat
 import struct
 import sys
 import tarfile
+import zlib
 from collections.abc import Callable, Iterable
 from io import BytesIO
 from typing import Any
@@ -113,6 +114,19 @@ REFUSED: dict[str, bytes | Callable[[], bytes]] = {
     "member: overlaps another": wheel(
         Entry("a", b"x" * 99, STORED), Entry("b", b"x" * 99, STORED, central={"offset": 0})
     ),
+    "member: between the others, in no directory": wheel(Entry("good.py", padding=zip_bytes([Entry("evil.py")])[:-75])),
+    "member: a directory with content": wheel(Entry("evil/", b"evil", mode=FOLDER), rows=ROWS),
+    "member: a directory that is a file by its local header": wheel(
+        Entry("evil/", mode=FOLDER, local={"name": b"evil."}), rows=ROWS
+    ),
+    "member: another name beside its own": wheel(
+        Entry("good.py", central={"extra": struct.pack("<2HBL", 0x7075, 12, 1, zlib.crc32(b"good.py")) + b"evil.py"})
+    ),
+    "member: a name that does not say that it is UTF-8": wheel(Entry("\u00e9vil.py", flags=0)),
+    "member: local ZIP64 size": wheel(
+        Entry("evil.py", b"x" * 9, STORED, local={"size": 0xFFFFFFFF, "extra": struct.pack("<2HQ", 1, 8, 1)})
+    ),
+    "archive: zip64 end that says something else": wheel(zip64={}, end={"here": 9, "count": 9}),
     "archive: data before": wheel(Entry("evil.py"), before=b"#!/bin/sh\nrm -rf /\n"),
     "archive: data behind": wheel(Entry("evil.py"), after=b"evil"),
     "archive: also a tar": tar_and_zip,
