@@ -25,7 +25,6 @@ from support.zips import Entry
 
 OVERWRITING = {
     "scheme: file of another distribution",
-    "scheme: dist-info of another distribution",
     "entry point: in the place of a script",
 }
 

@@ -221,6 +221,12 @@ REFUSED: dict[str, bytes | Callable[[], bytes]] = {
     "scheme: file and directory": wheel(Entry("x", b"1"), Entry("evil-1.data/purelib/x/y", b"2")),
     "scheme: file of another distribution": wheel(Entry("owned.py", b"evil")),
     "scheme: dist-info of another distribution": wheel(Entry("evil-1.data/purelib/owner-1.dist-info/RECORD", b"evil")),
+    "scheme: dist-info of what is not installed": wheel(
+        Entry("evil-1.data/purelib/good-1.dist-info/METADATA", b"evil")
+    ),
+    "scheme: dist-info by way of the prefix": wheel(
+        Entry("evil-1.data/data/lib/python{}.{}/site-packages/good-1.dist-info/RECORD".format(*sys.version_info), b"")
+    ),
     "entry point: a local header of another size": wheel(
         Entry(f"{DIST_INFO}/entry_points.txt", b"[console_scripts]\nx=evil:x\n", local={"size": 3})
     ),
