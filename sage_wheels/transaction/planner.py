@@ -123,7 +123,7 @@ class Planner:
         if self.goal.tree:
             self._merge(self.goal.tree, "", "")
         self._raise_conflicts()
-        edited = [*self.strangers, *self.going.edited(self.hashes)]
+        edited = list(filter(self._can_be_kept, [*self.strangers, *self.going.edited(self.hashes)]))
         self._remove_rest()
         for place, content in legacy.easy_install_without(self.prefix, self.goal.remove, self.places):
             self._rewrite(place, content)
@@ -343,6 +343,11 @@ class Planner:
             f.write(content)
         os.chmod(staged, stat.S_IMODE(os.lstat(self.prefix.path(place)).st_mode))
         self._add("replace", place, staged)
+
+    def _can_be_kept(self, place: str) -> bool:
+        """Whether there is something to keep: not of a pipe, a socket or a device."""
+        mode = os.lstat(self.prefix.path(place)).st_mode
+        return stat.S_ISREG(mode) or stat.S_ISLNK(mode)
 
     def _set_aside(self, edited: list[str]) -> None:
         """Copy edited files, and plan for the copies to arrive where people find them."""

@@ -13,7 +13,7 @@ import pytest
 from sage_wheels.cli import main
 from sage_wheels.prefix.filesystem import regular
 from support.run import install, uninstall
-from support.trees import STATE, make_prefix, site_packages
+from support.trees import STATE, difference, make_prefix, site_packages, snapshot
 from support.wheels import make_wheel
 
 RECORD = "evil-1.dist-info/RECORD,,\n"
@@ -120,3 +120,22 @@ def test_what_is_opened(tmp_path: Path) -> None:
         assert caught.value.errno == errno.ENXIO
     with pytest.raises(IsADirectoryError), open(tmp_path, opener=regular):
         pass
+
+
+@pytest.mark.parametrize("how", ["uninstall", "upgrade", "overwrite"])
+def test_in_the_place_of_an_installed_file(tmp_path: Path, how: str) -> None:
+    """There is nothing in it that could be set aside."""
+    prefix = make_prefix(tmp_path)
+    before = snapshot(prefix)
+    install(prefix, make_wheel(tmp_path, "evil", "1", {"evil.py": "x = 1\n", "pkg/evil.py": ""}))
+    for name in ("evil.py", "pkg/evil.py", "evil-1.dist-info/foreign"):
+        (site_packages(prefix) / name).unlink(missing_ok=True)
+        os.mkfifo(site_packages(prefix) / name)
+    if how != "uninstall":
+        name = "evil" if how == "upgrade" else "other"
+        contents = {"evil.py": "x = 2\n", "pkg/evil.py": "x = 3\n"}
+        install(prefix, make_wheel(tmp_path, name, "2", contents), overwrite=how == "overwrite")
+        assert (site_packages(prefix) / "evil.py").read_text() == "x = 2\n"
+        uninstall(prefix, name)
+    uninstall(prefix, "evil")
+    assert difference(before, snapshot(prefix)) == []
