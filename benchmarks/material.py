@@ -29,7 +29,8 @@ class Wheels:
         self._directory = CACHE / "wheels"
         self._directory.mkdir(parents=True, exist_ok=True)
         listed = LIST.read_text(encoding="utf-8").split()
-        self._fetch({*listed, *_OTHERS})
+        for each in (set(listed), *({other} for other in _OTHERS)):  # pip takes no two versions of one at once
+            self._fetch(each)
         found = self._found()
         missing = [each for each in _OTHERS if each not in found]
         if missing:
