@@ -255,7 +255,7 @@ class Conversation:
             {
                 "path": in_hex(os.path.abspath(path)),
                 "library": in_hex(scheme.purelib),
-                "direct_url": direct_url and direct_url.to_dict(),
+                "direct_url": direct_url and json.loads(direct_url.to_json()),  # since pip 26, more than to_dict()
                 "requested": bool(options["requested"]),
                 "compile": bool(options.get("pycompile", True)),
             }

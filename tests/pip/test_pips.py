@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import importlib
+import json
 import sys
 import sysconfig
 from collections.abc import Callable
@@ -174,6 +175,19 @@ def test_pip_upgrades_itself(twins: Twins, wheelhouse: Path, index: Index) -> No
     twins.assert_alike()
     _, own = twins.run("install", "-v", "-i", index.url, "plain")
     assert own.stdout.startswith("Using pip 99 from "), own.stderr
+
+
+def test_direct_url_is_what_that_pip_writes(prefix: Path, home: Path, tmp_path: Path) -> None:
+    """Since pip 26 it is more than the dictionary of it: "hash" for old readers."""
+    file = site_packages(prefix) / "pip/_internal/models/direct_url.py"
+    text = file.read_text()
+    file.unlink()  # for it is linked
+    file.write_text(f"{text}\nDirectUrl.to_json = lambda self: json.dumps({{'url': self.url, 'written': 'so'}})\n")
+    wheel = make_wheel(tmp_path, "local", "1.0", {"local.py": ""})
+    done = end(start(our_command(prefix, "install", "--no-index", str(wheel)), environment(home)))
+    assert done.returncode == 0, done.stderr
+    origin = site_packages(prefix) / "local-1.0.dist-info/direct_url.json"
+    assert json.loads(origin.read_text()) == {"url": wheel.as_uri(), "written": "so"}
 
 
 def test_what_was_just_installed_is_not_imported(prefix: Path, home: Path, tmp_path: Path) -> None:
