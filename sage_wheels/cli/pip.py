@@ -56,7 +56,11 @@ def _add_ours(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    from sage_wheels.errors import UsageError
+
     arguments = [*options.passed_on, *_without_ours(options)]
+    if any(each.partition("=")[0] == "--python" for each in arguments):
+        raise UsageError("pip's --python is the prefix here", "give --prefix before pip's command")
     at = _command_at(arguments)
     command = arguments[at] if at < len(arguments) else ""
     if command == "uninstall":
@@ -94,11 +98,12 @@ def _without_ours(options: argparse.Namespace) -> list[str]:
 
 def _command_at(arguments: list[str]) -> int:
     """The index of pip's command; that of the end if there is none."""
-    from sage_wheels.errors import UsageError
-
     at = 0
     while at < len(arguments) and arguments[at].startswith("-"):
-        if arguments[at].partition("=")[0] == "--python":
-            raise UsageError("pip's --python is the prefix here", "give --prefix before the other options")
-        at += 2 if arguments[at] in WITH_VALUE else 1
+        at += 2 if _has_value(arguments[at]) else 1
     return min(at, len(arguments))
+
+
+def _has_value(option: str) -> bool:
+    """Whether the next word belongs to `option`, which people may abbreviate."""
+    return len(option) > 2 and any(each.startswith(option) for each in WITH_VALUE)
