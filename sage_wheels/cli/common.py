@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import os
 import re
 import sys
 import time
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 
 _is_changed = False
+# How many files are named one by one.
+_NAMED = 10
 
 
 def add_prefix(parser: argparse.ArgumentParser) -> None:
@@ -179,6 +182,10 @@ def warn_of(report: Report, prefix: Prefix) -> None:
         warn(f"{name} has no byte-code: the Python of {prefix.root} does not run, so {count} sources were not compiled")
     for row in report.ignored:
         warn(f"ignored a row of RECORD that names no file of the package: {row}")
+    if len(report.set_aside) > _NAMED:  # what a killed pip had left there, for example
+        place = os.path.commonpath(report.set_aside)
+        warn(f"kept {len(report.set_aside)} files that somebody edited or added, in {place}")
+        return
     for path in report.set_aside:
         warn(f"kept a file that somebody edited or added as {path}")
 

@@ -157,6 +157,17 @@ def test_uninstall_names_what_it_kept(run: Tool, prefix: Path, two: Path) -> Non
     assert Path(kept).read_text() == "mine"
 
 
+def test_what_is_kept_of_many_is_said_in_one_line(run: Tool, prefix: Path, tmp_path: Path) -> None:
+    files = [f"many/m{number}.py" for number in range(300)]
+    install(prefix, make_wheel(tmp_path, "many", "1.0", dict.fromkeys(files, "")))
+    for each in files:
+        (site_packages(prefix) / each).write_text("mine")
+    ran = run("uninstall", "--quiet", "many")
+    said, _, place = ran.err.strip().partition(", in ")
+    assert said == "sage-wheels: kept 300 files that somebody edited or added"
+    assert {each.name for each in Path(place).glob("*.py")} == {Path(each).name for each in files}
+
+
 def test_list(run: Tool, prefix: Path, one: Path, two: Path) -> None:
     assert run("list") == Ran(0, "", "")
     assert run("list", "--json").json == []
