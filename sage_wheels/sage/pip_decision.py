@@ -65,7 +65,9 @@ class Decision:
             return
         versions = {canonical_name(name): version for name, version in new.items()}
         for each, part in of_distribution(versions, self.belongs, find_all(self.prefix)):
-            change = f"{each} of the distribution (package {part.package}) would become {versions[each.canonical_name]}"
+            version = versions[each.canonical_name]
+            instead = f"another build of {version}" if version == each.version else version
+            change = f"{each} of the distribution (package {part.package}) would become {instead}"
             if self.how.keep_distribution:
                 raise Conflict(change, "give --replace-distribution if that is what you want")
             self.how.settings.say(f"note: {change}; 'sage-wheels restore {each.name}' undoes that")
