@@ -73,7 +73,7 @@ def _main(arguments: list[str]) -> int:
         return _fail(error)
     except OSError as error:
         if isinstance(error, BrokenPipeError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the flush at exit fails again
+            _drop_output()
             return 1
         return _fail(FileOperationFailed.from_os_error(error, " ".join(arguments[:1])))
     except KeyboardInterrupt:
@@ -83,7 +83,16 @@ def _main(arguments: list[str]) -> int:
         return 130
 
 
+def _drop_output() -> None:
+    """Let what waits for standard output go nowhere, or the flush at exit fails again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _fail(error: SageWheelsError) -> int:
+    try:
+        sys.stdout.flush()  # in a log, the error stands behind what came before it
+    except OSError:
+        _drop_output()
     print(f"sage-wheels: error: {error}", file=sys.stderr)
     if error.details:
         print(error.details, file=sys.stderr)

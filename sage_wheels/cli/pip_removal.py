@@ -25,7 +25,7 @@ WITH_VALUE = (
 )
 _FLAGS = (
     *("--isolated", "--disable-pip-version-check", "--no-color", "--verbose", "-v", "-vv", "-vvv", "--no-cache-dir"),
-    *("--require-virtualenv", "--require-venv", "--no-python-version-warning", "--debug"),
+    *("--require-virtualenv", "--require-venv", "--no-python-version-warning", "--debug", "--no-proxy-env"),
 )
 
 
@@ -66,18 +66,18 @@ def uninstall(options: argparse.Namespace, arguments: list[str], *, keeps: bool)
     going = []
     for each in there:
         if not said.quiet:
-            print(f"Found existing installation: {each}\nUninstalling {each.name}-{each.version}:")
+            print(f"Found existing installation: {each}\nUninstalling {_spelt(each.name, each.version)}:")
         if said.yes or _is_set("PIP_YES") or _may(prefix, each.name, settings, said):
             going.append(each)
     report = removal.uninstall(prefix, [each.name for each in going], settings)
     common.warn_of(report, prefix)  # what was kept is named, however quiet it is to be
     for change in () if said.quiet else report.changes:
-        print(f"  Successfully uninstalled {change.name}-{change.old_version}")
+        print(f"  Successfully uninstalled {_spelt(change.name, change.old_version)}")
     return 0
 
 
 def _uninstall_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="sage-wheels pip uninstall", allow_abbrev=False)
+    parser = argparse.ArgumentParser(prog="sage-wheels pip uninstall")
     parser.add_argument("-r", "--requirement", action="append", default=[], metavar="FILE", help="names from a file")
     parser.add_argument("-y", "--yes", action="store_true", help="do not ask")
     parser.add_argument(
@@ -97,14 +97,12 @@ def _wanted(said: argparse.Namespace) -> dict[str, str]:
     """The names of what is to go, as they are spelt, by normalised name. Raises `UsageError` and `SourceError`."""
     from sage_wheels.installed.metadata import canonical_name
 
-    wanted = {}
-    for each in asked(said.names, said.requirement):
-        if each.name:
-            wanted[canonical_name(each.name)] = each.name
-        else:
+    given, in_files = asked(said.names, ()), asked((), said.requirement)
+    for each in given:
+        if not each.name:  # in a file, pip passes over it in silence
             ignored = f"Invalid requirement: {each.written!r} ignored"
             _warn(f"{ignored} - the uninstall command expects named requirements.", said)
-    return wanted
+    return {canonical_name(each.name): each.name for each in [*given, *in_files] if each.name}
 
 
 def _warn(sentence: str, said: argparse.Namespace) -> None:
@@ -133,6 +131,10 @@ def _may(prefix: Prefix, name: str, settings: Settings, said: argparse.Namespace
         if answer == "n":
             return False
         print(f"Your response ({answer!r}) was not one of the expected responses: y, n, ")
+
+
+def _spelt(name: str, version: str) -> str:
+    return f"{name}-{version}" if version else name  # an egg-link tells none
 
 
 def _is_set(variable: str) -> bool:

@@ -45,10 +45,13 @@ def run(options: argparse.Namespace) -> int:
         names = [name for file in options.requirement for name in records.names_in(file)]
     except OSError as error:
         raise FileOperationFailed.from_os_error(error, "reading the requirements file") from error
-    wanted = [*(each.name for each in asked(options.names, ()) if each.name), *names]
+    for written, name in asked(options.names, ()):
+        if not name:
+            raise UsageError(f"{written!r} does not tell the name of a distribution", "give that")
+        names.append(name)
     prefix = common.prefix_of(options)
     replaced = _replaced(prefix, options.requirement)
-    report = uninstall(prefix, wanted, common.settings_of(options))
+    report = uninstall(prefix, names, common.settings_of(options))
     common.print_report(report, prefix, options)
     for name, version, _ in report.changes if not options.quiet else ():
         if instead := replaced.get((name, version)):

@@ -18,12 +18,14 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"[A-Z0-9](?:[A-Z0-9._-]*[A-Z0-9])?", re.IGNORECASE | re.ASCII)
 _URL = re.compile(r"(?:https?|file|ftp|(?:git|hg|svn|bzr)\+[a-z]+):", re.IGNORECASE)
+_EXTRAS = re.compile(r"\[[^\]]+\]$")
 _EGG = re.compile(r"[#&]egg=([^&]*)")
 # By these endings pip knows a file that it could install.
 _ARCHIVES = (
     *(".whl", ".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz", ".tar.xz", ".txz", ".tlz", ".tar.lz"),
     ".tar.lzma",
 )
+_PROJECT_FILES = ("pyproject.toml", "setup.py")
 # The marks of UTF-32 before those of UTF-16, with which they begin.
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -34,7 +36,8 @@ _CODING = re.compile(rb"#.*?coding[:=]\s*([-\w.]+)")
 
 
 class Asked(NamedTuple):
-    """What somebody has `written`, and the name in it, as it is spelt; no name if a URL or an archive tells none."""
+    """What somebody has `written`, and the name in it, as it is spelt; no name if a URL, an archive or a source tree
+    tells none."""
 
     written: str
     name: str
@@ -59,7 +62,7 @@ def _asked(text: str, place: str) -> Asked:
 
 
 def name_in(requirement: str) -> str:
-    """The name that `requirement` speaks of, as it is spelt; "" for a URL or an archive that tells none.
+    """The name that `requirement` speaks of, as it is spelt; "" for a URL, an archive or a source tree that tells none.
 
     Raises `ValueError` for what pip takes for no requirement.
 
@@ -78,6 +81,8 @@ def name_in(requirement: str) -> str:
         return _name_in_archive(unquote(urlsplit(url).path)) or _egg(url)
     if _is_archive(path := requirement.partition(";")[0].strip()):
         return _name_in_archive(path)
+    if _is_source_tree(path):
+        return ""
     from packaging.requirements import Requirement
 
     return Requirement(requirement).name
@@ -88,6 +93,12 @@ def _is_archive(text: str) -> bool:
     name, at, _ = text.partition("@")
     is_path = not at or "/" in name or name.startswith(".") or os.path.isfile(text)
     return is_path and text.lower().endswith(_ARCHIVES)
+
+
+def _is_source_tree(text: str) -> bool:
+    tree = _EXTRAS.sub("", text)
+    looks_like_a_path = "/" in tree or tree.startswith(".")
+    return looks_like_a_path and any(os.path.isfile(os.path.join(tree, file)) for file in _PROJECT_FILES)
 
 
 def _name_in_archive(path: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 import sage_wheels
 from support.index import Index
+from support.projects import make_tree
 from support.pythons import make_installation
 from support.run import install, names
 from support.trees import difference, leftovers, site_packages, snapshot
@@ -39,6 +41,10 @@ def said(done: Done, prefix: Path) -> list[str]:
         ("uninstall", ["app 1.0", "extra_lib 1.0", "lib 2.0"]),
         ("uninstall -y -r empty.txt", ["app 1.0", "extra_lib 1.0", "lib 2.0"]),
         ("uninstall --no-such-option app", ["app 1.0", "extra_lib 1.0", "lib 2.0"]),
+        ("uninstall --ye --requirem requirements.txt", ["extra_lib 1.0", "lib 2.0"]),
+        ("uninstall -y app ./tree tree/[more]", ["extra_lib 1.0", "lib 2.0"]),
+        ("uninstall -y ./tree", ["app 1.0", "extra_lib 1.0", "lib 2.0"]),
+        ("uninstall -y -r trees.txt", ["extra_lib 1.0", "lib 2.0"]),
     ],
 )
 def test_says_and_does_what_pip_does(twins: Twins, put: Put, line: str, there: list[str]) -> None:
@@ -47,6 +53,10 @@ def test_says_and_does_what_pip_does(twins: Twins, put: Put, line: str, there: l
         (each.parent / "requirements.txt").write_text("# what goes\napp>=0.1  # old\n")
         (each.parent / "nested.txt").write_text("Extra.Lib\n-r requirements.txt\n")
         (each.parent / "empty.txt").write_text("# nothing\n")
+        (each.parent / "trees.txt").write_text(
+            "./tree\n-e ./tree\n./tree ; python_version > '3'\nhttps://example.org/tree.zip\napp\n"
+        )
+        make_tree(each.parent / "tree", "lib", "2.0")
     theirs, own = twins.run(*line.split())
     assert own.returncode == theirs.returncode, own.stderr
     assert [each for each in names(twins.ours) if not each.startswith("pip ")] == there
@@ -216,6 +226,23 @@ def test_asks_for_each(twins: Twins, put: Put) -> None:
     assert "lib 2.0" in names(twins.ours)
 
 
+def test_an_option_of_a_newer_pip(prefix: Path, home: Path, put: Put) -> None:
+    """pip 26.3 has it, older ones have not."""
+    put(prefix, "plain 1.0")
+    done = end(start(our_command(prefix, "--no-proxy-env", "uninstall", "-y", "plain"), environment(home)))
+    assert done.returncode == 0, done.stderr
+    assert "plain 1.0" not in names(prefix)
+
+
+def test_what_goes_wrong_comes_last_in_a_log(prefix: Path, home: Path, put: Put) -> None:
+    put(prefix, "plain 1.0")
+    done = end(
+        start(our_command(prefix, "uninstall", "--no-input", "plain"), environment(home), stderr=subprocess.STDOUT)
+    )
+    assert done.stdout.startswith("Found existing installation: plain 1.0\n")
+    assert done.stdout.splitlines()[-1].startswith("sage-wheels: error: ")
+
+
 @pytest.mark.parametrize("options", [[], ["--no-input"]])
 def test_nothing_goes_without_an_answer(twins: Twins, put: Put, options: list[str]) -> None:
     for each in twins.both:
@@ -268,6 +295,17 @@ def test_a_file_of_another_distribution_and_an_edited_one_stay(prefix: Path, hom
     assert sage_wheels.verify("other", prefix) == []
     assert not (site_packages(prefix) / "one.py").exists()
     assert "kept a file that somebody edited" in done.stderr
+
+
+def test_an_egg_link_tells_no_version(prefix: Path, home: Path) -> None:
+    (site_packages(prefix) / "develop.egg-link").write_text("/src/develop\n.")
+    done = end(start(our_command(prefix, "uninstall", "-y", "develop"), environment(home)))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "Found existing installation: develop",
+        "Uninstalling develop:",
+        "  Successfully uninstalled develop",
+    ]
 
 
 def test_several_go_in_one_transaction(prefix: Path, home: Path, put: Put) -> None:

@@ -112,6 +112,17 @@ def test_uninstalling_what_is_no_name_removes_nothing(scripts: Scripts, prefix: 
     assert f"{name!r} is no name of a distribution" in done.stderr
 
 
+@pytest.mark.parametrize("item", ["six-1.17.0.tar.gz", "{tree}"])
+def test_uninstalling_what_tells_no_name_removes_nothing(
+    scripts: Scripts, prefix: Path, tmp_path: Path, item: str
+) -> None:
+    (tmp_path / "pyproject.toml").touch()
+    item = item.replace("{tree}", str(tmp_path))
+    done = scripts.run("sage-pip-uninstall", item)
+    assert done.returncode == 2
+    assert f"{item!r} does not tell the name of a distribution" in done.stderr
+
+
 def test_uninstalling_what_is_not_there_says_nothing(scripts: Scripts, prefix: Path, tmp_path: Path) -> None:
     for arguments in (["six"], ["-r", tmp_path / "missing.txt"], ["-r", tmp_path / "missing.txt", "six"]):
         done = scripts.run("sage-pip-uninstall", "--yes", *arguments)
