@@ -43,10 +43,13 @@ def run(options: argparse.Namespace) -> int:
         common.print_json([_facts(prefix, row) for row in rows])
     else:
         _print_table(rows)
-    missing = brought.keys() - {row.distribution.canonical_name for row in rows}
-    if missing:
-        names = ", ".join(f"{name} {brought[name].version}".rstrip() for name in sorted(missing))
+    there = {row.distribution.canonical_name for row in rows}
+    missing = [part for name, part in sorted(brought.items()) if name not in there]
+    if names := ", ".join(f"{part.name} {part.version}" for part in missing if part.is_restorable):
         common.warn(f"packages of the distribution bring what is not there: {names}; 'sage-wheels restore' installs it")
+    for part in missing:
+        if not part.is_restorable:
+            common.warn(f"package {part.package} brings {part.name}, which is not there; '{part.way_back}' installs it")
     return 0
 
 

@@ -62,7 +62,7 @@ def uninstall(options: argparse.Namespace, arguments: list[str], *, keeps: bool)
         if keeps:
             raise Conflict(f"{sentence} and is kept", "give --replace-distribution if it is to go")
         if said.quiet < 2:
-            common.warn(f"note: {sentence}; 'sage-wheels restore {each.name}' brings it back")
+            common.warn(f"note: {sentence}; '{part.way_back}' brings it back")
     going = []
     for each in there:
         if not said.quiet:

@@ -50,7 +50,7 @@ def _find(prefix: Prefix, name: str) -> tuple[Distribution, Part | None]:
         if not part:
             raise
         what = f"{error.what}, though package {part.package} brings {part.version or part.source}"
-        raise NotThere(what, f"'sage-wheels restore {part.name}' installs it") from error
+        raise NotThere(what, f"'{part.way_back}' installs it") from error
 
 
 def _standing(prefix: Prefix, distribution: Distribution, part: Part, *, as_json: bool) -> dict[str, Any]:

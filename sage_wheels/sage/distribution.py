@@ -64,6 +64,17 @@ class Part(NamedTuple):
         pieces = os.path.basename(self.source).split("-")
         return pieces[1] if len(pieces) > 4 and pieces[1].isprintable() else ""
 
+    @property
+    def is_restorable(self) -> bool:
+        """Whether there is a wheel to put back."""
+        return not self.is_editable and presence.is_file(self.source)
+
+    @property
+    def way_back(self) -> str:
+        """The command that brings again what the package has brought."""
+        build = f"make {self.package}-clean && make {self.package}"
+        return f"sage-wheels restore {self.name}" if self.is_restorable else build
+
 
 def parts(prefix: Prefix, environ: Mapping[str, str] = os.environ) -> dict[str, Part]:
     """What the packages have brought into `prefix`, by canonical name. Raises `FileOperationFailed`.

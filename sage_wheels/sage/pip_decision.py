@@ -70,7 +70,7 @@ class Decision:
             change = f"{each} of the distribution (package {part.package}) would become {instead}"
             if self.how.keep_distribution:
                 raise Conflict(change, "give --replace-distribution if that is what you want")
-            self.how.settings.say(f"note: {change}; 'sage-wheels restore {each.name}' undoes that")
+            self.how.settings.say(f"note: {change}; '{part.way_back}' undoes that")
 
     def check_unchanged(self) -> None:
         """Raises `Outdated` if somebody else has changed what is installed since pip began."""

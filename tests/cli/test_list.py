@@ -44,7 +44,8 @@ def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Tool:
         wheel = make_wheel(house, name, "1.0", {f"{name.replace('-', '_')}.py": ""})
         install(prefix, wheel)
         (stamps / f"the_{name}").write_text(f"{name} @ file://{wheel}\n")
-    (stamps / "the_absent").write_text("absent @ file:///w/absent-3.0-py3-none-any.whl\n")
+    (stamps / "the_absent").write_text(f"absent @ file://{make_wheel(house, 'absent', '3.0', {'absent.py': ''})}\n")
+    (stamps / "the_lost").write_text("lost @ file:///w/lost-3.0-py3-none-any.whl\n")
     (stamps / "the_tree").write_text(f"tree @ file://{tmp_path}\n")
     install(prefix, make_wheel(tmp_path, "changed", "1.1", {"changed.py": ""}))
     install(prefix, make_wheel(tmp_path, "rebuilt", "1.0", {"rebuilt.py": "# patched"}))
@@ -66,9 +67,15 @@ def test_list_says_who_and_what_of_it(run: Tool) -> None:
         "own 2.0           pip",
         "rebuilt 1.0       -             replaced: package the_rebuilt brings another build of 1.0",
     ]
-    names = "absent 3.0, tree"
-    advice = "'sage-wheels restore' installs it"
-    assert err == f"sage-wheels: packages of the distribution bring what is not there: {names}; {advice}\n"
+    assert err.splitlines() == [
+        "sage-wheels: packages of the distribution bring what is not there: absent 3.0; "
+        "'sage-wheels restore' installs it",
+        *(
+            f"sage-wheels: package the_{name} brings {name}, which is not there; "
+            f"'make the_{name}-clean && make the_{name}' installs it"
+            for name in ("lost", "tree")
+        ),
+    ]
 
 
 def test_the_first_two_words_are_name_and_version(run: Tool) -> None:
@@ -107,6 +114,7 @@ def test_show(run: Tool) -> None:
     out, err = run("show", "absent", status=1)
     said = f"absent is not installed in {run.prefix}, though package the_absent brings 3.0"
     assert (out, err) == ("", f"sage-wheels: error: {said}; 'sage-wheels restore absent' installs it\n")
+    assert "'make the_tree-clean && make the_tree' installs it" in run("show", "tree", status=1)[1]
 
 
 def test_a_list_without_records_opens_no_wheels(tmp_path: Path) -> None:

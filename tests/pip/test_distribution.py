@@ -162,6 +162,17 @@ def test_it_is_not_uninstalled_unless_that_is_said(prefix: Path, run: Run) -> No
     assert others(prefix) == ["app 1.0"]
 
 
+@pytest.mark.parametrize("line", ["install -U lib", "uninstall -y lib"])
+def test_what_cannot_be_restored_has_to_be_built_again(prefix: Path, run: Run, line: str) -> None:
+    """Sage's own library, for example, which is installed from its source tree."""
+    record = prefix / "var/lib/sage/scripts/base/spkg-requirements.txt"
+    record.write_text(f"lib @ file://{prefix}/src/lib\n")
+    done = run(*line.split())
+    assert done.returncode == 0, done.stderr
+    [note] = notes(done)
+    assert "; 'make base-clean && make base' " in note
+
+
 def test_what_was_uninstalled_is_constrained_no_more(prefix: Path, run: Run) -> None:
     """A record alone, of extra-lib here, keeps nothing."""
     done = run("--keep-distribution", "install", "extra-lib==1.0")
