@@ -15,6 +15,12 @@ never imported by the tool.
 
 from __future__ import annotations
 
+import sys
+
+# before anything else is imported, for `-c` looks into the current directory first
+sys.path[:] = [each for each in sys.path if each]
+
+# ruff: noqa: E402
 import importlib
 import importlib.util
 import json
@@ -23,7 +29,6 @@ import os
 import runpy
 import shutil
 import signal
-import sys
 import tempfile
 import threading
 from importlib.machinery import PathFinder
@@ -33,7 +38,6 @@ from typing import Any
 def main() -> None:
     settings = json.loads(sys.argv[1])
     sys.argv[:] = ["pip", *sys.argv[2:]]
-    sys.path[:] = [each for each in sys.path if each]  # nothing is imported from the current directory
     os.environ["_PIP_RUNNING_IN_SUBPROCESS"] = "1"  # pip's word for: this is the Python that --python names
     pips = [from_hex(each) for each in settings["pips"]]
     if not (choose_pip if settings["plain"] else choose_known_pip)(pips):

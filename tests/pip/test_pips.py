@@ -207,6 +207,18 @@ def test_what_was_just_installed_is_not_imported(prefix: Path, home: Path, tmp_p
     assert "Successfully installed probe-1.0" in done.stdout
 
 
+@pytest.mark.parametrize("line", ["list", "install --no-index -f {files} plain"])
+def test_nothing_is_imported_from_the_current_directory(
+    prefix: Path, home: Path, tmp_path: Path, files: Path, line: str
+) -> None:
+    """As with `python -m pip`: a project may have a logging.py."""
+    for name in ("importlib", "json", "logging", "pip", "runpy", "shutil", "signal", "tempfile", "threading"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('that of the project')\n")
+    command = our_command(prefix, *line.replace("{files}", str(files)).split())
+    done = end(start(command, environment(home), cwd=tmp_path))
+    assert done.returncode == 0, done.stderr
+
+
 def test_pip_comes_into_a_prefix_without_one(bare: Path, home: Path, wheelhouse: Path) -> None:
     line = ("install", "--no-compile", "--no-index", "-f", str(wheelhouse), "pip")
     done = end(start(our_command(bare, *line), environment(home)))
