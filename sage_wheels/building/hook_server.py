@@ -13,20 +13,22 @@ builder.
 This file is never imported by the tool; it needs the standard library of Python 3.8.
 """
 
+import sys
+
+if sys.path and sys.path[0] == "":
+    del sys.path[0]  # `python -c` puts it there; `python SCRIPT`, which this stands for, would not
+
 import gc
 import importlib
 import json
 import os
 import select
 import signal
-import sys
 import types
 
 
 def main() -> None:
     requests, answers = int(sys.argv[1]), int(sys.argv[2])
-    if sys.path and sys.path[0] == "":
-        del sys.path[0]  # `python -c` puts it there; `python SCRIPT`, which this stands for, would not
     for descriptor in (requests, answers):
         os.set_inheritable(descriptor, False)
     wakeup = _wake_up_on_child()

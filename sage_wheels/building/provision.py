@@ -186,7 +186,7 @@ class Standing:
         import json
         import subprocess
 
-        command = [self._python, "-c", "import json, sys; print(json.dumps(sys.path[1:]))"]
+        command = [self._python, "-c", "import sys; del sys.path[0]; import json; print(json.dumps(sys.path))"]
         try:
             answer = subprocess.run(command, env=dict(self._environ), capture_output=True, check=True).stdout
             path: list[str] = json.loads(answer)

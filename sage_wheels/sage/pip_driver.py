@@ -17,10 +17,9 @@ from __future__ import annotations
 
 import sys
 
-# before anything else is imported, for `-c` looks into the current directory first
-sys.path[:] = [each for each in sys.path if each]
+if "" in sys.path:
+    sys.path.remove("")  # `-c` puts it there, and nothing is imported from the current directory
 
-# ruff: noqa: E402
 import importlib
 import importlib.util
 import json

@@ -351,6 +351,17 @@ def put_backend_into(prefix: Path, wheelhouse: Path) -> None:
     shutil.unpack_archive(wheelhouse / "tiny-1.0-py3-none-any.whl", site_packages, "zip")
 
 
+def test_modules_of_the_project_are_not_taken_for_those_of_python(
+    build: Build, make_project: MakeProject, wheelhouse: Path, prefix: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_backend_into(prefix, wheelhouse)
+    tree = make_project(requires=["tiny>=1"])
+    for name in ("json", "select", "signal"):
+        (tree / f"{name}.py").write_text("raise SystemExit('that of the project')\n")
+    monkeypatch.chdir(tree)
+    build(tree, isolation=False, prefix=find_prefix(prefix))
+
+
 def test_without_isolation(
     build: Build, make_project: MakeProject, wheelhouse: Path, prefix: Path, read_wheel: ReadWheel
 ) -> None:
