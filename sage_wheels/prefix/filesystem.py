@@ -143,7 +143,7 @@ def copy_tree(source: str, goal: str) -> None:
             if entry.is_dir(follow_symlinks=False):
                 copy_tree(entry.path, f"{goal}/{entry.name}")
             else:
-                shutil.copy2(entry.path, f"{goal}/{entry.name}", follow_symlinks=False)
+                shutil.copy2(entry, f"{goal}/{entry.name}", follow_symlinks=False)
     shutil.copystat(source, goal)
 
 
