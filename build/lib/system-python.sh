@@ -2,7 +2,7 @@
 # Sourced by the scripts in build/ and build/bin/: finds the system Python, and keeps the caller's settings out.
 
 # The variables that put the caller's libraries into every program: the system Python is to be found and started as if
-# they were not set. The lists are to be split where they are used.
+# they were not set. The list is to be split where it is used.
 library_variables='LD_LIBRARY_PATH LD_PRELOAD LD_AUDIT DYLD_LIBRARY_PATH DYLD_FALLBACK_LIBRARY_PATH
     DYLD_FRAMEWORK_PATH DYLD_FALLBACK_FRAMEWORK_PATH DYLD_INSERT_LIBRARIES'
 
@@ -62,8 +62,7 @@ usable_python() {
     IFS= read -r first_line <"$1" || :
     case $first_line in '#!'*) tried="$tried, $1 is a script"; return 1 ;; esac
     in_no_prefix "$1" || { tried="$tried, $1 is in a prefix"; return 1; }
-    # shellcheck disable=SC2086 # the list is to be split
-    answer=$(unset $library_variables; "$1" -I -S -c '
+    answer=$(unset_libraries; "$1" -I -S -c '
 import os, sys
 from os.path import realpath
 sys.version_info >= (3, 10) and os.environ.get("PATH", sys.argv[1]) == sys.argv[1] or sys.exit(1)
@@ -97,6 +96,12 @@ in_no_prefix() {
             return 1
             ;;
     esac
+}
+
+# Start without the library variables what is started from now on.
+unset_libraries() {
+    # shellcheck disable=SC2086 # the list is to be split
+    unset $library_variables
 }
 
 # Give each of the library variables a name that means nothing to anybody, CALLERS_..., for a program that passes them
