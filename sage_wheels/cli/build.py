@@ -19,6 +19,7 @@ somebody else may do it: build as a user, install as root.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 
 from sage_wheels.cli import build_options, common
@@ -50,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.show_log and (arguments.json or not arguments.log):
         raise UsageError("--show-log shows what comes into a --log, and goes with no --json", "give --log FILE")
     options = build_options.options_from(arguments, _prefix_if_named(arguments))
-    with ShownLog(arguments.log if arguments.show_log else None):
+    with ShownLog(arguments.log) if arguments.show_log else contextlib.nullcontext():
         built = [_build(text, arguments.wheel_dir, options, arguments.json) for text in arguments.sources]
     if arguments.json:
         common.print_json([wheel._asdict() for wheel in built])

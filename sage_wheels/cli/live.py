@@ -48,22 +48,20 @@ class LiveLine:
 
 
 class ShownLog:
-    """What is appended to the file `path` meanwhile, on standard output; without a path, nothing."""
+    """What is appended to the file `path` meanwhile, on standard output."""
 
-    def __init__(self, path: str | None) -> None:
-        self._path = path or ""
-        self._place = os.path.getsize(self._path) if os.path.exists(self._path) else 0
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._place = os.path.getsize(path) if os.path.exists(path) else 0
         self._done = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True) if path else None
+        self._thread = threading.Thread(target=self._run, daemon=True)
 
     def __enter__(self) -> None:
-        if self._thread:
-            self._thread.start()
+        self._thread.start()
 
     def __exit__(self, *_: object) -> None:
         self._done.set()
-        if self._thread:
-            self._thread.join()
+        self._thread.join()
 
     def _run(self) -> None:
         while not self._done.wait(_REFRESH):
