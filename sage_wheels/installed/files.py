@@ -174,12 +174,8 @@ def _hash(path: str, algorithm: str) -> bytes:
 
 def runs_at_start(marks: Landmarks, place: str) -> bool:
     """Whether Python runs the code in the file `place` whenever it starts (`site`; PEP 829), imported or not."""
-    for library in marks.libraries:
-        if place.startswith(f"{library}/"):
-            inside = place[len(library) + 1 :]
-            if re.fullmatch(r"[^/]+\.(pth|start)|(site|user)customize(/__init__)?\.[^/]+", inside):
-                return True
-    return False
+    inside = marks.inside_library(place)
+    return bool(re.fullmatch(r"[^/]+\.(pth|start)|(site|user)customize(/__init__)?\.[^/]+", inside))
 
 
 def source_of_bytecode(path: str) -> str | None:

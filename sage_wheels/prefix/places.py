@@ -107,6 +107,14 @@ class Landmarks(NamedTuple):
     state: str
     skeleton: frozenset[str]
 
+    def inside_library(self, place: str) -> str:
+        """The path of `place` inside the library that it lies in; "" if it lies in none."""
+        return next((place[len(each) + 1 :] for each in self.libraries if place.startswith(f"{each}/")), "")
+
+    def is_in_record(self, place: str) -> bool:
+        """Whether `place` is in a `.dist-info` that tells of a distribution."""
+        return self.inside_library(place).partition("/")[0].endswith(".dist-info")
+
 
 def landmarks(prefix: Prefix, places: Places | None = None) -> Landmarks:
     """The landmarks of `prefix`; `places` may know some of its directories already, and keeps what is found."""

@@ -365,14 +365,13 @@ class Planner:
         """Code before the metadata that describes it, what starts at every start of Python last in and first out."""
         comes = step.do not in ("remove", "rmdir")
         directory, _, name = step.path.rpartition("/")
-        library = next((each for each in self.landmarks.libraries if step.path.startswith(f"{each}/")), None)
         if step.path.startswith(SET_ASIDE):
             rank = 0
         elif step.do == "rmdir":
             rank = 8
-        elif library and name.endswith((".pth", ".start")):
+        elif name.endswith((".pth", ".start")) and self.landmarks.inside_library(step.path):
             rank = 9 if comes else 1
-        elif library and step.path[len(library) + 1 :].partition("/")[0].endswith(".dist-info"):
+        elif self.landmarks.is_in_record(step.path):
             rank = 6 if comes else 7
         elif directory in self.landmarks.scripts:
             rank = 4 if comes else 2

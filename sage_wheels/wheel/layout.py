@@ -66,14 +66,9 @@ class Layout:
             raise self.wheel.refused(
                 f"its {member} would replace {goal}, which is not a package's", "do not install it"
             )
-        if self._is_in_record(goal) and not goal.startswith(f"{self.dist_info}/"):
+        if self._landmarks.is_in_record(goal) and not goal.startswith(f"{self.dist_info}/"):
             raise self.wheel.refused(f"its {member} would be part of the record of another distribution")
         return goal
-
-    def _is_in_record(self, goal: str) -> bool:
-        """Whether `goal` is in a `.dist-info` that tells of a distribution."""
-        above = (each for each in self._landmarks.libraries if goal.startswith(f"{each}/"))
-        return any(goal[len(each) + 1 :].partition("/")[0].endswith(".dist-info") for each in above)
 
     def _place(self, spelled: str) -> str:
         """The place of the path `spelled`; one below a link that leads out or nowhere stays, for the plan to refuse."""
