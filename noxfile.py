@@ -4,33 +4,72 @@ from __future__ import annotations
 
 import os
 import re
+import sys
+from pathlib import Path
 
 import nox
 
+sys.path.insert(0, str(Path(__file__).parent / "tests"))
+from support.pythons import pythons
+
+# "3.12": the path of an interpreter; one for each version that the tool runs on and that is found here.
+PYTHONS = {"{}.{}".format(*each.version): each.executable for each in pythons() if each.version >= (3, 10)}
+# The one that runs nox, whose tests are the whole suite.
+WHOLE = "{}.{}".format(*sys.version_info)
+
 nox.needs_version = ">=2025.5.1"
-nox.options.sessions = ["lint", "types", "tests", "fuzz", "sage"]
+nox.options.sessions = ["lint", "types", *(f"tests-{version}" for version in PYTHONS), "fuzz", "sage"]
 nox.options.default_venv_backend = "venv"  # comes with Python
 nox.options.reuse_venv = "yes"
 nox.options.envdir = ".cache/nox"
 
 PROJECT = nox.project.load_toml("pyproject.toml")
-PYTHON_FILES = ("sage_wheels", "tests", "benchmarks", "noxfile.py", "build/lib")
+PYTHON_FILES = ("sage_wheels", "tests", "benchmarks", "noxfile.py", "build/lib", "tools")
 SHELL_FILES = (
     *("build/check", "build/demo", "build/overlay", "build/lib/system-python.sh", "build/make/package", ".ci/run"),
-    *("build/bin/sage-bootstrap-python", "build/bin/sage-dist-helpers", "build/bin/sage-flock"),
+    *("tools/check", "tools/demo", "build/make/fetch-packages"),
+    *("build/bin/sage-bootstrap-python", "build/bin/sage-build-num-threads", "build/bin/sage-dist-helpers"),
+    *("build/bin/sage-flock", "tests/sage/genuine/set-up"),
     *("build/bin/sage-move-tree", "build/bin/sage-pip", "build/bin/sage-pip-install", "build/bin/sage-pip-uninstall"),
-    *("build/bin/sage-spkg-uninstall", "build/bin/sage-wheels", "tests/sage/genuine/set-up"),
+    *("build/bin/sage-spkg-uninstall", "build/bin/sage-wheels"),
+    *("tests/sage/genuine/set-up-today", "tests/sage/genuine/reduce-sagelib", "tests/sage/genuine/all-packages"),
 )
-EVERYTHING = ("-n", "auto", "--dist", "worksteal", "-m", "not (network and slow)")
+PARALLEL = ("-n", "auto", "--dist", "worksteal")
+EVERYTHING = (*PARALLEL, "-m", "not (network and slow)")  # `-m "network and slow"` is the rest
+# What a version of Python can change: how archives, metadata, paths and processes are handled. The other directories of
+# tests drive the same code from outside (kills, crowds, pip, Sage's scripts), which takes most of the time.
+ROOMS = (
+    *("archive", "building", "cli", "fs", "hostile", "installed", "manifests", "prefix", "requirements", "transaction"),
+    "wheel",
+)
+WHERE_PYTHONS_DIFFER = (*PARALLEL, "-m", "not slow and not once", *(f"tests/{room}" for room in ROOMS))
 
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Style: ruff's rules and format, and shellcheck."""
+    """Style: ruff's rules and format, what no module may say or import, and shellcheck."""
     session.install(*group("lint"))
     session.run("ruff", "check", *PYTHON_FILES)
     session.run("ruff", "format", "--check", *PYTHON_FILES)
+    session.install(*PROJECT["project"]["dependencies"], *group("documents"))
+    run_isolated(session, "tools/make_documents.py", "--check")
+    session.run("lint-imports", "--no-logo", "--cache-dir", ".cache/import-linter")
+    run_isolated(session, "tests/support/walls.py", "sage_wheels")
     session.run("shellcheck", "-x", *SHELL_FILES)
+
+
+@nox.session
+def documents(session: nox.Session) -> None:
+    """Make completion and manual pages from the parsers (into data/), and the documentation site (into dist/site)."""
+    session.install(*PROJECT["project"]["dependencies"], *group("documents"))
+    run_isolated(session, "tools/make_documents.py")
+    session.run("mkdocs", "build", "--strict", "--quiet", "--site-dir", "dist/site")
+
+
+@nox.session(python=False)
+def links(session: nox.Session) -> None:
+    """Follow each link of the documentation that leads to another host; needs the network."""
+    session.run(sys.executable, "-I", "tools/check_links.py")
 
 
 @nox.session
@@ -40,18 +79,35 @@ def types(session: nox.Session) -> None:
     session.run("mypy", "sage_wheels", "tests", "noxfile.py")
     session.run("mypy", "--no-explicit-package-bases", "benchmarks")
     # One by one, or they would be modules of `build`.
-    for name in ("bundle", "flock", "overlay", "prepare"):
+    for name in ("bootstrap_tool", "bundle", "flock", "interfaces", "overlay", "prepare"):
         session.run("mypy", "--no-explicit-package-bases", f"build/lib/{name}.py")
+    session.run("mypy", "--no-explicit-package-bases", "tools", env={"MYPYPATH": "build/lib"})
 
 
-@nox.session
+@nox.session(python=False)
 def tests(session: nox.Session) -> None:
-    """Tests of the installed package; arguments go to pytest: `-m "not network"`, `-k launcher`.
+    """The whole suite on each Python that is found here, a session for each; arguments go to all."""
+    for version in PYTHONS:
+        session.notify(f"tests-{version}", session.posargs or EVERYTHING)
 
-    Without any, all but what needs minutes of an index (`-m "network and slow"` runs that), on every processor.
-    """
-    session.install(".", *group("test"))
-    run_isolated(session, "-m", "pytest", *(session.posargs or EVERYTHING))
+
+def tests_of(version: str) -> None:
+    """Make the session of one version of Python."""
+
+    chosen, what = WHERE_PYTHONS_DIFFER, "the rooms that a version of Python can change"
+    if version == WHOLE:
+        chosen, what = EVERYTHING, "all but what needs minutes of an index"
+
+    @nox.session(name=f"tests-{version}", python=PYTHONS[version])
+    def with_one_python(session: nox.Session) -> None:
+        session.install(".", *group("test"))
+        run_isolated(session, "-m", "pytest", *(session.posargs or chosen))
+
+    with_one_python.__doc__ = f"Tests of the installed package with Python {version}: {what}; arguments go to pytest."
+
+
+for each_version in PYTHONS:
+    tests_of(each_version)
 
 
 @nox.session
@@ -63,6 +119,16 @@ def fuzz(session: nox.Session) -> None:
     targets = 6  # the tests in that file
     session.env["FUZZ_SECONDS"] = str(seconds / targets)
     run_isolated(session, "-m", "pytest", "-s", "tests/hostile/test_fuzz.py")
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """Branch coverage by tests that are not `slow`, and what they start; fails below the floor in pyproject.toml."""
+    session.install(".", *group("coverage"))
+    run_isolated(session, "-m", "coverage", "erase")
+    run_isolated(session, "-m", "coverage", "run", "-m", "pytest", *(session.posargs or (*PARALLEL, "-m", "not slow")))
+    run_isolated(session, "-m", "coverage", "combine", "--quiet")
+    run_isolated(session, "-m", "coverage", "report", "--skip-covered", "--sort=cover")
 
 
 @nox.session
@@ -87,8 +153,8 @@ def benchmarks(session: nox.Session) -> None:
 def bundle(session: nox.Session) -> None:
     """Make dist/sage-wheels/, one self-contained directory, and dist/sage-wheels.pyz, one file; and try both."""
     session.run("build/bin/sage-wheels", "--version", external=True)  # prepares what is put together
-    for goal in ("dist/sage-wheels", "dist/sage-wheels.pyz"):
-        run_isolated(session, "build/lib/bundle.py", goal)
+    for destination in ("dist/sage-wheels", "dist/sage-wheels.pyz"):
+        run_isolated(session, "tools/make_bundle.py", destination)
     session.run("dist/sage-wheels.pyz", "--version", external=True)
     program = (
         "import sys; sys.path.insert(0, 'dist/sage-wheels'); from sage_wheels.cli import main; main(['--version'])"
@@ -96,18 +162,54 @@ def bundle(session: nox.Session) -> None:
     run_isolated(session, "-S", "-c", program)
 
 
+GENUINE = ("tests/sage/genuine", "--durations=10")
+# The genuine trees of Sage: the variable that names another directory, the one that sets it up, and where.
+TREES = {
+    "GENUINE_SAGE": ("set-up", ".cache/sage"),  # 10.7
+    "GENUINE_SAGE_TODAY": ("set-up-today", ".cache/sage-today"),  # 11.0.beta1
+}
+
+
 @nox.session
 def sage(session: nox.Session) -> None:
-    """A slice of the genuine tree of Sage 10.7, set up here; skipped, and said so, where that is not possible.
+    """A slice of the genuine trees of Sage 10.7 and 11.0.beta1, set up here; what cannot be set up is named.
 
-    The variable GENUINE_SAGE names another directory for it than .cache/sage.
+    The variables GENUINE_SAGE and GENUINE_SAGE_TODAY name other directories than .cache/sage and .cache/sage-today.
     """
-    work = os.environ.get("GENUINE_SAGE") or ".cache/sage"
     session.install(".", *group("test"))
-    said = session.run("sh", "tests/sage/genuine/set-up", work, external=True, silent=True)
-    if isinstance(said, str) and "cannot: " in said:
-        session.skip(said.partition("cannot: ")[2].strip())
-    run_isolated(session, "-m", "pytest", "tests/sage/genuine", env={"GENUINE_SAGE": os.path.abspath(work)})
+    trees = set_up_trees(session)
+    run_isolated(session, "-m", "pytest", *(session.posargs or (*GENUINE, "-m", "not slow")), env=trees)
+
+
+@nox.session(name="sage-all")
+def sage_all(session: nox.Session) -> None:
+    """All tests of the genuine trees, and all Python packages, with Sage's own scripts and with ours: hours.
+
+    Needs what Sage itself needs of the system. What Sage's own scripts do not build here is named and left out.
+    """
+    session.install(".", *group("test"))
+    trees = set_up_trees(session)
+    run_isolated(session, "-m", "pytest", *GENUINE, env=trees)
+    for work in trees.values():
+        said = session.run("sh", "tests/sage/genuine/all-packages", work, external=True, silent=True)
+        assert isinstance(said, str)
+        run_isolated(session, "benchmarks/sage.py", "--keep-going", work, *said.split())
+
+
+def set_up_trees(session: nox.Session) -> dict[str, str]:
+    """Set up the genuine trees; the variables that say where they are. Skips the session if there is none."""
+    found, reasons = {}, []
+    for variable, (program, usual) in TREES.items():
+        work = os.environ.get(variable) or usual
+        said = session.run("sh", f"tests/sage/genuine/{program}", work, external=True, silent=True)
+        if isinstance(said, str) and "cannot: " in said:
+            reasons.append(said.partition("cannot: ")[2].strip())
+            session.warn(f"skipped what needs the tree of {program}: {reasons[-1]}")
+        else:
+            found[variable] = os.path.abspath(work)
+    if not found:
+        session.skip("; ".join(reasons))
+    return found
 
 
 def group(name: str) -> list[str]:

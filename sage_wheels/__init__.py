@@ -1,118 +1,291 @@
-"""Build every Python package into a wheel, and install it into a prefix, all or nothing.
+"""Build Python packages into wheels, and install wheels into a prefix so that each change happens fully or not at all.
 
 >>> import sage_wheels
 >>> sage_wheels.install(["six-1.16.0-py2.py3-none-any.whl"], "/opt/prefix").changes  # doctest: +SKIP
-[Change(name='six', old_version='', new_version='1.16.0')]
+(Change(name='six', old_version='', new_version='1.16.0'),)
 
-Every function raises `sage_wheels.errors.SageWheelsError`, and leaves the prefix as it was if it does. This page is the
-whole public API; it imports nothing heavy, because a package script starts the tool once for each package.
+Every function raises `SageWheelsError` if it fails, and leaves the prefix as it was then. This module is the whole
+public API: the functions, the types that they take and return, and the errors. Types and errors are imported when they
+are first used (PEP 562), because start-up time matters to a tool that is started once for each package.
 """
 
 from __future__ import annotations
-
-__version__ = "0.1.0"
-__all__ = ["build", "distributions", "install", "recover", "uninstall", "verify"]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterable
 
-    from sage_wheels.building import BuildOptions
-    from sage_wheels.installed import Distribution
+    from sage_wheels.archive.strict_zip import WheelLimits
+    from sage_wheels.building.options import BuildOptions, BuiltWheel
+    from sage_wheels.errors import (
+        BuildFailed,
+        Conflict,
+        FileOperationFailed,
+        InterpreterError,
+        JournalDamaged,
+        LockTimeout,
+        LockUnusable,
+        NotRemovable,
+        NotThere,
+        Outdated,
+        PrefixError,
+        SageWheelsError,
+        SourceError,
+        UnsafePath,
+        UsageError,
+        WheelRefused,
+    )
+    from sage_wheels.fs.paths import FullPath
+    from sage_wheels.installed.distributions import Distribution
     from sage_wheels.installed.verify import Problem
-    from sage_wheels.prefix import Prefix
-    from sage_wheels.transaction.commit import Settings
-    from sage_wheels.transaction.install import Options
-    from sage_wheels.transaction.report import Report
-    from sage_wheels.wheel.archive import Limits
+    from sage_wheels.prefix.model import Prefix, PrefixLike, Scheme
+    from sage_wheels.requirements.direct_url import DirectUrl
+    from sage_wheels.requirements.sources import (
+        Asked,
+        GitRepository,
+        LocalSource,
+        SdistFile,
+        SourceTree,
+        WheelFile,
+    )
+    from sage_wheels.transaction.commit import CommitOptions
+    from sage_wheels.transaction.history import Bounds
+    from sage_wheels.transaction.install import InstallOptions
+    from sage_wheels.transaction.prefix_destination import PrefixDestination
+    from sage_wheels.transaction.report import Change, HistoryEntry, PathChange, Report, Unchanged
+    from sage_wheels.version import __version__
+    from sage_wheels.wheel.source import VerifiedWheel
 
-    PrefixLike = Prefix | str | os.PathLike[str] | None
+__all__ = [
+    "Asked",
+    "Bounds",
+    "BuildFailed",
+    "BuildOptions",
+    "BuiltWheel",
+    "Change",
+    "CommitOptions",
+    "Conflict",
+    "DirectUrl",
+    "Distribution",
+    "FileOperationFailed",
+    "FullPath",
+    "GitRepository",
+    "HistoryEntry",
+    "InstallOptions",
+    "InterpreterError",
+    "JournalDamaged",
+    "LocalSource",
+    "LockTimeout",
+    "LockUnusable",
+    "NotRemovable",
+    "NotThere",
+    "Outdated",
+    "PathChange",
+    "Prefix",
+    "PrefixDestination",
+    "PrefixError",
+    "PrefixLike",
+    "Problem",
+    "Report",
+    "SageWheelsError",
+    "Scheme",
+    "SdistFile",
+    "SourceError",
+    "SourceTree",
+    "Unchanged",
+    "UnsafePath",
+    "UsageError",
+    "VerifiedWheel",
+    "WheelFile",
+    "WheelLimits",
+    "WheelRefused",
+    "__version__",
+    "build",
+    "distributions",
+    "history",
+    "install",
+    "recover",
+    "undo",
+    "uninstall",
+    "verify",
+]
+
+# The module of each name that is imported when it is first used; names in `__all__` that are missing are in `errors`.
+_MODULES = {
+    "Asked": "requirements.sources",
+    "Bounds": "transaction.history",
+    "BuildOptions": "building.options",
+    "BuiltWheel": "building.options",
+    "Change": "transaction.report",
+    "CommitOptions": "transaction.commit",
+    "DirectUrl": "requirements.direct_url",
+    "Distribution": "installed.distributions",
+    "FullPath": "fs.paths",
+    "GitRepository": "requirements.sources",
+    "HistoryEntry": "transaction.report",
+    "InstallOptions": "transaction.install",
+    "LocalSource": "requirements.sources",
+    "PathChange": "transaction.report",
+    "Prefix": "prefix.model",
+    "PrefixDestination": "transaction.prefix_destination",
+    "PrefixLike": "prefix.model",
+    "Problem": "installed.verify",
+    "Report": "transaction.report",
+    "Scheme": "prefix.model",
+    "SdistFile": "requirements.sources",
+    "SourceTree": "requirements.sources",
+    "Unchanged": "transaction.report",
+    "VerifiedWheel": "wheel.source",
+    "WheelFile": "requirements.sources",
+    "WheelLimits": "archive.strict_zip",
+    "__version__": "version",
+}
+
+
+if not TYPE_CHECKING:  # else mypy would believe that every name exists
+
+    def __getattr__(name: str) -> object:
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        import importlib
+
+        module = importlib.import_module(f"{__name__}.{_MODULES.get(name, 'errors')}")
+        value = getattr(module, name)
+        globals()[name] = value  # so that this function is not called for it again
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
 
 
 def build(
     sources: Iterable[str], wheel_dir: str | os.PathLike[str] = ".", options: BuildOptions | None = None
 ) -> list[str]:
-    """Turn source trees, sdists and requirements into wheels in `wheel_dir`; the paths of the wheels."""
+    """Build `sources` into wheels in the directory `wheel_dir`; returns the paths of the wheels, in the same order.
+
+    A source is what `sage-wheels build` takes: the path of a source tree or sdist, a requirement (PEP 508), or a URL.
+    Raises `SourceError` for one that is no source, `BuildFailed`, and `InterpreterError`.
+    """
     import os
 
-    from sage_wheels.building import build_wheel, parse_source
-    from sage_wheels.prefix import trust
+    from sage_wheels.building import BuildOptions, build_wheel, sources_of
+    from sage_wheels.fs import trust
 
-    goal = os.fspath(wheel_dir)
+    destination, options = os.fspath(wheel_dir), options or BuildOptions()
     with trust.masked():
-        return [build_wheel(parse_source(each), wheel_dir=goal, options=options).path for each in sources]
+        return [build_wheel(each, wheel_dir=destination, options=options).path for each in sources_of(sources, options)]
 
 
 def install(
     items: Iterable[str],
     prefix: PrefixLike = None,
-    options: Options | None = None,
-    settings: Settings | None = None,
+    options: InstallOptions | None = None,
+    settings: CommitOptions | None = None,
     *,
     build_options: BuildOptions | None = None,
-    limits: Limits | None = None,
+    limits: WheelLimits | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Report:
-    """Install wheels, or what wheels can be made of, into `prefix` in one transaction.
+    """Install `items`, which are paths of wheels or sources to build wheels from (see `build`), in one transaction.
 
-    `prefix` is a path, or None for $SAGE_VENV or $VIRTUAL_ENV. `limits` bound what each wheel may unpack to.
-    `on_progress` hears how much of how much is staged.
+    `prefix` is a path, or None for the one that an environment variable names (`environment.OF_PREFIX`). `settings` are
+    about the commit (lock timeout, durability), `limits` bound the size to which each wheel may unpack. `on_progress`
+    is called with the number of pieces of work begun, and of all pieces.
+
+    Raises `WheelRefused`, `Conflict`, `SourceError`, `BuildFailed`, `PrefixError`, `LockTimeout` and other
+    `SageWheelsError`; nothing is installed then.
     """
-    import contextlib
+    from sage_wheels import installing
 
-    from sage_wheels.building import wheels_of
-    from sage_wheels.prefix import trust
-    from sage_wheels.transaction.commit import Settings
-    from sage_wheels.transaction.install import Options, install
-    from sage_wheels.wheel import Request, Wheel
-
-    where = _prefix(prefix)
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(trust.masked())
-        found = stack.enter_context(wheels_of(items, where, build_options))
-        requests = [Request(stack.enter_context(Wheel(path, limits)), direct_url) for path, direct_url in found]
-        return install(where, requests, options or Options(), settings or Settings(), on_progress)
+    return installing.install(
+        items, _prefix(prefix), options, settings, build_options=build_options, limits=limits, on_progress=on_progress
+    )
 
 
-def uninstall(names: Iterable[str], prefix: PrefixLike = None, settings: Settings | None = None) -> Report:
-    """Remove distributions, exactly; names that are not installed are in the report's `unchanged`."""
-    from sage_wheels.prefix import trust
-    from sage_wheels.transaction.commit import Settings
+def uninstall(names: Iterable[str], prefix: PrefixLike = None, settings: CommitOptions | None = None) -> Report:
+    """Remove the distributions `names` in one transaction: their files, and no others.
+
+    `prefix` and `settings` are as for `install`. Names that are not installed are in `unchanged` of the report. Raises
+    `NotRemovable` if the files of a distribution are not known; nothing is removed then.
+    """
+    from sage_wheels.fs import trust
+    from sage_wheels.transaction.commit import CommitOptions
     from sage_wheels.transaction.uninstall import uninstall
 
     with trust.masked():
-        return uninstall(_prefix(prefix), list(names), settings or Settings())
+        return uninstall(_prefix(prefix), list(names), settings or CommitOptions())
+
+
+def undo(
+    number: int | None = None,
+    prefix: PrefixLike = None,
+    settings: CommitOptions | None = None,
+    *,
+    to: int | None = None,
+    force: bool = False,
+) -> Report:
+    """Take back the last change, or that with the `number`, or all after number `to`, in one transaction.
+
+    If old files are not kept any more, the earlier versions come from their wheels, if these are to be found. With
+    `force`, what others who leave no entry in the history have put in its place is set aside.
+    """
+    from sage_wheels.fs import trust
+    from sage_wheels.manifests.wheels import wheel_finder
+    from sage_wheels.transaction.commit import CommitOptions
+    from sage_wheels.transaction.undo import UndoOptions, undo
+
+    where = _prefix(prefix)
+    with trust.masked():
+        return undo(where, UndoOptions(number, to, force), settings or CommitOptions(), lambda: wheel_finder(where))
+
+
+def history(prefix: PrefixLike = None) -> list[HistoryEntry]:
+    """The changes of `prefix` that its history tells of, the oldest first."""
+    from sage_wheels.prefix.tree import Tree
+    from sage_wheels.transaction.history import entries, public
+
+    with Tree(_prefix(prefix).root) as tree:
+        return [public(each) for each in entries(tree)][::-1]
 
 
 def distributions(prefix: PrefixLike = None) -> list[Distribution]:
-    """The distributions in `prefix`, by name."""
+    """The distributions that are installed in `prefix`, sorted by name. Raises `PrefixError`."""
     from sage_wheels.installed import find_all
 
     return find_all(_prefix(prefix))
 
 
 def verify(name: str, prefix: PrefixLike = None) -> list[Problem]:
-    """What differs from the RECORD of each distribution called `name`; nothing if all is as installed."""
-    from sage_wheels.installed import find_all, verify
-    from sage_wheels.installed.metadata import canonical_name
-    from sage_wheels.installed.owners import Owners
+    """Compare the files of the distribution `name` with its RECORD; returns the differences, an empty list if none.
 
-    where = _prefix(prefix)
-    everything = find_all(where)
-    chosen = [each for each in everything if each.canonical_name == canonical_name(name)]
-    owners = Owners(where, everything)
-    return [problem for each in chosen for problem in verify.verify(where, each, owners)]
+    Raises `NotRemovable` if RECORD cannot be read.
+    """
+    import warnings
+
+    from sage_wheels.installed.settled import verify_settled
+    from sage_wheels.metadata import canonical_name
+
+    found = verify_settled(_prefix(prefix), frozenset({canonical_name(name)}), warnings.warn)
+    for each in found:
+        if each.unknown:
+            raise each.unknown
+    return [problem for each in found for problem in each.problems]
 
 
-def recover(prefix: PrefixLike = None, settings: Settings | None = None) -> list[str]:
-    """Undo what a killed process left half-done; a sentence for each thing found."""
-    from sage_wheels.prefix import trust
-    from sage_wheels.transaction.commit import Settings
+def recover(prefix: PrefixLike = None, settings: CommitOptions | None = None, *, set_aside: bool = False) -> list[str]:
+    """Undo the transaction of a killed process, if there is one; returns a sentence for each thing that was found.
+
+    With `set_aside`, files that cannot be put back are moved to `PREFIX/var/lib/sage-wheels/set-aside`. Without it,
+    `JournalDamaged` is raised for them.
+    """
+    from sage_wheels.fs import trust
+    from sage_wheels.transaction.commit import CommitOptions
     from sage_wheels.transaction.recover import recover
 
     with trust.masked():
-        return recover(_prefix(prefix), settings or Settings())
+        return recover(_prefix(prefix), settings or CommitOptions(), set_aside=set_aside)
 
 
 def _prefix(prefix: PrefixLike) -> Prefix:

@@ -1,9 +1,22 @@
-"""`python -m sage_wheels` is the command line."""
+"""`python -m sage_wheels` is the command line.
+
+As in build/bin/sage-wheels, an interruption while it is imported is told in one sentence, too.
+"""
 
 from __future__ import annotations
 
+import os
 import sys
 
-from sage_wheels.cli import main
+try:
+    from sage_wheels.cli import main
 
-sys.exit(main())
+    sys.exit(main())
+except KeyboardInterrupt:
+    os.write(2, b"sage-wheels: interrupted; nothing was changed\n")
+    sys.exit(130)
+except (MemoryError, SystemError, OSError) as error:  # Python does not always say the first
+    if isinstance(error, OSError) and error.errno != 12:  # ENOMEM, of a directory in which a module was looked for
+        raise
+    os.write(2, b"sage-wheels: error: there is too little memory to start; free some and run the command again\n")
+    sys.exit(1)

@@ -1,8 +1,7 @@
 """One exception for each kind of failure, with its exit status and its advice.
 
-Every message is one sentence: what is wrong with which thing, in which place; then what to do about it.
-The command line prints it as it stands and exits with `exit_status`; nothing that a user can cause ends in a
-traceback.
+Every message is one sentence: what is wrong, with which file or argument, and what to do about it. The command line
+prints the message and exits with `exit_status`. No mistake of a user ends in a traceback.
 
 >>> str(WheelRefused("six.whl: its RECORD has no row for 'six.py'", "get the wheel again or rebuild it"))
 "six.whl: its RECORD has no row for 'six.py'; get the wheel again or rebuild it"
@@ -12,19 +11,35 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 
-_LONGEST = 1000  # characters of a sentence that somebody may still read
+_LONGEST = 1000  # characters; a longer message is shortened in the middle
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import ClassVar
 
 
-class SageWheelsError(Exception):
-    """The base of everything that this project raises on purpose.
+def printable(text: str) -> str:
+    r"""`text` as one printable line: control characters are replaced by their escape sequences.
 
-    `what` names the thing and the place, `advice` says what to do; `details` are lines worth reading below the
-    sentence (the end of a build log, the list of conflicting files).
+    A file name in a message must not be able to end the line, move the cursor or change the direction of the text.
+
+    >>> printable("a\nb")
+    'a\\nb'
+    """
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+class SageWheelsError(Exception):
+    """The base class of all errors that this package raises on purpose.
+
+    `what` says what is wrong and where, `advice` what to do about it. `details` are lines that are printed below the
+    message, such as the end of a build log or the list of conflicting files. `exit_status` is that of the command.
+
+    >>> error = UsageError("--prefix is missing", "give one")
+    >>> error.what, error.exit_status
+    ('--prefix is missing', 2)
     """
 
     exit_status: ClassVar[int] = 1
@@ -35,103 +50,135 @@ class SageWheelsError(Exception):
         self.advice = advice
         self.details = details
 
+    def as_json(self) -> dict[str, object]:
+        """The error for programs; docs/schemas/error.json describes it."""
+        told: dict[str, object] = {"kind": type(self).__name__, "status": self.exit_status, "what": self.what}
+        return {**told, "advice": self.advice, "details": self.details}
+
     def __str__(self) -> str:
-        text = f"{self.what}; {self.advice}" if self.advice else self.what
-        # file names may hold anything, and must not be able to end the line, move the cursor or turn the direction
-        if not text.isprintable():
-            text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
-        if len(text) > _LONGEST:  # what somebody wrote into a file may be of any length
+        text = printable(f"{self.what}; {self.advice}" if self.advice else self.what)
+        if len(text) > _LONGEST:  # it may quote a file, whose lines may be of any length
             text = f"{text[: _LONGEST // 2]}...{text[3 - _LONGEST // 2 :]}"
         return text
 
 
 class UsageError(SageWheelsError):
-    """The command line, or the arguments of a function, make no sense together."""
+    """Options of the command line, or arguments of a function, are wrong or contradict each other."""
 
     exit_status = 2
 
 
 class LockTimeout(SageWheelsError):
-    """The lock was not obtained within the time given."""
+    """The lock of the prefix was not obtained within the time limit."""
 
     exit_status = 3
 
 
 class LockUnusable(SageWheelsError):
-    """The file system of the lock file cannot lock."""
+    """The file system on which the lock file is does not support flock(2)."""
 
 
 class SourceError(SageWheelsError):
-    """A source tree, sdist or requirement that nothing can be built from."""
+    """A source tree, sdist, repository or requirement from which no wheel can be built."""
 
 
 class BuildFailed(SageWheelsError):
-    """The build backend, or the environment it needs, failed; `details` ends its log."""
+    """The build backend failed, or the build environment could not be made.
+
+    `log` is the path of the build log, and `details` are its last lines. `was_killed` is true if the build was ended by
+    SIGKILL, which is what the kernel sends when memory runs out.
+    """
+
+    log = ""
+    was_killed = False
 
 
 class WheelRefused(SageWheelsError):
-    """A wheel that is damaged, lies about itself, or does not fit the target interpreter."""
+    """A wheel is damaged, contradicts itself, or does not fit the target interpreter."""
 
 
 class PrefixError(SageWheelsError):
-    """The prefix is not there, is not one, or is not ours to change."""
+    """The prefix does not exist, is neither a virtual environment nor a Python, or must not be changed (PEP 668)."""
 
 
-class UnsafePlace(SageWheelsError):
-    """A directory that another user of the machine could have planted, or can change."""
+class UnsafePath(SageWheelsError):
+    """A directory that another user of the machine can change, or may have put there."""
 
 
 class InterpreterError(SageWheelsError):
-    """A fact about the target interpreter is needed that cannot be found out."""
+    """The target interpreter has to be asked about itself, but it does not run or gives no usable answer."""
 
 
 class Conflict(SageWheelsError):
-    """Something that stands in the prefix belongs to somebody else."""
+    """A file in the prefix is in the way: it belongs to another distribution, or to none."""
 
 
 class NotRemovable(SageWheelsError):
-    """A distribution whose files are not known exactly."""
+    """A distribution cannot be removed, because it is not known exactly which files belong to it."""
 
 
 class JournalDamaged(SageWheelsError):
-    """The journal of an interrupted transaction cannot be read or does not fit what is there."""
+    """The journal of an interrupted transaction cannot be read, or does not match what is in the prefix."""
 
 
 class Outdated(SageWheelsError):
-    """What was decided beforehand no longer fits what is installed."""
+    """Another program has changed the prefix since it was decided what to install."""
 
 
 class NotThere(SageWheelsError):
-    """What was asked for is not installed."""
+    """A distribution or file that was named is not installed."""
 
 
 class FileOperationFailed(SageWheelsError):
     """The operating system refused a file operation; the prefix is as it was."""
 
     @classmethod
-    def from_os_error(cls, error: OSError, doing: str) -> FileOperationFailed:
-        """Make the sentence for `error`, met while `doing` something ("installing into /prefix").
+    def from_os_error(cls, error: OSError, doing: str, *, denied: str = "") -> FileOperationFailed:
+        """The exception for `error`; `doing` says what was being done ("installing into /prefix").
+
+        `denied` is the advice for missing permissions, where the usual one, which speaks of a prefix, would be wrong.
 
         >>> print(FileOperationFailed.from_os_error(OSError(errno.ENOSPC, "full", "/p/x"), "staging"))
         staging failed at /p/x (No space left on device); free some space and run the command again
         """
         path = os.fsdecode(error.filename2 or error.filename or "")
-        reason = os.strerror(error.errno) if error.errno else str(error)
-        return cls(
-            f"{doing} failed{f' at {path}' if path else ''} ({reason})",
-            _ADVICE.get(error.errno or 0, "mend that and run the command again"),
-        )
+        # errors that `shutil` raises have no errno; their `str` would repeat the path (since Python 3.13)
+        reason = os.strerror(error.errno) if error.errno else " ".join(map(str, error.args))
+        advice = _ADVICE.get(error.errno or 0, "solve that problem and run the command again")
+        if error.errno in (errno.EACCES, errno.EPERM):
+            advice = _own_mode(path) or advice
+        if denied and error.errno in _DENIED:
+            advice = denied
+        return cls(f"{doing} failed{f' at {path}' if path else ''} ({reason})", advice)
 
 
+def _own_mode(path: str) -> str:
+    """The advice if the caller owns what is at `path` or above it, and its mode keeps the owner out; "" if not."""
+    while path.startswith("/") and path != "/":
+        try:
+            status = os.lstat(path)
+        except OSError:
+            status = None
+        if status is not None and not stat.S_ISLNK(status.st_mode):
+            wanted, letters = (0o700, "rwx") if stat.S_ISDIR(status.st_mode) else (0o400, "r")
+            if status.st_mode & wanted != wanted:
+                mine = status.st_uid == os.geteuid()
+                return f"run 'chmod u+{letters} {path}', and the command again" if mine else ""
+        path = os.path.dirname(path)
+    return ""
+
+
+_DENIED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
 _ADVICE = {
     errno.ENOSPC: "free some space and run the command again",
     errno.EDQUOT: "free some of your quota and run the command again",
     errno.EROFS: "mount that file system writable or choose another prefix",
     errno.EACCES: "run the command as the user who owns the prefix",
     errno.EPERM: "run the command as the user who owns the prefix",
-    errno.ENXIO: "remove what stands there, which is no regular file, and run the command again",
+    errno.ELOOP: "replace the symbolic link there with what it points to, and run the command again",
+    errno.ENXIO: "remove that file, which is not a regular one, and run the command again",
     errno.EAGAIN: "run the command again when fewer processes run, or raise their limit (ulimit -u)",
     errno.ENOMEM: "free some memory and run the command again",
     errno.EMFILE: "raise the limit of open files (ulimit -n) and run the command again",
-    errno.EIO: "look at the disk, then run the command again",
+    errno.EIO: "check the disk for errors, then run the command again",
 }

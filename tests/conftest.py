@@ -6,7 +6,10 @@ those that say where packages come from); no other test sees any.
 
 from __future__ import annotations
 
+import importlib
 import os
+import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,12 +17,33 @@ import pytest
 import sage_wheels
 
 _CHECKOUT = Path(__file__).resolve().parent.parent
-_FOREIGN = ("PYTHON", "PIP_", "VIRTUAL_ENV", "SAGE_", "XDG_CACHE_HOME", "DESTDIR", "MAKEFLAGS")
+_FOREIGN = (
+    "PYTHON",
+    "PIP_",
+    "VIRTUAL_ENV",
+    "SAGE_",
+    "XDG_CACHE_HOME",
+    "XDG_CONFIG_HOME",
+    "DESTDIR",
+    "MAKEFLAGS",
+    "FORCE_COLOR",
+)
 
 _pip_settings = {name: value for name, value in os.environ.items() if name.startswith("PIP_")}
 for _name in [name for name in os.environ if name.startswith(_FOREIGN)]:
     del os.environ[_name]
+for _signal in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGTSTP):
+    if signal.getsignal(_signal) is signal.SIG_IGN:  # by nohup, or by a shell that started this with `&`
+        signal.signal(_signal, signal.default_int_handler if _signal == signal.SIGINT else signal.SIG_DFL)
 os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(_CHECKOUT / ".cache" / "hypothesis"))
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        importlib.import_module(module)
+    except ImportError:
+        return False
+    return True
 
 
 def pytest_configure() -> None:
@@ -49,6 +73,19 @@ def index_environment() -> dict[str, str]:
 def checkout() -> Path:
     """The source tree that these tests belong to; what is tested is the installed package."""
     return _CHECKOUT
+
+
+_INFLATERS = {name: sys.modules[name] for name in ("zlib", "zlib_ng.zlib_ng") if _is_installed(name)}
+
+
+@pytest.fixture(params=_INFLATERS)
+def inflater(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> object:
+    """Each module that inflates archives, if it is installed; small ones, too."""
+    from sage_wheels.archive import strict_zip
+
+    module = _INFLATERS[request.param]
+    monkeypatch.setattr(strict_zip, "inflater", lambda size: module)
+    return module
 
 
 def pytest_report_header() -> str:

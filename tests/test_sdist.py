@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 PARTS = (
-    *(".ci", ".gitignore", "CHANGELOG.md", "LICENSE", "README.md", "benchmarks", "build", "docs", "noxfile.py"),
-    *("pyproject.toml", "sage_wheels", "tests"),
+    *(".ci", ".github", ".gitignore", ".pre-commit-config.yaml", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE"),
+    *("README.md", "SECURITY.md", "benchmarks", "build", "changelog.d", "docs", "noxfile.py", "pyproject.toml"),
+    *("data", "mkdocs.yml", "sage_wheels", "tests", "tools"),
 )
 
 

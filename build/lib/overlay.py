@@ -1,20 +1,25 @@
 """Put this project into a tree of the Sage distribution, and take it out again.
 
-usage: overlay.py CHECKOUT SAGE_ROOT [--undo]
+usage: overlay.py CHECKOUT SAGE_ROOT [--undo | --status]
 
 What is added:
 
     build/sage-wheels/      the tool and its dependencies; `overlay.json`, the list of what was done; the genuine files
                             that were replaced, below `genuine/`; `python`, which system Python was found
-    build/bin, build/lib    our scripts
+    build/bin, build/lib    our scripts; `sage-bootstrap-python` where the tree has none (Sage since 10.9)
 
-What is replaced: sage-bootstrap-python, sage-flock, sage-pip-install and sage-pip-uninstall as a whole;
-sage-spkg-uninstall by a script that first removes what the genuine one cannot remove well, and then calls it. One line
-is added to sage-dist-helpers, two are changed in sage-spkg, and one in src/bin/sage where the tree has that.
+What is replaced as a whole: sage-flock, sage-pip-install, sage-pip-uninstall, sage-bootstrap-python, and the tools of
+the build that are written in Python, by scripts that run the same code on the system Python, or answer without one;
+sage-spkg-uninstall by one that first removes what the genuine one cannot remove well. What is edited: one line is
+added to sage-dist-helpers, two are changed in sage-spkg; in src/bin/sage, where the tree has that, the line for --pip
+and the one that starts ninja; and in src/doc/Makefile those that start meson.
+
+A tree is recognised by what these scripts do, not by its version: see interfaces.py.
 
 The list is written first and goes last, a genuine file is kept by a hard link before it is replaced by a rename, and
 comes back by a rename: with its time and mode, and whenever this is interrupted, --undo takes back what was done.
-Only the standard library of Python 3.10 is at hand here.
+Git may change any of these files meanwhile (checkout, stash, rebase): what is neither ours nor the genuine file that
+was kept, but what git has there, is the genuine file now. Only the standard library of Python 3.10 is at hand here.
 """
 
 from __future__ import annotations
@@ -26,6 +31,7 @@ import json
 import os
 import re
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 from typing import NamedTuple, NoReturn
@@ -40,91 +46,147 @@ class Refused(Exception):
     """Why nothing is done, in one sentence."""
 
 
-class Replacement(NamedTuple):
-    """A genuine file: what is known of it (a line each), and what stands for it, our file or lines in place of its.
+class Edit(NamedTuple):
+    """A line of a genuine script, in each form that it has in some release, and the lines that take its place.
 
-    An `optional` one is not in every tree.
+    Indentation does not count, and the new lines get that of the old one.
     """
 
+    old: tuple[str, ...]
+    new: tuple[str, ...]
+    optional: bool = False  # not every release has that line
+
+
+class Replacement(NamedTuple):
+    """A genuine script, and what stands for it: our file, or edits. An `optional` one is not in every tree."""
+
     path: str
-    known_by: tuple[str, ...]
     ours: str = ""
-    lines: tuple[tuple[str, str], ...] = ()
+    edits: tuple[Edit, ...] = ()
     optional: bool = False
 
 
-_COPY = (
-    '    $SAGE_SUDO cp -Rp "$PREFIX/." "$SAGE_INST_LOCAL" || exit_with_error_msg "Error moving files for $PKG_NAME."'
+_MOVED = '|| exit_with_error_msg "Error moving files for $PKG_NAME."'
+_MOVE = Edit(
+    (
+        f'$SAGE_SUDO cp -Rp "$PREFIX/." "$SAGE_INST_LOCAL" {_MOVED}',
+        f'(cd "$PREFIX" && tar cf - .) | $SAGE_SUDO tar xpf - -C "$SAGE_INST_LOCAL" {_MOVED}',  # passagemath
+    ),
+    (f'$SAGE_SUDO "$SAGE_ROOT/build/bin/sage-move-tree" "$PREFIX" "$SAGE_INST_LOCAL" {_MOVED}',),
 )
-_MOVE = (
-    '    $SAGE_SUDO "$SAGE_ROOT/build/bin/sage-move-tree" "$PREFIX" "$SAGE_INST_LOCAL"'
-    ' || exit_with_error_msg "Error moving files for $PKG_NAME."'
+_FIND = """cd "$PREFIX" && find . -type f -o -type l | sed 's|^\\./||'"""
+_MANIFEST = Edit(
+    (f'FILE_LIST="$({_FIND} | sort)"',),
+    (f'FILE_LIST="$( ({_FIND}; cat "$SAGE_BUILD_DIR/$PKG_NAME/spkg-stored" 2>/dev/null) | sort -u)"',),
 )
-_MANIFEST = """    FILE_LIST="$(cd "$PREFIX" && find . -type f -o -type l | sed 's|^\\./||' | sort)\""""
-_MANIFEST_AND_STORED = (
-    """    FILE_LIST="$( (cd "$PREFIX" && find . -type f -o -type l | sed 's|^\\./||';"""
-    """ cat "$SAGE_BUILD_DIR/$PKG_NAME/spkg-stored" 2>/dev/null) | sort -u)\""""
+_PIP = 'exec python3 -m pip --disable-pip-version-check "$@"'
+_OUR_PIP = Edit(
+    (_PIP,), ('[ ! -x "$SAGE_ROOT/build/bin/sage-pip" ] || exec "$SAGE_ROOT/build/bin/sage-pip" "$@"', _PIP)
 )
-_PIP = '    exec python3 -m pip --disable-pip-version-check "$@"'
-_OUR_PIP = f"""    [ ! -x "$SAGE_ROOT/build/bin/sage-pip" ] || exec "$SAGE_ROOT/build/bin/sage-pip" "$@"\n{_PIP}"""
-_END_OF_HELPERS = "set +o allexport"
-_OURS_TOO = """. "${BASH_SOURCE[0]}-python"  # sage-wheels: the functions for Python packages"""
+# Where the functions for package scripts have put a ninja that takes the lock of the build directory (see sage-ninja).
+_OUR_NINJA = "$SAGE_VENV/var/lib/sage-wheels/ninja"
+_BUILD = Edit(
+    ("ninja -C $SAGE_ROOT/build/sage-distro || exit $?",),
+    (
+        f'ninja=ninja; [ ! -x "{_OUR_NINJA}" ] || ninja="{_OUR_NINJA}"',
+        '"$ninja" -C $SAGE_ROOT/build/sage-distro || exit $?',
+    ),
+    optional=True,
+)
+_MESON = "meson compile -C ../../build/sage-distro"
+_DOCUMENT = tuple(
+    Edit(
+        (f"{_MESON} {target}",),
+        (f'NINJA=`ls "$${_OUR_NINJA[1:]}" 2>/dev/null || echo ninja` {_MESON} {target}',),
+        optional=True,
+    )
+    for target in ("doc-html", "doc-pdf")
+)
+_END = "set +o allexport"
+_OURS_TOO = Edit(
+    (_END,),
+    (
+        _END,
+        "",
+        '[ ! -r "${BASH_SOURCE[0]}-python" ] ||'
+        ' . "${BASH_SOURCE[0]}-python"  # sage-wheels: the functions for Python packages',
+    ),
+)
 
 REPLACED = (
-    Replacement(
-        "build/bin/sage-bootstrap-python", ('PYTHONS="python python3', 'exec "$PYTHON" "$@"'), "sage-bootstrap-python"
-    ),
-    Replacement("build/bin/sage-flock", ("from sage_bootstrap.flock import run",), "sage-flock"),
-    Replacement("build/bin/sage-pip-install", ("sage-flock -s $LOCK $PYTHON -m pip install",), "sage-pip-install"),
-    Replacement(
-        "build/bin/sage-pip-uninstall", ("sage-flock -x $LOCK $PYTHON -m pip uninstall",), "sage-pip-uninstall"
-    ),
-    Replacement(
-        "build/bin/sage-spkg-uninstall", ("from sage_bootstrap.uninstall import run", "run()"), "sage-spkg-uninstall"
-    ),
-    Replacement(
-        "build/bin/sage-dist-helpers",
-        ("sdh_build_wheel() {", "sdh_actually_pip_install_wheel() {", "sdh_pip_uninstall() {"),
-        lines=((_END_OF_HELPERS, f"{_END_OF_HELPERS}\n\n{_OURS_TOO}"),),
-    ),
-    Replacement(
-        "build/bin/sage-spkg",
-        ("install_scripts() {", "post_install() {"),
-        lines=((_COPY, _MOVE), (_MANIFEST, _MANIFEST_AND_STORED)),
-    ),
-    Replacement("src/bin/sage", ("'--pip'",), lines=((_PIP, _OUR_PIP),), optional=True),
+    Replacement("build/bin/sage-bootstrap-python", "sage-bootstrap-python", optional=True),
+    Replacement("build/bin/sage-flock", "sage-flock"),
+    Replacement("build/bin/sage-pip-install", "sage-pip-install"),
+    Replacement("build/bin/sage-pip-uninstall", "sage-pip-uninstall"),
+    Replacement("build/bin/sage-spkg-uninstall", "sage-spkg-uninstall"),
+    Replacement("build/bin/sage-build-num-threads", "sage-build-num-threads"),
+    Replacement("build/bin/sage-package", "sage-bootstrap-tool"),
+    Replacement("build/bin/sage-spkg-installcheck", "sage-bootstrap-tool"),
+    Replacement("build/bin/sage-download-file", "sage-bootstrap-tool"),
+    Replacement("build/bin/sage-uncompress-spkg", "sage-bootstrap-tool"),
+    Replacement("build/bin/sage-dist-helpers", edits=(_OURS_TOO,)),
+    Replacement("build/bin/sage-spkg", edits=(_MOVE, _MANIFEST)),
+    Replacement("src/bin/sage", edits=(_OUR_PIP, _BUILD), optional=True),
+    Replacement("src/doc/Makefile", edits=_DOCUMENT, optional=True),
 )
 ADDED = {
     "build/bin/sage-wheels": "build/bin/sage-wheels",
     "build/bin/sage-pip": "build/bin/sage-pip",
     "build/bin/sage-move-tree": "build/bin/sage-move-tree",
+    "build/bin/sage-ninja": "build/bin/sage-ninja",
     "build/bin/sage-dist-helpers-python": "build/bin/sage-dist-helpers",
     "build/lib/system-python.sh": "build/lib/system-python.sh",
     "build/lib/flock.py": "build/lib/flock.py",
+    "build/lib/bootstrap_tool.py": "build/lib/bootstrap_tool.py",
 }
+# Added where the tree has none; where it has one, that is replaced.
+ADDED_IF_MISSING = {"build/bin/sage-bootstrap-python": "build/bin/sage-bootstrap-python"}
+
+
+class State(NamedTuple):
+    """What overlay.json says: the hash of each file of ours, by its path, and the directories made for them."""
+
+    replaced: dict[str, str]
+    added: dict[str, str]
+    made_directories: list[str]
+
+    @classmethod
+    def of(cls, root: Path) -> State | None:
+        """That of the tree at `root`; None if nothing of ours is there. Raises `Refused` if it cannot be read."""
+        try:
+            content = json.loads((root / LIST).read_text())
+            return cls(content["replaced"], content["added"], content["made_directories"])
+        except FileNotFoundError:
+            return None
+        except (ValueError, KeyError, TypeError):
+            raise Refused(f"{root / LIST} is damaged; put it back, or take {root / HOME} away by hand") from None
 
 
 def apply(checkout: Path, root: Path) -> str:
     """Put everything in; a sentence about it. Raises `Refused`, and then nothing was changed."""
-    there = [entry for entry in REPLACED if not entry.optional or _genuine(root, entry.path).exists()]
-    new = {entry.path: _new_text(checkout, root, entry) for entry in there}
-    _refuse_what_is_in_the_way(root)
+    state = State.of(root)
+    there = [entry for entry in REPLACED if not entry.optional or _genuine(root, entry.path, state).exists()]
+    new = {entry.path: _new_text(checkout, root, entry, state) for entry in there}
+    if differences := _module("interfaces").differences(root, lambda path: _genuine(root, path, state)):
+        _not_recognised(root, "; ".join(differences))
+    added = ADDED | {path: source for path, source in ADDED_IF_MISSING.items() if path not in new}
+    _refuse_what_is_in_the_way(root, added, state)
     undo(root)  # only now: what is refused keeps what it has
-    state = {
-        "made_directories": [each for each in ("build/lib",) if not (root / each).exists()],
-        "replaced": {path: _hash(text) for path, text in new.items()},
-        "added": {path: _hash((checkout / source).read_bytes()) for path, source in ADDED.items()},
-    }
+    fresh = State(
+        {path: _hash(text) for path, text in new.items()},
+        {path: _hash((checkout / source).read_bytes()) for path, source in added.items()},
+        [each for each in ("build/lib",) if not (root / each).exists()],
+    )
     shutil.rmtree(root / UNFINISHED, ignore_errors=True)
     (root / UNFINISHED).mkdir()
-    (root / UNFINISHED / Path(LIST).name).write_text(json.dumps(state, indent=2))
+    (root / UNFINISHED / Path(LIST).name).write_text(json.dumps(fresh._asdict(), indent=2))
     (root / UNFINISHED).rename(root / HOME)  # from here on there is something to undo
     try:
         _module("bundle").bundle(checkout, root / HOME / "tool")
         for entry in sorted((root / HOME / "tool").iterdir()):
             entry.rename(root / HOME / entry.name)
         (root / HOME / "tool").rmdir()
-        for path, source in ADDED.items():
+        for path, source in added.items():
             (root / path).parent.mkdir(exist_ok=True)
             _write(root / path, (checkout / source).read_bytes(), (checkout / source).stat().st_mode & 0o777)
         for path, text in new.items():
@@ -141,25 +203,22 @@ def apply(checkout: Path, root: Path) -> str:
 def undo(root: Path) -> str:
     """Take everything out; a sentence about it. Raises `Refused`, and then nothing was changed."""
     shutil.rmtree(root / UNFINISHED, ignore_errors=True)
-    try:
-        state = json.loads((root / LIST).read_text())
-    except FileNotFoundError:
+    state = State.of(root)
+    if state is None:
         return f"sage-wheels is not in {root}"
-    replaced = {path: known for path, known in state["replaced"].items() if _is_replaced(root, path)}
-    ours = {**state["added"], **replaced}
-    for path, known in ours.items():
-        if (root / path).exists() and _hash((root / path).read_bytes()) != known:
-            raise Refused(
-                f"{root / path} was changed since sage-wheels was put there; save that elsewhere and delete it"
-            )
-    for path in state["replaced"]:
-        if _is_kept(root, path):
+    if edited := [path for path in [*state.added, *state.replaced] if _what(root, path, state) == "edited"]:
+        raise Refused(
+            f"{root / edited[0]} was changed since sage-wheels was put there; save that elsewhere and delete it"
+        )
+    for path in state.replaced:
+        if _is_kept(root, path) and _has_to_come_back(root, path, state):
             _put_back(root / GENUINE / path, root / path)
-    for path in state["added"]:
-        (root / path).unlink(missing_ok=True)
-    for path in [*state["added"], *state["replaced"]]:
+    for path in state.added:
+        if _what(root, path, state) == "ours":
+            (root / path).unlink()
+    for path in [*state.added, *state.replaced]:
         _unfinished(root / path).unlink(missing_ok=True)
-    for path in state["made_directories"]:
+    for path in state.made_directories:
         shutil.rmtree(root / path / "__pycache__", ignore_errors=True)
         if (root / path).exists() and not any((root / path).iterdir()):
             (root / path).rmdir()
@@ -171,78 +230,132 @@ def undo(root: Path) -> str:
     return f"sage-wheels is no longer in {root}, and its files are what they were"
 
 
+def status(root: Path) -> str:
+    """What stands at each place: a line each, and a last line that says what to do about it."""
+    state = State.of(root)
+    if state is None:
+        return f"sage-wheels is not in {root}; 'build/overlay {root}' puts it in"
+    found = {path: _what(root, path, state) for path in [*state.replaced, *state.added]}
+    lines = [f"{kind:8}  {path}" for path, kind in found.items()]
+    kinds = set(found.values())
+    if kinds == {"ours"}:
+        return "\n".join([*lines, f"sage-wheels is in {root}"])
+    advice = f"run 'build/overlay {root}' to put it in again, or 'build/overlay {root} --undo' to take it out"
+    if "edited" in kinds:
+        advice = f"save what was edited elsewhere and delete it there; then {advice}"
+    return "\n".join([*lines, f"sage-wheels is in {root} in part; {advice}"])
+
+
+def _what(root: Path, path: str, state: State) -> str:
+    """What stands at `path`: "ours", "missing", "edited", or "genuine", which is also what git has put there."""
+    if not os.path.lexists(root / path):
+        was_there = path in state.added or _is_kept(root, path)
+        git_took_it = path in state.replaced and _in_git(root, path) is None and _is_in_git(root)
+        return "missing" if was_there and not git_took_it else "genuine"
+    try:
+        text = (root / path).read_bytes()
+    except OSError:
+        text = b""  # a link that leads nowhere
+    if _hash(text) == {**state.added, **state.replaced}[path]:
+        return "ours"
+    if path in state.replaced and (not _is_kept(root, path) or _is_kept_text(root, path, text)):
+        return "genuine"  # it was never replaced, or is back
+    return "genuine" if _in_git(root, path) == text else "edited"
+
+
+def _has_to_come_back(root: Path, path: str, state: State) -> bool:
+    """Whether the genuine file that is kept belongs to `path`; if only its content is back, its time is not."""
+    if _what(root, path, state) in ("ours", "missing"):
+        return True
+    return os.path.lexists(root / path) and _is_kept_text(root, path, (root / path).read_bytes())
+
+
+def _is_kept_text(root: Path, path: str, text: bytes) -> bool:
+    kept = root / GENUINE / path
+    if os.path.lexists(root / path) and os.path.samestat(kept.lstat(), (root / path).lstat()):
+        return True
+    try:
+        return ((root / path).parent / kept.readlink() if kept.is_symlink() else kept).read_bytes() == text
+    except OSError:
+        return False
+
+
+def _in_git(root: Path, path: str) -> bytes | None:
+    """What git has at `path` in the tree at `root`, by its index; None where it has nothing, or there is no git."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    command = ["git", "-c", "core.fsmonitor=false", "-C", str(root), "show", f":./{path}"]
+    try:
+        done = subprocess.run(command, env=environment, capture_output=True, check=False)
+    except OSError:
+        return None
+    return None if done.returncode else done.stdout
+
+
+def _is_in_git(root: Path) -> bool:
+    return _in_git(root, "build/bin/sage-spkg") is not None
+
+
 def _is_kept(root: Path, path: str) -> bool:
     return os.path.lexists(root / GENUINE / path)  # a symbolic link may lead nowhere from there
 
 
-def _is_replaced(root: Path, path: str) -> bool:
-    """Whether something else stands for a genuine file that is kept.
-
-    One that was interrupted may only have kept it; and `git checkout` or `git stash` may have put it back.
-    """
-    if not _is_kept(root, path) or _is_same(root / GENUINE / path, root / path):
-        return False
-    try:
-        return _genuine(root, path).read_bytes() != (root / path).read_bytes()
-    except OSError:
-        return True
-
-
-def _is_same(kept: Path, path: Path) -> bool:
-    return os.path.lexists(path) and os.path.samestat(path.lstat(), kept.lstat())
-
-
-def _genuine(root: Path, path: str) -> Path:
-    """Where the genuine file `path` can be read: where it was, or where it is kept."""
+def _genuine(root: Path, path: str, state: State | None) -> Path:
+    """Where the genuine file `path` can be read: at its place, or where it is kept while ours stands there."""
     kept = root / GENUINE / path
-    if not _is_kept(root, path):
+    if state is None or path not in state.replaced:
+        added = state is not None and path in state.added and _what(root, path, state) == "ours"
+        return root / GENUINE / path if added else root / path  # in the first case there is none
+    if not _is_kept(root, path) or _what(root, path, state) not in ("ours", "missing"):
         return root / path
     return (root / path).parent / kept.readlink() if kept.is_symlink() else kept
 
 
 def _put_back(kept: Path, path: Path) -> None:
-    if _is_same(kept, path):
+    if os.path.lexists(path) and os.path.samestat(path.lstat(), kept.lstat()):
         kept.unlink()  # it was never replaced; rename(2) between two names of one file does nothing
     else:
         os.replace(kept, path)
 
 
-def _new_text(checkout: Path, root: Path, entry: Replacement) -> bytes:
+def _new_text(checkout: Path, root: Path, entry: Replacement, state: State | None) -> bytes:
     """What is to stand at `entry.path`. Raises `Refused` if what stands there is not what we know."""
     try:
-        text = _genuine(root, entry.path).read_text(encoding="utf-8")
+        text = _genuine(root, entry.path, state).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         _not_recognised(root, f"{entry.path} cannot be read")
-    lines = text.splitlines()
-    for line in [*entry.known_by, *(old for old, _ in entry.lines)]:
-        if line not in text:
-            _not_recognised(root, f"{entry.path} has no line {line.strip()!r}")
     if entry.ours:
         return (checkout / "build" / "bin" / entry.ours).read_bytes()
-    for old, new in entry.lines:
-        if lines.count(old) != 1:
-            _not_recognised(root, f"{entry.path} has {lines.count(old)} lines {old.strip()!r}")
-        lines[lines.index(old)] = new
+    lines = text.splitlines()
+    for edit in entry.edits:
+        places = [at for at, line in enumerate(lines) if " ".join(line.split()) in edit.old]
+        if edit.optional and not places:
+            continue
+        if len(places) != 1:
+            _not_recognised(root, f"{entry.path} has {len(places) or 'no'} lines {edit.old[0]!r}")
+        [at] = places
+        indentation = re.match(r"\s*", lines[at])
+        lines[at : at + 1] = [f"{indentation[0] if indentation and each else ''}{each}" for each in edit.new]
     return "\n".join([*lines, ""]).encode()
 
 
-def _refuse_what_is_in_the_way(root: Path) -> None:
-    try:
-        version = (root / "VERSION.txt").read_text()
-    except OSError:
-        version = ""
-    if not re.search(r"SageMath version 10\.\d", version):
-        _not_recognised(root, "VERSION.txt names no Sage 10.x")
-    ours = {HOME, *json.loads((root / LIST).read_text())["added"]} if (root / LIST).exists() else set()
-    for path in [HOME, *ADDED]:
+def _refuse_what_is_in_the_way(root: Path, added: dict[str, str], state: State | None) -> None:
+    ours = {HOME, *state.added} if state else set()
+    if state is None and _is_left_by_git(root / HOME):
+        shutil.rmtree(root / HOME)
+    for path in [HOME, *added]:
         if path not in ours and os.path.lexists(root / path):
             _not_recognised(root, f"{path} is there already")
     if os.path.lexists(root / "build/lib") and not (root / "build/lib").is_dir():
         _not_recognised(root, "build/lib is no directory")
 
 
+def _is_left_by_git(home: Path) -> bool:
+    """Whether only byte-code is there, which git ignores: `git stash -u` took the rest."""
+    return home.is_dir() and all(path.suffix == ".pyc" for path in home.rglob("*") if not path.is_dir())
+
+
 def _not_recognised(root: Path, why: str) -> NoReturn:
-    raise Refused(f"{root} is not the tree of a Sage 10.x as it was released: {why}; name the root of one")
+    raise Refused(f"{root} is no Sage tree that this version of sage-wheels knows: {why}; nothing was changed")
 
 
 def _hash(text: bytes) -> str:
@@ -276,10 +389,15 @@ def main(arguments: list[str]) -> None:
     )
     parser.add_argument("checkout", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("root", metavar="SAGE_ROOT", type=Path)
-    parser.add_argument("--undo", action="store_true", help="take it out again, byte for byte")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--undo", action="store_true", help="take it out again, byte for byte")
+    what.add_argument("--status", action="store_true", help="tell for each file whether it is ours or the genuine one")
     options = parser.parse_args(arguments)
     root = options.root.absolute()
-    print(undo(root) if options.undo else apply(options.checkout, root), file=sys.stderr)
+    if options.status:
+        print(status(root))
+    else:
+        print(undo(root) if options.undo else apply(options.checkout, root), file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ import sys
 import zlib
 from pathlib import Path
 
-# The oldest Python that may run a bundle made of what is prepared here (build/lib/bundle.py).
+# The oldest Python that may run a bundle made of what is prepared here (bundle.py).
 OLDEST_PYTHON = "3.10"
 # What the dependencies ask for only below Python 3.11: pip looks at the Python that it runs in, however new that is,
 # and takes `tomli; python_version < "3.11"` of the package `build` for none of its business.
@@ -43,15 +43,17 @@ def main(checkout: Path) -> None:
     cache.mkdir(exist_ok=True)
     with open(cache / "tool.lock", "a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        wanted = requirements((checkout / "pyproject.toml").read_text(encoding="utf-8")) + FOR_OLDER_PYTHONS
-        tool = cache / f"tool-{key(wanted)}"
+        pyproject = (checkout / "pyproject.toml").read_text(encoding="utf-8")
+        wanted = requirements(pyproject) + FOR_OLDER_PYTHONS
+        faster = requirements(pyproject, "fast")
+        tool = cache / f"tool-{key(wanted + faster)}"
         for leftover in cache.glob("tool*.tmp"):
             shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
         if not tool.is_dir():
             print("sage-wheels: getting ready for its first run here", file=sys.stderr, flush=True)
             unfinished = cache / f"{tool.name}.tmp"
             try:
-                fill(unfinished, wanted, log=cache / "tool.log")
+                fill(unfinished, wanted, faster, log=cache / "tool.log")
                 unfinished.rename(tool)
             finally:
                 shutil.rmtree(unfinished, ignore_errors=True)
@@ -60,15 +62,15 @@ def main(checkout: Path) -> None:
         state.rename(cache / "tool")
 
 
-def requirements(pyproject: str) -> list[str]:
-    """Read the dependencies, one to a line there; `tomllib` is not in Python 3.10.
+def requirements(pyproject: str, name: str = "dependencies") -> list[str]:
+    """Read the list `name` of requirements, one to a line there; `tomllib` is not in Python 3.10.
 
     >>> requirements('dependencies = [\\n    "a>=1",  # why\\n    # "b",\\n    "c",\\n]\\nother = ["d"]\\n')
     ['a>=1', 'c']
     """
-    table = re.search(r"^dependencies = \[\n(.*?)^\]", pyproject, re.MULTILINE | re.DOTALL)
+    table = re.search(rf"^{name} = \[\n(.*?)^\]", pyproject, re.MULTILINE | re.DOTALL)
     if table is None:
-        raise Failed("pyproject.toml has no list of dependencies; restore it")
+        raise Failed(f"pyproject.toml has no list of {name}; restore it")
     return re.findall(r'^ *"([^"]+)"', table[1], re.MULTILINE)
 
 
@@ -78,19 +80,29 @@ def key(wanted: list[str]) -> str:
     return f"{sys.implementation.cache_tag}-{zlib.crc32(facts.encode()):08x}"
 
 
-def fill(tool: Path, wanted: list[str], log: Path) -> None:
-    """Put the dependencies, compiled, and the link to the package into the new directory `tool`."""
+def fill(tool: Path, wanted: list[str], faster: list[str], log: Path) -> None:
+    """Put the dependencies, compiled, and the link to the package into the new directory `tool`.
+
+    The `faster` dependencies are compiled for this Python only; they are left out if pip cannot get them.
+    """
     tool.mkdir()
     with open(log, "w") as output:
         # Variables win over pip's configuration files, which may hold what does not go with --target.
         environment = {**os.environ, "PIP_REQUIRE_VIRTUALENV": "0", "PIP_USER": "0"}
         command = [*pip(tool, output.fileno()), "install", "--target", str(tool), "--no-compile"]
+        command += ["--only-binary=:all:", "--no-input", "--disable-pip-version-check"]
         # Pure wheels only: nothing has to be built, and the directory is good for a zip file as well.
-        command += ["--only-binary=:all:", "--platform=any", "--implementation=py", "--abi=none"]
-        command += ["--python-version", OLDEST_PYTHON]
-        command += ["--no-input", "--disable-pip-version-check", "--", *wanted]
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment)
-    if done.returncode:
+        pure = ["--platform=any", "--implementation=py", "--abi=none", "--python-version", OLDEST_PYTHON]
+
+        def run(*options: str) -> bool:
+            line = [*command, *options]
+            done = subprocess.run(line, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment)
+            return done.returncode == 0
+
+        complete = run(*pure, "--", *wanted)
+        if complete:
+            run("--no-deps", "--", *faster)
+    if not complete:
         raise Failed(
             f"cannot get {', '.join(wanted)} from the package index; "
             f"make it reachable for pip, which said in {log}: {last_error(log)}"

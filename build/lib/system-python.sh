@@ -8,8 +8,8 @@ library_variables='LD_LIBRARY_PATH LD_PRELOAD LD_AUDIT DYLD_LIBRARY_PATH DYLD_FA
 
 # Set $python to the real path of an interpreter of Python 3.10 or newer that is a binary (a pyenv shim is a script),
 # changes PATH for nobody, belongs to no virtual environment and lies in none of Sage's own prefixes. One that has ssl
-# is preferred, then the first one on PATH; directories where systems keep Pythons come after PATH, and what pyenv has
-# built comes last. Return 1 if there is none; $tried then says what was looked at.
+# is preferred, then the first one on PATH; directories where systems keep Pythons come after PATH, then the Python that
+# a virtual environment on PATH was made from, and what pyenv has built comes last. Return 1 if there is none; $tried then says what was looked at.
 system_python() {
     tried='' without_ssl=''
     saved_ifs=$IFS
@@ -25,6 +25,10 @@ system_python() {
             usable_python "$candidate" && return 0
         done
     done
+    for directory do
+        IFS= read -r home <"$directory/../pyvenv.cfg" || continue # venv writes this line first
+        case $home in 'home = '*) usable_python "${home#home = }/python3" && return 0 ;; esac
+    done 2>/dev/null
     for candidate in "${PYENV_ROOT:-${HOME-}/.pyenv}"/versions/3.[1-9][0-9]*/bin/python3; do
         usable_python "$candidate" && return 0
     done

@@ -1,4 +1,4 @@
-"""SOURCE -> WHEEL: what an argument is, where its build requirements come from, and the PEP 517 call.
+"""SOURCE -> WHEEL: provide the build requirements of a source, and call its build backend (PEP 517).
 
 >>> from sage_wheels.building import BuildOptions, build_wheel, parse_source
 >>> source = parse_source("./pexpect-4.9.0.tar.gz")                               # doctest: +SKIP
@@ -6,7 +6,7 @@
 >>> build_wheel(source, wheel_dir="wheels", options=options).path                 # doctest: +SKIP
 '/home/me/wheels/pexpect-4.9.0-py2.py3-none-any.whl'
 
-Importing this room is cheap: installing a wheel needs `parse_source` and nothing else of it.
+Importing this package is fast, because the installation of a wheel needs only `parse_source`.
 """
 
 from __future__ import annotations
@@ -14,9 +14,16 @@ from __future__ import annotations
 import contextlib
 import os
 
-from sage_wheels.building.options import BuildOptions, BuiltWheel
-from sage_wheels.building.sources import (
-    DirectUrl,
+from sage_wheels import trace
+from sage_wheels.building.options import BuildOptions, BuiltWheel, finish_uploads
+from sage_wheels.errors import UsageError
+from sage_wheels.metadata import canonical_name
+from sage_wheels.named import NamedTuple
+from sage_wheels.requirements.arguments import parse_source, selected
+from sage_wheels.requirements.direct_url import DirectUrl
+from sage_wheels.requirements.sources import (
+    Asked,
+    GitRepository,
     LocalSource,
     RemoteFile,
     Requirement,
@@ -24,94 +31,206 @@ from sage_wheels.building.sources import (
     Source,
     SourceTree,
     WheelFile,
-    parse_source,
+    check_asked,
+    project_of_file,
+    written,
 )
-from sage_wheels.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from sage_wheels.prefix import Prefix
+    from sage_wheels.prefix.interpreter import Facts
+
+
+class FoundWheel(NamedTuple):
+    """A wheel to install, the content of its direct_url.json (None: it gets none), and the requested extras."""
+
+    path: str
+    direct_url: DirectUrl | None
+    extras: tuple[str, ...] = ()
 
 
 def build_wheel(
     source: Source, *, wheel_dir: str | os.PathLike[str], options: BuildOptions | None = None
 ) -> BuiltWheel:
-    """Build the wheel of an sdist, a source tree or a requirement, and put it into `wheel_dir` by one rename.
+    """Build the wheel of an sdist, a source tree or a requirement, and move it to `wheel_dir` by one rename.
 
-    The source stays as it is; an editable build is about the original and lets the backend write there. Raises
-    `SourceError` for what is no source, `BuildFailed` with the end of the log, and `FileOperationFailed`.
+    The source is not changed, unless the build is editable or in place; then the backend may write there. Raises
+    `SourceError` for an invalid source, `BuildFailed` with the end of the log, and `FileOperationFailed`.
     """
-    if options and options.editable and options.sdist_then_wheel:
-        raise UsageError("what is built from an sdist cannot be used where it is", "leave out one of the two options")
     from sage_wheels.building import project
 
-    return project.build_wheel(source, wheel_dir=os.fspath(wheel_dir), options=options or BuildOptions())
+    try:
+        return project.build_wheel(source, wheel_dir=os.fspath(wheel_dir), options=options or BuildOptions())
+    finally:
+        finish_uploads()
+
+
+def sources_of(items: Iterable[str], options: BuildOptions) -> list[Source]:
+    """The sources that `items` name, without those whose marker is false; there is a note about each of these.
+
+    Markers are evaluated for the prefix in `options` or, if there is none, for the building interpreter. Raises
+    `SourceError`, `FileOperationFailed`, and `InterpreterError` if the interpreter has to be run and cannot.
+    """
+    if options.editable:
+        items = map(_as_directory, items)
+    found = selected(items, lambda: markers_of(options), options.on_note)
+    if options.constraints:
+        from sage_wheels.requirements import constraints
+
+        return constraints.applied(found, options.constraints)
+    return found
+
+
+def check_constraints(wheel: str, options: BuildOptions) -> None:
+    """Raise `SourceError` if a constraint does not admit the version of the wheel at this path."""
+    if options.constraints:
+        from sage_wheels.requirements import constraints
+
+        constraints.check_wheel(wheel, options.constraints)
+
+
+def _as_directory(item: str) -> str:
+    """`item`, for pip takes what is to be editable for a directory if there is one of that name."""
+    return f"./{item}" if "/" not in item and os.path.isdir(item.partition("[")[0].partition(";")[0].strip()) else item
+
+
+def markers_of(options: BuildOptions) -> Mapping[str, str]:
+    """The marker environment (PEP 508) of the prefix in `options` or, if there is none, of the building interpreter.
+
+    Raises `InterpreterError` if the interpreter has to be run and cannot.
+    """
+    from sage_wheels.building.environment.interpreter import find_building
+    from sage_wheels.prefix import interpreter
+
+    if options.prefix:
+        return interpreter.markers_of(options.prefix)
+    return find_building(options.python, None, options.cache_root()).facts.markers
 
 
 @contextlib.contextmanager
-def wheels_of(
-    items: Iterable[str], prefix: Prefix, options: BuildOptions | None = None
-) -> Iterator[list[tuple[str, DirectUrl | None]]]:
-    """The wheel of each item, given as `parse_source` takes it, and its direct_url.json (PEP 610; None: none).
+def wheels_of(items: Iterable[str], prefix: Prefix, options: BuildOptions | None = None) -> Iterator[list[FoundWheel]]:
+    """Within this context, the wheels of `items` (see `parse_source`), without items whose marker is false.
 
-    Wheels are taken as they are; the rest is downloaded by pip, or built for `prefix`, into a directory that goes at
-    the end. Raises what `build_wheel` and `fetch` raise, before anything is built if an item is no source.
+    Items that are wheels are used as they are; others are downloaded by pip, or built for `prefix`, into a directory
+    that is deleted at the end. Raises the errors of `build_wheel` and `fetch`; an item that is not a source is refused
+    before anything is built.
     """
     options = (options or BuildOptions())._replace(prefix=prefix)
-    sources = [parse_source(item) for item in items]
-    if options.built is not None:
+    items = list(items)
+    sources = sources_of(items, options)
+    if options.built is not None and (sources or not items):
         yield [_already_built(options.built, sources, options)]
         return
-    if options.editable and not all(isinstance(source, SourceTree) for source in sources):
-        raise UsageError("only a source tree can be editable", "name directories")
-    if all(isinstance(source, WheelFile) for source in sources):
-        yield [(source.path, source.direct_url()) for source in sources if isinstance(source, WheelFile)]
+    editables = sources_of(options.editables, options)
+    for source in [*editables, *(sources if options.editable else ())]:
+        if not isinstance(source, SourceTree):
+            raise UsageError(f"{written(source)} is no source tree, and only that can be editable", "name a directory")
+    if options.in_place and not all(isinstance(source, (SourceTree, WheelFile)) for source in sources):
+        raise UsageError("only a source tree can be built in place", "name the directory of each project")
+    if all(isinstance(source, WheelFile) for source in sources) and not editables:
+        wheels = [source for source in sources if isinstance(source, WheelFile)]
+        trace.decided("nothing is built: every item is a wheel")
+        found = [FoundWheel(wheel.path, wheel.direct_url(), wheel.asked.extras) for wheel in wheels]
+        yield _as_told(found, options)
         return
     import tempfile
 
     with tempfile.TemporaryDirectory(prefix="sage-wheels-") as directory:
-        yield [_wheel_of(source, f"{directory}/{number}", options) for number, source in enumerate(sources)]
+        made = _wheels_of(sources, directory, options.of_builds())
+        made += _wheels_of(editables, f"{directory}/editable", options.of_builds()._replace(editable=True))
+        yield _as_told(made, options)
 
 
-def _already_built(wheel: str, sources: list[Source], options: BuildOptions) -> tuple[str, DirectUrl]:
-    """`wheel` in the place of the one that would be built; nothing is read in the source tree, which may be another
-    user's."""
+def _as_told(found: list[FoundWheel], options: BuildOptions) -> list[FoundWheel]:
+    """`found`, without direct_url.json for what comes from an index. Raises `SourceError` for a constraint."""
+    for each in found:
+        check_constraints(each.path, options)
+    if not options.indexed:
+        return found
+    return [
+        each._replace(direct_url=None) if canonical_name(project_of_file(each.path)) in options.indexed else each
+        for each in found
+    ]
+
+
+def _already_built(wheel: str, sources: list[Source], options: BuildOptions) -> FoundWheel:
+    """Use `wheel` instead of building one. The source tree is not read, because it may belong to another user."""
     built = parse_source(wheel)
     if len(sources) != 1 or not isinstance(built, WheelFile) or not isinstance(sources[0], SourceTree):
         raise UsageError("--built does not name the wheel of one source tree", "give a wheel and one directory")
-    return built.path, sources[0].direct_url(editable=options.editable)
+    check_asked(sources[0], project_of_file(built.path))
+    return FoundWheel(built.path, sources[0].direct_url(editable=options.editable), sources[0].asked.extras)
 
 
-def _wheel_of(source: Source, directory: str, options: BuildOptions) -> tuple[str, DirectUrl | None]:
-    if isinstance(source, (Requirement, RemoteFile)):
-        from sage_wheels.building import download
+def _wheels_of(sources: list[Source], directory: str, options: BuildOptions) -> list[FoundWheel]:
+    fetched = [_fetched(source, f"{directory}/{number}", options) for number, source in enumerate(sources)]
+    to_build = [file for file, _ in fetched if not isinstance(file, WheelFile)]
+    build_all = options.build_all if options.build_all and len(to_build) > 1 else _one_by_one
+    made = iter(build_all(to_build, f"{directory}/wheels", options))
+    found = []
+    for source, (file, direct_url) in zip(sources, fetched, strict=True):
+        if isinstance(file, WheelFile):
+            trace.decided("%s is taken as it is: it is a wheel", file.path)
+            found.append(FoundWheel(file.path, direct_url, source.asked.extras))
+            continue
+        built = next(made)
+        found.append(FoundWheel(built.path, built.direct_url if file is source else direct_url, source.asked.extras))
+    return found
 
-        fetched = download.fetch(
-            source, f"{directory}/download", find_links=options.find_links, python=_other_python(options.prefix)
-        )
-        file: LocalSource = fetched.source
-        direct_url = fetched.direct_url
-    else:
-        file, direct_url = source, None if isinstance(source, SourceTree) else source.direct_url()
-    if isinstance(file, WheelFile):
-        return file.path, direct_url
-    built = build_wheel(file, wheel_dir=directory, options=options)
-    return built.path, built.direct_url if file is source else direct_url
+
+def _one_by_one(
+    sources: Sequence[LocalSource | GitRepository], wheel_dir: str, options: BuildOptions
+) -> list[BuiltWheel]:
+    from sage_wheels.building import project
+
+    try:
+        return [
+            project.build_wheel(source, wheel_dir=f"{wheel_dir}/{number}", options=options)
+            for number, source in enumerate(sources)
+        ]
+    finally:
+        finish_uploads()
 
 
-def _other_python(prefix: Prefix | None) -> str | None:
-    """The interpreter of `prefix` if pip has to choose for another one than ours."""
+def _fetched(
+    source: Source, directory: str, options: BuildOptions
+) -> tuple[LocalSource | GitRepository, DirectUrl | None]:
+    """`source` as a file or tree that is here, and what direct_url.json shall say of it."""
+    if not isinstance(source, (Requirement, RemoteFile)):
+        return source, None if isinstance(source, (SourceTree, GitRepository)) else source.direct_url()
+    from sage_wheels.building import download
+
+    fetched = download.fetch(
+        source,
+        f"{directory}/download",
+        find_links=options.find_links,
+        target=_other_target(options.prefix),
+        on_note=options.on_note,
+    )
+    if isinstance(source, Requirement) and os.path.isdir(source.text) and options.on_note:
+        name = source.text
+        options.on_note(f"{name} is taken as the name of a project; for the directory of that name, write ./{name}")
+    return fetched.source, fetched.direct_url
+
+
+def _other_target(prefix: Prefix | None) -> Facts | None:
+    """The facts about the interpreter of `prefix`, if it is not the one that runs this tool; for pip's choice of
+    files."""
     from sage_wheels.prefix import interpreter
 
-    return None if prefix is None or interpreter.is_ours(prefix) else prefix.python
+    return None if prefix is None or interpreter.is_ours(prefix) else interpreter.ask(prefix)
 
 
 __all__ = [
+    "Asked",
     "BuildOptions",
     "BuiltWheel",
     "DirectUrl",
+    "FoundWheel",
+    "GitRepository",
     "LocalSource",
     "RemoteFile",
     "Requirement",
@@ -120,6 +239,8 @@ __all__ = [
     "SourceTree",
     "WheelFile",
     "build_wheel",
+    "markers_of",
     "parse_source",
+    "sources_of",
     "wheels_of",
 ]

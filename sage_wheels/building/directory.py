@@ -1,8 +1,7 @@
-"""The build directory: one place for each package, always the same, for one builder at a time.
+"""The build directory of a package: always at the same path, and used by one build at a time.
 
-Compiler caches know a file by its path, so a package is always built at the same one. The lock file stands beside the
-directory and is never deleted. What an earlier builder left, because it failed or was killed, goes when the next
-begins.
+The path is always the same because compiler caches identify a file by its path. The lock file is beside the directory
+and is never deleted. Files that a failed or killed build has left are deleted when the next build begins.
 """
 
 from __future__ import annotations
@@ -11,12 +10,14 @@ import contextlib
 import os
 
 from sage_wheels.errors import BuildFailed, FileOperationFailed
-from sage_wheels.prefix import lock
-from sage_wheels.prefix.filesystem import delete_tree
+from sage_wheels.fs import caches, waiting
+from sage_wheels.fs.deletion import delete_tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+ELSEWHERE = "name a directory of your own for the cache with --cache-dir"
 
 
 @contextlib.contextmanager
@@ -25,14 +26,15 @@ def build_directory(
 ) -> Iterator[str]:
     """The empty directory `root`/`name`, locked; removed at the end unless `keep`, or a `BuildFailed` passes.
 
-    `on_wait` gets one sentence, which says who has it, if it must wait. Raises `FileOperationFailed`, `LockUnusable`.
+    Nobody else may enter it: what is private in a source tree stays so, whatever modes the copy has inside. `on_wait`
+    gets one sentence, which says who has it, if it must wait. Raises `FileOperationFailed`, `LockUnusable`.
     """
     directory = os.path.join(os.path.abspath(root), name)
     try:
-        os.makedirs(root, exist_ok=True)
-        with lock.hold(f"{directory}.lock", on_wait=on_wait):
+        caches.make_directory(root)
+        with waiting.hold(f"{directory}.lock", on_wait):
             delete_tree(directory)
-            os.mkdir(directory)
+            os.mkdir(directory, 0o700)
             try:
                 yield directory
             except BuildFailed:
@@ -43,4 +45,4 @@ def build_directory(
             if not keep:
                 delete_tree(directory)
     except OSError as error:
-        raise FileOperationFailed.from_os_error(error, f"building in {directory}") from error
+        raise FileOperationFailed.from_os_error(error, f"building in {directory}", denied=ELSEWHERE) from error

@@ -1,36 +1,49 @@
-"""Let pip answer what only an index can: the file of a requirement, and build requirements that no wheelhouse has.
+"""Download by pip: the file of a requirement or URL, and build requirements that no wheelhouse has.
 
-pip runs as a process of the interpreter that runs us, with the user's own pip configuration: it is the user's index.
+pip is run by the interpreter that runs this tool, with the user's configuration of pip: indexes, credentials, proxies
+and certificates. Sources are only downloaded; `pip_download` prevents pip from running code of them. Settings for pip
+are passed as options, because environment variables would also be seen by the programs that pip starts.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import sys
 from typing import NamedTuple
 
-from sage_wheels.building.sources import (
-    DirectUrl,
+from sage_wheels import processes
+from sage_wheels.errors import BuildFailed, SourceError
+from sage_wheels.fs import caches, trust
+from sage_wheels.metadata import canonical_name
+from sage_wheels.requirements.direct_url import DirectUrl
+from sage_wheels.requirements.sources import (
+    Asked,
     RemoteFile,
     Requirement,
     SdistFile,
     WheelFile,
     archive_direct_url,
+    check_asked,
+    project_of_file,
+    sdist_stem,
     without_credentials,
+    written,
 )
-from sage_wheels.errors import BuildFailed, SourceError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
-    from sage_wheels.building.interpreter import Building
+    from sage_wheels.prefix.interpreter import Facts
 
 _LAST_LINES = 20  # of pip's output, to show with a failure
+_ALWAYS = ("--disable-pip-version-check", "--no-input", "--progress-bar", "off")
 
 
 class Fetched(NamedTuple):
-    """A file that pip downloaded, and what direct_url.json shall say of it (None: it came by name)."""
+    """A file that pip has downloaded, and its direct_url.json (None for a file from an index)."""
 
     source: WheelFile | SdistFile
     direct_url: DirectUrl | None
@@ -42,12 +55,14 @@ def fetch(
     *,
     from_source: bool = False,
     find_links: Iterable[str] = (),
-    python: str | None = None,
+    target: Facts | None = None,
+    on_note: Callable[[str], object] | None = None,
 ) -> Fetched:
     """Download the one file that pip chooses for `source` into `directory`, which is made if need be.
 
-    With `from_source` it is an sdist. `python` is the interpreter to choose for, if it is not the one that runs us.
-    Dependencies are not looked at. Raises `SourceError` with the end of pip's output.
+    With `from_source` it is an sdist. `target` is the interpreter to choose for, if it is not the one that runs us.
+    Dependencies are not looked at, and nothing of the file is run. `on_note` gets what pip says of a file that was
+    yanked. Raises `SourceError` with the end of pip's output.
     """
     os.makedirs(directory, exist_ok=True)
     before = set(os.listdir(directory))
@@ -55,23 +70,76 @@ def fetch(
     if from_source and isinstance(source, Requirement):
         arguments += ["--no-binary", source.name]
     arguments += [f"--find-links={os.path.abspath(link)}" for link in find_links]
-    output = _pip([*arguments, "--", source.text], python)
+    arguments += _chosen_for(target) if target else []
+    with _as_arguments(source) as named:
+        failed, output = _pip([*arguments, *named])
     new = sorted(set(os.listdir(directory)) - before)
-    if output is not None or len(new) != 1:
-        raise SourceError(
-            f"pip does not get {source.text}", "read what it says, and check the name and the index", output or ""
-        )
+    if failed or len(new) != 1:
+        advice = "read its output, and check the name and the index"
+        if isinstance(source, Requirement) and os.path.isdir(source.text):
+            advice = f"for the directory of that name, write ./{source.text}"
+        raise SourceError(f"pip could not download {written(source)}", advice, _end_of(output))
+    if on_note and (yanked := re.search(r"^WARNING: (.*\byanked version\b.*(?:\nReason.*)?)", output, re.MULTILINE)):
+        on_note(" ".join(yanked[1].split()))
     path = os.path.join(os.path.abspath(directory), new[0])
-    file = WheelFile(path) if path.endswith(".whl") else SdistFile(path)
+    asked, subdirectory = source.asked, source.subdirectory if isinstance(source, RemoteFile) else ""
+    if path.endswith(".whl") and subdirectory:
+        raise SourceError(f"{written(source)} is a wheel, which has no subdirectory", "leave out subdirectory=")
     if isinstance(source, Requirement):
-        return Fetched(file, None)
-    return Fetched(file, _direct_url(source, path))
+        asked = _as_named(new[0], asked)
+    origin = written(source) if isinstance(source, RemoteFile) else f"{new[0]} (for {source.text})"
+    file = WheelFile(path, asked) if path.endswith(".whl") else SdistFile(path, asked, subdirectory, origin)
+    if isinstance(file, WheelFile):
+        check_asked(source, project_of_file(path))
+    return Fetched(file, _direct_url(source, path) if isinstance(source, RemoteFile) else None)
+
+
+def _as_named(file: str, asked: Asked) -> Asked:
+    """`asked` with the version in the name of the sdist `file`: pip has chosen the file for that version."""
+    from packaging.version import InvalidVersion, Version
+
+    stem = sdist_stem(file)
+    for at in [each.start() for each in re.finditer("-", stem)]:
+        with contextlib.suppress(InvalidVersion):
+            if canonical_name(stem[:at]) == canonical_name(asked.name):
+                return asked._replace(specifier=f"=={Version(stem[at + 1 :])}")
+    return asked
+
+
+@contextlib.contextmanager
+def _as_arguments(source: Requirement | RemoteFile) -> Iterator[list[str]]:
+    """`source` for pip's command line: without extras, which choose no other file."""
+    text = (
+        f"{source.name} @ {source.url}" if isinstance(source, RemoteFile) else f"{source.name}{source.asked.specifier}"
+    )
+    if not source.asked.hashes:
+        yield ["--", text]
+        return
+    import tempfile
+
+    hashes = "".join(f" --hash={each.replace('=', ':')}" for each in source.asked.hashes)
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".txt") as f:  # where alone pip takes hashes
+        f.write(f"{text}{hashes}\n")
+        f.flush()
+        yield ["--requirement", f.name]
+
+
+def _chosen_for(target: Facts) -> list[str]:
+    """pip's options for choosing as the interpreter `target` would, without running it."""
+    tags = [tag.split("-") for tag in target.tags]
+    interpreter = tags[0][0]
+    abis = dict.fromkeys(abi for python, abi, _ in tags if python == interpreter and abi not in ("abi3", "none"))
+    platforms = dict.fromkeys(platform for _, _, platform in tags if platform != "any")
+    version = re.match(r"\d+(?:\.\d+)*", target.full_version)
+    assert version
+    options = ["--python-version", version[0], "--implementation", re.sub(r"\d+$", "", interpreter)]
+    return [*options, *(f"--abi={abi}" for abi in abis), *(f"--platform={each}" for each in platforms)]
 
 
 def fetch_build_requirements(
-    requirements: Iterable[str], directory: str, *, find_links: Iterable[str], building: Building
+    requirements: Iterable[str], directory: str, *, find_links: Iterable[str], python: str
 ) -> None:
-    """Put wheels for `requirements`, and for all that these require, into the wheelhouse `directory`.
+    """Put wheels for `requirements`, and for all that these require, for the interpreter `python`, into `directory`.
 
     pip takes what the wheelhouses `find_links` have, too, and builds what the index has no wheel of. The wheels
     appear in `directory` by rename. Raises `BuildFailed` with the end of pip's output.
@@ -79,46 +147,51 @@ def fetch_build_requirements(
     import tempfile
 
     requirements = sorted(requirements)
-    os.makedirs(directory, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=directory, prefix=".fetch-") as stage:
+    caches.make_directory(directory)
+    with trust.masked(caches.OTHERS), tempfile.TemporaryDirectory(dir=directory, prefix=".fetch-") as stage:
         listing = os.path.join(stage, "requirements.txt")
         with open(listing, "w", encoding="utf-8") as f:
             f.writelines(f"{line}\n" for line in requirements)
         links = [f"--find-links={os.path.abspath(link)}" for link in (*find_links, directory)]
         wheels = os.path.join(stage, "wheels")
-        python = None if _is_ours(building.executable) else building.executable
-        output = _pip(["wheel", "--wheel-dir", wheels, *links, "--requirement", listing], python)
-        if output is not None:
+        target = [] if _is_ours(python) else ["--python", python]
+        failed, output = _pip([*target, "wheel", "--wheel-dir", wheels, *links, "--requirement", listing])
+        if failed:
             raise BuildFailed(
-                f"pip does not get the build requirements {', '.join(requirements)}",
-                "read what it says, and check the index",
-                output,
+                f"pip could not download the build requirements {', '.join(requirements)}",
+                "read its output, and check the index",
+                _end_of(output),
             )
         for name in os.listdir(wheels):
             os.replace(os.path.join(wheels, name), os.path.join(directory, name))
 
 
-def _pip(arguments: list[str], python: str | None) -> str | None:
-    """Run pip; None if it was content, else the last lines of what it said."""
+def _pip(arguments: list[str]) -> tuple[bool, str]:
+    """Run pip; returns whether it failed, and its output."""
     import importlib.util
     import subprocess
 
+    processes.prepare()
     runner: str = sys.executable
     if importlib.util.find_spec("pip") is None:
         runner = getattr(sys, "_base_executable", sys.executable)
-    command = [runner, "-m", "pip", *(["--python", python] if python else []), *arguments]
-    environ = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1", "PIP_PROGRESS_BAR": "off"}
+    loader, origin = __spec__.loader, os.path.join(os.path.dirname(__file__), "pip_download.py")
+    program: bytes = loader.get_data(origin)  # type: ignore[union-attr]  # works from a directory and from a zip
+    end = arguments.index("--") if "--" in arguments else len(arguments)
     result = subprocess.run(
-        command,
+        [runner, "-c", program.decode(), *arguments[:end], *_ALWAYS, *arguments[end:]],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        env=environ,
         check=False,
     )
-    if result.returncode == 0:
-        return None
-    return "\n".join(result.stdout.decode(errors="replace").rstrip().splitlines()[-_LAST_LINES:])
+    return result.returncode != 0, result.stdout.decode(errors="replace").rstrip()
+
+
+def _end_of(output: str) -> str:
+    """The last lines of it, without passwords, which old versions of pip show."""
+    plain = re.sub(r"(://[^\s/:@]*:)[^\s/@]+@", r"\1****@", output)
+    return "\n".join(plain.splitlines()[-_LAST_LINES:])
 
 
 def _is_ours(executable: str) -> bool:
@@ -129,4 +202,4 @@ def _direct_url(source: RemoteFile, path: str) -> DirectUrl:
     claimed = source.direct_url()
     if claimed["archive_info"]:
         return claimed  # pip has checked the hash that the URL claims
-    return archive_direct_url(without_credentials(source.url).partition("#")[0], path)
+    return archive_direct_url(without_credentials(source.url).partition("#")[0], path, source.subdirectory)

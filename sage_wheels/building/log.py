@@ -1,4 +1,4 @@
-"""The log of a build: everything that hooks and pip say, in one file."""
+"""The log of a build: the output of all hooks and of pip, in one file."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ import os
 
 TAIL = 20  # lines of a log that are worth showing with an error
 _TAIL_BYTES = 16384
+
+
+def noted(sentence: str) -> str:
+    """The line that a log has for a sentence that people are told as well."""
+    return f"--- {sentence}"
 
 
 class Log:
@@ -28,12 +33,12 @@ class Log:
         os.write(self.fd, f"{text}\n".encode(errors="surrogateescape"))
 
     def size(self) -> int:
-        """The place where the next line will be, in bytes."""
+        """The size of the log in bytes, which is the offset of the next line."""
         return os.fstat(self.fd).st_size
 
-    def since(self, place: int) -> str:
-        """What was written from `place` on."""
-        return os.pread(self.fd, self.size() - place, place).decode(errors="replace")
+    def since(self, offset: int) -> str:
+        """The text of the log from `offset` on."""
+        return os.pread(self.fd, self.size() - offset, offset).decode(errors="replace")
 
     def tail(self, lines: int = TAIL) -> str:
         """The last `lines` lines of this build."""

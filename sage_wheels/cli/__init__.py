@@ -1,19 +1,29 @@
 """The command line: parse, call the API, print. Nothing else prints.
 
 Standard output is for programs, standard error for people. Exit status: 0 done, 1 refused or failed, 2 wrong usage,
-3 lock not obtained in time, 130 interrupted. One module for each command, imported only when it is called.
+3 lock not obtained in time, 4 `verify` or `check` found something, 128 and the number of a signal that ended it. One
+module for each command, imported only when it is called.
 """
 
 from __future__ import annotations
 
-import argparse
+import errno
+import gc
 import importlib
 import os
-import signal
 import sys
 
-from sage_wheels.errors import FileOperationFailed, SageWheelsError
-from sage_wheels.prefix import trust
+from sage_wheels import environment, processes
+from sage_wheels.cli import output, signals, tracing
+from sage_wheels.errors import FileOperationFailed, SageWheelsError, UsageError
+from sage_wheels.fs import trust
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    from types import ModuleType
+
+    from sage_wheels.cli.command_line import Parser
 
 COMMANDS = {
     "build": "turn sources into wheels",
@@ -24,120 +34,258 @@ COMMANDS = {
     "show": "show what is known of a distribution",
     "files": "list the files of a distribution",
     "owner": "say which distribution a path belongs to",
+    "check": "say what is missing or in conflict",
+    "why": "say who needs a distribution",
+    "tree": "print what needs what",
+    "freeze": "print what is installed as requirements",
+    "lock": "print what is installed as a lock file",
+    "history": "say what was changed, when and by which command",
+    "undo": "take back a change, or go back to an earlier state",
     "verify": "compare what is there with what was installed",
-    "restore": "put back what packages of the distribution brought",
-    "recover": "finish what a killed process left",
+    "repair": "put back files that are missing or changed",
+    "restore": "put back what packages have brought",
+    "timings": "draw who built what when",
+    "cache": "look at the store of what was built before",
+    "recover": "undo what a killed process left half-done",
+    "config": "show the defaults of options, and where they come from",
+    "completion": "print what a shell needs to complete command lines",
+    "make-rules": "print where the make rules for a list of packages are",
+    "help": "tell the options of a command",
 }
 
-# What scripts in build/bin start; people call those.
-BEHIND_SCRIPTS = ("move-tree", "pip-install", "pip-uninstall", "spkg-files")
+# Packages with commands that no person calls, but scripts do: each names them in `COMMANDS`.
+BEHIND_SCRIPTS = ("sage_wheels.rules", "sage_wheels.sage", "sage_wheels.graph")
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run a command line; the exit status. Without `argv`, that of this process, which then handles its signals."""
+    """Run a command line; the exit status. Without `argv`, that of this process, which it then has to itself: it
+    handles the signals that end it, and ends what it has started."""
     if argv is not None:
         return _main(argv)
-    _open_standard_streams()
-    listen = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    for number in listen:
-        if signal.getsignal(number) == signal.SIG_DFL:
-            signal.signal(number, signal.default_int_handler)  # as Ctrl-C does
+    gc.set_threshold(100_000)  # what a command makes is needed to its end, or goes by its count of references
     try:
-        return _main(sys.argv[1:])
-    finally:
-        for number in listen:
-            signal.signal(number, signal.SIG_IGN)  # nothing is left to be interrupted
-
-
-def _open_standard_streams() -> None:
-    """Open those that the caller has closed, on nothing: the next file that is opened would get the number of one, and
-    what is printed would go there."""
-    for fd, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        signals.listen()
+        processes.take_charge()
+        output.open_standard_streams()
         try:
-            os.fstat(fd)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: this one
-            os.set_inheritable(fd, True)
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(fd, mode, closefd=False))  # noqa: SIM115  for as long as the process lasts
+            status = _main(sys.argv[1:])
+        except SystemExit as error:  # of argparse, which has said why
+            status = error.code if isinstance(error.code, int) else 0
+        status = _told(status)
+        signals.go_deaf()
+    except KeyboardInterrupt:
+        signals.go_deaf()
+        processes.end_all()
+        _say_interrupted()
+        status = signals.exit_status()
+    return status
 
 
 def _main(arguments: list[str]) -> int:
     if sys.platform == "win32":
         print("sage-wheels: error: Windows is not supported; use WSL", file=sys.stderr)
         return 1
+    output.begin()
     try:
         with trust.masked():
             return _run(arguments)
     except SageWheelsError as error:
-        return _fail(error)
+        return _fail(error, arguments)
     except OSError as error:
-        if isinstance(error, BrokenPipeError):
-            _drop_output()
-            return 1
-        return _fail(FileOperationFailed.from_os_error(error, " ".join(arguments[:1])))
-    except KeyboardInterrupt:
-        from sage_wheels.cli.common import interruption
-
-        print(f"sage-wheels: {interruption()}", file=sys.stderr)
-        return 130
+        return _fail(FileOperationFailed.from_os_error(error, _named(arguments)), arguments)
+    except (MemoryError, ImportError) as error:
+        if isinstance(error, ImportError) and not _lacks_memory(error):
+            raise
+        return _without_memory(arguments)
 
 
-def _drop_output() -> None:
-    """Let what waits for standard output go nowhere, or the flush at exit fails again."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _named(arguments: list[str]) -> str:
+    """The command that is called, for messages about what the system refused."""
+    return next((each for each in arguments if each in COMMANDS), "sage-wheels")
 
 
-def _fail(error: SageWheelsError) -> int:
-    try:
-        sys.stdout.flush()  # in a log, the error stands behind what came before it
-    except OSError:
-        _drop_output()
-    print(f"sage-wheels: error: {error}", file=sys.stderr)
+def _without_memory(arguments: list[str]) -> int:
+    """The exit status where there is no more memory: 0 if the change was made before."""
+    from sage_wheels.cli import common
+
+    if common.done():
+        print(f"sage-wheels: {common.done()}, but then there was no memory to clear up behind it", file=sys.stderr)
+        return 0
+    return _fail(FileOperationFailed.from_os_error(OSError(errno.ENOMEM, ""), _named(arguments)), arguments)
+
+
+def _lacks_memory(error: ImportError) -> bool:
+    """Whether a module of Python could not be loaded because there is no memory for its shared library (dlopen(3))."""
+    return "failed to map segment" in str(error) or os.strerror(errno.ENOMEM) in str(error)
+
+
+def _told(status: int) -> int:
+    """`status`; a failure if standard output could not be written and the command only prints something."""
+    error = output.lost()
+    if error is None or status:
+        return status
+    from sage_wheels.cli import common
+
+    if not output.is_closed(error):
+        outcome = common.done() or "nothing was changed"
+        print(f"sage-wheels: standard output cannot be written ({error.strerror}); {outcome}", file=sys.stderr)
+    return 0 if common.done() else 1
+
+
+def _say_interrupted() -> None:
+    from sage_wheels.cli import common
+
+    print(f"sage-wheels: {common.interruption()}", file=sys.stderr)
+
+
+def _fail(error: SageWheelsError, arguments: list[str]) -> int:
+    if _wants_json(arguments) and not output.has_document():
+        from sage_wheels.cli import common
+
+        common.print_json({"error": error.as_json()})
+    from sage_wheels.cli import screen
+
+    sys.stdout.flush()  # in a log, the error stands behind what came before it
+    print(f"sage-wheels: {screen.painted('error:', 'error')} {error}", file=sys.stderr)
     if error.details:
         print(error.details, file=sys.stderr)
     return error.exit_status
 
 
-def _run(arguments: list[str]) -> int:
-    if not arguments or arguments[0].startswith("-"):
-        return _top_level(arguments)
-    name, *rest = arguments
-    if name not in COMMANDS and name not in BEHIND_SCRIPTS:
-        import difflib
+def _wants_json(arguments: list[str]) -> bool:
+    """Whether --json is among our own options, however wrong the others may be."""
+    end = next((at for at, each in enumerate(arguments) if each in ("--", "pip")), len(arguments))
+    return "--json" in arguments[:end]
 
-        close = difflib.get_close_matches(name, COMMANDS, 1)
-        hint = f"did you mean {close[0]}?" if close else "see sage-wheels --help"
-        print(f"sage-wheels: error: there is no command {name!r}; {hint}", file=sys.stderr)
-        return 2
-    command = importlib.import_module(f"sage_wheels.cli.{name.replace('-', '_')}")
-    parser = argparse.ArgumentParser(
-        prog=f"sage-wheels {name}",
-        description=command.__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    command.add_arguments(parser)
-    if getattr(command, "PASSES_ON", False):
-        options, others = parser.parse_known_args(rest)
-        options.arguments[:0] = others
-    else:
-        options = parser.parse_args(rest)
-    if unknown := getattr(options, "usage_problem", None):
-        parser.error(unknown)
+
+def _run(arguments: list[str]) -> int:
+    from sage_wheels.cli.command_line import nearest, split
+
+    before, rest = split(arguments)
+    if not rest or rest[0].startswith("-"):
+        return _top_level(before, rest)
+    name, *rest = rest
+    if not room_of(name):
+        raise UsageError(f"there is no command {name!r}", nearest(name, COMMANDS))
+    command = importlib.import_module(_module_of(name))
+    parser = parser_of(name)
+    options = _parsed(command, parser, [*before, *rest])
+    if name in COMMANDS and not options.no_config and _set_defaults(name, parser, options):
+        options = _parsed(command, parser, [*before, *rest])
+    if options.color != "auto":
+        from sage_wheels.cli import screen
+
+        screen.choose(options.color)
+    if name in COMMANDS and name != "build":  # a wheel can be built for no prefix in particular
+        _find_prefix(name, options)
+    tracing.listen(getattr(options, "verbose", 0))
     status: int = command.run(options)
     sys.stdout.flush()
     return status
 
 
-def _top_level(arguments: list[str]) -> int:
-    if arguments == ["--version"]:
-        from sage_wheels import __version__
+def _parsed(command: ModuleType, parser: Parser, arguments: list[str]) -> argparse.Namespace:
+    if getattr(command, "IS_MIXED", False):  # options may stand between the arguments
+        return parser.parse_intermixed_args(arguments)
+    if not getattr(command, "PASSES_ON", False):
+        return parser.parse_all(arguments)
+    options, others = parser.parse_known_args(arguments)
+    options.arguments[:0] = others
+    return options
 
-        print(f"sage-wheels {__version__}")
+
+def _set_defaults(name: str, parser: Parser, options: argparse.Namespace) -> bool:
+    """Let files and variables say what the command line does not; whether there are any."""
+    from sage_wheels.cli import common, defaults
+
+    items = [each for key in ("sources", "items", "arguments") for each in getattr(options, key, [])]
+    trees = [each.removeprefix("file://").partition("[")[0] for each in items]
+    try:
+        here = os.getcwd()
+    except FileNotFoundError:
+        return False
+    found = defaults.find(here, [each for each in trees if os.path.isdir(each)])
+    for note in found.notes:
+        common.warn(note)
+    return bool(defaults.apply(parser, name, found))
+
+
+def parser_of(name: str) -> Parser:
+    """The parser of the command `name`."""
+    from sage_wheels.cli.command_line import Once, Parser
+
+    command = importlib.import_module(_module_of(name))
+    parser = Parser(name, command.__doc__, getattr(command, "EXAMPLES", ""))
+    command.add_arguments(parser)
+    if name in COMMANDS and not getattr(command, "PASSES_ON", False):  # pip has its own -v
+        tracing.add_arguments(parser)
+    parser.add_argument(
+        "--no-config", action="store_true", help="read no configuration file and no SAGE_WHEELS_ variable"
+    )
+    parser.add_argument(
+        "--color",
+        choices=("auto", "always", "never"),
+        default="auto",
+        action=Once,
+        help="colours (default: on a terminal)",
+    )
+    return parser
+
+
+def room_of(name: str) -> str:
+    """The package that has the command `name`; "" if none has."""
+    if name in COMMANDS:
+        return __name__
+    return next((room for room in BEHIND_SCRIPTS if name in importlib.import_module(room).COMMANDS), "")
+
+
+def _module_of(name: str) -> str:
+    return f"{room_of(name)}.{name.replace('-', '_')}"
+
+
+def _find_prefix(name: str, options: argparse.Namespace) -> None:
+    """Take the `.venv` of the project that we are in, where no prefix is named in any way, and say so."""
+    if getattr(options, "destdir", None) or getattr(options, "prefix", "") is not None or environment.prefix():
+        return
+    from sage_wheels.cli import common
+    from sage_wheels.prefix.discovery import nearby
+
+    changes = name == "pip" or hasattr(options, "break_system_packages")
+    try:
+        here = os.getcwd()
+    except FileNotFoundError:
+        return
+    options.prefix = nearby(here, os.path.expanduser("~"), changes=changes)
+    if options.prefix and not getattr(options, "quiet", False):
+        common.warn(f"the prefix is {options.prefix}, because no other is named")
+
+
+def _top_level(before: list[str], arguments: list[str]) -> int:
+    if "--version" in arguments:
+        from sage_wheels.cli import version
+
+        return version.run(before, arguments)
+    if arguments in (["--help"], ["-h"]):
+        print(overview())
         return 0
-    lines = "\n".join(f"  {name:<11}{what}" for name, what in COMMANDS.items())
-    text = f"usage: sage-wheels COMMAND [OPTION...]\n\n{lines}\n\nsage-wheels COMMAND --help tells the options."
-    asked = arguments in (["--help"], ["-h"])
-    print(text, file=sys.stdout if asked else sys.stderr)
-    return 0 if asked else 2
+    if arguments:
+        raise UsageError(f"sage-wheels has no option {arguments[0]} before the command", "see 'sage-wheels --help'")
+    raise UsageError("no command is given", "see 'sage-wheels --help'")
+
+
+def overview() -> str:
+    """What `sage-wheels --help` prints."""
+    import textwrap
+
+    from sage_wheels.cli.command_line import columns
+
+    width = min(columns(), 102) - 2
+    rows = [
+        textwrap.fill(what, max(width, 30), initial_indent=f"  {name:<11}", subsequent_indent=" " * 13)
+        for name, what in COMMANDS.items()
+    ]
+    usage = "usage: sage-wheels [--prefix P] COMMAND [OPTION...]"
+    more = (
+        "'sage-wheels help COMMAND' tells the options of a command, with examples; 'sage-wheels --version' the version."
+    )
+    return "\n".join([usage, "", *rows, "", textwrap.fill(more, max(width, 30))])

@@ -1,15 +1,27 @@
 """Build a wheel of each SOURCE, and print the path of each wheel on standard output.
 
-SOURCE is an sdist (.tar.gz, .zip), a source tree, or a requirement ("six>=1.16"), whose sdist pip downloads. A source
-tree is copied before anything runs in it, and stays as it is.
+SOURCE is an sdist (.tar.gz, .zip, ...), a source tree, a URL, or a requirement ("six>=1.16"), whose sdist pip
+downloads, and runs nothing of it. What pip takes is taken here: './tree[extra]', 'NAME @ URL#subdirectory=DIR',
+'git+URL@REVISION', and a marker behind a semicolon. A source tree is copied before anything runs in it, and stays as it
+is; with --in-place the
+backend works in the tree itself, in the build directory that '-C build-dir=DIR' names if it knows that setting, one
+build at a time.
 
 Isolation means what it means to pip: the backend sees the packages that pyproject.toml declares in
 build-system.requires, those that the backend asks for in addition, and nothing else that is installed. Unlike pip, this
 takes them from the directories of wheels that --find-links names, and from nowhere else: without --index nothing is
-downloaded. The build environment is made of links to wheels that were unpacked once (the cache beside the first of
-those directories, which may be deleted at any time), so it costs milliseconds.
+downloaded. The build environment is made of links to wheels that were unpacked once, so it costs milliseconds.
 
-With --no-isolation the backend sees what is installed in the prefix (--prefix, $SAGE_VENV, $VIRTUAL_ENV), as it is.
+What was built before of the same source, with the same settings, wheels, interpreter, variables and compilers comes
+from the store (--cache-dir, $SAGE_WHEELS_CACHE, else ~/.cache/sage-wheels), which may be deleted at any time. The
+command 'sage-wheels cache explain' says what differs from the last time. A build that depends on what the store cannot
+know, such as the network, is built anew with --rebuild.
+
+Several sources are built as soon as the sources that they need are built, -j of them at the same time; what was just
+built wins over any wheel. At the end a table says what was not built and why; with -k a failure costs only what needs
+what failed. Under make, builds and compilers take their slots from make's.
+
+With --no-isolation the backend sees what is installed in the prefix (see --prefix), as it is.
 
 An editable wheel (--editable) is good on this machine, for as long as the source tree stays where it is; it belongs in
 no wheelhouse. Install it at once, with 'sage-wheels install --editable --built WHEEL SOURCE'. That builds nothing, and
@@ -21,14 +33,24 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import time
 
+from sage_wheels import environment
 from sage_wheels.cli import build_options, common
 from sage_wheels.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from sage_wheels.building import BuildOptions, BuiltWheel
+    from collections.abc import Callable, Iterator
+
+    from sage_wheels.building import BuildOptions, BuiltWheel, Source
+    from sage_wheels.cli.build_options import Many
     from sage_wheels.prefix import Prefix
+
+EXAMPLES = """\
+    sage-wheels build --index ./tree
+    sage-wheels build --find-links wheels --wheel-dir wheels pexpect==4.9.0
+"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,49 +58,123 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_json(parser)
     parser.add_argument("-w", "--wheel-dir", metavar="DIR", default=".", help="where the wheels go (default: here)")
     build_options.add_build_arguments(parser)
+    build_options.add_many_arguments(parser)
     parser.add_argument(
         "-e", "--editable", action="store_true", help="build the editable wheels of source trees (PEP 660)"
     )
-    parser.add_argument("--show-log", action="store_true", help="show on standard output what comes into the --log")
-    parser.add_argument("sources", nargs="+", metavar="SOURCE")
+    parser.add_argument(
+        "--verify-store", action="store_true", help="build once more at another path, and name the files that differ"
+    )
+    parser.add_argument("--show-log", action="store_true", help="copy to standard output what is written to the --log")
+    build_options.add_requirements(parser, "SOURCE")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from sage_wheels.cli.live import ShownLog
+    from sage_wheels.building import markers_of, sources_of
+    from sage_wheels.cli.progress import shown_log
 
     if arguments.editable:
         _refuse_wheelhouse(arguments.wheel_dir, arguments.find_links)
     if arguments.show_log and (arguments.json or not arguments.log):
         raise UsageError("--show-log shows what comes into a --log, and goes with no --json", "give --log FILE")
-    options = build_options.options_from(arguments, _prefix_if_named(arguments))
-    with ShownLog(arguments.log) if arguments.show_log else contextlib.nullcontext():
-        built = [_build(text, arguments.wheel_dir, options, arguments.json) for text in arguments.sources]
+    said = set[bytes]()
+    options = build_options.options_from(arguments, prefix_if_named(arguments))._replace(on_note=_noting(said))
+    named = build_options.named(arguments, arguments.sources, "SOURCE", lambda: markers_of(options))
+    options = named.told(options, lambda: markers_of(options))._replace(editables=())  # as `pip wheel` takes them
+    sources = sources_of([*named.items, *named.editables], options)
+    choice = build_options.many_from(arguments)
+    if len(sources) > 1 or choice.from_source or choice.report or choice.timings or choice.engine:
+        return _build_many(sources, arguments, options, choice, said)
+    with shown_log(arguments.log, said) if arguments.show_log else contextlib.nullcontext():
+        built = [_build(source, arguments.wheel_dir, options, arguments.json) for source in sources]
+    common.note_done("the wheels were built")
     if arguments.json:
         common.print_json([wheel._asdict() for wheel in built])
     return 0
 
 
-def _build(text: str, wheel_dir: str, options: BuildOptions, as_json: bool) -> BuiltWheel:
-    from sage_wheels.building import build_wheel, parse_source
-    from sage_wheels.cli.live import LiveLine
+def _noting(said: set[bytes]) -> Callable[[str], None]:
+    """Tells notes on standard error; `said` gets the line that the log has for each, so that it is not shown twice."""
+    from sage_wheels.building.log import noted
 
-    source = parse_source(text)
-    with LiveLine(text) as line:
-        built = build_wheel(source, wheel_dir=wheel_dir, options=options._replace(on_phase=line.phase))
+    def note(sentence: str) -> None:
+        common.warn(sentence)
+        said.add(noted(sentence).encode(errors="surrogateescape"))
+
+    return note
+
+
+def _build_many(
+    sources: list[Source], arguments: argparse.Namespace, options: BuildOptions, choice: Many, said: set[bytes]
+) -> int:
+    from sage_wheels.building import check_constraints
+    from sage_wheels.cli import many
+    from sage_wheels.cli.progress import shown_log
+
+    with shown_log(arguments.log, said) if arguments.show_log else contextlib.nullcontext():
+        outcomes = many.build(sources, arguments.wheel_dir, options.of_builds(), choice)
+    for outcome in outcomes:
+        if outcome.is_good and outcome.result:
+            check_constraints(outcome.result.wheel, options)
+    if arguments.json:
+        from sage_wheels.graph.report import as_json
+
+        common.print_json(as_json(outcomes))
+    else:
+        for outcome in outcomes:
+            if outcome.is_good and outcome.result:
+                print(outcome.result.wheel)
+    common.note_done("wheels were built")
+    if failure := many.failure(outcomes):
+        raise failure
+    return 0
+
+
+def _build(source: Source, wheel_dir: str, options: BuildOptions, as_json: bool) -> BuiltWheel:
+    from sage_wheels.building import build_wheel, check_constraints
+    from sage_wheels.cli.progress import LiveLine
+    from sage_wheels.requirements.sources import written
+
+    with _timed(source) as phases, LiveLine(written(source)) as line:
+
+        def on_phase(name: str) -> None:
+            phases.append((name, time.time()))
+            line.phase(name)
+
+        built = build_wheel(source, wheel_dir=wheel_dir, options=options._replace(on_phase=on_phase))
+        check_constraints(built.path, options)
     if not as_json:
         print(built.path, flush=True)
     return built
 
 
+@contextlib.contextmanager
+def _timed(source: Source) -> Iterator[list[tuple[str, float]]]:
+    """A list for the phases of a build and when they began, which is collected if $SAGE_WHEELS_TIMINGS says where."""
+    began, phases, status = time.time(), list[tuple[str, float]](), "failed"
+    try:
+        yield phases
+        status = "built"
+    finally:
+        path = environment.get(environment.SAGE_WHEELS_TIMINGS)
+        if path:
+            from sage_wheels.building.project import project_name
+            from sage_wheels.cli import many
+            from sage_wheels.graph.timings import entry_of_one
+
+            many.collect(path, [entry_of_one(project_name(source), status, began, phases)])
+
+
 def _refuse_wheelhouse(wheel_dir: str, find_links: list[str]) -> None:
     """See to it that no build and no installation by name takes an editable wheel for the wheel of that version."""
-    wheelhouses = filter(None, [*find_links, os.environ.get("SAGE_SPKG_WHEELS", "")])
-    if os.path.realpath(wheel_dir) in map(os.path.realpath, wheelhouses):
+    from sage_wheels.manifests import providers
+
+    if os.path.realpath(wheel_dir) in map(os.path.realpath, [*find_links, *providers.wheelhouses()]):
         raise UsageError(f"{wheel_dir} is a wheelhouse, where editable wheels must not be", "name another --wheel-dir")
 
 
-def _prefix_if_named(arguments: argparse.Namespace) -> Prefix | None:
+def prefix_if_named(arguments: argparse.Namespace) -> Prefix | None:
     """The prefix that is named in any way; a wheel can be built for none in particular."""
-    if arguments.prefix or os.environ.get("SAGE_VENV") or os.environ.get("VIRTUAL_ENV"):
+    if arguments.prefix or environment.prefix():
         return common.prefix_of(arguments)
     return None

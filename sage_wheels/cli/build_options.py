@@ -3,16 +3,34 @@
 from __future__ import annotations
 
 import argparse
+import os
 
 from sage_wheels.cli import common
 from sage_wheels.errors import UsageError
+from sage_wheels.named import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
     from sage_wheels.building import BuildOptions
     from sage_wheels.prefix import Prefix
+    from sage_wheels.requirements.files import Line
 
-_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+
+class Many(NamedTuple):
+    """The options of a run of many builds (`cli.many`)."""
+
+    jobs: int | None
+    keep_going: bool
+    from_source: bool
+    slots: dict[str, int]
+    report: str | None
+    timings: str | None
+    engine: str | None = None
+    is_insecure: bool = False
+    follow: str = ""
+    last_lines: bool = False
 
 
 def add_build_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,10 +43,12 @@ def add_build_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="directory of wheels that build requirements are taken from; may be given several times",
     )
-    group.add_argument("--index", action="store_true", help="let pip download the build requirements that are in none")
+    group.add_argument(
+        "--index", action="store_true", help="let pip download the build requirements that no --find-links has"
+    )
     group.add_argument("--no-isolation", action="store_true", help="build with what is installed in the prefix")
     group.add_argument(
-        "--skip-dependency-check", action="store_true", help="with --no-isolation: do not look whether that is enough"
+        "--skip-dependency-check", action="store_true", help="with --no-isolation: do not check the build requirements"
     )
     group.add_argument(
         "--fallback-no-isolation", action="store_true", help="if the isolated build fails, try it without isolation"
@@ -44,14 +64,60 @@ def add_build_arguments(parser: argparse.ArgumentParser) -> None:
         help="setting for the backend; may be given several times, also for one KEY",
     )
     group.add_argument(
-        "--sdist-then-wheel", action="store_true", help="make an sdist first, and the wheel from what is in it"
+        "--sdist-then-wheel", action="store_true", help="build an sdist first, and then the wheel from that sdist"
+    )
+    group.add_argument(
+        "--in-place",
+        action="store_true",
+        help="build source trees where they stand, one build at a time in each build directory (-C build-dir=DIR)",
     )
     group.add_argument(
         "--python", metavar="EXE", help="the interpreter that builds (default: the one that the prefix is made from)"
     )
     group.add_argument("--keep-build-dir", action="store_true", help="leave the build directory, environment and log")
     group.add_argument("--log", metavar="FILE", help="append the whole output of the build to FILE")
-    group.add_argument("--cache-dir", metavar="DIR", help="where unpacked wheels and build directories are kept")
+    group.add_argument(
+        "--usual-build-dir", metavar="DIR", help="where build directories are made, if nobody else may write there"
+    )
+    group.add_argument(
+        "--sandbox",
+        action="store_true",
+        help="let the backend see no network, nothing of the home and of other directories (needs bubblewrap)",
+    )
+    group.add_argument(
+        "--sandbox-read",
+        metavar="DIR",
+        action="append",
+        default=[],
+        help="with --sandbox: let it read DIR; may be given several times",
+    )
+    common.add_store(group)
+    group.add_argument(
+        "--store-sandboxed", action="store_true", help="take from the store only what was built in a sandbox"
+    )
+    group.add_argument("--rebuild", action="store_true", help="build what is in the store, too, and replace it there")
+    group.add_argument(
+        "--cache-path",
+        metavar="NAME=DIR",
+        action="append",
+        default=[],
+        help="DIR counts as NAME where a variable or setting contains it; may be given several times",
+    )
+    group.add_argument(
+        "--cache-cpu",
+        metavar="TEXT",
+        help="TEXT stands for the features of this processor, which are not looked at then",
+    )
+    group.add_argument(
+        "--cache-system",
+        metavar="TEXT",
+        help="TEXT stands for what is installed on this system, which is not looked at then",
+    )
+    group.add_argument(
+        "--cache-declared",
+        action="store_true",
+        help="with --no-isolation: the build depends on nothing installed but what the project declares",
+    )
     group.add_argument(
         "--max-sdist-size",
         metavar="BYTES",
@@ -65,6 +131,146 @@ def add_build_arguments(parser: argparse.ArgumentParser) -> None:
         help="how many files and directories an sdist may hold (default: 200000)",
     )
     common.add_wheel_limits(parser)
+
+
+def add_many_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of a command that builds many sources."""
+    group = parser.add_argument_group("many sources")
+    group.add_argument(
+        *("-j", "--jobs"),
+        metavar="N",
+        type=_count,
+        help="build so many at the same time, with as many compilers in all (default: the number of processors)",
+    )
+    group.add_argument("-k", "--keep-going", action="store_true", help="go on with what needs nothing that failed")
+    group.add_argument(
+        "--from-source", action="store_true", help="let builds see no wheels but those of this run, backends included"
+    )
+    group.add_argument(
+        "--slots",
+        metavar="NAME=N",
+        action="append",
+        default=[],
+        help="the build of NAME counts for N, or, with 'all', has the machine for itself; may be given several times",
+    )
+    group.add_argument(
+        "--engine",
+        metavar="ENGINE",
+        default="local",
+        help="who builds: 'local', this machine (default); dask:tls://HOST:PORT, the workers of a Dask cluster, which "
+        "need the same --store",
+    )
+    group.add_argument(
+        "--engine-insecure",
+        action="store_true",
+        help="reach a scheduler of another machine without TLS; whoever else reaches it runs code on the workers",
+    )
+    group.add_argument("--follow", metavar="NAME", help="show the log of the build of NAME while it is written")
+    group.add_argument(
+        "--last-lines", action="store_true", help="on a terminal, show the last line of the log of each build that runs"
+    )
+    group.add_argument("--report", metavar="FILE", help="write what became of each source to FILE, as JSON")
+    group.add_argument(
+        "--timings",
+        metavar="FILE",
+        nargs="?",
+        const="timings.html",
+        help="write a page that shows what was built when (default: timings.html), and FILE with .json beside it",
+    )
+
+
+def add_requirements(parser: argparse.ArgumentParser, what: str) -> None:
+    """-r FILE, and then what is named on the command line."""
+    parser.add_argument(
+        "-r",
+        "--requirement",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help=f"more {what}s, from a requirements file or a lock file (pylock.toml)",
+    )
+    parser.add_argument(
+        "-c",
+        "--constraint",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="which versions may be taken of what is named, from a constraints file",
+    )
+    parser.add_argument(f"{what.lower()}s", nargs="*", metavar=what)
+
+
+class Named(NamedTuple):
+    """What is named on the command line and in files: `items` as `parse_source` takes them; `editables`, source trees
+    behind a -e in a file; the lines of `constraints`; and the names of projects that a lock file has from an index.
+    """
+
+    items: list[str]
+    editables: tuple[str, ...] = ()
+    constraints: tuple[Line, ...] = ()
+    indexed: tuple[str, ...] = ()
+
+    def told(self, options: BuildOptions, markers: Callable[[], Mapping[str, str]]) -> BuildOptions:
+        """`options` with what is not an item. Raises `SourceError` for constraints that make no sense."""
+        if self.constraints:
+            from sage_wheels.requirements import constraints
+
+            options = options._replace(constraints=constraints.texts(self.constraints, markers))
+        return options._replace(editables=self.editables, indexed=self.indexed)
+
+
+def named(
+    arguments: argparse.Namespace,
+    items: list[str],
+    what: str,
+    markers: Callable[[], Mapping[str, str]],
+    best: Callable[[list[str]], str | None] | None = None,
+) -> Named:
+    """What is named on the command line, in requirements files and in lock files.
+
+    `markers` gives the environment for which a lock file is read, `best` chooses from it one of several wheels.
+
+    Raises `UsageError` if that is nothing, and `SourceError` for an option in a file that cannot be followed.
+    """
+    files, constraints = arguments.requirement, arguments.constraint
+    found = _named_in(items, files, constraints, markers, arguments.find_links, best) if files or constraints else None
+    found = found or Named(items)
+    if not found.items and not found.editables:
+        command = "install" if what == "ITEM" else "build"
+        problem = f"{files[0]} names nothing" if files else f"{what} is missing"
+        raise UsageError(problem, f"see 'sage-wheels {command} --help'")
+    return found
+
+
+def _named_in(
+    items: list[str],
+    files: list[str],
+    constraints: list[str],
+    markers: Callable[[], Mapping[str, str]],
+    find_links: Sequence[str],
+    best: Callable[[list[str]], str | None] | None,
+) -> Named:
+    from sage_wheels.errors import SourceError
+    from sage_wheels.requirements import pylock
+    from sage_wheels.requirements.files import read
+
+    found, editables, indexed = [*items], list[str](), set[str]()
+    followed = ("--hash", "--requirement", "--constraint", "--editable")
+    lines = [line._replace(is_constraint=True) for file in constraints for line in read(file, followed)]
+    for file in files:
+        if pylock.is_lock(file):
+            found += pylock.sources_in(file, markers(), find_links, best)
+            indexed |= pylock.indexed_in(file)
+        else:
+            lines += read(file, followed)
+    for line in lines:
+        if line.is_editable and not line.is_constraint:
+            editables.append(line.text)
+        elif not line.text:
+            raise SourceError(f"{line.position} names nothing", "take it out")
+        elif not line.is_constraint:
+            found.append(line.argument)
+    return Named(found, tuple(editables), tuple(each for each in lines if each.is_constraint), tuple(sorted(indexed)))
 
 
 def options_from(arguments: argparse.Namespace, prefix: Prefix | None) -> BuildOptions:
@@ -84,17 +290,68 @@ def options_from(arguments: argparse.Namespace, prefix: Prefix | None) -> BuildO
         skip_dependency_check=arguments.skip_dependency_check,
         editable=bool(getattr(arguments, "editable", False)),
         sdist_then_wheel=arguments.sdist_then_wheel,
+        in_place=arguments.in_place,
         keep_build_dir=arguments.keep_build_dir,
         config_settings=settings_from(arguments.config_settings),
         python=arguments.python,
         prefix=prefix,
         log=arguments.log,
         cache_dir=arguments.cache_dir,
+        usual_build_dir=arguments.usual_build_dir,
+        store=not arguments.no_store,
+        rebuild=arguments.rebuild,
+        verify_store=bool(getattr(arguments, "verify_store", False)),
+        sandbox=arguments.sandbox,
+        sandbox_read=tuple(map(os.path.abspath, arguments.sandbox_read)),
+        store_sandboxed=arguments.store_sandboxed,
+        cache_size=arguments.cache_size,
+        store_url=arguments.store,
+        store_mode=arguments.store_mode,
+        store_sign=arguments.store_sign,
+        store_trust=arguments.store_trust,
+        cache_paths=named_paths_from(arguments.cache_path),
+        cache_cpu=arguments.cache_cpu,
+        cache_system=arguments.cache_system,
+        cache_declared=arguments.cache_declared,
         wheel_limits=common.wheel_limits_of(arguments),
         built=getattr(arguments, "built", None),
         on_note=common.warn,
         **limits,
     )
+
+
+def many_from(arguments: argparse.Namespace) -> Many:
+    """Raises `UsageError` for `--slots` that make no sense."""
+    from sage_wheels.metadata import canonical_name
+
+    return Many(
+        arguments.jobs,
+        arguments.keep_going,
+        arguments.from_source,
+        dict(map(_slots, arguments.slots)),
+        arguments.report,
+        arguments.timings,
+        None if arguments.engine == "local" else arguments.engine,
+        arguments.engine_insecure,
+        canonical_name(arguments.follow or ""),
+        arguments.last_lines,
+    )
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of builds; give 1 or more")
+    return int(text)
+
+
+def _slots(text: str) -> tuple[str, int]:
+    from sage_wheels.graph.scheduler import ALL
+    from sage_wheels.metadata import canonical_name
+
+    name, _, number = text.rpartition("=")
+    if not name or not (number == "all" or (number.isdecimal() and int(number))):
+        raise UsageError(f"--slots {text} is no NAME=N", "give the name of a project, and a number or 'all'")
+    return canonical_name(name), ALL if number == "all" else int(number)
 
 
 def settings_from(lines: list[str]) -> dict[str, str | list[str]]:
@@ -114,3 +371,19 @@ def settings_from(lines: list[str]) -> dict[str, str | list[str]]:
         else:
             result[key] = [*([before] if isinstance(before, str) else before), value]
     return result
+
+
+def named_paths_from(lines: list[str]) -> tuple[tuple[str, str], ...]:
+    """Paths by their names.
+
+    >>> named_paths_from(["sage=/opt/sage/"])
+    (('sage', '/opt/sage'),)
+    """
+
+    result = []
+    for line in lines:
+        name, equals, path = line.partition("=")
+        if not name.isidentifier() or name in ("build", "prefix") or not equals or not path:
+            raise UsageError(f"the path {line!r} is no NAME=DIR", "write --cache-path NAME=DIR")
+        result.append((name, os.path.abspath(path)))
+    return tuple(result)

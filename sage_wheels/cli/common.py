@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
 import re
 import sys
 import time
 
-from sage_wheels.errors import NotThere
+from sage_wheels import environment
+from sage_wheels.cli import output, screen
+from sage_wheels.cli.command_line import Once
+from sage_wheels.errors import NotThere, UsageError
 from sage_wheels.prefix import Prefix, find_prefix
 
 TYPE_CHECKING = False
@@ -18,20 +20,27 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from sage_wheels.archive.strict_zip import WheelLimits
     from sage_wheels.installed import Distribution
-    from sage_wheels.transaction.commit import Settings
+    from sage_wheels.transaction.commit import CommitOptions
+    from sage_wheels.transaction.history import Bounds
     from sage_wheels.transaction.report import Change, Report
-    from sage_wheels.wheel.archive import Limits
 
 
 _is_changed = False
+_done = ""
+_is_done_by_others = False
 # How many files are named one by one.
 _NAMED = 10
 
 
 def add_prefix(parser: argparse.ArgumentParser) -> None:
+    default = ", ".join(f"${name}" for name in environment.OF_PREFIX)
     parser.add_argument(
-        "--prefix", metavar="P", help="virtual environment or Python installation (default: $SAGE_VENV, $VIRTUAL_ENV)"
+        "--prefix",
+        metavar="P",
+        action=Once,
+        help=f"virtual environment or Python installation (default: {default}, .venv here or above)",
     )
 
 
@@ -52,12 +61,61 @@ def add_writing(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-q", "--quiet", action="store_true", help="say nothing but warnings and errors")
 
 
+def add_store(parser: argparse._ActionsContainer) -> None:
+    """The options of every command that uses the store."""
+    parser.add_argument(
+        "--cache-dir", metavar="DIR", help="where the store is (default: $SAGE_WHEELS_CACHE, else in the user's cache)"
+    )
+    parser.add_argument(
+        "--cache-size",
+        metavar="BYTES",
+        type=size,
+        help="how large the store may be; K, M and G may follow (default: 10G)",
+    )
+    parser.add_argument("--no-store", action="store_true", help="build anew, and keep nothing")
+    parser.add_argument(
+        "--store", metavar="URL", help="a store that several machines use (default: $SAGE_WHEELS_STORE); docs/store.md"
+    )
+    parser.add_argument(
+        "--store-mode",
+        choices=("read", "write", "both"),
+        help="whether it is read, written or both (default: $SAGE_WHEELS_STORE_MODE, else read)",
+    )
+    parser.add_argument(
+        "--store-sign",
+        metavar="FILE",
+        help="the key that signs what is written there (default: $SAGE_WHEELS_STORE_SIGN)",
+    )
+    parser.add_argument(
+        "--store-trust",
+        metavar="FILE",
+        help="the keys whose signatures count there, or 'any' (default: $SAGE_WHEELS_STORE_TRUST)",
+    )
+
+
 def add_committing(parser: argparse.ArgumentParser) -> None:
     """How a transaction is committed."""
     parser.add_argument(
-        "--lock-timeout", type=seconds, metavar="S", help="give up after S seconds without the prefix lock"
+        "--lock-timeout",
+        type=seconds,
+        metavar="S",
+        action=Once,
+        help="give up after S seconds without the prefix lock",
     )
     parser.add_argument("--durable", action="store_true", help="be safe against power loss, too (slower)")
+    group = parser.add_argument_group("history", "What is kept, so that 'sage-wheels undo' can take the change back.")
+    group.add_argument(
+        "--history",
+        metavar="N",
+        type=int,
+        help="keep the old files of the last N transactions; 0 keeps nothing (default: $SAGE_WHEELS_HISTORY or 20)",
+    )
+    group.add_argument(
+        "--history-days", metavar="N", type=float, help="for N days (default: $SAGE_WHEELS_HISTORY_DAYS or 30)"
+    )
+    group.add_argument(
+        "--history-size", metavar="N", type=size, help="N bytes at most (default: $SAGE_WHEELS_HISTORY_SIZE or 1G)"
+    )
 
 
 def seconds(text: str) -> float:
@@ -84,10 +142,10 @@ def size(text: str) -> int:
 
 def add_wheel_limits(parser: argparse.ArgumentParser) -> None:
     """The options of every command that opens wheels: what no real wheel needs, but perhaps one of tomorrow's."""
-    from sage_wheels.wheel.archive import Limits  # not at the top: `list` and `show` open no wheels
+    from sage_wheels.archive.strict_zip import WheelLimits  # not at the top: `list` and `show` open no wheels
 
     group = parser.add_argument_group("limits")
-    usual = Limits()
+    usual = WheelLimits()
     for name, what, default in (
         ("size", "how much a wheel may unpack to, in bytes; K, M and G may follow the number", f"{usual.size >> 30}G"),
         ("members", "how many files and directories a wheel may hold", str(usual.members)),
@@ -98,10 +156,10 @@ def add_wheel_limits(parser: argparse.ArgumentParser) -> None:
         )
 
 
-def wheel_limits_of(options: argparse.Namespace) -> Limits:
-    from sage_wheels.wheel.archive import Limits
+def wheel_limits_of(options: argparse.Namespace) -> WheelLimits:
+    from sage_wheels.archive.strict_zip import WheelLimits
 
-    return Limits(options.max_wheel_size, options.max_wheel_members, options.max_wheel_ratio)
+    return WheelLimits(options.max_wheel_size, options.max_wheel_members, options.max_wheel_ratio)
 
 
 def prefix_of(options: argparse.Namespace) -> Prefix:
@@ -110,64 +168,133 @@ def prefix_of(options: argparse.Namespace) -> Prefix:
     return find_prefix(options.prefix, break_system_packages=allowed)
 
 
-def settings_of(options: argparse.Namespace) -> Settings:
-    from sage_wheels.transaction.commit import Settings
+def settings_of(options: argparse.Namespace) -> CommitOptions:
+    from sage_wheels.transaction.commit import CommitOptions
 
-    return Settings(options.lock_timeout, options.durable, getattr(options, "dry_run", False), warn, note_change)
+    dry_run = getattr(options, "dry_run", False)
+    bounds = _bounds_of(options)
+    return CommitOptions(options.lock_timeout, options.durable, dry_run, warn, note_change, bounds, time.time())
+
+
+def _bounds_of(options: argparse.Namespace) -> Bounds:
+    from sage_wheels.transaction.history import Bounds
+
+    wanted = (("transactions", "history", int), ("days", "history_days", float), ("size", "history_size", size))
+    values = {field: _value_or_variable(options, option, read) for field, option, read in wanted}
+    return Bounds(**{field: value for field, value in values.items() if value is not None})
+
+
+def _value_or_variable(options: argparse.Namespace, option: str, read: Callable[[str], float]) -> Any:
+    """The value of an option; for the commands of Sage, whose options get no defaults from variables, else that of its
+    variable. None if there is neither. Raises `UsageError`."""
+    value = getattr(options, option, None)
+    name = f"{environment.OPTION}{option.upper()}"
+    text = environment.of_options().get(name)
+    if value is not None or not text or getattr(options, "no_config", False):
+        return value
+    try:
+        return read(text)
+    except (ValueError, argparse.ArgumentTypeError) as error:
+        raise UsageError(f"{name} is {text!r}, which is no number", "set it to a number, or unset it") from error
+
+
+def usual_writing() -> argparse.Namespace:
+    """What `add_writing` gives for a command line without options."""
+    parser = argparse.ArgumentParser()
+    add_writing(parser)
+    parser.set_defaults(dry_run=False)
+    return parser.parse_args([])
 
 
 def note_change() -> None:
-    """From now on an interruption comes too late to change nothing."""
+    """From now on the change is made, and an interruption does not prevent it."""
     global _is_changed
     _is_changed = True
+    note_done("the change was made")
+
+
+def note_done(what: str) -> None:
+    """Note that the command has done its work, as the sentence `what` says: failing to print no longer matters."""
+    global _done
+    _done = what
+
+
+def note_others() -> None:
+    """From now on another program does the work, and reports itself what it has changed."""
+    global _is_done_by_others
+    _is_done_by_others = True
+
+
+def done() -> str:
+    """The sentence of `note_done`, or ""."""
+    return _done
 
 
 def interruption() -> str:
     """What is to be said when the process is interrupted."""
     if _is_changed:
         return "interrupted; the change had been made already, and the next command clears up behind it"
-    return "interrupted; nothing was changed"
+    return "interrupted" if _is_done_by_others else "interrupted; nothing was changed"
 
 
-def warn(sentence: str) -> None:
-    """One line for people, at once, even if standard error is a file."""
-    print(f"sage-wheels: {sentence}", file=sys.stderr, flush=True)
+def warn(sentence: str, kind: str = "") -> None:
+    """One line for people, at once, even if standard error is a file; `kind` is a colour of `screen.painted`."""
+    print(f"sage-wheels: {screen.painted(sentence, kind) if kind else sentence}", file=sys.stderr, flush=True)
+
+
+def counted(count: int, what: str) -> str:
+    """A number of things.
+
+    >>> counted(1, "difference"), counted(0, "difference")
+    ('1 difference', '0 differences')
+    """
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def note_pending(prefix: Prefix) -> None:
     """Say that what is read may be half of something."""
-    from sage_wheels.transaction.stage import pending
+    from sage_wheels.transaction.pending import pending
 
     if pending(prefix):
-        warn(f"an installation into {prefix.root} was interrupted or is under way; 'sage-wheels recover' finishes it")
+        warn(f"a change of {prefix.root} is under way or was interrupted; 'sage-wheels recover' undoes one that was")
 
 
 def one_distribution(prefix: Prefix, name: str) -> Distribution:
-    from sage_wheels.installed import find
+    from sage_wheels.installed import find, find_all
+    from sage_wheels.installed.distributions import described
 
     found = find(prefix, name)
     if not found:
-        raise NotThere(f"{name} is not installed in {prefix.root}", "'sage-wheels list' tells what is")
-    return found[0]
+        from sage_wheels.installed.neighbours import close_to
+
+        close = close_to(prefix, name, find_all(prefix))
+        advice = f"did you mean {close}?" if close else "'sage-wheels list' tells what is"
+        raise NotThere(f"{name} is not installed in {prefix.root}", advice)
+    return described(prefix, found[0])
 
 
 def print_json(content: Any) -> None:
+    import json
+
+    output.note_document()
     json.dump(content, sys.stdout, indent=2, default=str)
     print()
 
 
 def print_report(report: Report, prefix: Prefix, options: argparse.Namespace) -> None:
     """Tell what a transaction did: JSON for programs, sentences for people; what was kept or left, always."""
-    warn_of(report, prefix)
+    warn_of(report, prefix, is_done=not options.dry_run)
     if options.json:
-        print_json({**report._asdict(), "changes": [change._asdict() for change in report.changes]})
+        changes = [change._asdict() for change in report.changes]
+        texts = {"unchanged": list(map(str, report.unchanged)), "steps": list(map(str, report.steps))}
+        print_json({**report._asdict(), "changes": changes, **texts})
     if options.quiet:
         return
     for sentence in report.unmet:
         warn(f"note: {sentence}")
     would = "would be " if options.dry_run else ""
     for change in report.changes:
-        warn(_sentence(change, prefix.root, would))
+        warn(_sentence(change, prefix.root, would), "change")
     if options.dry_run:
         for path in report.runs_at_start:
             warn(f"note: every start of Python will run what is in {path}")
@@ -176,18 +303,24 @@ def print_report(report: Report, prefix: Prefix, options: argparse.Namespace) ->
             warn(f"  {step}")
 
 
-def warn_of(report: Report, prefix: Prefix) -> None:
-    """Tell what went otherwise than the user may think: what was kept or left."""
+def warn_of(report: Report, prefix: Prefix, *, is_done: bool = True) -> None:
+    """Tell what went otherwise than the user may think: what was kept or left; or would be, if it `is_done` not."""
+    overwrote, kept = ("overwrote", "kept") if is_done else ("would overwrite", "would keep")
     for name, count in report.not_compiled:
-        warn(f"{name} has no byte-code: the Python of {prefix.root} does not run, so {count} sources were not compiled")
+        warn(
+            f"{name} has no byte-code: the Python of {prefix.root} does not run, so {count} sources were not compiled",
+            "warning",
+        )
     for row in report.ignored:
-        warn(f"ignored a row of RECORD that names no file of the package: {row}")
+        warn(f"ignored a row of RECORD that names no file of the package: {row}", "warning")
+    for path, owners in report.overwritten:
+        warn(f"{overwrote} {path}, which belonged to {' and '.join(owners) or 'no distribution'}", "warning")
     if len(report.set_aside) > _NAMED:  # what a killed pip had left there, for example
-        place = os.path.commonpath(report.set_aside)
-        warn(f"kept {len(report.set_aside)} files that somebody edited or added, in {place}")
+        directory = os.path.commonpath(report.set_aside)
+        warn(f"{kept} {len(report.set_aside)} files that somebody edited or added, in {directory}", "warning")
         return
     for path in report.set_aside:
-        warn(f"kept a file that somebody edited or added as {path}")
+        warn(f"{kept} a file that somebody edited or added as {path}", "warning")
 
 
 def _sentence(change: Change, root: str, would: str) -> str:
@@ -200,24 +333,3 @@ def _sentence(change: Change, root: str, would: str) -> str:
     if old == new:
         return f"{name} {new} {would}reinstalled into {root}"
     return f"{name} {would}changed from {old} to {new} in {root}"
-
-
-def progress(what: str) -> Callable[[int, int], None] | None:
-    """A live line on a terminal; nothing where standard error is a file."""
-    if not sys.stderr.isatty():
-        return None
-    shown = 0.0
-
-    def show(done: int, total: int) -> None:
-        nonlocal shown
-        now = time.monotonic()
-        if total > 1 and now - shown > 0.1:
-            shown = now
-            print(f"\r{what} {100 * done // total:3} %\r", end="", file=sys.stderr, flush=True)
-
-    return show
-
-
-def clear_line() -> None:
-    if sys.stderr.isatty():
-        print("\r\x1b[K", end="", file=sys.stderr, flush=True)

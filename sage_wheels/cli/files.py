@@ -6,6 +6,10 @@ import argparse
 
 from sage_wheels.cli import common
 
+EXAMPLES = """\
+    sage-wheels files six
+"""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_prefix(parser)
@@ -21,7 +25,7 @@ def run(options: argparse.Namespace) -> int:
     found = owned(prefix, common.one_distribution(prefix, options.name))
     for row in found.ignored:
         common.warn(f"ignored a row of RECORD that names no file of the package: {row}")
-    paths = sorted(prefix.path(place) for place in found.rows)
+    paths = sorted(prefix.path(file) for file in found.rows)
     if options.json:
         common.print_json(paths)
     else:

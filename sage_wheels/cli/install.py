@@ -1,9 +1,11 @@
 """Install wheels into a prefix, all or nothing; anything else that is named is built into a wheel first.
 
-ITEM is a wheel, an sdist (.tar.gz, .zip), a source tree, or a requirement ("six>=1.16"), which pip downloads. What is
-named is installed, nothing more: no dependencies are followed. All items of one call are one transaction: a failure or
-a kill leaves either all of them installed or none, and the versions that were there before are replaced without being
-absent in between.
+ITEM is a wheel, an sdist (.tar.gz, .zip, ...), a source tree, a URL, or a requirement ("six>=1.16"), which pip
+downloads. What pip takes is taken here: './tree[extra]', 'NAME @ URL#subdirectory=DIR', 'git+URL@REVISION', and a
+marker behind a semicolon. What is named is installed, nothing more: no dependencies are followed; those that are not
+there, of extras,
+too, are named. All items of one call are one transaction: a failure or a kill leaves either all of them installed or
+none, and the versions that were there before are replaced without being absent in between.
 
 Who builds need not be who installs. Whatever 'sage-wheels build' made of a source tree, --built installs as if it had
 been built here; so no code of a project runs as root:
@@ -16,7 +18,21 @@ from __future__ import annotations
 
 import argparse
 
-from sage_wheels.cli import build_options, common
+from sage_wheels.cli import build_options, common, screen
+from sage_wheels.errors import UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from sage_wheels.building import BuildOptions, BuiltWheel, Source
+
+EXAMPLES = """\
+    sage-wheels install --prefix venv wheels/six-1.17.0-py2.py3-none-any.whl
+    sage-wheels install --index 'NAME @ git+https://example.org/repository@v1.0'
+    sage-wheels install --dry-run wheels/*.whl
+    sage-wheels install --destdir debian/tmp --prefix /usr --scheme deb_system *.whl
+"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,6 +45,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what to do about files of other distributions, or of none, that are in the way (default: error)",
     )
     parser.add_argument("--reinstall", action="store_true", help="install even what is installed already")
+    parser.add_argument(
+        "--link-mode",
+        choices=["auto", "hardlink"],
+        help="hardlink: files become hard links to the store, so a change of one changes all of them, and is noticed "
+        "by its size and time only (default: auto, files are copies that share blocks if the file system can)",
+    )
     parser.add_argument("--dry-run", action="store_true", help="say what would be done, and change nothing")
     parser.add_argument("--ignore-requires-python", action="store_true", help="do not look at Requires-Python")
     parser.add_argument(
@@ -38,38 +60,160 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="install source trees so that they are used where they are (PEP 660)",
     )
     parser.add_argument("--built", metavar="WHEEL", help="the wheel of the one source tree ITEM: build nothing")
+    _add_destdir(parser)
     build_options.add_build_arguments(parser)
-    parser.add_argument("items", nargs="+", metavar="ITEM")
+    build_options.add_many_arguments(parser)
+    build_options.add_requirements(parser, "ITEM")
+
+
+def _add_destdir(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("packages of an operating system")
+    group.add_argument(
+        "--destdir",
+        metavar="DIR",
+        help="write wheels below DIR, as they would stand in --prefix (default: that of --python), and nothing else",
+    )
+    group.add_argument("--scheme", help="the sysconfig scheme to install by (Debian: deb_system)")
+    group.add_argument(
+        "--optimize",
+        metavar="N",
+        type=int,
+        choices=(0, 1, 2),
+        action="append",
+        help="a level of byte-code; may be given several times (default: 0)",
+    )
+    group.add_argument(
+        "--invalidation-mode",
+        choices=("timestamp", "checked-hash", "unchecked-hash"),
+        help="how Python finds out that byte-code is old (default: timestamp; under SOURCE_DATE_EPOCH, checked-hash)",
+    )
+    group.add_argument("--installer", metavar="NAME", help="what INSTALLER says (default: sage-wheels)")
 
 
 def run(options: argparse.Namespace) -> int:
-    import sage_wheels
-    from sage_wheels.transaction.install import Options
+    if options.destdir:
+        return _stage(options)
+    named = build_options.named(
+        *(options, options.items, "ITEM"), lambda: _markers(options), lambda names: _best(names, options)
+    )
+    if only := next(
+        (each for each in ("scheme", "optimize", "invalidation_mode", "installer") if _given(options, each)), ""
+    ):
+        raise UsageError(f"--{only.replace('_', '-')} goes with --destdir", "give that, too, or leave it out")
+    from sage_wheels.installing import install
+    from sage_wheels.transaction.install import InstallOptions
 
     prefix = common.prefix_of(options)
     settings = common.settings_of(options)
-    how = Options(
+    how = InstallOptions(
         compile_bytecode=not options.no_compile,
         overwrite=options.on_conflict == "overwrite",
         reinstall=options.reinstall,
         ignore_requires_python=options.ignore_requires_python,
+        link_mode=options.link_mode or "",
+        cache_dir=options.cache_dir,
+        cache_size=options.cache_size,
+        store=not options.no_store,
     )
-    show = common.progress(f"sage-wheels: staging for {prefix.root}:")
+    show = None
+    if screen.is_live():
+        from sage_wheels.cli import progress
+
+        show = progress.staging(f"sage-wheels: staging for {prefix.root}:")
     try:
-        building = build_options.options_from(options, prefix)
-        report = sage_wheels.install(
-            options.items,
+        building = build_options.options_from(options, prefix)._replace(build_all=_builder(options))
+        report = install(
+            named.items,
             prefix,
             how,
             settings,
-            build_options=building,
+            build_options=named.told(building, lambda: _markers(options)),
             limits=building.wheel_limits,
             on_progress=show,
         )
     finally:
-        common.clear_line()
+        screen.clear()
     common.print_report(report, prefix, options)
     if not options.quiet:
         for each in report.unchanged:
             common.warn(f"{each} is installed in {prefix.root} already, and nothing was changed")
+    return 0
+
+
+def _builder(options: argparse.Namespace) -> Callable[[Sequence[Source], str, BuildOptions], list[BuiltWheel]]:
+    """What builds several sources. Raises `UsageError` for options of that which make no sense."""
+    choice = build_options.many_from(options)
+
+    def build_all(sources: Sequence[Source], wheel_dir: str, building: BuildOptions) -> list[BuiltWheel]:
+        from sage_wheels.cli import many
+
+        return many.build_to_install(sources, wheel_dir, building, choice)
+
+    return build_all
+
+
+def _markers(options: argparse.Namespace) -> Mapping[str, str]:
+    from sage_wheels.prefix import interpreter
+
+    return interpreter.markers_of(common.prefix_of(options))
+
+
+def _best(names: list[str], options: argparse.Namespace) -> str | None:
+    """The one of these wheels that fits the prefix best."""
+    from sage_wheels.wheel import tags
+
+    return tags.best(names, common.prefix_of(options))
+
+
+def _given(options: argparse.Namespace, name: str) -> bool:
+    return bool(getattr(options, name))
+
+
+def _stage(options: argparse.Namespace) -> int:
+    """Write wheels below --destdir."""
+    import contextlib
+    import sys
+
+    from sage_wheels.prefix import interpreter
+    from sage_wheels.prefix.target import target
+    from sage_wheels.requirements.arguments import selected
+    from sage_wheels.requirements.sources import WheelFile
+    from sage_wheels.wheel import Wheel, tags
+    from sage_wheels.wheel.destdir import StagingOptions, stage
+
+    for name in ("editable", "built", "dry_run", "reinstall", "durable", "lock_timeout", "link_mode"):
+        if _given(options, name):
+            raise UsageError(f"--{name.replace('_', '-')} does not go with --destdir", "leave it out")
+    prefix = target(options.prefix, options.python or sys.executable, options.scheme)
+
+    def markers() -> Mapping[str, str]:
+        return interpreter.markers_of(prefix)
+
+    named = build_options.named(options, options.items, "ITEM", markers, lambda names: tags.best(names, prefix))
+    sources = selected([*named.items, *named.editables], markers, common.warn)
+    wheels = [source for source in sources if isinstance(source, WheelFile)]
+    if len(wheels) != len(sources):
+        raise UsageError("--destdir takes wheels", "build them first, with 'sage-wheels build'")
+    if named.constraints:
+        from sage_wheels.requirements import constraints
+
+        admitted = constraints.texts(named.constraints, markers)
+        for each in wheels:
+            constraints.check_wheel(each.path, admitted)
+    how = StagingOptions(
+        () if options.no_compile else tuple(dict.fromkeys(options.optimize or [0])),
+        options.invalidation_mode or "",
+        options.installer or "sage-wheels",
+        options.ignore_requires_python,
+    )
+    with contextlib.ExitStack() as stack:
+        limits = common.wheel_limits_of(options)
+        opened = [stack.enter_context(Wheel(each.path, limits)) for each in wheels]
+        images = stage(opened, prefix, options.destdir, how)
+    common.note_done("the files were written")
+    if options.json:
+        common.print_json([{"name": each.name, "version": each.version, "files": len(each.files)} for each in images])
+    if not options.quiet:
+        for image in images:
+            common.warn(f"{image.name} {image.version} written below {options.destdir}, for {prefix.root}")
     return 0

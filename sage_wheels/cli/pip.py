@@ -8,11 +8,18 @@ stand anywhere, but --prefix only before PIP-COMMAND: after it, it is pip's.
 from __future__ import annotations
 
 import argparse
+import os
 
 from sage_wheels.cli import common
-from sage_wheels.cli.pip_removal import WITH_VALUE
+from sage_wheels.pip.arguments import WITH_VALUE, command_at
 
 PASSES_ON = True  # what the parser does not know is pip's
+
+EXAMPLES = """\
+    sage-wheels pip install -U 'flask[async]' -c constraints.txt
+    sage-wheels pip --prefix venv uninstall flask
+    sage-wheels pip list --outdated
+"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,13 +44,13 @@ def _add_ours(parser: argparse.ArgumentParser) -> None:
         "--keep-distribution",
         dest="keeps",
         action="store_true",
-        help="leave the packages of the distribution as they are",
+        help="leave what packages have brought as it is",
     )
     parser.add_argument(
         "--replace-distribution",
         dest="keeps",
         action="store_false",
-        help="let packages of the distribution be replaced or removed (default)",
+        help="let what packages have brought be replaced or removed (default)",
     )
     parser.add_argument(
         "--on-conflict",
@@ -61,22 +68,29 @@ def run(options: argparse.Namespace) -> int:
     arguments = [*options.passed_on, *_without_ours(options)]
     if any(each.partition("=")[0] == "--python" for each in arguments):
         raise UsageError("pip's --python is the prefix here", "give --prefix before pip's command")
-    at = _command_at(arguments)
+    at = command_at(arguments)
     command = arguments[at] if at < len(arguments) else ""
     if command == "uninstall":
-        from sage_wheels.cli.pip_removal import uninstall
+        from sage_wheels.cli.pip_uninstall import uninstall
 
         return uninstall(options, [*arguments[:at], *arguments[at + 1 :]], keeps=options.keeps)
-    from sage_wheels.sage import pip
-    from sage_wheels.sage.pip_decision import How
+    from sage_wheels.pip import process
+    from sage_wheels.pip.decision import How
 
+    try:
+        os.getcwd()
+    except FileNotFoundError as error:
+        raise UsageError(
+            "the current directory was deleted, and pip needs one", "go to another and run it again"
+        ) from error
     prefix = common.prefix_of(options)
     settings = common.settings_of(options)
     if command != "install":
         from sage_wheels.transaction.recover import recover_first
 
         recover_first(prefix, settings)
-        pip.run_unchanged(prefix, arguments)
+        common.note_others()
+        return process.run_unchanged(prefix, arguments)
     how = How(
         settings,
         common.wheel_limits_of(options),
@@ -84,7 +98,7 @@ def run(options: argparse.Namespace) -> int:
         overwrite=options.on_conflict == "overwrite",
         keep_distribution=options.keeps,
     )
-    return pip.install(prefix, arguments, how)
+    return process.install(prefix, arguments, how)
 
 
 def _without_ours(options: argparse.Namespace) -> list[str]:
@@ -94,16 +108,3 @@ def _without_ours(options: argparse.Namespace) -> list[str]:
     end = options.arguments.index("--") if "--" in options.arguments else len(options.arguments)
     _, pips = parser.parse_known_args(options.arguments[:end], options)
     return [*pips, *options.arguments[end:]]
-
-
-def _command_at(arguments: list[str]) -> int:
-    """The index of pip's command; that of the end if there is none."""
-    at = 0
-    while at < len(arguments) and arguments[at].startswith("-"):
-        at += 2 if _has_value(arguments[at]) else 1
-    return min(at, len(arguments))
-
-
-def _has_value(option: str) -> bool:
-    """Whether the next word belongs to `option`, which people may abbreviate."""
-    return len(option) > 2 and any(each.startswith(option) for each in WITH_VALUE)

@@ -1,80 +1,226 @@
-"""Remove distributions from the Sage virtual environment: `sage-pip-uninstall`, with the options that pip has.
+"""`sage-wheels pip uninstall`: reads pip's command line, asks and answers as pip does, and needs no pip.
 
-What is not installed, and a requirements file that is not there, is nothing to speak of.
+Nothing of it runs in the prefix's Python, so what is broken there can still be removed. pip's configuration files and
+variables count as they do for pip. What is found, and what goes, `sage_wheels.pip.uninstall` decides.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import os
+import sys
+import time
 
+from sage_wheels import environment
 from sage_wheels.cli import common
+from sage_wheels.pip.arguments import FLAGS, OF_LOG, WITH_VALUE
+from sage_wheels.requirements.names import named_by
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import TextIO
+
     from sage_wheels.prefix import Prefix
+    from sage_wheels.transaction.commit import CommitOptions
 
-# What pip is told so that it does what is done here in any case.
-_SAID_FOR_PIP = (
-    *("--isolated", "--disable-pip-version-check", "--yes", "-y", "--no-input", "--no-color", "--verbose", "-v"),
-    *("-vv", "-vvv", "--no-cache-dir", "--require-virtualenv"),
-)
+_NO_VIRTUALENV = 3  # pip's exit status where a virtual environment is required and there is none
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.prog = "sage-pip-uninstall"
-    common.add_writing(parser)
-    parser.add_argument("-r", "--requirement", action="append", default=[], metavar="FILE", help="more NAMEs")
-    for option in (*_SAID_FOR_PIP, "--dry-run"):
-        parser.add_argument(
-            option, dest="dry_run" if option == "--dry-run" else "_", action="store_true", help=argparse.SUPPRESS
-        )
-    parser.add_argument("--root-user-action", dest="_", help=argparse.SUPPRESS)
+def uninstall(options: argparse.Namespace, arguments: list[str], *, keeps: bool) -> int:
+    """`pip uninstall`, asking and answering as pip does; all that is to go goes in one transaction."""
+    prefix = common.prefix_of(argparse.Namespace(prefix=options.prefix))
+    said = _said(arguments, prefix)
+    with _Voice.heard(said) as voice:
+        if said.require_virtualenv and not prefix.is_venv:
+            voice.error("Could not find an activated virtualenv (required).")
+            return _NO_VIRTUALENV
+        return _uninstall(options, said, voice, keeps=keeps)
+
+
+def _uninstall(options: argparse.Namespace, said: argparse.Namespace, voice: _Voice, *, keeps: bool) -> int:
+    from sage_wheels.errors import Conflict, UsageError
+    from sage_wheels.pip.uninstall import find, remove_users
+    from sage_wheels.transaction import uninstall as removal
+    from sage_wheels.transaction.recover import recover_first
+
+    try:
+        wanted = _wanted(said, voice)
+    except UsageError as error:
+        voice.error(f"Invalid requirement: {error}")
+        return 1
+    if not wanted:
+        voice.error('You must give at least one requirement to uninstall (see "pip help uninstall")')
+        return 1
+    options.break_system_packages = said.break_system_packages
+    prefix = common.prefix_of(options)
+    settings = common.settings_of(options)._replace(say=voice.note)
+    recover_first(prefix, settings)
+    found = find(prefix, wanted)
+    status = remove_users(prefix, found.users, _flags(said), break_system_packages=said.break_system_packages)
+    for each, directory in found.outside:
+        voice.tell(f"Found existing installation: {each}")
+        voice.tell(f"Not uninstalling {each.canonical_name} at {directory}, outside environment {prefix.root}")
+        voice.tell(f"Can't uninstall '{each.name}'. No files were found to uninstall.")
+    for name in found.missing:
+        voice.warn(f"Skipping {name} as it is not installed.")
+    for each, entry in found.brought:
+        sentence = f"{each} belongs to package {entry.package}"
+        if keeps:
+            raise Conflict(f"{sentence} and is kept", "give --replace-distribution if it is to go")
+        if said.quiet < 2:
+            voice.note(f"note: {sentence}; {entry.way_back} brings it back")
+    going = []
+    for each in found.there:
+        voice.tell(f"Found existing installation: {each}")
+        voice.tell(f"Uninstalling {_spelt(each.name, each.version)}:")
+        if said.yes or _may(prefix, each.name, settings, said, voice):
+            going.append(each)
+    report = removal.uninstall(prefix, [each.name for each in going], settings)
+    common.warn_of(report, prefix)  # what was kept is named, however quiet it is to be
+    for change in report.changes:
+        voice.tell(f"  Successfully uninstalled {_spelt(change.name, change.old_version)}")
+    return status
+
+
+def _said(arguments: list[str], prefix: Prefix) -> argparse.Namespace:
+    """What the command line says, after the settings of the user. Raises `UsageError` if those make no sense."""
+    from sage_wheels.pip import settings as pip_settings
+    from sage_wheels.pip.uninstall import values_of
+
+    isolated = "--isolated" in arguments
+    parser = _uninstall_parser()
+    settings = pip_settings.read("uninstall", prefix.root, environment.of_pip(), isolated=isolated)
+    parser.set_defaults(**values_of(settings))
+    said = parser.parse_args(arguments)
+    said.quiet = max(0, said.quiet - said.verbose)
+    return said
+
+
+def _flags(said: argparse.Namespace) -> list[str]:
+    """What of `said` a pip has to be told that does a part of the work."""
+    return ["-y"] * said.yes + ["-q"] * said.quiet + ["--no-input"] * said.no_input
+
+
+def _uninstall_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="sage-wheels pip uninstall")
+    parser.add_argument("-r", "--requirement", action="append", default=[], metavar="FILE", help="names from a file")
+    parser.add_argument("-y", "--yes", action="store_true", help="do not ask")
+    parser.add_argument(
+        "-q", "--quiet", action="count", default=0, help="say nothing but warnings and errors; twice: errors"
+    )
+    parser.add_argument("-v", "--verbose", action="count", default=0, help="take back one --quiet")
+    parser.add_argument("--no-input", action="store_true", help="fail instead of asking")
+    parser.add_argument(*OF_LOG, metavar="FILE", help="append to FILE what is said, with the time")
+    parser.add_argument("--break-system-packages", action="store_true", help="change what the system manages")
+    parser.add_argument(
+        "--require-virtualenv", "--require-venv", action="store_true", help="change nothing but a virtual environment"
+    )
+    for option in FLAGS:
+        parser.add_argument(option, dest="_", action="store_true", help=argparse.SUPPRESS)
+    for option in (*(each for each in WITH_VALUE if each not in OF_LOG), "--root-user-action"):
+        parser.add_argument(option, dest="_", help=argparse.SUPPRESS)
     parser.add_argument("names", nargs="*", metavar="NAME")
+    return parser
 
 
-def run(options: argparse.Namespace) -> int:
-    from sage_wheels.cli.requirements import asked
-    from sage_wheels.errors import FileOperationFailed, UsageError
-    from sage_wheels.sage import records
+class _Voice:
+    """Messages in pip's format, on the terminal and in the file `log`."""
+
+    def __init__(self, quiet: int, log: TextIO | None) -> None:
+        self._quiet = quiet
+        self._log = log
+
+    @classmethod
+    @contextlib.contextmanager
+    def heard(cls, said: argparse.Namespace) -> Iterator[_Voice]:
+        """A voice as quiet as is `said`, and an end of the log that tells what went wrong."""
+        from sage_wheels.errors import FileOperationFailed, SageWheelsError
+
+        log = None
+        if said.log:
+            path = os.path.abspath(os.path.expanduser(said.log))
+            try:
+                os.makedirs(os.path.dirname(path), exist_ok=True)
+                log = open(path, "a", encoding="utf-8", errors="backslashreplace")  # noqa: SIM115  closed below
+            except OSError as error:
+                raise FileOperationFailed.from_os_error(error, "opening the log") from error
+        voice = cls(said.quiet, log)
+        try:
+            yield voice
+        except SageWheelsError as error:
+            voice.keep(f"ERROR: {error}")
+            raise
+        finally:
+            if log:
+                with contextlib.suppress(OSError):
+                    log.close()
+
+    def tell(self, text: str) -> None:
+        self.keep(text)
+        if not self._quiet:
+            print(text)
+
+    def warn(self, sentence: str) -> None:
+        self.keep(f"WARNING: {sentence}")
+        if self._quiet < 2:
+            print(f"WARNING: {sentence}", file=sys.stderr)
+
+    def error(self, sentence: str) -> None:
+        self.keep(f"ERROR: {sentence}")
+        print(f"ERROR: {sentence}", file=sys.stderr)
+
+    def note(self, sentence: str) -> None:
+        """Say a sentence of our own."""
+        self.keep(sentence)
+        common.warn(sentence)
+
+    def keep(self, text: str) -> None:
+        """Write a line of the log; one that cannot be written is no reason to stop."""
+        if self._log:
+            now = time.time()
+            stamp = f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.localtime(now))},{int(now % 1 * 1000):03}"
+            with contextlib.suppress(OSError):
+                print(f"{stamp} {text}", file=self._log, flush=True)
+
+
+def _wanted(said: argparse.Namespace, voice: _Voice) -> dict[str, str]:
+    """The names of what is to go, as they are spelt, by normalised name. Raises `UsageError` and `SourceError`."""
+    from sage_wheels.metadata import canonical_name
+
+    named = named_by(said.names, said.requirement)
+    for each in named:
+        if not each.name and each.position:  # pip passes over it in silence
+            voice.note(f"note: {each.written!r} in {each.position} tells no name, so nothing is uninstalled for it")
+        elif not each.name:
+            ignored = f"Invalid requirement: {each.written!r} ignored"
+            voice.warn(f"{ignored} - the uninstall command expects named requirements.")
+    return {canonical_name(each.name): each.name for each in named if each.name}
+
+
+def _may(prefix: Prefix, name: str, settings: CommitOptions, said: argparse.Namespace, voice: _Voice) -> bool:
+    """Say what would be removed, and ask whether it may be."""
+    from sage_wheels.errors import UsageError
     from sage_wheels.transaction.uninstall import uninstall
 
-    if not options.names and not options.requirement:
-        raise UsageError("nothing is named to uninstall", "give names or -r FILE")
-    try:
-        names = [name for file in options.requirement for name in records.names_in(file)]
-    except OSError as error:
-        raise FileOperationFailed.from_os_error(error, "reading the requirements file") from error
-    for written, name in asked(options.names, ()):
-        if not name:
-            raise UsageError(f"{written!r} does not tell the name of a distribution", "give that")
-        names.append(name)
-    prefix = common.prefix_of(options)
-    replaced = _replaced(prefix, options.requirement)
-    report = uninstall(prefix, names, common.settings_of(options))
-    common.print_report(report, prefix, options)
-    for name, version, _ in report.changes if not options.quiet else ():
-        if instead := replaced.get((name, version)):
-            removed = "would be removed" if options.dry_run else "is removed"
-            common.warn(f"{name} {version}, which somebody installed in place of {instead}, {removed} as well")
-    return 0
+    voice.tell("  Would remove:")
+    for step in uninstall(prefix, [name], settings._replace(dry_run=True)).steps:
+        voice.tell(f"    {step.path}")
+    if said.no_input:
+        raise UsageError(f"{name} is not removed without an answer, and none may be asked for", "give --yes")
+    while True:
+        print("Proceed (Y/n)? ", end="", flush=True)
+        answer = sys.stdin.readline()
+        if not answer:
+            raise UsageError(f"nobody answers whether {name} may be removed", "give --yes")
+        answer = answer.strip().lower()
+        if answer in ("", "y"):
+            return True
+        if answer == "n":
+            return False
+        print(f"Your response ({answer!r}) was not one of the expected responses: y, n, ")
 
 
-def _replaced(prefix: Prefix, files: list[str]) -> dict[tuple[str, str], str]:
-    """What the records `files` name and is not what they say: name and version, and what was to be there."""
-    from sage_wheels.sage.distribution import parts_in, state
-
-    brought = {part.name: part for file in files for part in parts_in(file)}
-    if not brought:
-        return {}
-    from sage_wheels.errors import FileOperationFailed
-    from sage_wheels.installed import find_all
-
-    found = {}
-    for each in find_all(prefix):
-        part = brought.get(each.canonical_name)
-        with contextlib.suppress(FileOperationFailed):  # it is removed, even if it cannot be compared with the wheel
-            if part and state(prefix, part, each) == "replaced":
-                version = part.version if part.version != each.version else "own build"
-                found[each.name, each.version] = f"the distribution's {version or 'source tree'}"
-    return found
+def _spelt(name: str, version: str) -> str:
+    return f"{name}-{version}" if version else name  # an egg-link tells none

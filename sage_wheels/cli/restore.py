@@ -1,7 +1,7 @@
-"""Put back what the packages of the distribution have brought, where somebody has replaced or removed it.
+"""Put back what packages have brought, where somebody has replaced or removed it.
 
-NAME is a distribution or a package of the distribution; 'sage-wheels list' says what is not what it was. The wheels are
-taken from the wheelhouse, and installed as the package had installed them, in one transaction.
+NAME is a distribution, or a package with all that it has brought; 'sage-wheels list' says what is not what it was. The
+wheels are taken from the wheelhouse, and installed as the package had installed them, in one transaction.
 """
 
 from __future__ import annotations
@@ -10,10 +10,19 @@ import argparse
 
 from sage_wheels.cli import common
 
+EXAMPLES = """\
+    sage-wheels restore numpy
+    sage-wheels restore --all --dry-run
+"""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_writing(parser)
-    parser.add_argument("--all", action="store_true", help="everything that was replaced or is missing")
+    parser.add_argument(
+        "--all",
+        action="store_true",
+        help="everything that was replaced, is missing, or has scripts of a prefix that was moved",
+    )
     parser.add_argument("--no-compile", action="store_true", help="install no byte-code")
     parser.add_argument("--dry-run", action="store_true", help="say what would be done, and change nothing")
     common.add_wheel_limits(parser)
@@ -22,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     from sage_wheels.errors import UsageError
-    from sage_wheels.sage.restore import restore
+    from sage_wheels.manifests.restore import restore
 
     if bool(options.names) == options.all:
         raise UsageError("what is to be put back is not said", "give names, or --all")
@@ -33,9 +42,9 @@ def run(options: argparse.Namespace) -> int:
     common.print_report(done.report, prefix, options)
     if not options.quiet:
         if options.all and not done.report.changes and not done.refusals:
-            common.warn(f"all that packages of the distribution bring is in {prefix.root}, and nothing was changed")
-        for there, part in () if options.all else done.as_it_was:
-            common.warn(f"{there} is what package {part.package} has brought, and nothing was changed")
+            common.warn(f"all that packages bring is in {prefix.root}, and nothing was changed")
+        for there, entry in () if options.all else done.as_it_was:
+            common.warn(f"{there} is what package {entry.package} has brought, and nothing was changed")
     for error in done.refusals:
         common.warn(str(error))
     return 1 if done.refusals else 0

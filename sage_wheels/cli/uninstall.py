@@ -1,16 +1,34 @@
 """Remove distributions from a prefix: exactly what they installed, all of them or none.
 
-A name that is not installed is no error. Files that another distribution claims, too, stay; files that somebody edited
-are kept in PREFIX/var/lib/sage-wheels/set-aside and named.
+A name that is not installed is no error; another version than NAME==VERSION asks for is one, and nothing is removed.
+Files that another distribution claims, too, stay, and so do files of nobody in a directory of the package, which are
+named. Files that somebody edited are kept in PREFIX/var/lib/sage-wheels/set-aside and named. What still needs what is
+gone is named, too.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import os
 
-from sage_wheels.cli import common
-from sage_wheels.cli.requirements import asked
-from sage_wheels.installed.metadata import canonical_name
+from sage_wheels.cli import common, screen
+from sage_wheels.metadata import canonical_name
+from sage_wheels.requirements.names import named_by, names_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from sage_wheels.prefix import Prefix
+    from sage_wheels.requirements.names import Named
+    from sage_wheels.transaction.report import Report
+
+EXAMPLES = """\
+    sage-wheels uninstall six pexpect==4.9.0
+    sage-wheels uninstall --dry-run -r names.txt
+"""
+
+_TRIES = 5
+_PATIENCE = 1.0  # seconds to wait for the lock, which transactions hold for milliseconds
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,20 +40,116 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from sage_wheels.errors import UsageError
+    from sage_wheels.errors import SageWheelsError, UsageError
+
+    # also what is needed to tell what came of it: nothing is imported once the prefix has changed
+    from sage_wheels.fs import presence  # noqa: F401
+    from sage_wheels.installed import neighbours, owners  # noqa: F401
+    from sage_wheels.transaction import history, kept  # noqa: F401
     from sage_wheels.transaction.uninstall import uninstall
 
     if not options.names and not options.requirement:
         raise UsageError("nothing is named to uninstall", "give names or -r FILE")
-    all_asked = asked(options.names, options.requirement)
-    for each in all_asked:
-        if not each.name:
-            raise UsageError(f"{each.written!r} does not tell the name of a distribution", "give that")
-    wanted = [canonical_name(each.name) for each in all_asked]
+    all_asked = named_by(options.names, options.requirement)
+    wanted = [canonical_name(name) for name in names_of(all_asked)]
     prefix = common.prefix_of(options)
+    _check_versions(prefix, all_asked)
     report = uninstall(prefix, wanted, common.settings_of(options))
     common.print_report(report, prefix, options)
+    if report.changes:
+        with contextlib.suppress(OSError, MemoryError, SageWheelsError):  # it was done, whatever can be told of it
+            _say_what_followed(prefix, report, options)
     if not options.quiet:
         for name in report.unchanged:
             common.warn(f"{name} is not installed in {prefix.root}, so there is nothing to remove")
     return 0
+
+
+def _check_versions(prefix: Prefix, all_asked: list[Named]) -> None:
+    """Raise `NotThere` if a version is asked for that is not the one there."""
+    from sage_wheels.errors import NotThere
+    from sage_wheels.installed import find
+    from sage_wheels.installed.distributions import described
+
+    for each in all_asked:
+        if not any(sign in each.written for sign in "=<>~!") or "@" in each.written:
+            continue
+        from packaging.requirements import InvalidRequirement, Requirement
+
+        try:
+            specifier = Requirement(each.written).specifier
+        except InvalidRequirement:
+            continue  # a path or a URL
+        for there in (described(prefix, found) for found in find(prefix, each.name)):
+            if there.version and not specifier.contains(there.version, prereleases=True):
+                what = f"{each.written} is not what is installed in {prefix.root}: {there} is"
+                raise NotThere(what, f"to remove that, name {there.name} alone")
+
+
+def _stayed(prefix: Prefix, report: Report) -> list[str]:
+    """Files of nobody in directories that a removed distribution had; nothing is looked at where no directory stays."""
+    from sage_wheels.fs import presence
+    from sage_wheels.installed import find_all
+    from sage_wheels.installed.owners import Owners
+    from sage_wheels.prefix import lock
+    from sage_wheels.prefix.locator import landmarks
+    from sage_wheels.prefix.paths import below, plain
+    from sage_wheels.transaction.pending import pending
+
+    marks = landmarks(prefix)
+    removed = (step.path for step in report.steps if step.action in ("remove", "rmdir"))
+    directories = {plain(os.path.dirname(path)[len(prefix.root) + 1 :]) for path in removed}
+    stayed = [each for each in sorted(directories) if marks.inside_library(each) and os.path.isdir(prefix.path(each))]
+    files = [
+        below(each, name)
+        for each in stayed
+        for name in sorted(os.listdir(prefix.path(each)))
+        if not presence.is_real_directory(prefix.path(below(each, name)))
+    ]
+    for _ in range(_TRIES if files else 0):
+        listing = find_all(prefix)
+        owners = Owners(prefix, listing)
+        foreign = [each for each in files if not owners.of_file(each)]
+        if not foreign:
+            return []
+        # others may be at work: a file may belong to what comes, or to what goes, just then
+        with lock.keep_out(f"{prefix.state}/lock", _PATIENCE) as is_quiet:
+            files = [each for each in foreign if os.path.lexists(prefix.path(each))]
+            if is_quiet and not pending(prefix) and find_all(prefix) == listing:
+                return [prefix.path(each) for each in files]
+    return []
+
+
+def _say_what_followed(prefix: Prefix, report: Report, options: argparse.Namespace) -> None:
+    if not options.dry_run:
+        for path in _stayed(prefix, report):
+            common.warn(f"{path} stays, because no distribution lists it")
+    if not options.quiet:
+        if not options.dry_run:
+            _say_what_is_kept(prefix, report)
+        _name_who_needs(prefix, report, "would still need {}" if options.dry_run else "needs {}, which is gone")
+
+
+def _say_what_is_kept(prefix: Prefix, report: Report) -> None:
+    from sage_wheels.prefix.tree import Tree
+    from sage_wheels.transaction import history, kept
+
+    names = {canonical_name(each.name) for each in report.changes}
+    with Tree(prefix.root) as tree:
+        entry = next((each for each in history.entries(tree) if each.names == names), None)
+        size = next((each.size for each in kept.everything(tree) if entry and each.number == entry.number), 0)
+    if entry and entry.kept and entry.about.kind == "uninstall":
+        undo = f"'sage-wheels undo {entry.number}' brings them back"
+        common.warn(f"the files are kept ({screen.human_size(size)}): {undo}")
+
+
+def _name_who_needs(prefix: Prefix, report: Report, sentence: str) -> None:
+    from sage_wheels.installed import find_all
+    from sage_wheels.installed.distributions import described
+    from sage_wheels.installed.neighbours import required_by
+
+    gone = {canonical_name(each.name): each for each in report.changes}
+    left = [each for each in find_all(prefix) if each.canonical_name not in gone]
+    for name, askers in required_by(prefix, gone, left).items():
+        for asker in askers:
+            common.warn(f"note: {described(prefix, asker)} {sentence.format(gone[name].name)}")

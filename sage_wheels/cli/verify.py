@@ -1,7 +1,8 @@
-"""Compare what is there with what was installed, one "STATE PATH" a line; exit status 1 if anything differs.
+"""Compare what is there with what was installed, one "STATE PATH" a line; exit status 4 if anything differs.
 
-STATE is missing, changed, unreadable, foreign (a file of nobody in a directory of the package), ignored (a row of
-RECORD that names no file a package can have) or unknown (a distribution without a RECORD).
+STATE is missing, changed, unreadable, foreign (a file of nobody in a directory of the package), dead (a script whose
+first line names a Python that is not there: the prefix was moved), ignored (a row of RECORD that names no file a
+package can have) or unknown (a distribution without a RECORD).
 """
 
 from __future__ import annotations
@@ -9,6 +10,13 @@ from __future__ import annotations
 import argparse
 
 from sage_wheels.cli import common
+
+EXAMPLES = """\
+    sage-wheels verify
+    sage-wheels verify --json six
+"""
+
+_DIFFERS = 4  # exit status; 1 is that of a failure
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,27 +26,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from sage_wheels.errors import NotRemovable
-    from sage_wheels.installed import find_all
-    from sage_wheels.installed.owners import Owners
-    from sage_wheels.installed.verify import Problem, verify
+    from sage_wheels.installed.distributions import described
+    from sage_wheels.installed.settled import verify_settled
+    from sage_wheels.installed.verify import Problem
+    from sage_wheels.metadata import canonical_name
 
     prefix = common.prefix_of(options)
     common.note_pending(prefix)
-    everything = find_all(prefix)
-    chosen = [common.one_distribution(prefix, name) for name in options.names] or everything
-    owners = Owners(prefix, everything)
+    named = [common.one_distribution(prefix, name).canonical_name for name in options.names]
+    found = verify_settled(prefix, frozenset(named) or None, common.warn)
+    for name in options.names:
+        if canonical_name(name) not in {each.distribution.canonical_name for each in found}:
+            common.one_distribution(prefix, name)  # somebody has removed it meanwhile
     problems: list[tuple[str, Problem]] = []
-    for each in chosen:
-        try:
-            problems += [(str(each), problem) for problem in verify(prefix, each, owners)]
-        except NotRemovable as error:
-            problems.append((str(each), Problem("unknown", prefix.path(each.path))))
-            common.warn(str(error))
+    for each in found:
+        spelt = str(described(prefix, each.distribution))
+        problems += [(spelt, problem) for problem in each.problems]
+        if each.unknown:
+            problems.append((spelt, Problem("unknown", prefix.path(each.distribution.path))))
+            common.warn(str(each.unknown))
     if options.json:
         common.print_json([{"distribution": name, **problem._asdict()} for name, problem in problems])
     else:
         for _, problem in problems:
             print(problem.state, problem.path)
-    common.warn(f"verified {len(chosen)} distributions in {prefix.root}: {len(problems)} differences")
-    return 1 if problems else 0
+    looked_at = common.counted(len(found), "distribution")
+    common.warn(f"verified {looked_at} in {prefix.root}: {common.counted(len(problems), 'difference')}")
+    return _DIFFERS if problems else 0

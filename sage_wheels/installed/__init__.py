@@ -1,4 +1,4 @@
-"""WHAT IS THERE: the distributions in a prefix, their RECORDs, who owns what, and whether it is still as installed."""
+"""INSTALLED DISTRIBUTIONS: their RECORDs, which files they own, and whether these are still as they were installed."""
 
 from __future__ import annotations
 

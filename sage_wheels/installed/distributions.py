@@ -1,7 +1,8 @@
 """The distributions that are installed in a prefix: found by name in the library directories, nothing imported.
 
-`.dist-info` directories are the record (PEP 376, "Recording installed projects"); what older tools left (`.egg-info`,
-`.egg-link`, `.egg`) is recognised, so that it can be named. One scandir(2) of each library directory finds them all.
+Each has a `.dist-info` directory (PEP 376, "Recording installed projects") or the metadata of an older tool
+(`.egg-info`, `.egg-link`, `.egg`). One listing of each library directory finds them all. An `.egg-info`, `.egg-link` or
+`.egg` that is listed in the RECORD of a `.dist-info` was part of that wheel, and is not a distribution of its own.
 """
 
 from __future__ import annotations
@@ -10,28 +11,29 @@ import codecs
 import errno
 import os
 import re
-from typing import NamedTuple
 
 from sage_wheels.errors import FileOperationFailed
+from sage_wheels.fs.files import read_most, regular
 from sage_wheels.installed import record
-from sage_wheels.installed.metadata import canonical_name, headers
-from sage_wheels.prefix.filesystem import regular
+from sage_wheels.metadata import canonical_name, headers
+from sage_wheels.named import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sage_wheels.prefix import Prefix
 
-# What the system says of a path that leads to no file; the last one of a pipe, too (see `regular`).
+# The errors that mean that there is no regular file at a path; ENXIO is that of `regular` for a pipe.
 NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENXIO)
 _LONGEST = 64 << 20  # bytes or characters; the largest RECORD that was seen has 12 MB
 KINDS = (".dist-info", ".egg-info", ".egg-link", ".egg")
 
 
 class Distribution(NamedTuple):
-    """One installation record.
+    """An installed distribution, as known from the name of its metadata directory (for older tools, or file).
 
-    `library` is the directory it lies in and `path` the record itself, both relative to the prefix; `kind` is one of
-    `KINDS`; `inode` tells one record from another of the same name.
+    `path` is the path of the metadata directory, and `library` that of its parent, both relative to the prefix. `kind`
+    is one of `KINDS`, such as ".dist-info". `inode` is the inode number of the metadata directory, which changes if the
+    distribution is installed again.
     """
 
     name: str
@@ -47,7 +49,7 @@ class Distribution(NamedTuple):
 
 
 def libraries(prefix: Prefix) -> list[str]:
-    """The library directories, relative to the prefix: purelib, and platlib if it is another."""
+    """The library directories, relative to the prefix: purelib, and platlib if that is a different directory."""
     scheme = prefix.scheme
     if scheme.platlib == scheme.purelib:
         return [scheme.purelib]
@@ -56,25 +58,72 @@ def libraries(prefix: Prefix) -> list[str]:
 
 
 def find_all(prefix: Prefix) -> list[Distribution]:
-    """Every distribution in `prefix`, by name."""
+    """Every distribution in `prefix`, sorted by name. Raises `FileOperationFailed`."""
     found = [
         _distribution(prefix, library, name, inode)
         for library in libraries(prefix)
         for name, inode in entries(prefix, library)
     ]
+    brought = _brought_by_wheels(prefix, found)
     return sorted(
-        (each for each in found if each.name), key=lambda each: (each.canonical_name, each.version, each.path)
+        (each for each in found if each.name and each.path not in brought),
+        key=lambda each: (each.canonical_name, each.version, each.path),
     )
 
 
 def find(prefix: Prefix, name: str) -> list[Distribution]:
-    """The distributions of that name; more than one after a crash of another tool."""
+    """The distributions called `name`, not necessarily normalised; several only after a crash of another tool."""
     wanted = canonical_name(name)
     return [each for each in find_all(prefix) if each.canonical_name == wanted]
 
 
+def find_in(directory: str, prefix: Prefix) -> list[Distribution]:
+    """Every distribution in `directory`, a library directory outside `prefix` that the Python of `prefix` sees."""
+    there = prefix._replace(root=os.path.abspath(directory), scheme=prefix.scheme._replace(purelib="", platlib=""))
+    return [described(there, each) for each in find_all(there)]
+
+
+def described(prefix: Prefix, distribution: Distribution) -> Distribution:
+    """`distribution` with name and version as in its metadata; in the name of the directory they are escaped."""
+    about = read_metadata(prefix, distribution)
+    name, version = about.get("name", [""])[0], about.get("version", [""])[0]
+    if canonical_name(name) != distribution.canonical_name or not name.isprintable():
+        name = distribution.name
+    if not version.isprintable() or len(version.split()) != 1:
+        version = distribution.version
+    return distribution._replace(name=name, version=version)
+
+
+def _brought_by_wheels(prefix: Prefix, found: list[Distribution]) -> set[str]:
+    """The paths of those in `found` that are not `.dist-info`, but listed in the RECORD of a `.dist-info`."""
+    waiting = {os.path.normpath(prefix.path(each.path)): each for each in found if each.kind != ".dist-info"}
+    names = {each.canonical_name for each in waiting.values()}
+    brought: set[str] = set()
+    # first the wheels of the same name, which are nearly always enough
+    wheels = [each for each in found if each.kind == ".dist-info"] if waiting else []
+    for wheel in sorted(wheels, key=lambda each: each.canonical_name not in names):
+        if not waiting:
+            break
+        for path in _legacy_in_record(prefix, wheel):
+            full = os.path.normpath(os.path.join(prefix.path(wheel.library), path))
+            if full in waiting:
+                brought.add(waiting.pop(full).path)
+    return brought
+
+
+def _legacy_in_record(prefix: Prefix, wheel: Distribution) -> set[str]:
+    """The paths of `.egg-info` and similar entries in the RECORD of `wheel`, or of directories of such a path."""
+    try:
+        with open(prefix.path(f"{wheel.path}/RECORD"), "rb", opener=regular) as f:
+            data = read_most(f, _LONGEST)
+        rows = _parse_record(data) if b".egg" in data else []  # parse only RECORDs with such a row, which are few
+    except (OSError, ValueError):
+        return set()  # a command that needs this RECORD will report the error
+    return {found[0] for row in rows if (found := re.match(r".*?\.egg(-info|-link)?(?=/|$)", row.path))}
+
+
 def entries(prefix: Prefix, library: str) -> list[tuple[str, int]]:
-    """The names and inode numbers of the records in the directory `library`: what changes when anything does."""
+    """The name and inode number of each metadata directory in `library`. They change with every installation."""
     try:
         scan = os.scandir(prefix.path(library))
     except (FileNotFoundError, NotADirectoryError):
@@ -82,7 +131,7 @@ def entries(prefix: Prefix, library: str) -> list[tuple[str, int]]:
     except OSError as error:
         raise FileOperationFailed.from_os_error(error, "listing what is installed") from error
     with scan:
-        # pip renames what it removes to "~ame" and forgets it there when it is killed
+        # pip renames a directory that it removes to "~ame"; if it is killed, that stays
         return [(each.name, each.inode()) for each in scan if each.name.endswith(KINDS) and each.name[0] not in "~."]
 
 
@@ -98,26 +147,31 @@ def _name_and_version(prefix: Prefix, library: str, entry: str, stem: str, kind:
     if kind != ".dist-info":
         stem = re.sub(r"-py\d.*$", "", stem)  # setuptools: NAME-VERSION-py3.11[-PLATFORM].egg-info
     name, dash, version = stem.rpartition("-")
-    if dash:
+    if dash and kind != ".egg-info":
         return name, version
-    # older setuptools wrote NAME.egg-info; a hand may have made anything: the metadata knows better
+    # old setuptools wrote NAME.egg-info, and did not escape dashes, so the name is ambiguous: read the metadata
     for metadata in ("METADATA", "PKG-INFO", ""):
-        about = read_headers(prefix, f"{library}/{entry}/{metadata}".rstrip("/"))
+        try:
+            about = read_headers(prefix, f"{library}/{entry}/{metadata}".rstrip("/"))
+        except FileOperationFailed:
+            if not dash:
+                raise
+            continue
         if about.get("name"):
-            return about["name"][0], about.get("version", [""])[0]
-    return stem, ""
+            return about["name"][0], about.get("version", [version])[0]
+    return (name, version) if dash else (stem, "")
 
 
 def read_headers(prefix: Prefix, path: str) -> dict[str, list[str]]:
-    """The header fields of the metadata file at `path`; none if there is none. Raises `FileOperationFailed`."""
+    """The header fields of the metadata file at `path`; empty if it does not exist. Raises `FileOperationFailed`."""
     return headers(read_text(prefix, path) or "")
 
 
 def read_text(prefix: Prefix, path: str) -> str | None:
-    """The file at `path` (64 MiB of it), None if there is none. Raises `FileOperationFailed` if it cannot be read."""
+    """The text of the file at `path`, at most 64 MiB; None if it does not exist. Raises `FileOperationFailed`."""
     try:
         with open(prefix.path(path), encoding="utf-8", errors="replace", opener=regular) as f:
-            return f.read(_LONGEST)  # what counts stands at the beginning
+            return read_most(f, _LONGEST)  # the header fields stand at the beginning
     except OSError as error:
         if error.errno in NO_FILE:
             return None
@@ -125,7 +179,7 @@ def read_text(prefix: Prefix, path: str) -> str | None:
 
 
 def read_metadata(prefix: Prefix, distribution: Distribution) -> dict[str, list[str]]:
-    """The core metadata of an installed distribution."""
+    """The header fields of the core metadata of an installed distribution, by lower-case name (`metadata.headers`)."""
     if distribution.kind == ".dist-info":
         return read_headers(prefix, f"{distribution.path}/METADATA")
     text = read_text(prefix, f"{distribution.path}/PKG-INFO")
@@ -133,9 +187,13 @@ def read_metadata(prefix: Prefix, distribution: Distribution) -> dict[str, list[
 
 
 def read_record(prefix: Prefix, distribution: Distribution) -> list[record.Row]:
-    """The rows of its RECORD. Raises `OSError` if there is none and `ValueError` if it cannot be parsed."""
+    """The rows of the RECORD of `distribution`. Raises `OSError`, and `ValueError` if it is invalid."""
     with open(prefix.path(f"{distribution.path}/RECORD"), "rb", opener=regular) as f:
-        data = f.read(_LONGEST + 1)
+        data = read_most(f, _LONGEST + 1)
     if len(data) > _LONGEST:
         raise ValueError(f"it has more than the {_LONGEST} bytes that make sense")
-    return record.parse(data.removeprefix(codecs.BOM_UTF8))  # an editor's; no path begins with one
+    return _parse_record(data)
+
+
+def _parse_record(data: bytes) -> list[record.Row]:
+    return record.parse(data.removeprefix(codecs.BOM_UTF8))  # an editor may have added a BOM

@@ -1,52 +1,45 @@
-"""The files of an installed distribution: its RECORD against what is on the disk.
-
-RECORD is believed only as far as it makes sense: a row that leads out of the prefix, names a directory, the
-interpreter, the standard library or this tool's own state is no file of the distribution, whatever wrote it.
-"""
+"""The files of an installed distribution, whichever tool installed it, and how they compare with its RECORD."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 import posixpath
 import re
 import stat
-from typing import NamedTuple
 
 from sage_wheels.errors import FileOperationFailed, NotRemovable
+from sage_wheels.fs import digest
 from sage_wheels.installed import record
-from sage_wheels.installed.distributions import NO_FILE, read_record
-from sage_wheels.prefix.places import Landmarks, Places, landmarks
+from sage_wheels.installed.claims import FileClaims, believed, inside
+from sage_wheels.installed.distributions import NO_FILE, read_record, read_text
+from sage_wheels.prefix.locator import Landmarks, Locator
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import overload
+
     from sage_wheels.installed.distributions import Distribution
     from sage_wheels.prefix import Prefix
+    from sage_wheels.prefix.paths import PrefixPath
 
-# Old installers wrote md5 and sha1, too: they tell an edited file well enough.
+# Old installers also wrote md5 and sha1, which are good enough to recognise an edited file.
 _ALGORITHMS = record.ALGORITHMS | {"md5", "sha1"}
 
-# The tags whose like no source has in its name; behind them may be dots.
-_TAG = re.compile(r"\.(cpython-|pypy)[0-9]")
+# Cache tags of interpreters, such as cpython-311; dots may follow.
+_TAG = r"\.(cpython-|pypy)[0-9]"
 
 
-class Owned(NamedTuple):
-    """The files that a RECORD claims: `rows` by place in the prefix, and the rows that make no sense, as they stand."""
+def owned(prefix: Prefix, distribution: Distribution, locator: Locator | None = None) -> FileClaims:
+    """The files that `distribution` owns. Raises `NotRemovable` if its RECORD is missing or invalid.
 
-    rows: dict[str, record.Row]
-    ignored: list[str]
-
-
-def owned(prefix: Prefix, distribution: Distribution, places: Places | None = None) -> Owned:
-    """What `distribution` owns. Raises `NotRemovable` if it has no RECORD that makes sense.
-
-    Raises `FileOperationFailed` if the system does not let it be read: then nobody may take its files for nobody's.
+    Raises `FileOperationFailed` if RECORD exists and cannot be read (its files must not count as files without owner).
     """
-    places = places or Places(prefix.root)
+    locator = locator or Locator(prefix.root)
     if distribution.kind != ".dist-info":
         from sage_wheels.installed import legacy
 
-        return legacy.owned(prefix, distribution, places)
+        return legacy.owned(prefix, distribution, locator)
     try:
         rows = read_record(prefix, distribution)
     except (OSError, ValueError) as error:
@@ -56,83 +49,33 @@ def owned(prefix: Prefix, distribution: Distribution, places: Places | None = No
         raise NotRemovable(
             f"what belongs to {distribution} is not known, because {prefix.path(distribution.path)}/RECORD "
             f"cannot be read ({reason})",
-            "install the same version again with --reinstall, then this works",
+            _way_out(prefix, distribution),
         ) from error
-    result = believed(prefix, places, distribution, rows)
-    # the record itself is the distribution's, listed or not
-    own = inside(prefix, places, distribution, "RECORD")
+    result = believed(prefix, locator, distribution, rows)
+    # RECORD itself belongs to the distribution, even if it does not list itself
+    own = inside(prefix, locator, distribution, "RECORD")
     result.rows.setdefault(own, record.Row("RECORD"))
     return result
 
 
-def base_of(distribution: Distribution) -> str:
-    """The directory that the paths in its record are relative to."""
-    return distribution.path if distribution.kind == ".egg-info" else distribution.library
+def _way_out(prefix: Prefix, distribution: Distribution) -> str:
+    """Advice for a distribution without RECORD. Some installers write none, so that other tools do not remove it."""
+    installer = " ".join((read_text(prefix, f"{distribution.path}/INSTALLER") or "").split())
+    if installer not in ("", "pip", "sage-wheels"):
+        return f"see whether {installer!r}, which installed it, can uninstall it"
+    name = f"{distribution.name}=={distribution.version}"
+    return f"run 'sage-wheels install --reinstall {name}', which makes a new one, and try again"
 
 
-def believed(prefix: Prefix, places: Places, distribution: Distribution, rows: list[record.Row]) -> Owned:
-    """What `distribution` owns if its record has these `rows`."""
-    base = base_of(distribution)
-    marks = landmarks(prefix, places)
-    result = Owned({}, [])
-    for row in rows:
-        place = places.locate(base, row.path)
-        if place is None or row.path.endswith("/") or is_protected(marks, place):
-            result.ignored.append(row.path)
-        else:
-            result.rows[place] = row
-    return result
+def state_of(prefix: Prefix, path: PrefixPath, row: record.Row, status: os.stat_result | None = None) -> str:
+    """Compare the file at `path` with `row`: "same", "missing", "changed" or "unreadable".
 
-
-def inside(prefix: Prefix, places: Places, distribution: Distribution, name: str = "") -> str:
-    """The place of the record of `distribution`, or of the file `name` in it.
-
-    Raises `NotRemovable` if that is outside.
+    `status` may be given if it is known. If the row has no hash (byte-code, RECORD), any regular file is "same". A
+    symbolic link is "changed", because wheels contain none.
     """
-    place = places.locate("", f"{distribution.path}/{name}" if name else distribution.path)
-    if place is None:
-        raise NotRemovable(
-            f"{prefix.path(distribution.path)} leads out of the prefix by a link, so what it says of "
-            f"{distribution} is not believed",
-            "remove that link by hand",
-        )
-    return place
-
-
-def is_protected(marks: Landmarks, place: str) -> bool:
-    """Whether no distribution can own `place`: interpreters, the standard library, pyvenv.cfg, our own state."""
-    if place == "pyvenv.cfg" or place in marks.skeleton or place.startswith(f"{marks.state}/"):
-        return True
-    directory, _, name = place.rpartition("/")
-    if directory in marks.scripts and re.fullmatch(r"(python|pypy)(\d+(\.\d+)*t?d?)?(-config)?", name):
-        return True
-    return _is_standard(marks, place)
-
-
-def _is_standard(marks: Landmarks, place: str) -> bool:
-    """Whether `place` is in a standard library.
-
-    lib/python3.11/os.py is the interpreter's; lib/python3.11/site-packages/os.py would be a distribution's.
-    """
-    if place.startswith(tuple(f"{each}/" for each in marks.libraries)):
-        return False
-    above = [(each, "") for each in marks.standard] + [(each, r"python3\.\d+t?/") for each in marks.parents]
-    return any(
-        re.match(f"{version}(?!(site|dist)-packages/)", place[len(each) + 1 :])
-        for each, version in above
-        if place.startswith(f"{each}/")
-    )
-
-
-def state_of(prefix: Prefix, place: str, row: record.Row) -> str:
-    """How the file at `place` compares with `row`: "same", "missing", "changed" or "unreadable".
-
-    A row without hash (byte-code, RECORD) is the same as whatever regular file is there. A symbolic link is never
-    what a wheel installed, so it is changed.
-    """
-    path = prefix.path(place)
+    full = prefix.path(path)
     try:
-        status = os.lstat(path)
+        status = status or os.lstat(full)
     except (FileNotFoundError, NotADirectoryError):
         return "missing"
     except OSError:
@@ -145,14 +88,14 @@ def state_of(prefix: Prefix, place: str, row: record.Row) -> str:
         return "same"
     algorithm = row.digest.partition("=")[0]
     try:
-        found = _hash(path, algorithm)
+        found = digest_of(full, algorithm, status.st_size)
     except OSError:
         return "unreadable"
     return "same" if record.encode(algorithm, found) == row.digest.rstrip("=") else "changed"
 
 
 def has_hash(row: record.Row) -> bool:
-    """Whether `row` has a hash that a file can be compared with.
+    """Whether `row` has a hash by a known algorithm, with which a file can be compared.
 
     >>> has_hash(record.Row("six.py", "shake_128=abc")), has_hash(record.Row("six.py", "md5=abc"))
     (False, True)
@@ -161,28 +104,34 @@ def has_hash(row: record.Row) -> bool:
     return bool(digest) and algorithm in _ALGORITHMS
 
 
-def _hash(path: str, algorithm: str) -> bytes:
-    digest = hashlib.sha256() if algorithm == "sha256" else hashlib.new(algorithm, usedforsecurity=False)
+def digest_of(path: str, algorithm: str, size: int) -> bytes:
+    """The hash of the file at `path`, of about `size` bytes; a link is not followed. Raises `OSError`."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
-        while block := os.read(fd, 1 << 20):
-            digest.update(block)
+        return digest.of_open(fd, algorithm, size)
     finally:
         os.close(fd)
-    return digest.digest()
 
 
-def runs_at_start(marks: Landmarks, place: str) -> bool:
-    """Whether Python runs the code in the file `place` whenever it starts (`site`; PEP 829), imported or not."""
-    inside = marks.inside_library(place)
+def runs_at_start(marks: Landmarks, path: PrefixPath) -> bool:
+    """Whether Python runs code in the file `path` at each start (`site`, PEP 829): a .pth file and similar ones."""
+    inside = marks.inside_library(path)
     return bool(re.fullmatch(r"[^/]+\.(pth|start)|(site|user)customize(/__init__)?\.[^/]+", inside))
 
 
-def source_of_bytecode(path: str) -> str | None:
-    """The source that a file in `__pycache__` was compiled from, for any interpreter (PEP 3147); None if it is none.
+if TYPE_CHECKING:
 
-    pytest puts its own version behind the tag, and a Python that was killed leaves its temporary name, a number behind
-    the whole.
+    @overload
+    def source_of_bytecode(path: PrefixPath) -> PrefixPath | None: ...
+    @overload
+    def source_of_bytecode(path: str) -> str | None: ...
+
+
+def source_of_bytecode(path: str) -> str | None:
+    """The source of a byte-code file in `__pycache__`, for any interpreter (PEP 3147); None if `path` is no such file.
+
+    pytest appends its own version to the tag. A Python that was killed leaves a temporary file, whose name ends in a
+    number.
 
     >>> source_of_bytecode("lib/__pycache__/six.cpython-311.opt-1.pyc")
     'lib/six.py'
@@ -200,9 +149,41 @@ def source_of_bytecode(path: str) -> str | None:
     return f"{above}/{stem}.py" if above else f"{stem}.py"
 
 
+if TYPE_CHECKING:
+
+    @overload
+    def source_beside(path: PrefixPath) -> PrefixPath | None: ...
+    @overload
+    def source_beside(path: str) -> str | None: ...
+
+
+def source_beside(path: str) -> str | None:
+    """The source of a byte-code file that is in the same directory as the source; None if `path` is no such file.
+
+    Before PEP 3147, byte-code was stored there. RECORD of virtualenv has rows for such files with a tag, which do not
+    exist.
+
+    >>> source_beside("lib/six.pyc"), source_beside("lib/six.cpython-311.pyc"), source_beside("lib/six.so")
+    ('lib/six.py', 'lib/six.py', None)
+    """
+    directory, name = posixpath.split(path)
+    stem, _, kind = name.rpartition(".")
+    if kind not in ("pyc", "pyo") or not stem or posixpath.basename(directory) == "__pycache__":
+        return None
+    return posixpath.join(directory, f"{_without_tag(name) or stem}.py")
+
+
+def may_be_absent(path: PrefixPath, rows: Mapping[PrefixPath, record.Row]) -> bool:
+    """Whether the file at `path`, one of `rows`, may be missing: it is byte-code, which Python can make again."""
+    if source_of_bytecode(path):
+        return True
+    beside = source_beside(path)
+    return beside is not None and (beside in rows or not rows[path].digest)
+
+
 def _without_tag(name: str) -> str:
-    """`name` up to the tag of the interpreter; "" if it has none."""
-    if tag := _TAG.search(name):
+    """`name` up to the cache tag of the interpreter; "" if it has no tag."""
+    if tag := re.search(_TAG, name):
         return name[: tag.start()]
     parts = name.split(".")
     return ".".join(parts[:-2] if parts[-1].startswith("opt-") and len(parts) > 2 else parts[:-1])

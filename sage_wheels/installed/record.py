@@ -1,25 +1,34 @@
 """RECORD files: read and written as the specification says (PEP 376, PEP 627, "Recording installed projects").
 
 A row is `path,algorithm=digest,size`; paths are relative to the directory that holds the `.dist-info`, or absolute.
-Rows end at line feeds only: U+2028 and its relatives are characters of a path.
+Rows end at line feeds only: U+2028 and other Unicode line separators may be part of a path.
+
+The functions of `installer` are not used: it splits at all line separators (`str.splitlines`), changes every backslash
+to `/`, and before Python 3.13 does not quote a carriage return in a path.
 """
 
 from __future__ import annotations
 
 import binascii
 import csv
-import hashlib
 import io
-from typing import NamedTuple
+
+from sage_wheels.fs.digest import sha256
+from sage_wheels.named import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# The specification's list (hashlib.algorithms_guaranteed) without md5, sha1 and what is not of fixed length.
+# The algorithms of the specification (hashlib.algorithms_guaranteed), without md5, sha1 and those of variable length.
 ALGORITHMS = frozenset(
     ("sha224", "sha256", "sha384", "sha512", "sha3_224", "sha3_256", "sha3_384", "sha3_512", "blake2b", "blake2s")
 )
+
+# `csv` before Python 3.11 refuses NUL. For parsing it is replaced by a lone surrogate, which UTF-8 cannot contain.
+_INSTEAD_OF_NUL = "\udc00"
+
+_LONGEST_SIMPLE = 100_000  # characters; `csv` refuses fields of more than 131,072
 
 
 class Row(NamedTuple):
@@ -31,18 +40,47 @@ class Row(NamedTuple):
 
 
 def parse(data: bytes) -> list[Row]:
-    r"""The rows of a RECORD. Raises `ValueError` (also for bad UTF-8) saying what is wrong with which line.
+    r"""The rows of a RECORD. Raises `ValueError`, also if `data` is not UTF-8; the message names the line.
 
     >>> parse(b'six.py,sha256=abc,7\n"a,b.py",,\n')
     [Row(path='six.py', digest='sha256=abc', size=7), Row(path='a,b.py', digest='', size=None)]
     """
     text = data.decode("utf-8")
+    rows = _simple(text)
+    return _parse_csv(text) if rows is None else rows
+
+
+def _simple(text: str) -> list[Row] | None:
+    """The rows of a RECORD as nearly all are: with nothing that is quoted, and three fields in each row; else None."""
+    if any(each in text for each in '"\r\0'):
+        return None
+    rows: list[Row] = []
+    make = Row._make
+    try:
+        for line in text.split("\n"):
+            if line:
+                path, digest, size = line.split(",")
+                if size and not (size.isascii() and size.isdigit() and len(size) < 100):
+                    return None
+                if not path or len(line) > _LONGEST_SIMPLE:
+                    return None
+                rows.append(make((path, digest, int(size) if size else None)))
+    except ValueError:  # not three fields
+        return None
+    return rows
+
+
+def _parse_csv(text: str) -> list[Row]:
+    has_nul = "\0" in text
+    text = text.replace("\0", _INSTEAD_OF_NUL)
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     rows: list[Row] = []
     try:
         for fields in reader:
             if not fields:
                 continue
+            if has_nul:
+                fields = [field.replace(_INSTEAD_OF_NUL, "\0") for field in fields]
             if len(fields) > 3 or not fields[0]:
                 raise ValueError(f"line {reader.line_num} is no row of path, hash and size")
             path, digest, size = (*fields, "", "")[:3]
@@ -54,34 +92,44 @@ def parse(data: bytes) -> list[Row]:
     return rows
 
 
+def agree(one: Row, other: Row) -> bool:
+    """Whether two rows of the same path agree: the same hash, with or without padding, and the same size, if given.
+
+    >>> agree(Row("a", "sha256=abc", 7), Row("a", "sha256=abc=")), agree(Row("a", "sha256=abc"), Row("a"))
+    (True, False)
+    """
+    sizes = {one.size, other.size} - {None}
+    return one.digest.rstrip("=") == other.digest.rstrip("=") and len(sizes) < 2
+
+
 def format_rows(rows: Iterable[Row]) -> bytes:
-    """The RECORD with `rows`, sorted, as pip writes it."""
+    """The content of a RECORD with `rows`, sorted, in the format that pip writes."""
     lines = sorted((row.path, row.digest, "" if row.size is None else str(row.size)) for row in rows)
     text = "".join(f"{_quoted(path)},{_quoted(digest)},{size}\n" for path, digest, size in lines)
     return text.encode("utf-8", "surrogateescape")
 
 
 def _quoted(field: str) -> str:
-    """`field` as CSV has it; `csv` before Python 3.13 would leave a carriage return bare and read it as an end."""
+    """`field`, quoted for CSV. (`csv` before Python 3.13 does not quote a carriage return, which ends the row.)"""
     return '"' + field.replace('"', '""') + '"' if any(each in field for each in ',"\r\n') else field
 
 
 def digest_of(data: bytes) -> str:
-    """The digest of `data` as RECORD has it.
+    """The SHA-256 of `data` in the form of RECORD.
 
     >>> digest_of(b"")
     'sha256=47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU'
     """
-    return encode("sha256", hashlib.sha256(data).digest())
+    return encode("sha256", sha256(data).digest())
 
 
 def row_of(path: str, content: bytes) -> Row:
-    """The row of the file at `path` with that content."""
+    """The row for a file with that path and content."""
     return Row(path, digest_of(content), len(content))
 
 
 def encode(algorithm: str, digest: bytes) -> str:
-    """`digest` in the spelling of RECORD: urlsafe base64 without padding."""
+    """`digest` in the form of RECORD: "ALGORITHM=", then urlsafe base64 without padding."""
     text = binascii.b2a_base64(digest, newline=False).rstrip(b"=").decode()
     return f"{algorithm}={text.translate(_URLSAFE)}"
 

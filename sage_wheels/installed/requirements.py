@@ -1,48 +1,93 @@
-"""Are the requirements of a distribution there? Said, never acted upon: what to install, somebody else decides."""
+"""Find requirements of a distribution that are not installed, for messages only: this tool does not install them."""
 
 from __future__ import annotations
 
-from sage_wheels.errors import InterpreterError
-from sage_wheels.installed.metadata import requirement_name
+import functools
+
+from sage_wheels.metadata import canonical_name, requirement_name
+from sage_wheels.named import NamedTuple
 from sage_wheels.prefix import interpreter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
+
+    from packaging.requirements import Requirement
 
     from sage_wheels.prefix import Prefix
 
 
-def unmet(prefix: Prefix, requires: list[str], available: Mapping[str, str]) -> Iterator[str]:
-    """What is wrong with each of the PEP 508 requirements `requires`, as the end of a sentence.
+class Known(NamedTuple):
+    """A distribution that is installed, or is going to be: `metadata` is called to read its header fields."""
 
-    `available` has the version of each distribution by normalised name. Requirements of extras are left out, and those
-    that cannot be read, as pip leaves them out; markers are those of the target interpreter.
+    name: str
+    version: str
+    metadata: Callable[[], Mapping[str, list[str]]]
+
+
+def unmet(prefix: Prefix, one: Known, extras: tuple[str, ...], available: Mapping[str, Known]) -> Iterator[str]:
+    """A sentence, without a full stop, for each requirement of `one` and its normalised `extras` that is not fulfilled.
+
+    `available` are the distributions by normalised name. If a requirement asks for extras, of the same project or of
+    another one that is available, their requirements are checked, too. Invalid requirements are ignored, as by pip.
+    Markers are evaluated for the target interpreter.
     """
-    for text in requires:
+    markers = functools.cache(lambda: interpreter.markers_of(prefix))
+    return _unmet(markers, one, extras, available, set(), itself=True)
+
+
+def _unmet(
+    markers: Callable[[], Mapping[str, str]],
+    one: Known,
+    extras: tuple[str, ...],
+    available: Mapping[str, Known],
+    seen: set[tuple[str, tuple[str, ...]]],
+    *,
+    itself: bool,
+) -> Iterator[str]:
+    """As `unmet`; without `itself`, only the requirements of the extras are checked."""
+    metadata = one.metadata()
+    has = {canonical_name(each) for each in metadata.get("provides-extra", ())} if extras else set()
+    yield from (f"{one.name} {one.version} has no extra {extra}" for extra in extras if extra not in has)
+    for text in metadata.get("requires-dist", ()):
         name = requirement_name(text)
-        if ";" not in text and name in available and text.strip().replace("_", "-").lower() == name:
-            continue  # met without the 15 ms that packaging takes to import
+        if ";" not in text and (not itself or (name in available and canonical_name(text.strip()) == name)):
+            continue  # fulfilled; importing packaging would take 15 ms
         from packaging.requirements import InvalidRequirement, Requirement
         from packaging.version import InvalidVersion
 
         try:
             requirement = Requirement(text)
-            if requirement.marker and not requirement.marker.evaluate({**_markers(prefix), "extra": ""}):
+            asker = _asker(markers, requirement, one, extras, itself=itself)
+            if not asker:
                 continue
-            wanted = f"{requirement.name}{requirement.specifier}"
-            if name not in available:
-                yield f"{wanted}, which is not installed"
-            elif not requirement.specifier.contains(available[name], prereleases=True):
-                yield f"{wanted}, but {available[name]} is installed"
-        except (InvalidRequirement, InvalidVersion, RecursionError):  # the last one: of brackets in brackets
+            wanted, there = f"{requirement.name}{requirement.specifier}", available.get(name)
+            if there is None:
+                yield f"{asker} needs {wanted}, which is not installed"
+                continue
+            if not requirement.specifier.contains(there.version, prereleases=True):
+                yield f"{asker} needs {wanted}, but {there.version} is installed"
+        except (InvalidRequirement, InvalidVersion, RecursionError):  # RecursionError: deeply nested brackets
             continue
+        more = tuple(sorted({canonical_name(each) for each in requirement.extras}))
+        if more and (name, more) not in seen:
+            seen.add((name, more))
+            yield from _unmet(markers, there, more, available, seen, itself=False)
 
 
-def _markers(prefix: Prefix) -> dict[str, str]:
-    """The marker environment of the target; of ours, with its version, if that cannot run."""
-    try:
-        return interpreter.ask(prefix).markers
-    except InterpreterError:
-        version = f"{prefix.version[0]}.{prefix.version[1]}"
-        return {"python_version": version, "python_full_version": prefix.full_version}
+def _asker(
+    markers: Callable[[], Mapping[str, str]],
+    requirement: Requirement,
+    one: Known,
+    extras: tuple[str, ...],
+    *,
+    itself: bool,
+) -> str:
+    """The name, with an extra if need be, that has this requirement; "" if its marker is false for all of them."""
+    marker = requirement.marker
+    if marker is None or marker.evaluate({**markers(), "extra": ""}):
+        return f"{one.name} {one.version}" if itself else ""
+    for extra in extras:
+        if marker.evaluate({**markers(), "extra": extra}):
+            return f"{one.name}[{extra}] {one.version}"
+    return ""

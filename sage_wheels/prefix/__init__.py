@@ -1,7 +1,8 @@
-"""WHERE: the prefix, its paths and its interpreter, its lock, and what its file system can do."""
+"""THE PREFIX: how it is found, its paths, its interpreter, and its lock."""
 
 from __future__ import annotations
 
-from sage_wheels.prefix.layout import Prefix, Scheme, find_prefix
+from sage_wheels.prefix.finding import find_prefix
+from sage_wheels.prefix.model import Prefix, Scheme
 
 __all__ = ["Prefix", "Scheme", "find_prefix"]

@@ -1,16 +1,16 @@
-"""Run by a target interpreter (`-I -S -B`): print what it knows about itself as one JSON object.
+"""Print facts about the interpreter that runs this file (a target interpreter, `-I -S -B`) as one JSON object.
 
-Standard library only, apart from `packaging`, whose place comes as the first argument; nothing of the prefix is
-imported. The second argument is the prefix that this interpreter must take for its home, if that matters: one whose
-standard library is not there yet falls back to the one that it was built for, and would speak of that. This file is
-never imported by the tool.
+This file uses only the standard library and `packaging`, and nothing of the prefix. The first argument is the directory
+from which `packaging` is imported; if this Python is too old for it, the fields that need it are empty. The second
+argument, if it is not empty, is the required `sys.base_prefix`: an interpreter whose standard library does not exist
+yet falls back to the prefix for which it was built, and its answers would be wrong. The tool never imports this file.
 """
 
 import json
 import os
 import platform
-import struct  # noqa: F401  packaging.tags would import these from behind the path added below
-import subprocess  # noqa: F401
+import struct
+import subprocess  # noqa: F401  packaging.tags would import it from behind the path added below
 import sys
 import sysconfig
 
@@ -20,9 +20,13 @@ def main() -> None:
     if home and os.path.realpath(sys.base_prefix) != os.path.realpath(home):
         sys.exit(f"it takes {sys.base_prefix} for its home")
     sys.path.insert(0, sys.argv[1])
-    from packaging.markers import default_environment
-    from packaging.tags import sys_tags
+    try:
+        from packaging.markers import default_environment
+        from packaging.tags import sys_tags
 
+        tags, markers = [str(tag) for tag in sys_tags()], dict(default_environment())
+    except Exception:  # an old Python may raise SyntaxError, TypeError, ImportError and others for newer code
+        tags, markers = [], {}
     names = ("purelib", "platlib", "include", "scripts", "data")
     paths = sysconfig.get_paths()
     answer = {
@@ -30,9 +34,12 @@ def main() -> None:
         "full_version": platform.python_version(),
         "cache_tag": sys.implementation.cache_tag,
         "paths": {name.replace("include", "headers"): paths[name] for name in names},
-        "tags": [str(tag) for tag in sys_tags()],
-        "markers": dict(default_environment()),
+        "tags": tags,
+        "markers": markers,
     }
+    if not tags:
+        answer["soabi"] = sysconfig.get_config_var("SOABI") or ""
+        answer["machine"] = [sys.implementation.name, platform.machine(), f"{struct.calcsize('P')}"]
     print(json.dumps(answer))
 
 

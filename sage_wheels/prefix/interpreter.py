@@ -1,9 +1,9 @@
-"""Facts about the target interpreter: told by ourselves where it is ours, else asked once and remembered.
+"""Facts about the target interpreter: its paths, wheel tags and marker environment.
 
-What a virtual environment's base interpreter is can be read in pyvenv.cfg; where that is the very interpreter that
-runs this tool, every fact is at hand. Any other one is run once, isolated (`-I -S -B`: no site-packages, nothing of
-the prefix), and its answer is kept in the prefix's state directory under the identity of the executable file, so a
-changed interpreter is noticed and an interpreter that is being replaced is not needed.
+The base interpreter of a virtual environment is found in pyvenv.cfg. If it is the interpreter that runs this tool, it
+need not be asked. Any other one is run once, isolated (`-I -S -B`: no site-packages, nothing of the prefix). Its answer
+is cached in the state directory of the prefix, together with the identity of the executable file (size, time, inode).
+So a changed interpreter is asked again; and while the interpreter is being replaced, the cached answer is used.
 """
 
 from __future__ import annotations
@@ -13,21 +13,35 @@ import functools
 import json
 import os
 import sys
-from typing import Any, NamedTuple
 
 from sage_wheels.errors import InterpreterError
-from sage_wheels.prefix.filesystem import regular, write_whole
+from sage_wheels.named import NamedTuple
+from sage_wheels.prefix import answers, memo, versions
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from sage_wheels.prefix.layout import Prefix
+    from typing import Any
+
+    from sage_wheels.prefix.model import Prefix
+
+_MEMO = "interpreter.json"
+
+
+# The structure of `Facts` in JSON (see `caches.has_shape`).
+_TEXTS = {str: str}
+SHAPE = {
+    **dict.fromkeys(("executable", "full_version", "cache_tag"), str),
+    "paths": _TEXTS,
+    "tags": [str],
+    "markers": _TEXTS,
+}
 
 
 class Facts(NamedTuple):
-    """What a target interpreter says of itself.
+    """Facts that a target interpreter reports.
 
-    `paths` are absolute, by scheme name; `tags` are the wheel tags it takes, best first; `markers` is its
-    environment for PEP 508 markers.
+    `paths` are the absolute paths of `sysconfig`, by name ("purelib" ...); `tags` the wheel tags that it supports, best
+    first (PEP 425); `markers` its environment for markers (PEP 508).
     """
 
     executable: str
@@ -39,37 +53,50 @@ class Facts(NamedTuple):
 
 
 def ask(prefix: Prefix) -> Facts:
-    """The facts of `prefix`'s interpreter.
+    """The facts about the interpreter of `prefix`.
 
-    Raises `InterpreterError` if it is another interpreter than ours, is not remembered, and cannot be run.
+    Raises `InterpreterError` if it has to be run and cannot, or if its version is not that of `prefix`.
     """
     exe = base_executable(prefix)
-    # within a virtual environment sysconfig speaks of that, and Debian's has other paths outside of it
+    # if this tool runs in a virtual environment, its sysconfig gives the paths of that, which on Debian are different
     if is_ours(prefix) and (prefix.is_venv or sys.prefix == sys.base_prefix):
         return _own_facts()
-    remembered = f"{prefix.state}/cache/interpreter.json"
-    key = _identity(exe)
-    try:
-        with open(remembered, encoding="utf-8", opener=regular) as f:
-            stored = json.load(f)
-        if key is None or stored["key"] == key:
-            return Facts(**stored["facts"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        pass
+    if prefix.executable:
+        return _ask_of(exe)
+    key = identity(exe)
+    stored = memo.read_json(prefix, _MEMO, {"key": object, "facts": SHAPE})
+    if stored and (key is None or stored["key"] == key):
+        with contextlib.suppress(KeyError):
+            return _facts(stored["facts"])
     facts = _run(exe, "" if prefix.is_venv else prefix.root)
     if not facts.full_version.startswith(f"{prefix.version[0]}.{prefix.version[1]}."):
         raise InterpreterError(
             f"the Python {exe} is {facts.full_version}, but {prefix.root} was made for "
             f"{prefix.version[0]}.{prefix.version[1]}",
-            "make that prefix anew, or bring its Python back",
+            "make that prefix again, or install that Python again",
         )
-    if os.path.isdir(prefix.state):  # what only reads a prefix leaves nothing in one that we never installed into
-        _remember(remembered, {"key": key, "facts": facts._asdict()})
+    if os.path.isdir(prefix.state):  # nothing is cached in a prefix into which this tool has not installed
+        memo.write(prefix, _MEMO, json.dumps({"key": key, "facts": facts._asdict()}).encode())
     return facts
 
 
+@functools.cache
+def _ask_of(exe: str) -> Facts:
+    """The facts about the interpreter `exe`, without a cache."""
+    return _run(exe, "")
+
+
+def markers_of(prefix: Prefix) -> dict[str, str]:
+    """The marker environment (PEP 508) of the target; if it cannot be run, only the variables for the version."""
+    try:
+        return ask(prefix).markers
+    except InterpreterError:
+        version = f"{prefix.version[0]}.{prefix.version[1]}"
+        return {"python_version": version, "python_full_version": prefix.full_version}
+
+
 def base_executable(prefix: Prefix) -> str:
-    """The interpreter that a virtual environment was made from, or the one of a whole installation."""
+    """The path of the interpreter from which a virtual environment was made, or that of a whole installation."""
     if not prefix.is_venv:
         return prefix.python
     major, minor = prefix.version
@@ -78,27 +105,62 @@ def base_executable(prefix: Prefix) -> str:
 
 
 def is_ours(prefix: Prefix) -> bool:
-    """Whether the target interpreter is the one that runs us (then nothing need be asked)."""
+    """Whether the target interpreter is the one that runs this tool, so that it need not be asked."""
     if prefix.version != sys.version_info[:2]:
         return False
     return os.path.realpath(base_executable(prefix)) == os.path.realpath(sys.executable)
 
 
 def makes_our_bytecode(prefix: Prefix) -> bool:
-    """Whether byte-code of ours is byte-code of the target's.
+    """Whether byte-code that this interpreter compiles is valid for the target interpreter.
 
-    The magic number of CPython's byte-code is fixed at the first release candidate of X.Y; before it, and for
-    anything that is not plainly a release, only the target can tell.
+    CPython does not change the magic number of byte-code after the first release candidate of X.Y. Before it,
+    and if the version is not known, the answer is False.
     """
     if sys.implementation.name != "cpython" or prefix.version != sys.version_info[:2]:
         return False
     if is_ours(prefix):
         return True
     final = sys.version_info.releaselevel == "final"
-    return final and all(part.isdigit() for part in prefix.full_version.removesuffix(".final.0").split("."))
+    return final and prefix.full_version.replace(".", "").isdigit()
 
 
-@functools.cache  # it lists a thousand tags, and is asked once for each marker
+def _facts(answer: dict[str, Any]) -> Facts:
+    """`Facts` from the answer of an interpreter, the version in the form of PEP 440. Raises `TypeError`, `KeyError`."""
+    facts = Facts(**(_without_packaging(answer) if "soabi" in answer else answer))
+    markers = {**facts.markers, "python_full_version": versions.spelled(facts.markers["python_full_version"])}
+    return facts._replace(full_version=versions.spelled(facts.full_version), markers=markers)
+
+
+def _without_packaging(answer: dict[str, Any]) -> dict[str, Any]:
+    """Complete the answer of a CPython that is too old to import `packaging`, using `packaging` in this process.
+
+    Raises `ValueError` if that CPython is for another kind of machine, because its platform tags are not known here.
+    """
+    import platform
+    import struct
+
+    from packaging import tags
+    from packaging.markers import default_environment
+
+    soabi, machine = answer.pop("soabi"), answer.pop("machine")
+    if machine != ["cpython", platform.machine(), f"{struct.calcsize('P')}"]:
+        raise ValueError(f"it is a {' '.join(machine)}, of which this packaging knows nothing")
+    full = versions.read(answer["full_version"]) or versions.PythonVersion((0, 0))
+    nodot = "{}{}".format(*full.feature)
+    abi = f"cp{soabi.split('-')[1]}"  # cpython-38-x86_64-linux-gnu; up to 3.7 with an m, in debug builds with a d
+    abis = list(dict.fromkeys([abi, abi.replace("d", "")]))
+    platforms = list(tags.platform_tags())
+    known = [
+        *tags.cpython_tags(full.feature, abis, platforms),
+        *tags.compatible_tags(full.feature, f"cp{nodot}", platforms),
+    ]
+    own = {"python_version": "{}.{}".format(*full.feature), "python_full_version": str(full)}
+    markers = {**default_environment(), **own, "implementation_version": str(full)}
+    return {**answer, "tags": [str(tag) for tag in known], "markers": {k: str(v) for k, v in markers.items()}}
+
+
+@functools.cache  # it makes a list of a thousand tags, and is called once for each marker
 def _own_facts() -> Facts:
     import platform
     import sysconfig
@@ -107,52 +169,40 @@ def _own_facts() -> Facts:
     from packaging.tags import sys_tags
 
     paths = sysconfig.get_paths(vars={"base": sys.base_prefix, "platbase": sys.base_exec_prefix})
-    return Facts(
-        executable=sys.executable,
-        full_version=platform.python_version(),
-        cache_tag=sys.implementation.cache_tag or "",
-        paths={
-            ("headers" if name == "include" else name): paths[name]
-            for name in ("purelib", "platlib", "include", "scripts", "data")
-        },
-        tags=[str(tag) for tag in sys_tags()],
-        markers={key: str(value) for key, value in default_environment().items()},
+    return _facts(
+        {
+            "executable": sys.executable,
+            "full_version": platform.python_version(),
+            "cache_tag": sys.implementation.cache_tag or "",
+            "paths": {
+                ("headers" if name == "include" else name): paths[name]
+                for name in ("purelib", "platlib", "include", "scripts", "data")
+            },
+            "tags": [str(tag) for tag in sys_tags()],
+            "markers": {key: str(value) for key, value in default_environment().items()},
+        }
     )
 
 
-def _identity(exe: str) -> list[Any] | None:
+def identity(exe: str) -> list[Any] | None:
     """What changes when the interpreter does; None while it is not there."""
     try:
         real = os.path.realpath(exe)
         status = os.stat(real)
     except OSError:
         return None
-    return [real, status.st_size, status.st_mtime_ns, status.st_ino]
+    return [real, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
 
 
 def _run(exe: str, home: str) -> Facts:
-    import subprocess
-
     import packaging
 
     loader, origin = __spec__.loader, os.path.join(os.path.dirname(__file__), "ask.py")
     source = loader.get_data(origin).decode()  # type: ignore[union-attr]  # works from a directory and from a zip
     above_packaging = os.path.dirname(os.path.dirname(packaging.__file__))
-    command = [exe, "-I", "-S", "-B", "-c", source, above_packaging, home]
     advice = "repair that Python, or name another prefix"
+    answer = answers.answer_of(exe, *answers.ISOLATED, "-c", source, above_packaging, home, advice=advice)
     try:
-        # a Python's own start-up takes 10 ms; a minute means that it hangs
-        result = subprocess.run(command, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL)
-        return Facts(**json.loads(result.stdout))
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise InterpreterError(f"the Python {exe} cannot be run ({error})", advice) from error
+        return _facts(answer)
     except (ValueError, TypeError) as error:
-        last = (result.stderr.strip().splitlines() or [f"exit status {result.returncode}"])[-1]
-        raise InterpreterError(f"the Python {exe} does not say what it is ({last})", advice) from error
-
-
-def _remember(path: str, answer: dict[str, Any]) -> None:
-    """Keep `answer`; a prefix that cannot be written is asked again the next time."""
-    with contextlib.suppress(OSError):
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        write_whole(path, json.dumps(answer).encode())
+        raise InterpreterError(f"the Python {exe} gives no answer ({error})", advice) from error

@@ -1,10 +1,16 @@
-"""The distribution's side: what its package scripts ask for in pip's words, and the records that they leave.
+"""SAGE: what only Sage needs. Its package scripts ask in pip's words, and leave manifests.
 
-records       spkg-requirements.txt: which distributions a package of Sage has brought
+pip_install, pip_uninstall, spkg_uninstall, move_tree   commands, which scripts in build/bin call
+flock         the program sage-flock
+manifests     where Sage keeps spkg-requirements.txt, and its wheels: a provider of `sage_wheels.manifests`
+removal       what is deleted when a package of Sage is uninstalled
+stamps        the lists of files in the stamps of packages from the days of DESTDIR
+variables     the environment variables that the scripts of Sage set
 wheelhouse    the wheel in $SAGE_SPKG_WHEELS that a name stands for
-stamps        the lists of files in the records of packages from the days of DESTDIR
-distribution  what the packages of a distribution have brought, and whether it still is that
-comparison    whether an installed distribution is what a wheel brings
-restore       putting that back
-pip           pip in front of our transactions: the process; pip_driver, its other end; pip_decision, what comes of it
+
+Nothing outside of this directory and build/ says `spkg`, or the name of one of these variables.
 """
+
+from __future__ import annotations
+
+COMMANDS = ("move-tree", "pip-install", "pip-uninstall", "spkg-uninstall")

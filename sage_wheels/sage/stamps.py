@@ -13,9 +13,9 @@ import os
 from typing import NamedTuple
 
 from sage_wheels.errors import NotRemovable, SourceError
+from sage_wheels.fs.files import regular, write_whole
 from sage_wheels.installed import files, find_all
-from sage_wheels.prefix.filesystem import regular, write_whole
-from sage_wheels.prefix.places import Places
+from sage_wheels.prefix.locator import Locator
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,17 +42,17 @@ def listed_in(prefix: Prefix, stamp: str) -> Listed:
         listed = [path.lstrip("/") for path in content["files"]]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise SourceError(f"{stamp} is no record of an installed package", "see what is in it") from error
-    places = Places(prefix.root)
-    at = {path: places.locate("", path) for path in listed}
+    locator = Locator(prefix.root)
+    at = {path: locator.locate("", path) for path in listed}
     there = set(at.values())
     names: list[str] = []
     gone: set[str] = set()
     for each in find_all(prefix):
         try:
-            rows = files.owned(prefix, each, places).rows
+            rows = files.owned(prefix, each, locator).rows
         except NotRemovable:
             continue
-        if there.intersection(row for row in rows if row.startswith(f"{places.directory(each.path)}/")):
+        if there.intersection(row for row in rows if row.startswith(f"{locator.directory(each.path)}/")):
             names.append(each.name)
             gone.update(rows)
     rest = {path for path in listed if at[path] not in gone}

@@ -1,1 +1,1 @@
-"""HOW IT CHANGES: stage, planner, plan, journal, commit, recovery. The one way in which a prefix is ever changed."""
+"""TRANSACTIONS: stage, plan, journal, commit, recovery. Every change of a prefix is made by this package."""

@@ -1,59 +1,80 @@
 """Commit a plan: the few milliseconds in which the prefix lock is held.
 
-Under the lock: undo what an earlier process left, see that the plan holds, let the journal count, take the steps, and
-rename the journal away, which is the commit. Before that instant every failure is undone, after it nothing is.
-Nothing is imported there: whatever may be needed was imported before, so that nothing of what is installed can get in
-(CVE-2026-6357).
+Under the lock: undo an interrupted transaction, check that the plan still holds, activate the journal by a rename, take
+the steps, and rename the journal away, which is the commit. A failure before that rename is undone; after it, nothing
+is undone. All modules are imported before the lock is taken, so that no module that is just being installed can be
+imported (CVE-2026-6357).
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import os
 import signal
 import time
-from typing import NamedTuple
 
-from sage_wheels.errors import Conflict, FileOperationFailed, NotRemovable, Outdated, PrefixError
-from sage_wheels.prefix import filesystem, lock
-from sage_wheels.transaction import journal, recovery
+from sage_wheels import processes, trace
+from sage_wheels.errors import Conflict, FileOperationFailed, NotRemovable, NotThere, Outdated, PrefixError
+from sage_wheels.fs import exchange, mounts, syncing
+from sage_wheels.named import NamedTuple
+from sage_wheels.prefix.paths import below, parent
+from sage_wheels.transaction import history, journal, recovery
+from sage_wheels.transaction.history import Bounds
 from sage_wheels.transaction.journal import Journal
+from sage_wheels.transaction.pending import JOURNAL
 from sage_wheels.transaction.plan import is_current, look, still_holds
-from sage_wheels.transaction.planner import make_plan
-from sage_wheels.transaction.stage import JOURNAL, LOCK, sync
+from sage_wheels.transaction.stage import end_undone, hold_lock, last_number, sync
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
+    from typing import Any
 
     from sage_wheels.installed import Distribution
     from sage_wheels.prefix import Prefix
-    from sage_wheels.transaction.going import Hashes
+    from sage_wheels.prefix.lock import Held
+    from sage_wheels.prefix.paths import PrefixPath
+    from sage_wheels.transaction.history import Change
     from sage_wheels.transaction.plan import Listing, Plan
-    from sage_wheels.transaction.planner import Goal
+    from sage_wheels.transaction.removal_set import Hashes
     from sage_wheels.transaction.stage import Stage
 
-# How often somebody who does not take our lock (pip) may spoil a plan before we give up.
+# How many plans are made, if a program that does not take our lock (pip) changes the prefix each time, before we give
+# up.
 _TRIES = 20
-# How often others who do take it may be faster before they have to wait while we plan (a matter of milliseconds, too:
-# whatever had to be read for that was read before, but what has changed since).
+# How many plans are made without the lock, if other processes that take it are faster each time. The next plan is made
+# with the lock held; that takes only milliseconds, because only files that have changed since must be read again.
 _TRIES_BESIDE_OTHERS = 5
 
 
-class Settings(NamedTuple):
-    """How to commit: `timeout` in seconds for the lock (None: for ever), `durable` against power loss, and where the
-    sentences for people go; with `dry_run` nothing is committed. `on_commit` is called once the change is made."""
+class CommitOptions(NamedTuple):
+    """Options of a commit.
+
+    `timeout` is for the lock, in seconds (None: for ever). With `durable`, the change survives power loss. With
+    `dry_run`, nothing is committed. `say` is called with messages, and `on_commit` when the change has been made.
+    `history` limits what the history keeps; `started` is when the command began, in seconds since the epoch.
+    """
 
     timeout: float | None = None
     durable: bool = False
     dry_run: bool = False
     say: Callable[[str], None] = lambda sentence: None
     on_commit: Callable[[], None] = lambda: None
+    history: Bounds = Bounds()
+    started: float = 0.0
+
+
+class Purpose(NamedTuple):
+    """What the history says of a transaction: its kind, what becomes of which distribution, and the numbers of the
+    entries that it takes back."""
+
+    kind: str
+    changes: list[Change]
+    undoes: tuple[int, ...] = ()
 
 
 class Outcome(NamedTuple):
-    """What was done: the plan, and for how many seconds the lock was held."""
+    """What was done: the plan, and how long the lock was held (seconds)."""
 
     plan: Plan
     lock_seconds: float
@@ -62,23 +83,31 @@ class Outcome(NamedTuple):
 def run(
     prefix: Prefix,
     stage: Stage,
-    goal: Callable[[list[Distribution]], Goal],
-    settings: Settings,
+    destination: Callable[[list[Distribution]], Any],
+    settings: CommitOptions,
+    purpose: Callable[[Plan], Purpose],
     known: Listing | None = None,
+    make: Callable[..., Plan] | None = None,
 ) -> Outcome:
-    """Make a plan, commit it; and again if it did not hold.
+    """Make a plan and commit it; if the prefix was changed meanwhile, begin again.
 
-    `goal` says what to do about the distributions that are there; `known` may be a listing made before. Raises
+    `destination` says what to do about the distributions that are there, and `purpose` what the history says of a plan;
+    `known` may be a listing made before; `make` plans what `destination` gives, if not `make_plan` does. Raises
     whatever planning raises, `LockTimeout`, `LockUnusable`, `JournalDamaged`, and `FileOperationFailed` if a step
     failed and all was undone.
     """
+    planner = make or _usual_planner()
     mode = _Mode()
     for number in range(_TRIES):
         mode.alone = mode.alone or number >= _TRIES_BESIDE_OTHERS
         if mode.alone:
-            filesystem.prepare_exchange()
-        with _hold(prefix, settings) if mode.alone and not settings.dry_run else contextlib.nullcontext():
-            outcome = _attempt(prefix, stage, goal, settings, known, mode)
+            exchange.prepare_exchange()
+        with contextlib.ExitStack() as holding:
+            mode.turn = None
+            if mode.alone and not settings.dry_run:
+                holding.enter_context(trace.later())
+                mode.turn = holding.enter_context(_hold(prefix, stage, settings))
+            outcome = _attempt(prefix, stage, destination, settings, purpose, known, mode, planner)
         if outcome:
             return outcome
         known = None
@@ -88,12 +117,29 @@ def run(
     )
 
 
+def _usual_planner() -> Callable[..., Plan]:
+    """Imported here, before the lock is taken, because an undo does without it."""
+    from sage_wheels.transaction.planner import make_plan
+
+    return make_plan
+
+
+class _Turn(NamedTuple):
+    """The lock, held: whether something was undone first, and the number of the last change if the file of the lock
+    does not tell."""
+
+    held: Held
+    undone: bool
+    counted: int
+
+
 class _Mode:
-    """What one try has taught the next: whether to hold the lock while planning, whether directories can be moved,
-    and which files were compared with what they should be (see `planner`)."""
+    """What is kept from one attempt to the next: whether to hold the lock while planning, whether directories can be
+    moved, and the results of comparing files (see `planner`); and the lock while it is held."""
 
     def __init__(self) -> None:
         self.alone = False
+        self.turn: _Turn | None = None
         self.whole_directories = True
         self.hashes: Hashes = {}
 
@@ -101,115 +147,154 @@ class _Mode:
 def _attempt(
     prefix: Prefix,
     stage: Stage,
-    goal: Callable[[list[Distribution]], Goal],
-    settings: Settings,
+    destination: Callable[[list[Distribution]], Any],
+    settings: CommitOptions,
+    purpose: Callable[[Plan], Purpose],
     known: Listing | None,
     mode: _Mode,
+    make: Callable[..., Plan],
 ) -> Outcome | None:
-    """Plan and commit once; None if it has to be done again, as `mode` then says.
+    """Plan and commit once; None if it has to be done again, in the way that `mode` says then.
 
-    A refusal, and the finding that nothing need be done, may come of a look at what somebody else is half-way through
-    with; so they count only if they were made under the lock.
+    Without the lock, planning may see an unfinished change of another process. So if planning fails, or finds nothing
+    to do, that is only believed if the plan was made with the lock held.
     """
     final = mode.alone or settings.dry_run
     listing = known if known and is_current(prefix, known) else look(prefix)
     try:
-        wanted = goal(listing.distributions)
-        made = make_plan(prefix, stage, wanted, listing, whole_directories=mode.whole_directories, hashes=mode.hashes)
-    except (Conflict, NotRemovable, Outdated, FileNotFoundError, NotADirectoryError):
+        wanted = destination(listing.distributions)
+        made = make(prefix, stage, wanted, listing, whole_directories=mode.whole_directories, hashes=mode.hashes)
+    except (Conflict, NotRemovable, NotThere, Outdated, FileNotFoundError, NotADirectoryError) as error:
         if final:
             raise
+        trace.decided("planning once more, with the lock held, for others may be at work: %s", error)
         mode.alone = True
         return None
+    trace.step("planned %d steps", len(made.steps))
+    for each in made.steps:
+        trace.step("planned: %s %s", each.do, each.path)
     if settings.dry_run or not made.steps:
         mode.alone = True
         return Outcome(made, 0.0) if final else None
     try:
-        seconds = _try(prefix, stage, made, settings, locked=mode.alone)
+        seconds = _try(prefix, stage, made, settings, purpose(made), mode.turn)
     except OSError as error:
-        if not _is_worth_another_try(prefix, made, error, mode):
+        if not _is_worth_another_try(stage, made, error, mode):
             raise FileOperationFailed.from_os_error(error, f"changing {prefix.root}") from error
+        trace.decided("planning once more, for a step failed and all was undone: %s", error)
         return None
-    return None if seconds is None else Outcome(made, seconds)
+    if seconds is None:
+        trace.decided("planning once more, for others have changed %s since", prefix.root)
+        return None
+    trace.step("%d steps were taken; the lock was held for %.1f ms", len(made.steps), 1000 * seconds)
+    return Outcome(made, seconds)
 
 
-def _is_worth_another_try(prefix: Prefix, plan: Plan, error: OSError, mode: _Mode) -> bool:
+def _is_worth_another_try(stage: Stage, plan: Plan, error: OSError, mode: _Mode) -> bool:
     if error.errno == errno.EXDEV and mode.whole_directories:
-        mode.whole_directories = False  # an overlay file system does not rename directories of its lower layer
-    elif error.errno not in (errno.EEXIST, errno.ENOENT, errno.ENOTEMPTY):  # those: somebody was faster
+        mode.whole_directories = False  # an overlay refuses to rename directories of its lower layer
+    elif error.errno not in (errno.EEXIST, errno.ENOENT, errno.ENOTEMPTY, errno.ELOOP):  # another process was faster
         return False
-    # undoing may not have been able to bring back what was to come
-    return all(os.path.lexists(prefix.path(step.staged)) for step in plan.steps if step.staged)
+    # the new files may not be in the stage any more, if undoing could not move them back
+    return all(stage.tree.is_there(step.staged) for step in plan.steps if step.staged)
 
 
-def _try(prefix: Prefix, stage: Stage, plan: Plan, settings: Settings, *, locked: bool) -> float | None:
-    """Commit `plan` if it still holds; the seconds that the lock was held, None if it did not hold."""
-    entry = Journal(stage.place, plan.steps, settings.durable)
-    staged = f"{stage.path}/journal"
-    with open(staged, "wb") as f:
-        f.write(entry.to_bytes())
-        if settings.durable:
-            f.flush()
-            os.fsync(f.fileno())
-    if settings.durable:
-        sync(prefix, stage.place)
-    with contextlib.nullcontext(False) if locked else _hold(prefix, settings) as undone:
+def _try(
+    prefix: Prefix, stage: Stage, plan: Plan, settings: CommitOptions, purpose: Purpose, locked: _Turn | None
+) -> float | None:
+    """Commit `plan`; returns how long the lock was held (seconds), None if the plan does not hold any more."""
+    about = history.about(purpose.kind, purpose.changes, settings.started, plan.began, purpose.undoes)
+    entry = Journal(stage.location, plan.steps, settings.durable, chained=plan.chained, about=about.to_text())
+    stage.write_journal(entry)
+    # no other process changes this stage, so its directories may be opened before the lock is taken
+    staged = {parent(path) for step in plan.steps for path in (step.staged, step.backup) if path}
+    needed = [] if plan.chained else sorted(staged)  # of a chained one, most are not there yet
+    with contextlib.nullcontext(locked) if locked else _hold(prefix, stage, settings, needed) as turn:
         begin = time.perf_counter()
-        done = not undone and still_holds(prefix, plan)
+        done = (locked is not None or not turn.undone) and still_holds(prefix, stage.tree, plan)
         if done:
-            _apply(prefix, stage, entry, staged, settings.on_commit)
+            _apply(prefix, stage, entry, turn, settings)
         seconds = time.perf_counter() - begin
     return seconds if done else None
 
 
 @contextlib.contextmanager
-def _hold(prefix: Prefix, settings: Settings) -> Iterator[bool]:
-    """Hold the prefix lock, after undoing what an earlier process left; whether there was anything to undo."""
+def _hold(prefix: Prefix, stage: Stage, settings: CommitOptions, needed: Iterable[PrefixPath] = ()) -> Iterator[_Turn]:
+    """Hold the prefix lock, after undoing what an earlier process left.
+
+    Of the tree only the directories `needed` are open then: where others were, others may be by now.
+    """
+    tree = stage.tree
     warn_of_network(prefix, settings)
     recovery.prepare(prefix)
-    with lock.hold(prefix.path(LOCK), timeout=settings.timeout, on_wait=settings.say):
-        undone = recovery.undo_pending(prefix)
-        yield bool(undone)
+    tree.forget()
+    counted = 0 if settings.history.is_off else last_number(tree)
+    tree.open_directories(needed)
+    with contextlib.suppress(OSError):  # if there is none, there will be no entry
+        tree.open_directories([history.HISTORY])
+    with hold_lock(tree, settings.timeout, settings.say) as held:
+        undone = recovery.undo_pending(tree, None if settings.history.is_off else held)
+        yield _Turn(held, bool(undone), counted)
     if undone:
         settings.say(undone)
 
 
-def _apply(prefix: Prefix, stage: Stage, entry: Journal, staged: str, on_commit: Callable[[], None]) -> None:
-    """Take the steps of the journal, or none of them. Signals wait meanwhile: it is a matter of milliseconds."""
-    counting = prefix.path(JOURNAL)
+def _apply(prefix: Prefix, stage: Stage, entry: Journal, turn: _Turn, settings: CommitOptions) -> None:
+    """Take the steps of the journal; if one fails, undo all. Signals are deferred meanwhile, for milliseconds."""
+    tree = stage.tree
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     try:
-        # raises KeyboardInterrupt if that is pending, and has blocked the signals all the same
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
-        os.rename(staged, counting)
+        # it may raise a pending KeyboardInterrupt after it has blocked the signals
+        signal.pthread_sigmask(signal.SIG_BLOCK, processes.DEFERRED)
+        tree.rename(below(stage.location, "journal"), JOURNAL)
+        taken = 0
         try:
             if entry.durable:
-                filesystem.sync_path(prefix.state)
-                if journal.keep_replaced(prefix.root, entry.steps):
-                    sync(prefix, entry.stage)
+                syncing.sync_path(prefix.state)
+                if journal.keep_replaced(tree, entry.steps):
+                    sync(tree, entry.stage)
             for step in entry.steps:
-                journal.take(prefix.root, step)
+                journal.apply(tree, step)
+                taken += 1
+                if entry.chained:
+                    journal.forget_moved(tree, step)
+            tree.check_not_moved()
+            number = 0
+            if not settings.history.is_off:
+                number = history.next_number(turn.held, turn.counted)
+                turn.held.advance(number)
             if entry.durable:
-                sync(prefix, entry.stage)
-            os.rename(counting, f"{stage.path}/committed")
+                sync(tree, entry.stage)
+            _commit(stage, number)
         except BaseException:
-            # if undoing fails, too, the journal stays, and the next command that takes the lock tries again
-            journal.undo(prefix.root, entry)
+            # if undoing fails, too, the journal stays, and the next command undoes it
+            journal.undo(tree, entry, taken)
             if entry.durable:
-                sync(prefix, entry.stage)
-            os.rename(counting, staged)
+                sync(tree, entry.stage)
+            end_undone(tree, entry.stage)
             if entry.durable:
-                filesystem.sync_path(prefix.state)
+                syncing.sync_path(prefix.state)
             raise
-        on_commit()
+        settings.on_commit()
         if entry.durable:
-            filesystem.sync_path(prefix.state)
+            syncing.sync_path(prefix.state)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def warn_of_network(prefix: Prefix, settings: Settings) -> None:
-    """Say that the lock keeps out only processes of this host, where that is so."""
-    kind = filesystem.network_type(prefix.root)
+def _commit(stage: Stage, number: int) -> None:
+    """Rename the journal away: to where the history has its entry `number`, or into the stage if that cannot be."""
+    if number:
+        path = history.path_of(number, stage.location)
+        with contextlib.suppress(OSError):
+            stage.tree.rename(JOURNAL, path)
+            stage.entry = path.rpartition("/")[2]
+            return
+    stage.tree.rename(JOURNAL, below(stage.location, "committed"))
+
+
+def warn_of_network(prefix: Prefix, settings: CommitOptions) -> None:
+    """Warn if the prefix is on a network file system: the lock may exclude only processes of this host."""
+    kind = mounts.network_type(prefix.root)
     if kind:
         settings.say(f"{prefix.root} is on {kind}: the lock keeps out this host's processes, not those of other hosts")

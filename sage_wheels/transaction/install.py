@@ -1,22 +1,35 @@
-"""Install wheels: stage their images, plan, commit. All wheels of one call are one transaction."""
+"""Install wheels: stage their images, plan, commit. The wheels of one call are installed in one transaction."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import contextlib
+import os
 
+from sage_wheels import environment, trace
 from sage_wheels.errors import FileOperationFailed, UsageError
-from sage_wheels.installed import requirements
+from sage_wheels.fs import caches
+from sage_wheels.fs.paths import full
+from sage_wheels.installed import requirements, unchanged
+from sage_wheels.installed.distributions import find_in, read_metadata
 from sage_wheels.installed.files import runs_at_start
-from sage_wheels.prefix.places import landmarks
-from sage_wheels.transaction import commit, stage
+from sage_wheels.installed.requirements import Known
+from sage_wheels.metadata import canonical_name
+from sage_wheels.named import NamedTuple
+from sage_wheels.prefix.beside import libraries_beside
+from sage_wheels.prefix.locator import landmarks
+from sage_wheels.store.store import LIMIT, Store
+from sage_wheels.transaction import commit, history, sweep
+from sage_wheels.transaction.commit import Purpose
+from sage_wheels.transaction.destination import Destination
+from sage_wheels.transaction.outcome import report_of
 from sage_wheels.transaction.plan import look
-from sage_wheels.transaction.planner import Goal
 from sage_wheels.transaction.recover import recover_first
-from sage_wheels.transaction.report import Change, Report, report_of
-from sage_wheels.transaction.stage import Stage
+from sage_wheels.transaction.report import Change, Report, Unchanged
 from sage_wheels.wheel import image, tags
 from sage_wheels.wheel.image import Image, Request
 from sage_wheels.wheel.layout import Layout
+from sage_wheels.wheel.unpacked import UnpackedWheels
+from sage_wheels.wheel.wheel import refuse_twice
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,18 +37,24 @@ if TYPE_CHECKING:
 
     from sage_wheels.installed import Distribution
     from sage_wheels.prefix import Prefix
-    from sage_wheels.transaction.commit import Outcome, Settings
-    from sage_wheels.transaction.plan import Listing
+    from sage_wheels.transaction.commit import CommitOptions, Outcome
+    from sage_wheels.transaction.plan import Listing, Plan
+    from sage_wheels.transaction.stage import Stage
     from sage_wheels.wheel import Wheel
 
 
-class Options(NamedTuple):
-    """How to install; see the command line for what each means.
+class InstallOptions(NamedTuple):
+    """Options of an installation; those that are not explained here are options of the command line.
 
-    With `adopt`, files that no distribution owns make room (copies are kept), others do not. `also_remove` are
-    normalised names of distributions that go in the same transaction, unless they are installed. `check` is called
-    with the distributions that are there, and raises `Outdated` to prevent the commit; what it found about those with
-    the normalised names `watched`, and those that come or go, is still so when the commit is made.
+    With `adopt`, files that no distribution owns are replaced, and copies of them are kept. `also_remove` are
+    normalised names of distributions to remove in the same transaction, unless a wheel of that name is installed.
+    `check` is called with the installed distributions, and may raise `Outdated` to prevent the commit. The commit is
+    only made if the distributions of the transaction, and those with the normalised names `watched`, are still as
+    `check` saw them.
+
+    `link_mode` is "auto" (what is unpacked in the store already is cloned or copied) or "hardlink"; "" stands for what
+    $SAGE_WHEELS_LINK_MODE says. `cache_dir` is the store, None the user's own; it may have `cache_size` bytes (None: 10
+    GiB). Without `store`, none is used.
     """
 
     compile_bytecode: bool = True
@@ -46,106 +65,197 @@ class Options(NamedTuple):
     adopt: bool = False
     check: Callable[[list[Distribution]], None] = lambda distributions: None
     watched: frozenset[str] = frozenset()
+    link_mode: str = ""
+    cache_dir: str | None = None
+    cache_size: int | None = None
+    store: bool = True
+
+
+LINK_MODES = ("auto", "hardlink")
 
 
 def install(
     prefix: Prefix,
     requests: list[Request],
-    options: Options,
-    settings: Settings,
+    options: InstallOptions,
+    settings: CommitOptions,
     on_progress: Callable[[int, int], None] | None = None,
+    undoes: tuple[int, ...] = (),
 ) -> Report:
-    """Install the wheels of `requests` into `prefix`, replacing other versions, all or nothing.
+    """Install the wheels of `requests` into `prefix` in one transaction; other versions are replaced.
 
-    Raises `WheelRefused`, `Conflict`, `NotRemovable`, `Outdated`, `LockTimeout`, `LockUnusable`, `JournalDamaged`,
-    `FileOperationFailed`; the prefix is unchanged then.
+    `undoes` are the numbers of entries in the history that this takes back. `on_progress` is called with the number of
+    pieces of work that were begun, and of all pieces, while the wheels are staged. Raises `WheelRefused`, `Conflict`,
+    `NotRemovable`, `Outdated`, `LockTimeout`, `LockUnusable`, `JournalDamaged`, `FileOperationFailed`; the prefix is
+    unchanged then.
     """
-    _refuse_twice([request.wheel for request in requests])
+    refuse_twice([request.wheel for request in requests])
     for request in requests:
         tags.check_fits(request.wheel, prefix, ignore_requires_python=options.ignore_requires_python)
     recover_first(prefix, settings)
     options = options._replace(also_remove=options.also_remove - {each.wheel.canonical_name for each in requests})
-    unchanged: tuple[str, ...] = ()
+    unchanged: tuple[Unchanged, ...] = ()
     try:
         listing = look(prefix)
+        everything = requests
         if not options.reinstall:
             requests, unchanged = _without_unchanged(prefix, requests, listing.distributions)
+        unmet = _unmet(prefix, [each for each in everything if each in requests or each.extras], listing.distributions)
         if not requests:
-            return _remove_only(prefix, options, settings)._replace(unchanged=unchanged)
-        unmet = _unmet(prefix, [request.wheel for request in requests], listing.distributions)
-        with Stage(prefix, settings.say) as own:
+            return _remove_only(prefix, options, settings, undoes)._replace(unchanged=unchanged, unmet=unmet)
+        for each in requests:
+            if each.wheel.newer_format:  # the specification requires a warning
+                settings.say(f"{each.wheel.path} has Wheel-Version {each.wheel.newer_format}, and only 1.0 is known")
+        if options.compile_bytecode:
+            caches.say_once(caches.of_user().notes, settings.say)
+        with (
+            sweep.own_stage(prefix, settings.say, settings.history) as own,
+            _unpacked(options, own.path, settings.say) as unpacked,
+        ):
+            trace.step("staging %d wheels in %s", len(requests), own.path)
             images = image.write_images(
                 requests,
                 prefix,
                 f"{own.path}/new",
                 compile_bytecode=options.compile_bytecode,
                 on_progress=on_progress,
+                unpacked=unpacked,
             )
-            outcome, replaced = _commit(prefix, own, images, options, settings, listing)
-        kept = [*own.kept, *stage.sweep_dead(prefix, settings.say)]
+            outcome = _commit(prefix, own, requests, images, options, settings, listing, undoes)
+            if not settings.dry_run:
+                _remember(prefix, images, outcome, options)
+        kept = [*own.kept, *sweep.sweep_dead(prefix, settings.say, settings.history)]
     except OSError as error:
         raise FileOperationFailed.from_os_error(error, f"installing into {prefix.root}") from error
+    replaced = outcome.plan.removed
     changes = [Change(each.name, _version_of(each.canonical_name, replaced), each.version) for each in images]
     changes += [Change(each.name, each.version, "") for each in replaced if each.canonical_name in options.also_remove]
     not_compiled = tuple((each.name, each.not_compiled) for each in images if each.not_compiled)
     report = report_of(prefix, outcome, changes, kept)
     marks = landmarks(prefix)
-    starts = tuple(prefix.path(place) for each in images for place in each.files if runs_at_start(marks, place))
+    starts = tuple(prefix.path(path) for each in images for path in each.files if runs_at_start(marks, path))
     return report._replace(unchanged=unchanged, not_compiled=not_compiled, runs_at_start=starts, unmet=unmet)
 
 
-def _remove_only(prefix: Prefix, options: Options, settings: Settings) -> Report:
+def _unpacked(
+    options: InstallOptions, stage: str, say: Callable[[str], None]
+) -> contextlib.AbstractContextManager[UnpackedWheels | None]:
+    """The unpacked wheels of the store. Raises `UsageError`, and `UnsafePath` for a store of others."""
+    mode = options.link_mode or environment.get(environment.SAGE_WHEELS_LINK_MODE) or LINK_MODES[0]
+    if mode not in LINK_MODES:
+        raise UsageError(f"{mode!r} is no link mode", f"say {' or '.join(LINK_MODES)}")
+    root = options.cache_dir and caches.named(os.path.abspath(options.cache_dir), "name a directory of your own")
+    root = root or caches.of_user().directory
+    if not options.store or root is None:
+        return contextlib.nullcontext()
+    store = Store(root, limit=options.cache_size or LIMIT, on_note=say)
+    return UnpackedWheels(store, stage, linking=mode == "hardlink", say=say)
+
+
+def _remove_only(prefix: Prefix, options: InstallOptions, settings: CommitOptions, undoes: tuple[int, ...]) -> Report:
     if not options.also_remove:
         return Report()
     from sage_wheels.transaction.uninstall import uninstall
 
-    return uninstall(prefix, sorted(options.also_remove), settings)
+    return uninstall(prefix, sorted(options.also_remove), settings, undoes)
 
 
 def _commit(
-    prefix: Prefix, own: Stage, images: list[Image], options: Options, settings: Settings, listing: Listing
-) -> tuple[Outcome, list[Distribution]]:
-    """Plan and commit; also the distributions that were replaced."""
+    prefix: Prefix,
+    own: Stage,
+    requests: list[Request],
+    images: list[Image],
+    options: InstallOptions,
+    settings: CommitOptions,
+    listing: Listing,
+    undoes: tuple[int, ...],
+) -> Outcome:
+    """Plan and commit; returns the outcome."""
     new = {path: each.canonical_name for each in images for path in each.files}
     names = {each.canonical_name for each in images} | options.also_remove
-    replaced: list[Distribution] = []
+    wheels = [] if settings.history.is_off or settings.dry_run else [_told(request) for request in requests]
 
-    def goal(distributions: list[Distribution]) -> Goal:
+    def purpose(plan: Plan) -> Purpose:
+        came = [each._replace(old=_version_of(canonical_name(each.name), plan.removed)) for each in wheels]
+        gone = [each for each in plan.removed if each.canonical_name in options.also_remove]
+        changes = [*came, *(history.Change(each.name, each.version, "") for each in gone)]
+        return Purpose("undo" if undoes else "install", changes, undoes)
+
+    def destination(distributions: list[Distribution]) -> Destination:
         options.check(distributions)
-        replaced[:] = [each for each in distributions if each.canonical_name in names]
-        return Goal(f"{own.path}/new", new, replaced, options.overwrite, adopt=options.adopt, watched=options.watched)
+        replaced = [each for each in distributions if each.canonical_name in names]
+        return Destination(
+            full(f"{own.path}/new"), new, replaced, options.overwrite, adopt=options.adopt, watched=options.watched
+        )
 
-    return commit.run(prefix, own, goal, settings, listing), replaced
+    return commit.run(prefix, own, destination, settings, purpose, listing)
+
+
+def _told(request: Request) -> history.Change:
+    """What the history says of a wheel."""
+    wheel = request.wheel
+    origin = str((request.direct_url or {}).get("url") or wheel.path)
+    digest = ""
+    with contextlib.suppress(FileOperationFailed):
+        digest = f"sha256={wheel.digest}"
+    return history.Change(wheel.name, "", wheel.version, digest, origin)
+
+
+def _remember(prefix: Prefix, images: list[Image], outcome: Outcome, options: InstallOptions) -> None:
+    """Store the stats of the new files (see `installed.unchanged`). Errors are ignored: the change is committed."""
+    unchanged.forget(prefix, options.also_remove)
+    for each in images:
+        unchanged.store(prefix, each.canonical_name, each.stats, outcome.plan.began)
 
 
 def _version_of(name: str, replaced: list[Distribution]) -> str:
-    # an egg-link tells none
+    # an .egg-link has no version
     return ", ".join(each.version for each in replaced if each.canonical_name == name and each.version)
 
 
-def _unmet(prefix: Prefix, wheels: list[Wheel], listing: list[Distribution]) -> tuple[str, ...]:
-    """Requirements of `wheels` that will not be there once these are installed, a sentence each."""
-    available = {each.canonical_name: each.version for each in listing}
-    available.update({wheel.canonical_name: wheel.version for wheel in wheels})
+def _unmet(prefix: Prefix, requests: list[Request], listing: list[Distribution]) -> tuple[str, ...]:
+    """A sentence for each requirement of the wheels, and of their extras, that is still missing after installation."""
+    available = {each.canonical_name: _installed(prefix, each) for each in listing}
+    available.update({each.wheel.canonical_name: _new(each.wheel) for each in requests})
+    return _unmet_by(prefix, requests, available) and _unmet_by(prefix, requests, {**_beside(prefix), **available})
+
+
+def _beside(prefix: Prefix) -> dict[str, Known]:
+    """The distributions outside `prefix` that its Python sees, by normalised name."""
+    found: dict[str, Known] = {}
+    for directory in libraries_beside(prefix):
+        there = prefix._replace(root=os.path.abspath(directory))
+        for each in find_in(directory, prefix):
+            found.setdefault(each.canonical_name, _installed(there, each))  # the first one on sys.path is imported
+    return found
+
+
+def _unmet_by(prefix: Prefix, requests: list[Request], available: dict[str, Known]) -> tuple[str, ...]:
     return tuple(
-        f"{wheel.name} {wheel.version} needs {problem}"
-        for wheel in wheels
-        for problem in requirements.unmet(prefix, wheel.metadata.get("requires-dist", []), available)
+        sentence
+        for each in requests
+        for sentence in requirements.unmet(prefix, available[each.wheel.canonical_name], each.extras, available)
     )
 
 
-def _refuse_twice(wheels: list[Wheel]) -> None:
-    seen: dict[str, Wheel] = {}
-    for wheel in wheels:
-        other = seen.setdefault(wheel.canonical_name, wheel)
-        if other is not wheel:
-            raise UsageError(f"{other.path} and {wheel.path} are both {wheel.name}", "name only one of them")
+def _new(wheel: Wheel) -> Known:
+    return Known(wheel.name, wheel.version, lambda: wheel.metadata)
+
+
+def _installed(prefix: Prefix, distribution: Distribution) -> Known:
+    def metadata() -> dict[str, list[str]]:
+        try:
+            return read_metadata(prefix, distribution)
+        except FileOperationFailed:
+            return {}  # the result is only used in messages
+
+    return Known(distribution.name, distribution.version, metadata)
 
 
 def _without_unchanged(
     prefix: Prefix, requests: list[Request], listing: list[Distribution]
-) -> tuple[list[Request], tuple[str, ...]]:
-    """Leave out the wheels whose very content is installed; and those, as "NAME VERSION"."""
+) -> tuple[list[Request], tuple[Unchanged, ...]]:
+    """Split `requests`: the wheels to install; and those that are installed already with the same content."""
     from sage_wheels.installed import verify
 
     names = {request.wheel.canonical_name for request in requests}
@@ -159,7 +269,12 @@ def _without_unchanged(
         if len(there) == 1 and verify.is_installed(
             prefix, there[0], wheel.version, Layout(wheel, prefix).expected_rows(generated=False)
         ):
-            unchanged.append(f"{wheel.name} {wheel.version}")
+            trace.decided("%s %s is left out: that very content is installed", wheel.name, wheel.version)
+            unchanged.append(Unchanged(wheel.name, wheel.version))
         else:
+            others = ", ".join(map(str, there)) or "nothing"
+            trace.decided(
+                "%s %s is installed from %s, in the place of %s", wheel.name, wheel.version, wheel.path, others
+            )
             left.append(request)
     return left, tuple(unchanged)

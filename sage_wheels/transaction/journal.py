@@ -1,19 +1,66 @@
-"""The journal: what a transaction is about to do, written before it does it, so that it can be undone.
+"""The rollback journal: the steps of a transaction, written before they are taken, so that they can be undone.
 
-A step is one or two renames. Every step can tell from what is on the disk whether it was taken, so no progress is
-recorded, and both doing and undoing can be stopped at any instant and begun again. The table, with S the staged path,
-P the path in the prefix, B the path that keeps what stood there:
+A step is one or two renames. The files on the disk show whether a step was taken, so progress is not recorded, and both
+taking and undoing steps can be interrupted at any time and begun again. In the tables, P is the path in the prefix, S
+the path in the stage, and B the path of the backup of P in the stage. "new" is the file or directory that was at S,
+"old" the one that was at P; they are recognised by inode number, or in a copied prefix by ctime. "other" is anything
+else.
 
-    step       not taken                 half-way                    taken
-    place      S there                                               S gone              S -> P
-    replace    B not there               B is the inode of P         B is another inode  link P B; S -> P
-    exchange   S is what it was                                      P is what S was     S <-> P
-    swap       S there, B not            S and B there, P not        S gone              P -> B; S -> P
-    remove     P there, B not                                        B there             P -> B
-    rmdir      P there                                               P gone              rmdir P
+    step       before, or undone         half-way                    after                      how
+    place      S new, P not there                                    S not there, P new         S -> P
+    replace    S new, P old, no B        S new, P old, B old         P new, B old               link P B; S -> P
+    exchange   S new, P old                                          S old, P new               S <-> P
+    swap       S new, P old, no B        S new, no P, B old          no S, P new, B old         P -> B; S -> P
+    remove     P old, no B                                           no P, B old                P -> B
+    rmdir      P a directory                                         no P                       rmdir P
+    mkdir      no P                                                  P a directory              mkdir P
 
-`replace` is for a file over a file, `exchange` for a directory; `swap` does what `exchange` does where the file system
-cannot. A `place` never overwrites. Paths are relative to the prefix.
+`replace` is for a file that replaces a file, `exchange` for a directory; `swap` is used instead of `exchange` if the
+file system does not support that. `place` never overwrites. Paths are relative to the prefix.
+
+In a journal that is `chained`, a step may rest on earlier ones: what was at S or P may be there only since these were
+taken. Such steps are taken in order, and no S and no P is used twice with one another. So the first step that shows
+that it was not taken is the end of what may have been taken, and nothing behind it is undone.
+
+Between a kill and the undoing, people may have changed something. Nothing that is somebody else's is overwritten, and
+nothing is taken for undone of which the old files are not there. All that may be found, and what undoing makes of it
+("lost": it cannot be undone, which `JournalDamaged` says; "-" is anything or nothing, "*" what is not above; an old
+directory in S or B from which something was deleted is lost, too):
+
+    step       S       P               B      what is done
+    place      there   -                      nothing: not taken
+               gone    gone                   nothing: somebody removed it since
+               gone    new                    P -> S
+               gone    other                  lost: P may be the new one or may not
+    replace    -       old             there  B is deleted
+               -       new, gone       there  [link P S;] B -> P
+               -       other           there  lost: B would overwrite it
+               -       old             gone   nothing: not taken
+               -       new             gone   lost
+               there   gone, other     gone   nothing: not taken, and somebody removed or replaced it since
+               gone    gone, other     gone   lost
+    exchange   new     -                      nothing: not taken
+               gone    old                    nothing: not taken, and now it never will be
+               old     new                    S <-> P
+               old     gone                   S -> P: somebody removed the new one since
+               *       *                      lost
+    swap       there   gone            there  B -> P
+               gone    new             there  P -> S; B -> P
+               gone    gone            there  B -> P: somebody removed the new one since
+               *       *               there  lost: B would overwrite it
+               -       old             gone   nothing: not taken
+               there   other           gone   nothing: not taken, and somebody replaced it since
+               *       *               gone   lost
+    remove     -       gone            there  B -> P
+               -       there           there  lost: B would overwrite it
+               -       old             gone   nothing: not taken
+               -       gone, other     gone   lost
+    rmdir      -       a directory            nothing but its mode
+               -       gone                   mkdir P
+               -       something else         lost
+    mkdir      -       gone                   nothing: not taken, or somebody removed it since
+               -       an empty directory     rmdir P
+               -       anything else          nothing: somebody uses it
 """
 
 from __future__ import annotations
@@ -24,39 +71,65 @@ import json
 import os
 import stat
 import zlib
-from typing import NamedTuple
 
 from sage_wheels.errors import JournalDamaged
-from sage_wheels.prefix import filesystem, presence
+from sage_wheels.named import NamedTuple
+from sage_wheels.prefix.paths import NOWHERE, is_plain, parent
+from sage_wheels.version import __version__
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
-FORMAT = 1
+    from sage_wheels.prefix.paths import PrefixPath
+    from sage_wheels.prefix.tree import Tree
+
+# The version of the format of journals, and of the meaning of steps. It is raised at every change of either, because a
+# journal must be undone by the rules of the version that wrote it.
+FORMAT = 3
+ANY_TIMES = -1
+_CANNOT = "an interrupted installation cannot be undone"
+# The errors that mean that something else is at a path of the step, so that trying again would not help.
+_FOR_GOOD = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY, errno.ELOOP, errno.EXDEV)
+WAY_OUT = "run 'sage-wheels recover --set-aside', which keeps what is left and lets other commands work again"
 
 
 class Step(NamedTuple):
-    """One step. `inode` and `time` (of the last change, ns) tell S from P for `exchange`; `mode` is P's for `rmdir`."""
+    """One step: `do` is its kind; `path`, `staged` and `backup` are P, S and B of the tables above.
+
+    `inode` and `time` (ctime in ns) identify the staged file, `old_inode` and `old_time` the file that was at `path`.
+    For a directory, `old_times` is the sum of the times of it and all directories below it, except __pycache__, or
+    `ANY_TIMES` if earlier steps change it. `mode` is that of a directory that is removed by `rmdir`.
+    """
 
     do: str
-    path: str
-    staged: str = ""
-    backup: str = ""
+    path: PrefixPath
+    staged: PrefixPath = NOWHERE
+    backup: PrefixPath = NOWHERE
     inode: int = 0
     time: int = 0
+    old_inode: int = 0
+    old_time: int = 0
+    old_times: int = 0
     mode: int = 0
 
 
 class Journal(NamedTuple):
-    """The steps of one transaction, and the directory of its stage; paths relative to the prefix.
+    """The steps of one transaction, and the directory of its stage; paths are relative to the prefix.
 
-    `durable` is whether undoing has to survive the loss of power, too.
+    `durable` is whether undoing has to survive the loss of power, too; `inode` that of the file of the journal;
+    `chained` is explained above; `about` is for the history (see `history.About`), and nothing else depends on it,
+    nor on the `version` of the tool.
     """
 
-    stage: str
+    stage: PrefixPath
     steps: list[Step]
     durable: bool = False
+    inode: int = 0
+    chained: bool = False
+    about: str = ""
+    version: str = __version__
 
     def to_bytes(self) -> bytes:
         body = json.dumps({"format": FORMAT, **self._asdict()}).encode()
@@ -64,9 +137,10 @@ class Journal(NamedTuple):
 
 
 def from_bytes(data: bytes) -> Journal:
-    """Read a journal. Raises `ValueError` saying what is wrong with it.
+    """Parse a journal. Raises `ValueError`; its message says what is wrong.
 
-    >>> from_bytes(Journal("var/stage", [Step("rmdir", "lib/x")]).to_bytes()).steps[0].path
+    >>> from sage_wheels.prefix.paths import plain
+    >>> from_bytes(Journal(plain("var/stage"), [Step("rmdir", plain("lib/x"))]).to_bytes()).steps[0].path
     'lib/x'
     """
     head, newline, body = data.partition(b"\n")
@@ -75,148 +149,269 @@ def from_bytes(data: bytes) -> Journal:
     try:
         content: Any = json.loads(body)
     except RecursionError as error:
-        raise ValueError("it is nested without end") from error
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise ValueError("it is of another version of sage-wheels")
+        raise ValueError("it is nested too deeply") from error
+    if not isinstance(content, dict):
+        raise ValueError("its content is not that of a journal")
+    if content.get("format") != FORMAT:
+        raise ValueError(_other_format(content))
     try:
         steps = [Step(*fields) for fields in content["steps"]]
-        stage, durable = content["stage"], content["durable"] is True
+        stage, durable, inode = content["stage"], content["durable"] is True, content["inode"]
+        chained, about, version = content["chained"] is True, content["about"], str(content["version"])
     except (KeyError, TypeError) as error:
-        raise ValueError("it does not hold what a journal holds") from error
+        raise ValueError("its content is not that of a journal") from error
     paths = [stage, *(path for step in steps for path in step[1:4])]
-    if not all(isinstance(path, str) and _is_plain(path) for path in paths):
+    if not stage or not all(isinstance(path, str) and is_plain(path) for path in paths):
         raise ValueError("it names a path outside the prefix")
-    known = all(isinstance(step.do, str) and step.do in _UNDO for step in steps)
-    if not known or not all(isinstance(each, int) for step in steps for each in step[4:]):
+    if not all(step.path for step in steps):
+        raise ValueError("it has a step without a path")
+    known = isinstance(about, str) and all(isinstance(step.do, str) and step.do in _KINDS for step in steps)
+    if not known or not all(isinstance(each, int) for each in [inode, *(n for step in steps for n in step[4:])]):
         raise ValueError("it has a step that is not known")
-    return Journal(stage, steps, durable)
+    return Journal(stage, steps, durable, inode, chained, about, version)
 
 
-def _is_plain(path: str) -> bool:
-    return not path.startswith("/") and ".." not in path.split("/") and "\0" not in path
-
-
-def keep_replaced(root: str, steps: list[Step]) -> bool:
-    """Do the first half of every `replace`; whether there was any.
-
-    If power is lost, the second half may have reached the disk and the first one not, and the old file would be gone.
-    """
-    replaced = [step for step in steps if step.do == "replace"]
-    for step in replaced:
-        os.link(f"{root}/{step.path}", f"{root}/{step.backup}", follow_symlinks=False)
-    return bool(replaced)
-
-
-def take(root: str, step: Step) -> None:
-    """Take one step in the prefix at `root`. Raises `OSError`, and `FileExistsError` if a `place` is taken."""
-    path, staged, backup = (f"{root}/{each}" for each in step[1:4])
-    if step.do == "place":
-        if presence.is_there(path):
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
-        os.rename(staged, path)
-    elif step.do == "replace":
-        if not presence.is_there(backup):  # see `keep_replaced`
-            os.link(path, backup, follow_symlinks=False)
-        os.rename(staged, path)
-    elif step.do == "exchange":
-        filesystem.exchange(staged, path)
-    elif step.do == "swap":
-        os.rename(path, backup)
-        os.rename(staged, path)
-    elif step.do == "remove":
-        os.rename(path, backup)
-    else:
-        os.rmdir(path)
-
-
-def undo(root: str, journal: Journal) -> None:
-    """Take back every step that was taken, the last one first.
-
-    May be called again after it was stopped. Raises `OSError`, and `JournalDamaged` if what is on the disk is neither
-    the state before nor the one after a step.
-    """
-    for step in reversed(journal.steps):
-        _UNDO[step.do](step, *(f"{root}/{each}" for each in step[1:4]))
-
-
-def _undo_place(step: Step, path: str, staged: str, backup: str) -> None:
-    if presence.is_there(staged) or not presence.is_there(path):
-        return  # not taken; or somebody removed it since, and gone is what it was before
-    try:
-        os.rename(path, staged)
-    except FileNotFoundError as error:
-        raise _stage_is_gone(path) from error
-
-
-def _undo_replace(step: Step, path: str, staged: str, backup: str) -> None:
-    old, here = _identity(backup), _identity(path)
-    if old is None:
-        return
-    if here is not None and here[0] == old[0]:
-        os.unlink(backup)
-        return
-    if here is not None and not presence.is_there(staged):
-        with contextlib.suppress(OSError):  # what was to come is wanted only for another try: see commit
-            os.link(path, staged, follow_symlinks=False)
-    os.rename(backup, path)
-
-
-def _undo_exchange(step: Step, path: str, staged: str, backup: str) -> None:
-    new, here, there = (step.inode, step.time), _identity(path), _identity(staged)
-    if there is None and here is not None and here[0] != new[0]:
-        return  # not taken, and now it never will be
-    if here is None and there is not None:
-        # somebody removed P since; what is in S goes back if it is the old one
-        if there[0] != new[0]:
-            os.rename(staged, path)
-        return
-    # An inode number tells for certain, but a copied prefix has others, and so has an overlay mounted again.
-    for ours, at_path, at_stage in zip(new, here or (0, 0), there or (0, 0), strict=True):
-        if ours == at_path != at_stage and there is not None:
-            filesystem.exchange(staged, path)
-            return
-        if ours == at_stage != at_path:
-            return
-    raise _stage_is_gone(path)
-
-
-def _stage_is_gone(path: str) -> JournalDamaged:
-    return JournalDamaged(
-        f"an interrupted installation cannot be undone, because the stage of {path} was deleted or changed since",
-        "delete var/lib/sage-wheels/journal in the prefix, and install again what 'sage-wheels verify' names",
+def _other_format(content: dict[str, Any]) -> str:
+    """A message that says which version of the tool can read a journal of another format."""
+    number, version = content.get("format"), content.get("version")
+    if not isinstance(number, int):
+        return "it does not say which format it has"
+    writer = f"sage-wheels {version}" if isinstance(version, str) else "an earlier version of sage-wheels"
+    return (
+        f"it has format {number}, which {writer} wrote, and this is sage-wheels {__version__} with format {FORMAT}; "
+        "'sage-wheels recover' of the version that wrote it undoes it"
     )
 
 
-def _identity(path: str) -> tuple[int, int] | None:
-    status = presence.lstat(path)
-    return None if status is None else (status.st_ino, status.st_mtime_ns)
+def keep_replaced(tree: Tree, steps: list[Step]) -> bool:
+    """Take the first half of every `replace`: make the backup link B. Returns whether there was any.
+
+    It is flushed to the disk before the second half. Otherwise, after a power loss, the disk might have the second half
+    without the first, and the old file would be lost.
+    """
+    replaced = [step for step in steps if step.do == "replace"]
+    for step in replaced:
+        tree.link(step.path, step.backup)
+    return bool(replaced)
 
 
-def _undo_swap(step: Step, path: str, staged: str, backup: str) -> None:
-    if not presence.is_there(backup):
+def apply(tree: Tree, step: Step) -> None:
+    """Take one step. Raises `OSError`; `FileExistsError` if a file exists at the path of a `place`."""
+    _KINDS[step.do].apply(tree, step)
+
+
+def undo(tree: Tree, journal: Journal, taken: int | None = None) -> None:
+    """Undo every step that was taken, the last one first.
+
+    If this process has taken the steps, `taken` is their number; the next step may have been begun, and later ones were
+    not. So if a later step has no backup, somebody else has removed the file, and the step is skipped. It may be called
+    again after an interruption. Raises `OSError`, and `JournalDamaged` if a step may have been taken and cannot be
+    undone.
+    """
+    steps = journal.steps[: _reached(tree, journal.steps, taken)] if journal.chained else journal.steps
+    for number, step in reversed(list(enumerate(steps))):
+        if taken is None or number < taken or not step.backup or tree.is_there(step.backup):
+            undo_step(tree, step)
+            if journal.chained:
+                forget_moved(tree, step)
+
+
+def forget_moved(tree: Tree, step: Step) -> None:
+    """Close directories that `step` has moved: later steps of a chained journal may go on in them."""
+    for path in filter(None, (step.path, step.staged, step.backup)):
+        tree.forget_below(path)
+
+
+def _reached(tree: Tree, steps: list[Step], taken: int | None) -> int:
+    """How many of the steps of a chained journal may have been taken, wholly or by half."""
+    if taken is not None:
+        return taken + 1
+    return next((number for number, step in enumerate(steps) if _was_not_taken(tree, step)), len(steps))
+
+
+def _was_not_taken(tree: Tree, step: Step) -> bool:
+    """Whether `step` shows that it was not taken, not even by half."""
+    if step.do in ("rmdir", "mkdir") or (step.backup and tree.is_there(step.backup)):
+        return False
+    if step.do == "remove":
+        return who(step, tree.lstat(step.path)) == "old"
+    return who(step, tree.lstat(step.staged)) == "new"
+
+
+def undo_step(tree: Tree, step: Step) -> None:
+    """Undo one step, if it was taken; all later steps must have been undone. Raises as `undo`."""
+    try:
+        _KINDS[step.do].undo(tree, step)
+    except OSError as error:
+        if error.errno not in _FOR_GOOD:
+            raise
+        where = os.fsdecode(error.filename2 or error.filename or tree.path(step.path))
+        raise JournalDamaged(f"{_CANNOT}: {where} is in the way ({error.strerror})", WAY_OUT) from error
+
+
+def who(step: Step, status: os.stat_result | None) -> str:
+    """Which file has the `status`: "new", "old" or "other" as in the tables above; "gone" if `status` is None.
+
+    It is recognised by inode number and ctime. A copied prefix, and an overlay file system that was mounted again, have
+    other inode numbers; then the time alone decides.
+    """
+    if status is None:
+        return "gone"
+    new = 2 * (status.st_ino == step.inode) + (status.st_mtime_ns == step.time)
+    old = 2 * (status.st_ino == step.old_inode) + (status.st_mtime_ns == step.old_time)
+    return "other" if new == old else "new" if new > old else "old"
+
+
+def _apply_place(tree: Tree, step: Step) -> None:
+    if tree.is_there(step.path):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), tree.path(step.path))
+    tree.rename(step.staged, step.path)
+
+
+def _undo_place(tree: Tree, step: Step) -> None:
+    if tree.is_there(step.staged):
         return
-    if not presence.is_there(staged):
-        os.rename(path, staged)
-    os.rename(backup, path)
+    here = who(step, tree.lstat(step.path))
+    if here == "new":
+        _back_into_the_stage(tree, step)
+    elif here != "gone":
+        raise _lost(tree, step)
 
 
-def _undo_remove(step: Step, path: str, staged: str, backup: str) -> None:
-    if presence.is_there(backup):
-        os.rename(backup, path)
+def _apply_replace(tree: Tree, step: Step) -> None:
+    if not tree.is_there(step.backup):  # see `keep_replaced`
+        tree.link(step.path, step.backup)
+    tree.rename(step.staged, step.path)
 
 
-def _undo_rmdir(step: Step, path: str, staged: str, backup: str) -> None:
-    with contextlib.suppress(FileExistsError):
-        os.mkdir(path)
-    if stat.S_IMODE(os.lstat(path).st_mode) != step.mode:
-        os.chmod(path, step.mode)
+def _undo_replace(tree: Tree, step: Step) -> None:
+    kept, status = tree.lstat(step.backup), tree.lstat(step.path)
+    here, is_staged = who(step, status), tree.is_there(step.staged)
+    if kept is None:
+        if here == "new" or (here != "old" and not is_staged):
+            raise _lost(tree, step)
+    elif status is not None and status.st_ino == kept.st_ino:
+        tree.unlink(step.backup)
+    elif here in ("new", "gone"):
+        if here == "new" and not is_staged:
+            with contextlib.suppress(OSError):  # the new file is needed only for another attempt, see `commit`
+                tree.link(step.path, step.staged)
+        tree.rename(step.backup, step.path)
+    else:
+        raise _lost(tree, step)
 
 
-_UNDO = {
-    "place": _undo_place,
-    "replace": _undo_replace,
-    "exchange": _undo_exchange,
-    "swap": _undo_swap,
-    "remove": _undo_remove,
-    "rmdir": _undo_rmdir,
+def _apply_exchange(tree: Tree, step: Step) -> None:
+    tree.exchange(step.staged, step.path)
+
+
+def _undo_exchange(tree: Tree, step: Step) -> None:
+    here, there = who(step, tree.lstat(step.path)), who(step, tree.lstat(step.staged))
+    if there == "new" or (there, here) == ("gone", "old"):
+        return
+    if there != "old" or here not in ("new", "gone"):
+        raise _lost(tree, step)
+    _check_whole(tree, step, step.staged)
+    if here == "new":
+        tree.exchange(step.staged, step.path)
+    else:
+        tree.rename(step.staged, step.path)
+
+
+def _apply_swap(tree: Tree, step: Step) -> None:
+    tree.rename(step.path, step.backup)
+    tree.rename(step.staged, step.path)
+
+
+def _undo_swap(tree: Tree, step: Step) -> None:
+    here, is_staged = who(step, tree.lstat(step.path)), tree.is_there(step.staged)
+    if not tree.is_there(step.backup):
+        if here != "old" and not (here == "other" and is_staged):
+            raise _lost(tree, step)
+        return
+    _check_whole(tree, step, step.backup)
+    if here == "new" and not is_staged:
+        _back_into_the_stage(tree, step)
+    elif here != "gone":
+        raise _lost(tree, step)
+    tree.rename(step.backup, step.path)
+
+
+def _apply_remove(tree: Tree, step: Step) -> None:
+    tree.rename(step.path, step.backup)
+
+
+def _undo_remove(tree: Tree, step: Step) -> None:
+    here, is_kept = who(step, tree.lstat(step.path)), tree.is_there(step.backup)
+    if is_kept and here == "gone":
+        _check_whole(tree, step, step.backup)
+        tree.rename(step.backup, step.path)
+    elif is_kept or here != "old":
+        raise _lost(tree, step)
+
+
+def _apply_rmdir(tree: Tree, step: Step) -> None:
+    tree.rmdir(step.path)
+
+
+def _undo_rmdir(tree: Tree, step: Step) -> None:
+    status = tree.lstat(step.path)
+    if status is None:
+        tree.mkdir(step.path)
+        status = tree.lstat(step.path)
+    if status is None or not stat.S_ISDIR(status.st_mode):
+        raise _lost(tree, step)
+    if stat.S_IMODE(status.st_mode) != step.mode:
+        tree.chmod_directory(step.path, step.mode)
+
+
+def _apply_mkdir(tree: Tree, step: Step) -> None:
+    tree.mkdir(step.path)
+    tree.chmod_directory(step.path, step.mode)
+
+
+def _undo_mkdir(tree: Tree, step: Step) -> None:
+    try:
+        tree.rmdir(step.path)
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ENOTEMPTY, errno.EEXIST):
+            raise
+
+
+def _back_into_the_stage(tree: Tree, step: Step) -> None:
+    tree.make_directories(parent(step.staged))  # the stage may have been deleted
+    tree.rename(step.path, step.staged)
+
+
+def _check_whole(tree: Tree, step: Step, kept: PrefixPath) -> None:
+    """Raise `JournalDamaged` if an entry was added to the directory `kept`, or deleted from it, since the plan."""
+    status = tree.lstat(kept)
+    if status is not None and stat.S_ISDIR(status.st_mode):
+        directories = [(step.path, status), *tree.directories_below(kept)]
+        times = sum(each.st_mtime_ns for path, each in directories if not path.endswith("/__pycache__"))
+        if step.old_times not in (times, ANY_TIMES):
+            raise _lost(tree, step)
+
+
+def _lost(tree: Tree, step: Step) -> JournalDamaged:
+    return JournalDamaged(
+        f"{_CANNOT}: {tree.path(step.path)} was changed by another program, or its backup is missing", WAY_OUT
+    )
+
+
+class _Kind(NamedTuple):
+    """How one kind of step is done, and how it is undone."""
+
+    apply: Callable[[Tree, Step], None]
+    undo: Callable[[Tree, Step], None]
+
+
+_KINDS = {
+    "place": _Kind(_apply_place, _undo_place),
+    "replace": _Kind(_apply_replace, _undo_replace),
+    "exchange": _Kind(_apply_exchange, _undo_exchange),
+    "swap": _Kind(_apply_swap, _undo_swap),
+    "remove": _Kind(_apply_remove, _undo_remove),
+    "rmdir": _Kind(_apply_rmdir, _undo_rmdir),
+    "mkdir": _Kind(_apply_mkdir, _undo_mkdir),
 }

@@ -1,91 +1,87 @@
-"""Move a staged tree into a prefix: the part of a package that no wheel describes, by the same journal.
+"""Move a staged tree of files that are not in a wheel into a prefix, in a transaction with the same journal.
 
-What is not there yet arrives by one rename, whole directories included; a directory that is there is gone into; a file
-that is there is replaced by a rename, and named. Nothing is removed. Files keep the modes they were staged with;
-directories become writable for their owner, or nobody could ever remove what is in them.
+A file or directory that does not exist in the prefix is moved by one rename; a directory that exists is merged entry by
+entry; a file that exists is replaced by a rename and reported. Nothing is removed. Files keep their modes; directories
+are made writable for their owner, so that their contents can be removed later.
 """
 
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import stat
-from typing import NamedTuple
 
 from sage_wheels.errors import FileOperationFailed, UsageError
-from sage_wheels.prefix import filesystem, presence
-from sage_wheels.transaction import commit, stage
-from sage_wheels.transaction.planner import Goal, Planner
+from sage_wheels.fs import copies, deletion, presence
+from sage_wheels.fs.paths import full
+from sage_wheels.named import NamedTuple
+from sage_wheels.transaction import commit, sweep
+from sage_wheels.transaction.commit import Purpose
+from sage_wheels.transaction.destination import Destination, Verdict
 from sage_wheels.transaction.recover import recover_first
-from sage_wheels.transaction.stage import Stage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
+    from sage_wheels.fs.paths import FullPath
     from sage_wheels.installed import Distribution
     from sage_wheels.prefix import Prefix
-    from sage_wheels.transaction.commit import Settings
+    from sage_wheels.prefix.paths import PrefixPath
+    from sage_wheels.transaction.commit import CommitOptions
 
 
 class Replaced(NamedTuple):
-    """A file that was there already, by its full path, and the distributions that it belongs to."""
+    """A file that existed already and was replaced: its full path, and the distributions that own it."""
 
     path: str
     owners: tuple[str, ...]
 
 
-def move_tree(source: str, prefix: Prefix, settings: Settings) -> list[Replaced]:
-    """Move everything in the directory `source` into `prefix`, all or nothing; what was there already.
+def move_tree(source: str, prefix: Prefix, settings: CommitOptions) -> list[Replaced]:
+    """Move everything in the directory `source` into `prefix` in one transaction; returns the files that were replaced.
 
-    `source` is gone afterwards, and as it was (but for directories' modes) if this fails. Raises `UsageError`,
-    `Conflict`, `LockTimeout`, `LockUnusable`, `JournalDamaged`, `FileOperationFailed`.
+    Afterwards `source` does not exist any more; if this fails, it is unchanged, except for modes of directories. Raises
+    `UsageError`, `Conflict`, `LockTimeout`, `LockUnusable`, `JournalDamaged`, `FileOperationFailed`.
     """
     source = os.path.abspath(source)
     _check(source, prefix)
     recover_first(prefix, settings)
-    replaced: list[Replaced] = []
     try:
         _make_writable(source)
-        with Stage(prefix, settings.say) as own:
+        with sweep.own_stage(prefix, settings.say, settings.history) as own:
             tree = _within(prefix, source) or _copied(source, f"{own.path}/new")
 
-            def goal(listing: list[Distribution]) -> Goal:
-                del replaced[:]
-                return Goal(tree, {}, [], True, functools.partial(_Mover, source=source, replaced=replaced))
+            def destination(listing: list[Distribution]) -> Destination:
+                return Destination(tree, {}, [], True, _MovePolicy(prefix, source))
 
-            commit.run(prefix, own, goal, settings)
-        stage.sweep_dead(prefix, settings.say)
+            done = commit.run(prefix, own, destination, settings, lambda plan: Purpose("move-tree", []))
+            overwritten = done.plan.overwritten
+        sweep.sweep_dead(prefix, settings.say, settings.history)
     except OSError as error:
         raise FileOperationFailed.from_os_error(error, f"moving {source} into {prefix.root}") from error
     if not settings.dry_run:
         try:
-            filesystem.delete_tree(source)
+            deletion.delete_tree(source)
         except OSError as error:
             settings.say(f"{source} was moved, but what is left of it could not be deleted ({error.strerror})")
-    return replaced
+    return [Replaced(prefix.path(path), tuple(map(str, owners))) for path, owners in overwritten.items()]
 
 
-class _Mover(Planner):
-    """Plans a merge in which everything that is there gives way, except a directory."""
+class _MovePolicy:
+    """The policy of a move: existing files are replaced, existing directories are not."""
 
-    advice = "see which of the two is right, and remove the other"
+    advice = "decide which of the two is right, and remove the other"
 
-    def __init__(self, *arguments: Any, source: str, replaced: list[Replaced]) -> None:
-        super().__init__(*arguments)
+    def __init__(self, prefix: Prefix, source: str) -> None:
+        self._prefix = prefix
         self._source = source
-        self._replaced = replaced
 
-    def _replace_file(self, entry: os.DirEntry[str], logical: str, goal: str) -> None:
-        path = self.prefix.path(goal)
+    def meet(self, staged: FullPath, logical: PrefixPath, path: PrefixPath) -> Verdict:
         with contextlib.suppress(OSError):
-            if entry.is_symlink() and os.readlink(entry.path) == os.readlink(path):
-                return  # lib64 -> lib, which everybody brings
-        self._replaced.append(Replaced(path, tuple(str(each) for each in self.owners.owners(goal))))
-        self._add("replace", goal, entry.path)
+            if os.readlink(staged) == os.readlink(self._prefix.path(path)):
+                return Verdict.STAYS  # the same link, such as lib64 -> lib, which many trees contain
+        return Verdict.OVERWRITTEN
 
-    def _newcomer(self, place: str) -> str:
+    def newcomer(self, path: PrefixPath) -> str:
         return f"what is in {self._source}"
 
 
@@ -97,21 +93,21 @@ def _check(source: str, prefix: Prefix) -> None:
         raise UsageError(f"{prefix.root} is in {source}", "stage the files in a directory of their own")
 
 
-def _within(prefix: Prefix, source: str) -> str:
-    """The path of `source` below the prefix if everything in it can be renamed from there; else ""."""
+def _within(prefix: Prefix, source: str) -> FullPath | None:
+    """The path of `source` below the prefix if everything in it can be renamed from there; else None."""
     real, root = os.path.realpath(source), os.path.realpath(prefix.root)
     if not real.startswith(f"{root}/") or os.lstat(real).st_dev != os.stat(root).st_dev:
-        return ""
-    return f"{prefix.root}{real[len(root) :]}"
+        return None
+    return full(f"{prefix.root}{real[len(root) :]}")
 
 
-def _copied(source: str, goal: str) -> str:
-    filesystem.copy_tree(source, goal)
-    return goal
+def _copied(source: str, destination: str) -> FullPath:
+    copies.copy_tree(source, destination)
+    return full(destination)
 
 
 def _make_writable(directory: str) -> None:
-    """Let the owner write and search every directory: none could be renamed, or filled by others, without that."""
+    """Make every directory writable for its owner; otherwise it could not be renamed, nor get files of others."""
     mode = stat.S_IMODE(os.lstat(directory).st_mode)
     if mode & stat.S_IRWXU != stat.S_IRWXU:
         os.chmod(directory, mode | stat.S_IRWXU)

@@ -1,7 +1,7 @@
-"""A plan: the steps of a transaction, what they rest on, and how to see that this is still so.
+"""A plan: the steps of a transaction, and the state of the prefix for which they were planned.
 
-Made without the lock, in any time it takes (see `planner`); under the lock `still_holds` looks only at what the plan
-touches.
+A plan is made without the lock (see `planner`). Under the lock, `still_holds` checks whether that state has changed; it
+looks only at paths that the plan uses.
 """
 
 from __future__ import annotations
@@ -9,91 +9,113 @@ from __future__ import annotations
 import os
 import stat
 import time
-from typing import NamedTuple
 
+from sage_wheels.fs.files import LinkInTheWay
 from sage_wheels.installed.distributions import entries, find_all, libraries
 from sage_wheels.installed.owners import Owners
-from sage_wheels.prefix import presence
+from sage_wheels.installed.unchanged import TICK_NS
+from sage_wheels.named import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from sage_wheels.installed.distributions import Distribution
     from sage_wheels.prefix import Prefix
+    from sage_wheels.prefix.paths import PrefixPath
+    from sage_wheels.prefix.tree import Tree
     from sage_wheels.transaction.journal import Step
 
-# A change within one tick of the clock (10 ms on old kernels) after a look may leave the time that the look saw.
-_CLOCK_TICK_NS = 15_000_000
+Identity = tuple[int, int, int, int]
 
 
 class Listing(NamedTuple):
-    """The distributions that there are, their records as (library, name, inode), and when each library was changed.
+    """The installed distributions, all metadata as (library, name, inode), and the mtime of each library (ns).
 
-    A time is 0 if that was just now, because another change may leave it as it is.
+    A time is 0 if the library was changed so recently that another change may leave the same time. The times are a hint
+    only: a busy machine may move the clock of its file systems so late that more changes have the same time.
     """
 
     distributions: list[Distribution]
-    records: frozenset[tuple[str, str, int]]
+    metadata: frozenset[tuple[str, str, int]]
     times: dict[str, int]
 
 
 class Plan(NamedTuple):
-    """Steps, in order, and what they rest on.
+    """The steps, in order, and the state of the prefix that they require. Paths are relative to the prefix.
 
-    `identities` says what stood at each path (None: nothing), `directories` when each directory that is taken as a
-    whole was last changed, `listing` which distributions there were, `areas` which areas of the prefix the plan speaks
-    of, `old_areas` those of each distribution that was there, `names` the distributions that come, go or are watched.
-    `set_aside` are the new places of edited files.
+    State: `identities` has the identity of the file at each path (None: nothing is there); `directories` the time of
+    the last change of each directory that is moved as a whole; `listing` the installed distributions; `areas` the areas
+    (see `installed.owners`) that the plan uses; `old_areas` the areas of each installed distribution; `names` the names
+    of the distributions that are installed, removed or watched.
+
+    For the report: `removed` are the distributions that are removed or replaced; `overwritten` the files of others that
+    are replaced, with their owners; `set_aside` the new paths of edited files; `ignored` the rows of RECORD that are
+    ignored. `began` is when planning began, in ns, by the clock of the file system. `chained` is that of the journal.
     """
 
     steps: list[Step]
-    identities: dict[str, tuple[int, int, int] | None]
-    directories: dict[str, int]
+    identities: dict[PrefixPath, Identity | None]
+    directories: dict[PrefixPath, int]
     listing: Listing
     areas: frozenset[str]
     old_areas: dict[str, list[str]]
     names: frozenset[str]
-    set_aside: list[str]
+    removed: list[Distribution]
+    overwritten: dict[PrefixPath, list[Distribution]]
+    set_aside: list[PrefixPath]
+    ignored: list[str]
+    began: int
+    chained: bool = False
 
 
 def look(prefix: Prefix) -> Listing:
-    """What there is, and the times of the directories that list it."""
+    """List the installed distributions."""
     times = {library: _time(prefix.path(library)) for library in libraries(prefix)}
     now = time.time_ns()
-    distributions = find_all(prefix)
-    records = frozenset((each.library, each.path[len(each.library) + 1 :], each.inode) for each in distributions)
-    return Listing(
-        distributions, records, {lib: 0 if abs(now - at) < _CLOCK_TICK_NS else at for lib, at in times.items()}
-    )
+    metadata = _metadata(prefix, times)  # first, so that a change meanwhile is noticed under the lock
+    times = {library: 0 if abs(now - at) < TICK_NS else at for library, at in times.items()}
+    return Listing(find_all(prefix), metadata, times)
 
 
 def is_current(prefix: Prefix, listing: Listing) -> bool:
-    """Whether no distribution can have come or gone since `listing` was made."""
+    """Whether, by the times, no distribution was installed or removed since `listing` was made."""
     return all(at and _time(prefix.path(library)) == at for library, at in listing.times.items())
 
 
-def still_holds(prefix: Prefix, plan: Plan) -> bool:
-    """Whether nothing that `plan` rests on has changed; the lock is held."""
-    for place, expected in plan.identities.items():
-        if identity(prefix.path(place)) != expected:
-            return False
-    for place, at in plan.directories.items():
-        if _time(prefix.path(place)) != at:
-            return False
+def still_holds(prefix: Prefix, tree: Tree, plan: Plan) -> bool:
+    """Whether the state that `plan` requires has not changed; the caller holds the lock.
+
+    It is checked through the open directories of `tree`, in which the steps will be taken, too.
+    """
+    try:
+        for path, expected in plan.identities.items():
+            if identity(tree.lstat(path)) != expected:
+                return False
+        for path, at in plan.directories.items():
+            status = tree.lstat(path)
+            if status is None or status.st_mtime_ns != at:
+                return False
+    except LinkInTheWay:
+        return False
     before = plan.listing
-    if is_current(prefix, before):
+    if _metadata(prefix, before.times) == before.metadata:
         return True
-    now = frozenset((lib, name, inode) for lib in before.times for name, inode in entries(prefix, lib))
-    return now == before.records or _irrelevant(prefix, plan, set(before.distributions) ^ set(find_all(prefix)))
+    return _irrelevant(prefix, plan, set(before.distributions) ^ set(find_all(prefix)))
 
 
 def _irrelevant(prefix: Prefix, plan: Plan, changed: set[Distribution]) -> bool:
-    """Whether the distributions that came or went since have nothing to do with the plan."""
+    """Whether the plan does not depend on the distributions in `changed`, which were installed or removed since."""
     if any(each.canonical_name in plan.names for each in changed):
         return False
     before = set(plan.listing.distributions)
     came = Owners(prefix, changed - before, remember=False).areas()
     gone = [plan.old_areas.get(each.path, []) for each in changed & before]
     return all(plan.areas.isdisjoint(areas) for areas in [*came.values(), *gone])
+
+
+def _metadata(prefix: Prefix, libraries: Iterable[str]) -> frozenset[tuple[str, str, int]]:
+    return frozenset((library, *entry) for library in libraries for entry in entries(prefix, library))
 
 
 def _time(path: str) -> int:
@@ -103,11 +125,16 @@ def _time(path: str) -> int:
         return -1
 
 
-def identity(path: str) -> tuple[int, int, int] | None:
-    """What tells a file from another or an edited one; of a directory only which one it is."""
-    status = presence.lstat(path)
-    if status is None:
-        return None
+def identity(status: os.stat_result | None) -> Identity | None:
+    """As `identity_of`; None if `status` is None."""
+    return None if status is None else identity_of(status)
+
+
+def identity_of(status: os.stat_result) -> Identity:
+    """The identity of a file, which changes if it is replaced or edited; for a directory, only if it is replaced.
+
+    It contains the ctime (time of the last change), because an editor may restore the modification time.
+    """
     if stat.S_ISDIR(status.st_mode):
-        return status.st_ino, 0, 0
-    return status.st_ino, status.st_size, status.st_mtime_ns
+        return status.st_ino, 0, 0, 0
+    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns

@@ -1,37 +1,63 @@
-"""The `recover` command: finish what killed processes left, and nothing else."""
+"""The `recover` command: undo interrupted transactions and empty the stages of dead processes."""
 
 from __future__ import annotations
 
-from sage_wheels.errors import FileOperationFailed
-from sage_wheels.prefix import lock, presence
-from sage_wheels.transaction import recovery, stage
-from sage_wheels.transaction.stage import LOCK
+from sage_wheels.errors import FileOperationFailed, JournalDamaged
+from sage_wheels.fs import presence
+from sage_wheels.prefix.tree import Tree
+from sage_wheels.transaction import journal, recovery, stage, sweep
+from sage_wheels.transaction.pending import pending
+from sage_wheels.transaction.stage import hold_lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sage_wheels.prefix import Prefix
-    from sage_wheels.transaction.commit import Settings
+    from sage_wheels.transaction.commit import CommitOptions
 
 
-def recover_first(prefix: Prefix, settings: Settings) -> None:
-    """Undo an interrupted transaction before anything is decided by what is there; a dry run leaves it alone."""
-    if stage.pending(prefix) and not settings.dry_run:
-        for sentence in recover(prefix, settings):
+def recover_first(prefix: Prefix, settings: CommitOptions) -> None:
+    """Undo an interrupted transaction before the prefix is examined; in a dry run, nothing is undone.
+
+    About an unfinished stage (see `stage`) there is only a message.
+    """
+    if pending(prefix) and not settings.dry_run:
+        sentences, unfinished = _recover(prefix, settings)
+        for sentence in (*sentences, *unfinished):
             settings.say(sentence)
 
 
-def recover(prefix: Prefix, settings: Settings) -> list[str]:
-    """Undo an interrupted transaction and empty the stages of dead processes; sentences about what was found.
+def recover(prefix: Prefix, settings: CommitOptions, *, set_aside: bool = False) -> list[str]:
+    """Undo an interrupted transaction and empty the stages of dead processes; returns sentences about what was found.
 
-    Raises `LockTimeout`, `LockUnusable`, `JournalDamaged`, `FileOperationFailed`.
+    With `set_aside`, what cannot be undone is moved to `set-aside`, so that other commands work again (`salvage`);
+    without it, `JournalDamaged` is raised for that. Also raises `LockTimeout`, `LockUnusable`, `FileOperationFailed`.
     """
+    saved: list[str] = []
+    if set_aside and presence.is_directory(prefix.state):
+        from sage_wheels.transaction.salvage import salvage
+
+        saved = salvage(prefix, settings)
+    sentences, unfinished = _recover(prefix, settings)
+    if unfinished:
+        for sentence in sentences:
+            settings.say(sentence)
+        raise JournalDamaged(unfinished[0], journal.WAY_OUT, "\n".join(unfinished[1:]))
+    return [*saved, *sentences]
+
+
+def _recover(prefix: Prefix, settings: CommitOptions) -> tuple[list[str], list[str]]:
+    """The sentences of `recover`, and those about unfinished stages."""
     try:
         if not presence.is_directory(prefix.state):
-            return []  # nothing was ever installed here: do not leave a lock file where nobody needs it
+            return [], []  # nothing was ever installed here: do not make a lock file
+        stage.check_trust(prefix, settings.say)
         recovery.prepare(prefix)
-        with lock.hold(prefix.path(LOCK), timeout=settings.timeout, on_wait=settings.say):
-            undone = recovery.undo_pending(prefix)
-        kept = stage.sweep_dead(prefix, settings.say)
+        with Tree(prefix.root) as tree:
+            with hold_lock(tree, settings.timeout, settings.say) as held:
+                undone = recovery.undo_pending(tree, None if settings.history.is_off else held)
+            swept = sweep.sweep(tree, settings.say, settings.history)
+            kept = [f"kept a file that was in the way as {tree.path(each)}" for each in swept.kept]
+            unfinished = [stage.unfinished(tree, each) for each in swept.unfinished]
     except OSError as error:
         raise FileOperationFailed.from_os_error(error, f"recovering {prefix.root}") from error
-    return [*([undone] if undone else []), *(f"kept what stood in the way as {prefix.path(each)}" for each in kept)]
+    return [*([undone] if undone else []), *kept], unfinished

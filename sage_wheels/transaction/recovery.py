@@ -1,48 +1,89 @@
-"""Recovery: what every command does first once it has the prefix lock."""
+"""Recovery: undo an interrupted transaction. Every command that changes a prefix does this first, under the lock.
+
+The states of the active journal J (the file `journal` in the state directory), and what is done; the table of its steps
+is in `journal`, that of the stages in `stage`:
+
+    J is                          its stage              what is done
+    not there                     -                      nothing
+    whole                         there                  undone; J becomes an entry of the history, or is renamed to
+                                                         `undone` in the stage if that cannot be
+    whole                         gone                   undone, if nothing was kept in the stage that is needed; J is
+                                                         deleted
+    whole, a step is lost         -                      refused: `salvage`
+    damaged                       has a copy of this J   undone by the copy
+    damaged                       has no copy            error: see `salvage`
+    of another format             -                      error: the version that wrote it can undo it; or `salvage`
+"""
 
 from __future__ import annotations
 
-import os
-
 from sage_wheels.errors import JournalDamaged
-from sage_wheels.prefix import filesystem
-from sage_wheels.transaction import journal
-from sage_wheels.transaction.stage import JOURNAL, pending, sync
+from sage_wheels.fs import exchange, syncing
+from sage_wheels.prefix.model import STATE
+from sage_wheels.prefix.paths import NOWHERE, PrefixPath, below
+from sage_wheels.transaction import history, journal, stage
+from sage_wheels.transaction.pending import JOURNAL, pending
+from sage_wheels.transaction.stage import NO_FILE, STAGES, sync
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sage_wheels.prefix import Prefix
+    from sage_wheels.prefix.lock import Held
+    from sage_wheels.prefix.tree import Tree
+    from sage_wheels.transaction.journal import Journal
 
 
 def prepare(prefix: Prefix) -> None:
-    """Import what undoing needs, if there is something to undo; the lock is not held yet."""
+    """Import the modules that undoing needs, if there is something to undo. Called before the lock is taken."""
     if pending(prefix):
-        filesystem.prepare_exchange()
+        exchange.prepare_exchange()
 
 
-def undo_pending(prefix: Prefix) -> str | None:
+def undo_pending(tree: Tree, held: Held | None) -> str | None:
     """Undo what an earlier process left half-done; the lock is held. A sentence about it, None if there was nothing.
+
+    With `held`, an entry of the history is made of it.
 
     A journal counts from the moment it is called `journal` until it is renamed away. Undoing may be interrupted and is
     simply begun again. Raises `JournalDamaged`, `OSError`.
     """
-    path = prefix.path(JOURNAL)
     try:
-        with open(path, "rb", opener=filesystem.regular) as f:
-            data = f.read()
+        left, note = journal.from_bytes(tree.read(JOURNAL)), ""
     except FileNotFoundError:
         return None
-    try:
-        left = journal.from_bytes(data)
-    except ValueError as error:
-        raise JournalDamaged(
-            f"the journal {path} of an interrupted installation cannot be read: {error}",
-            "run 'sage-wheels verify', install again what it names, and delete that file",
-        ) from error
-    journal.undo(prefix.root, left)
-    if left.durable:  # what was undone is on the disk before the journal goes, and that before the stage does
-        sync(prefix, left.stage)
-    os.unlink(path)
+    except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno not in NO_FILE:
+            raise
+        why = "it is no regular file" if isinstance(error, OSError) else str(error)
+        what = f"the journal {tree.path(JOURNAL)} of an interrupted installation cannot be read: {why}"
+        copy = _copy(tree)
+        if copy is None:
+            raise JournalDamaged(what, journal.WAY_OUT) from error
+        left, note = copy, f"; {what}, so its copy was used"
+    journal.undo(tree, left)
+    if left.durable:  # order on the disk: the restored files, the removal of the journal, that of the stage
+        sync(tree, left.stage)
+    stage.end_undone(tree, left.stage, _entry(tree, held, left) if held else NOWHERE)
     if left.durable:
-        filesystem.sync_path(prefix.state)
-    return f"undid an interrupted installation of {len(left.steps)} steps in {prefix.root}"
+        syncing.sync_path(tree.path(STATE))
+    return f"undid an interrupted installation of {len(left.steps)} steps in {tree.root}{note}"
+
+
+def _entry(tree: Tree, held: Held, left: Journal) -> PrefixPath:
+    number = history.next_number(held, 0 if held.number is not None else history.counted(tree))
+    held.advance(number)
+    return history.path_of(number, left.stage, undone=True)
+
+
+def _copy(tree: Tree) -> Journal | None:
+    """The copy of the active journal in its stage; None if there is none."""
+    status = tree.lstat(JOURNAL)
+    try:
+        paths = [below(STAGES, name) for name in tree.names(STAGES)]
+    except FileNotFoundError:
+        return None
+    for path in paths:
+        copy = stage.copy_of_journal(tree, path)
+        if copy and status and copy.inode == status.st_ino and not stage.has_mark(tree, path):
+            return copy
+    return None

@@ -1,49 +1,83 @@
-"""What a transaction did, in a form that prints and converts."""
+"""Types for what a transaction did, for messages and JSON."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from sage_wheels.prefix import Prefix
-    from sage_wheels.transaction.commit import Outcome
+from sage_wheels.named import NamedTuple
 
 
 class Change(NamedTuple):
-    """One distribution before and after; versions are empty where it was or is not installed, or was an .egg-link."""
+    """The version of a distribution before and after; "" if it was or is not installed, or was an .egg-link."""
 
     name: str
     old_version: str
     new_version: str
 
 
-class Report(NamedTuple):
-    """What a transaction did, or would do after a dry run.
+class Unchanged(NamedTuple):
+    """A distribution for which nothing had to be done; `version` is "" if it is not installed."""
 
-    `unchanged` were installed (or, uninstalling, absent) already; `set_aside` are full paths of copies of edited
-    files; `not_compiled` counts sources without byte-code by distribution; `ignored` are rows of RECORD that were not
-    followed; `runs_at_start` are full paths of new files that every start of Python runs; `unmet` tells of requirements
-    that are not there; `steps` are the changes to the prefix; `lock_seconds`
-    is how long the prefix lock was held.
+    name: str
+    version: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version}".rstrip()
+
+
+class PathChange(NamedTuple):
+    """A change at one path of the prefix; `path` is a full path.
+
+    `action` is "place" (a new file or directory), "replace" (a file), "exchange" or "swap" (a directory), "remove", or
+    "rmdir" (an empty directory).
+    """
+
+    action: str
+    path: str
+
+    def __str__(self) -> str:
+        return f"{self.action} {self.path}"
+
+
+class Report(NamedTuple):
+    """What a transaction did, or, after a dry run, would do.
+
+    - `changes`: the distributions that were installed, replaced or removed.
+    - `unchanged`: distributions that were installed already (`uninstall`: were not installed).
+    - `set_aside`: full paths of copies of edited files.
+    - `not_compiled`: the number of sources without byte-code, by distribution.
+    - `ignored`: rows of RECORD that were ignored.
+    - `runs_at_start`: full paths of new files that run at every start of Python.
+    - `unmet`: a sentence for each requirement that is not installed.
+    - `steps`: the changes of the prefix, in their order.
+    - `lock_seconds`: how long the prefix lock was held.
+    - `overwritten`: full paths of replaced files of other distributions, with these distributions.
     """
 
     changes: tuple[Change, ...] = ()
-    unchanged: tuple[str, ...] = ()
+    unchanged: tuple[Unchanged, ...] = ()
     set_aside: tuple[str, ...] = ()
     not_compiled: tuple[tuple[str, int], ...] = ()
     ignored: tuple[str, ...] = ()
     runs_at_start: tuple[str, ...] = ()
     unmet: tuple[str, ...] = ()
-    steps: tuple[str, ...] = ()
+    steps: tuple[PathChange, ...] = ()
     lock_seconds: float = 0.0
+    overwritten: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
-def report_of(prefix: Prefix, outcome: Outcome, changes: list[Change], kept: list[str]) -> Report:
-    """The report of a transaction; `kept` are places of files that turned up when the stage was emptied."""
-    return Report(
-        tuple(changes),
-        set_aside=tuple(prefix.path(each) for each in [*outcome.plan.set_aside, *kept]),
-        steps=tuple(f"{step.do} {prefix.path(step.path)}" for step in outcome.plan.steps),
-        lock_seconds=outcome.lock_seconds,
-    )
+class HistoryEntry(NamedTuple):
+    """One change of a prefix, as the history tells it: `time` is when it was made, in seconds, after `seconds` of work;
+    `kind` is "install", "uninstall", "undo", "repair", or "undone" for what was interrupted and never made;
+    `undoes` are the numbers that it took back; `can_be_undone` is whether its old files are kept; `problem` says why
+    the entry cannot be read."""
+
+    number: int
+    kind: str
+    time: float
+    seconds: float
+    user: str
+    host: str
+    command: tuple[str, ...]
+    changes: tuple[Change, ...]
+    undoes: tuple[int, ...]
+    can_be_undone: bool
+    problem: str

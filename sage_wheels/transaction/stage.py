@@ -1,20 +1,39 @@
-"""The stage: one directory of a transaction's own in the prefix's state directory, and what is left of dead ones.
+"""The stage: the temporary directory of a transaction, in the state directory of the prefix; and stages of dead
+processes.
 
     <prefix>/var/lib/sage-wheels/
         lock                    see prefix.lock; never deleted
         journal                 there only while a transaction is being applied
-        stage/<id>/             one for each running process, which holds a flock on the directory itself
-            new/                what is to come, laid out as in the prefix
-            old/                what has gone
+        stage/<id>/             one for each running process, which holds a flock(2) on the directory itself
+            new/                new files, with the same structure as the prefix
+            old/                backups of files that were replaced or removed
             aside/              copies of edited files
-            planned             an empty file: its time is when the plan was made
-            journal, committed  the journal before and after it counts
-            beside              where else this stage is: in directories that are on another file system
-        set-aside/              files that people edited or added, kept when their package went
+            contents            files that a frontend has written so far, and the wheel of them (`prefix_destination`)
+            planned             an empty file, whose ctime is the time of the plan
+            journal             the journal before it becomes active
+            copy                a copy of the journal, which stays in the stage
+            committed, undone   the journal after the transaction was committed or undone
+            beside              paths of further directories of this stage, on other file systems
+        set-aside/              edited and foreign files of packages that were removed; see also `salvage`
         cache/                  may be deleted
 
-A stage whose lock can be had belongs to a dead process. Its journal, if it counts, is undone first (`recovery`); then
-the stage is emptied, by whoever comes by, without the prefix lock.
+If the lock of a stage is free, its process is dead. The state of such a stage, and what is done, depends on the active
+journal (the file `journal` in the state directory) and on the files in the stage:
+
+    active journal               copy   journal, committed, undone   state, and what is done
+    of this stage, or unreadable                                     pending: kept until it is undone (`recovery`)
+    none, or of another stage    none                                not begun, or being emptied: emptied
+                                 there  journal                      not begun: emptied
+                                 there  undone                       undone: emptied
+                                 there  committed                    committed: files that no plan mentions are set
+                                                                     aside, then it is emptied
+                                 there  none of them                 unfinished: the journal was deleted; kept and
+                                                                     reported until `recover --set-aside` (`salvage`)
+
+The active journal is examined first, because another process may undo it and rename it to `undone` meanwhile. Emptying
+begins with a rename of `copy` over the file `journal`, `committed` or `undone`. So in whatever order the other files
+are deleted, or the deletions reach the disk, the stage never looks unfinished. Stages are emptied by any later command,
+without the prefix lock (`sweep`).
 """
 
 from __future__ import annotations
@@ -22,184 +41,263 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import shutil
 import time
 
-from sage_wheels.errors import FileOperationFailed, LockUnusable
-from sage_wheels.prefix import filesystem, lock, presence, trust
-from sage_wheels.prefix.layout import STATE
-from sage_wheels.transaction import journal
+from sage_wheels.errors import LockUnusable
+from sage_wheels.fs import files, holder, locking, syncing, trust
+from sage_wheels.fs.files import LinkInTheWay
+from sage_wheels.prefix import lock
+from sage_wheels.prefix.model import STATE
+from sage_wheels.prefix.paths import NOWHERE, below, is_plain, parent, plain
+from sage_wheels.prefix.tree import Tree
+from sage_wheels.transaction import history, journal
 from sage_wheels.transaction.journal import Journal
+from sage_wheels.transaction.pending import JOURNAL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from sage_wheels.prefix import Prefix
+    from sage_wheels.prefix.lock import Held
+    from sage_wheels.prefix.paths import PrefixPath
 
-LOCK = f"{STATE}/lock"
-JOURNAL = f"{STATE}/journal"
-STAGES = f"{STATE}/stage"
-SET_ASIDE = f"{STATE}/set-aside"
+LOCK = below(STATE, "lock")
+STAGES = below(STATE, "stage")
+SET_ASIDE = below(STATE, "set-aside")
 _BESIDE = "beside"
-_UNFINISHED = ".unfinished-copy"
+_COPY = "copy"
+NO_FILE = (errno.EISDIR, errno.ELOOP, errno.ENXIO)  # the errors of `Tree.read` if it is no regular file
+_MARKS = ("journal", "committed", "undone")
 
 
 class Stage:
-    """The stage of this process; use as a context manager, which empties it at the end.
+    """The stage of this process; `sweep.own_stage` makes it, and empties it at the end.
 
-    `place` is its directory relative to the prefix, `path` the same in full. `kept` lists files that nobody planned
-    for, which were set aside when the stage was emptied; `count` numbers what is kept in it; `say` gets sentences for
-    people.
+    `tree` is the prefix, held open; `location` the directory of the stage relative to it, `path` the same in full.
+    `kept` lists files that nobody planned for, which were set aside when the stage was emptied; `count` numbers what is
+    kept in it; `entry` is the name of its entry in the history once it is committed.
     """
 
     def __init__(self, prefix: Prefix, say: Callable[[str], None]) -> None:
-        self.prefix = prefix
-        self._say = say
         self.kept: list[str] = []
-        trust.check(prefix.root, "name a prefix of your own")
+        check_trust(prefix, say)
         self.count = 0
+        self.entry = ""
+        self.tree = Tree(prefix.root)
+        try:
+            self._fd = self._make()
+        except BaseException:
+            self.tree.close()
+            raise
+        self.path = prefix.path(self.location)
+
+    def _make(self) -> int:
+        """Make the directory and lock it; returns its descriptor."""
+        self.tree.make_directories(STAGES)
         while True:
-            self.place = f"{STAGES}/{os.getpid()}-{time.time_ns():x}"
-            self.path = prefix.path(self.place)
-            os.makedirs(self.path, exist_ok=False)
+            self.location = below(STAGES, f"{os.getpid()}-{time.time_ns():x}")
+            self.tree.mkdir(self.location)
             try:
-                fd = _lock_directory(self.path)
+                fd = _lock_directory(self.tree, self.location)
             except LockUnusable:
-                os.rmdir(self.path)  # nobody could ever lock it to sweep it
+                self.tree.rmdir(self.location)  # it cannot be locked, so it could never be emptied
                 raise
             if fd is not None:
                 break
-            # somebody took it for a dead one, and swept it away, before it was locked
-        self._fd = fd
+            # before it was locked, another process has emptied it as that of a dead process
         try:
             for name in ("old", "aside"):
-                os.mkdir(f"{self.path}/{name}")
+                self.tree.mkdir(below(self.location, name))
+            with contextlib.suppress(OSError):  # without it, there will be no entry
+                self.tree.make_directories(history.HISTORY)
         except BaseException:
-            os.close(fd)  # without its lock the stage is a dead one's, which the next command sweeps
+            os.close(fd)  # without the lock, the next command empties the stage
             raise
+        return fd
 
-    def beside(self, place: str) -> str:
-        """A second stage, in the directory `place`, for what has to be on the file system of that directory."""
-        beside = f"{place}/.sage-wheels-{os.path.basename(self.place)}"
-        with open(f"{self.path}/{_BESIDE}", "a", encoding="utf-8", errors="surrogateescape") as f:
-            f.write(f"{beside}\n")  # before it is made: whoever sweeps this stage sweeps that one, too
-        os.makedirs(f"{self.prefix.path(beside)}/old", exist_ok=True)
+    def beside(self, path: PrefixPath) -> PrefixPath:
+        """A further directory of the stage, in the directory `path`, for files on the file system of that
+        directory."""
+        name = _name_beside(self.location)
+        path = self._highest(path)
+        beside = below(path, name)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        # its path is written before it is made, so that it is deleted with this stage
+        with open(self.tree.open(below(self.location, _BESIDE), flags), "wb") as f:
+            f.write(os.fsencode(f"{beside}\n"))
+        self.tree.make_directories(below(beside, "old"))
         return beside
 
-    def __enter__(self) -> Stage:
-        return self
+    def _highest(self, path: PrefixPath) -> PrefixPath:
+        """The highest directory above `path` on its file system that can be written in: there, what is kept for long
+        is in the way of no package."""
+        device = os.stat(self.tree.path(path)).st_dev
+        while path:
+            above = parent(path)
+            full = self.tree.path(above)
+            if os.stat(full).st_dev != device or not os.access(full, os.W_OK | os.X_OK):
+                break
+            path = above
+        return path
 
-    def __exit__(self, *_: object) -> None:
-        try:
-            self.kept += _sweep_locked(self.prefix, self.place, self._say)
-        finally:
-            os.close(self._fd)
+    def write_journal(self, entry: Journal) -> None:
+        """Write the journal `entry`, which is not active yet, and its copy; they replace earlier ones."""
+        begin_emptying(self.tree, self.location)
+        fd = self.tree.open(below(self.location, "journal"), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(fd, "wb") as f:
+            data = entry._replace(inode=os.fstat(fd).st_ino).to_bytes()
+            f.write(data)
+            if entry.durable:
+                f.flush()
+                os.fsync(fd)
+        if entry.durable:
+            sync(self.tree, self.location)  # before its copy: a copy alone would mean that it had begun
+        with open(self.tree.open(below(self.location, _COPY), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as f:
+            f.write(data)
 
-
-def pending(prefix: Prefix) -> bool:
-    """Whether an interrupted transaction waits for recovery (or one is being applied right now).
-
-    Raises `FileOperationFailed` if that cannot be told.
-    """
-    try:
-        return presence.is_there(prefix.path(JOURNAL))
-    except OSError as error:
-        raise FileOperationFailed.from_os_error(error, f"looking for an interrupted change of {prefix.root}") from error
-
-
-def sync(prefix: Prefix, place: str) -> None:
-    """Write out all that waits for the disks of the stage at `place`, which are those of its goals, too."""
-    filesystem.sync_file_system(prefix.state)
-    for each in _stages_beside(prefix, place):
-        with contextlib.suppress(FileNotFoundError):
-            filesystem.sync_file_system(prefix.path(each))
-
-
-def sweep_dead(prefix: Prefix, say: Callable[[str], None]) -> list[str]:
-    """Empty the stages of dead processes; the files in them that nobody planned for, by their new place."""
-    kept: list[str] = []
-    try:
-        names = os.listdir(prefix.path(STAGES))
-    except OSError:
-        return kept  # there never was one, or whoever can read it sweeps it
-    for name in names:
-        kept += _sweep_if_dead(prefix, f"{STAGES}/{name}", say)
-    _sweep_caches(prefix)
-    return kept
+    def close(self) -> None:
+        os.close(self._fd)
+        self.tree.close()
 
 
-def _sweep_caches(prefix: Prefix) -> None:
-    """Delete caches that were never finished: whoever is just writing one does without it, and writes it again."""
+def check_trust(prefix: Prefix, say: Callable[[str], None]) -> None:
+    """Raise `UnsafePath` if another user may have made the prefix; warn if everybody may write in it."""
+    trust.check(prefix.root, "name a prefix of your own")
+    trust.name_open(prefix.root, (STATE, prefix.scheme.purelib, prefix.scheme.platlib, prefix.scheme.scripts), say)
+
+
+@contextlib.contextmanager
+def hold_lock(tree: Tree, timeout: float | None, say: Callable[[str], None]) -> Iterator[Held]:
+    """Hold the prefix lock; see `prefix.lock.hold`."""
+    with lock.hold(tree.path(LOCK), timeout=timeout, on_wait=say, directory=tree.make_state()) as held:
+        yield held
+
+
+def last_number(tree: Tree) -> int:
+    """The number of the last change, counted in the history if the lock file does not tell; for before the lock."""
+    number = None
     with contextlib.suppress(OSError):
-        for name in os.listdir(f"{prefix.state}/cache"):
-            if name.rpartition(".")[2].isdigit():  # NAME.json.PID
-                os.unlink(f"{prefix.state}/cache/{name}")
+        fd = tree.open(LOCK, os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            number = holder.number(fd)
+        finally:
+            os.close(fd)
+    if number is None:
+        with contextlib.suppress(OSError):
+            return history.counted(tree)
+    return number or 0
 
 
-def _sweep_if_dead(prefix: Prefix, place: str, say: Callable[[str], None]) -> list[str]:
-    """As `_sweep_locked`, if nobody alive uses the stage at `place`."""
+def unfinished(tree: Tree, path: PrefixPath) -> str:
+    """The message about the unfinished stage at `path`."""
+    return (
+        f"the journal of an interrupted installation was deleted, so it cannot be undone; the files that it "
+        f"had removed are in {tree.path(path)}"
+    )
+
+
+def sync(tree: Tree, path: PrefixPath) -> None:
+    """Flush the file systems of the stage at `path`; its destinations are on the same file systems."""
+    syncing.sync_file_system(tree.path(STATE))
+    for each in stages_beside(tree, path):
+        with contextlib.suppress(FileNotFoundError):
+            syncing.sync_file_system(tree.path(each))
+
+
+@contextlib.contextmanager
+def locked(tree: Tree, path: PrefixPath, say: Callable[[str], None]) -> Iterator[bool]:
+    """Within this context, hold the lock of the stage at `path`; yields False if a living process has it."""
+    fd = None
     try:
-        fd = _lock_directory(prefix.path(place))
+        fd = _lock_directory(tree, path)
     except OSError as error:
-        say(_not_emptied(prefix, place, error))
-        return []
+        say(not_emptied(tree, path, error))
     except LockUnusable as error:
-        say(f"{prefix.path(place)} could not be emptied, because {error.what}; the next command tries again")
-        return []
-    if fd is None:
-        return []
+        say(f"{tree.path(path)} could not be emptied, because {error.what}; the next command tries again")
     try:
-        return _sweep_locked(prefix, place, say)
+        yield fd is not None
     finally:
-        os.close(fd)
+        if fd is not None:
+            os.close(fd)
 
 
-def _sweep_locked(prefix: Prefix, place: str, say: Callable[[str], None]) -> list[str]:
-    """Empty a stage that is locked, unless its journal counts.
+def not_emptied(tree: Tree, path: PrefixPath, error: OSError) -> str:
+    where = os.fsdecode(error.filename or tree.path(path))
+    why = error.strerror or str(error)
+    return f"{tree.path(path)} could not be emptied ({why} at {where}); the next command tries again"
 
-    A failure is told and left to the next command: the prefix itself is as it should be.
-    """
+
+def state_of(tree: Tree, path: PrefixPath) -> str:
+    """The state of the stage at `path` by the table above: "pending", "unfinished", or "" if it may be emptied."""
+    if _may_be_pending(tree, path):
+        return "pending"
+    return "unfinished" if is_begun(tree, path) and not has_mark(tree, path) else ""
+
+
+def has_mark(tree: Tree, path: PrefixPath) -> bool:
+    """Whether one of the files `journal`, `committed` and `undone` is in the stage at `path`. Raises `OSError`."""
+    return any(tree.is_there(below(path, mark)) for mark in _MARKS) or bool(history.entry_of(tree, path))
+
+
+def is_begun(tree: Tree, path: PrefixPath) -> bool:
+    """Whether the transaction of the stage at `path` has begun, and the emptying of the stage has not."""
+    return tree.is_there(below(path, _COPY))
+
+
+def _may_be_pending(tree: Tree, path: PrefixPath) -> bool:
+    """Whether the active journal is that of the stage at `path`; True, too, if it cannot be read."""
     try:
-        return [] if _is_pending(prefix, place) else _sweep(prefix, place)
-    except OSError as error:
-        say(_not_emptied(prefix, place, error))
-        return []
-
-
-def _not_emptied(prefix: Prefix, place: str, error: OSError) -> str:
-    where = os.fsdecode(error.filename or prefix.path(place))
-    why = error.strerror or str(error)  # shutil's own have none
-    return f"{prefix.path(place)} could not be emptied ({why} at {where}); the next command tries again"
-
-
-def _is_pending(prefix: Prefix, place: str) -> bool:
-    """Whether the journal that counts is that of the stage at `place`; if it cannot be read, it may be."""
-    try:
-        with open(prefix.path(JOURNAL), "rb", opener=filesystem.regular) as f:
-            return journal.from_bytes(f.read()).stage == place
+        return journal.from_bytes(tree.read(JOURNAL)).stage == path
     except FileNotFoundError:
         return False
     except (OSError, ValueError):
         return True
 
 
-def _lock_directory(path: str) -> int | None:
-    """Lock a directory against those who sweep; None if it is locked, or was swept away meanwhile.
+def copy_of_journal(tree: Tree, path: PrefixPath) -> Journal | None:
+    """The copy of the journal in the stage at `path`; None if it does not exist or is damaged. Raises `OSError`."""
+    try:
+        return journal.from_bytes(tree.read(below(path, _COPY)))
+    except ValueError:
+        return None
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENOTDIR, *NO_FILE):
+            raise
+        return None
+
+
+def end_undone(tree: Tree, path: PrefixPath, entry: PrefixPath = NOWHERE) -> None:
+    """All is undone, so the journal, which is that of the stage at `path`, counts no more; it becomes the `entry` of
+    the history, if one is given and that is possible. Raises `OSError`."""
+    with contextlib.suppress(OSError):
+        if entry and tree.is_there(path):
+            tree.rename(JOURNAL, entry)
+            return
+    try:
+        tree.rename(JOURNAL, below(path, "undone"))
+    except (FileNotFoundError, NotADirectoryError, LinkInTheWay):  # the stage or the journal was deleted
+        with contextlib.suppress(FileNotFoundError):
+            tree.unlink(JOURNAL)
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError, LinkInTheWay):
+            tree.rename(below(path, _COPY), below(path, "undone"))
+
+
+def _lock_directory(tree: Tree, path: PrefixPath) -> int | None:
+    """Lock the stage at `path`, so that no other process empties it; None if it is locked, or was deleted meanwhile.
 
     Raises `LockUnusable`, `OSError`.
     """
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        fd = tree.open(path, files.DIRECTORY)
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
             return None
         raise
     try:
-        if lock.exclude(fd, path, blocking=False) and os.path.samestat(os.fstat(fd), os.lstat(path)):
+        status = tree.lstat(path) if locking.exclude(fd, tree.path(path), blocking=False) else None
+        if status is not None and os.path.samestat(os.fstat(fd), status):
             return fd
-    except FileNotFoundError:
-        pass
     except BaseException:
         os.close(fd)
         raise
@@ -207,69 +305,26 @@ def _lock_directory(path: str) -> int | None:
     return None
 
 
-def _sweep(prefix: Prefix, place: str) -> list[str]:
-    """Delete the stage at `place`, which is locked, but keep what came into it unplanned."""
-    kept = []
-    committed = f"{prefix.path(place)}/committed"
-    with contextlib.suppress(FileNotFoundError):
-        with open(committed, "rb", opener=filesystem.regular) as f, contextlib.suppress(ValueError):
-            kept = _keep_unplanned(prefix, place, journal.from_bytes(f.read()))
-        os.unlink(committed)  # first of all: killed from here on, there is nothing left to look at but only to delete
-    for each in [*_stages_beside(prefix, place), place]:
-        filesystem.delete_tree(prefix.path(each))
-    return kept
+def begin_emptying(tree: Tree, path: PrefixPath) -> None:
+    """Begin to empty the stage at `path`: afterwards its state is "not begun", so that it only has to be deleted."""
+    for mark in _MARKS:
+        if tree.is_there(below(path, mark)):
+            with contextlib.suppress(FileNotFoundError):
+                tree.rename(below(path, _COPY), below(path, mark))
+            tree.unlink(below(path, mark))
+    with contextlib.suppress(FileNotFoundError):  # beside a mark in the history, which stays there
+        tree.unlink(below(path, _COPY))
 
 
-def _stages_beside(prefix: Prefix, place: str) -> list[str]:
+def _name_beside(path: str) -> str:
+    return f".sage-wheels-{os.path.basename(path)}"
+
+
+def stages_beside(tree: Tree, path: PrefixPath, id: str = "") -> list[PrefixPath]:
+    """Where else the stage at `path` is; if it is kept, it was called `id`. Raises `OSError`."""
     try:
-        path = f"{prefix.path(place)}/{_BESIDE}"
-        with open(path, encoding="utf-8", errors="surrogateescape", opener=filesystem.regular) as f:
-            lines = f.read().splitlines()
-    except FileNotFoundError:
+        lines = os.fsdecode(tree.read(below(path, _BESIDE))).splitlines()
+    except (FileNotFoundError, NotADirectoryError, LinkInTheWay):
         return []
-    name = f".sage-wheels-{os.path.basename(place)}"
-    return [line for line in lines if os.path.basename(line) == name and ".." not in line.split("/")]
-
-
-def _keep_unplanned(prefix: Prefix, place: str, committed: Journal) -> list[str]:
-    """Set aside what changed in a directory after the plan was made and before the directory was taken away.
-
-    Whatever was written since then has a later change time; single files were compared under the lock. Byte-code is
-    what a Python that was importing the package may well have written.
-    """
-    planned = os.lstat(f"{prefix.path(place)}/planned").st_ctime_ns
-    kept = []
-    for step in committed.steps:
-        gone = step.staged if step.do == "exchange" else step.backup if step.do in ("swap", "remove") else ""
-        if not gone:
-            continue
-        for path in list(_files_below(prefix.path(gone))):
-            if os.lstat(path).st_ctime_ns > planned:
-                inside = path[len(prefix.path(gone)) :]
-                goal = f"{SET_ASIDE}/{os.path.basename(place)}/{step.path}{inside}"
-                os.makedirs(os.path.dirname(prefix.path(goal)), exist_ok=True)
-                _move(path, prefix.path(goal), f"{prefix.path(SET_ASIDE)}/{os.path.basename(place)}/{_UNFINISHED}")
-                kept.append(goal)
-    return kept
-
-
-def _move(path: str, goal: str, unfinished: str) -> None:
-    """Rename a file; to another file system by way of a copy at `unfinished`, which may be left of an earlier try."""
-    try:
-        os.rename(path, goal)
-    except OSError as error:
-        if error.errno != errno.EXDEV:
-            raise
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(unfinished)
-        shutil.copy2(path, unfinished, follow_symlinks=False)
-        os.rename(unfinished, goal)
-        os.unlink(path)
-
-
-def _files_below(directory: str) -> Iterator[str]:
-    if os.path.islink(directory):
-        return  # it went as one, and what it leads to is not ours
-    for above, _, names in os.walk(directory):
-        if os.path.basename(above) != "__pycache__":
-            yield from (f"{above}/{name}" for name in names)
+    name = _name_beside(id or path)
+    return [plain(line) for line in lines if os.path.basename(line) == name and is_plain(line)]

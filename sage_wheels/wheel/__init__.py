@@ -1,4 +1,4 @@
-"""WHEEL -> IMAGE: open a wheel, check it, write its files as they will stand in the prefix."""
+"""WHEEL -> IMAGE: open a wheel, check it, and write its image: its files in their final form, in a staging tree."""
 
 from __future__ import annotations
 

@@ -1,12 +1,12 @@
-"""Byte-code for the target interpreter, with the paths that the files will have when they stand in the prefix.
+"""Compile byte-code for the target interpreter, with the final paths of the sources in the prefix.
 
-Run as a script by a target interpreter other than ours (`-I -S -B`), this file compiles what standard input lists;
-so it needs nothing but the standard library and no syntax newer than that of Python 3.8.
+If the target interpreter is not the one that runs the tool, it runs this file as a script (`-I -S -B`), which compiles
+the files listed on standard input. So this file uses only the standard library and the syntax of Python 3.8.
 """
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 import importlib.util
 import json
 import marshal
@@ -15,51 +15,48 @@ import struct
 import sys
 import warnings
 
+_CODE = ord("c")  # marshal's TYPE_CODE
 _SHORT_ASCII = b"zZ"  # marshal's TYPE_SHORT_ASCII and TYPE_SHORT_ASCII_INTERNED
 
 
-def cache_path(path: str, cache_tag: str | None = sys.implementation.cache_tag) -> str:
-    """Where the byte-code of the source at `path` stands (PEP 3147).
+def cache_path(path: str, cache_tag: str | None = sys.implementation.cache_tag, optimize: int = 0) -> str:
+    """The path of the byte-code for the source at `path` (PEP 3147, PEP 488).
 
     >>> cache_path("lib/six.py", "cpython-311")
     'lib/__pycache__/six.cpython-311.pyc'
     """
     directory, slash, name = path.rpartition("/")
-    return f"{directory}{slash}__pycache__/{name[:-3]}.{cache_tag}.pyc"
+    level = f".opt-{optimize}" if optimize else ""
+    return f"{directory}{slash}__pycache__/{name[:-3]}.{cache_tag}{level}.pyc"
 
 
-def compile_code(source: bytes, path: str) -> bytes:
-    """The marshalled code of `source`, which says that it comes from `path`; empty if it is no Python of this version.
+def compile_code(source: bytes, path: str, optimize: int = -1) -> bytes:
+    """Compile `source` to marshalled code with `path` as its file name; b"" if it is not valid for this Python.
 
-    Wheels hold sources for other Pythons and broken ones for tests; pip passes over them silently, too.
+    Wheels contain sources for other Pythons, and invalid ones for tests; pip ignores such errors, too.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            return marshal.dumps(compile(source, path, "exec", dont_inherit=True, optimize=-1))
+            return marshal.dumps(compile(source, path, "exec", dont_inherit=True, optimize=optimize))
         except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError):
             return b""
 
 
-def placeholder(source: bytes) -> str:
-    """What stands for the path of `source` until that is known; no source can hold its own hash as a constant."""
-    return f"sage-wheels image {hashlib.sha256(source).hexdigest()}"
-
-
 def relocate(code: bytes, old_path: str, path: str) -> bytes | None:
-    """Marshalled `code` that was compiled for the place-holder `old_path`, as if it had been compiled for `path`.
+    """Replace the place-holder `old_path` in the marshalled `code` by `path`.
 
-    In marshal's format a string is a type byte (its high bit marks what is referred to again), its length, its
-    characters. None if the place-holder stands there in a form that is not known.
+    In the format of `marshal`, a string is a type byte (whose high bit marks an object that is referred to later), the
+    length, and the characters. None if `code` is invalid, or has the place-holder in an unknown form.
 
     >>> source = b"def f(): pass"
-    >>> code = relocate(compile_code(source, placeholder(source)), placeholder(source), "/p/x.py")
+    >>> code = relocate(compile_code(source, "place-holder"), "place-holder", "/p/x.py")
     >>> marshal.loads(code).co_consts[0].co_filename
     '/p/x.py'
     """
     old = old_path.encode()
     pieces = code.split(bytes([len(old)]) + old)
-    if len(pieces) < 2 or code.count(old) != len(pieces) - 1:
+    if len(pieces) < 2 or code.count(old) != len(pieces) - 1 or code[0] & 0x7F != _CODE:
         return None
     for number, piece in enumerate(pieces[:-1]):
         kind = piece[-1] & 0x7F
@@ -70,7 +67,7 @@ def relocate(code: bytes, old_path: str, path: str) -> bytes | None:
 
 
 def _marshalled(text: str, *, interned: bool, flag: int) -> bytes:
-    """`text` as `marshal` writes it: TYPE_SHORT_ASCII, TYPE_ASCII or TYPE_UNICODE, or what is interned of these."""
+    """`text` as written by `marshal`: TYPE_SHORT_ASCII, TYPE_ASCII or TYPE_UNICODE, or their interned variants."""
     data = text.encode("utf-8", "surrogatepass")
     if not text.isascii():
         return bytes([(b"t" if interned else b"u")[0] | flag]) + struct.pack("<l", len(data)) + data
@@ -79,27 +76,32 @@ def _marshalled(text: str, *, interned: bool, flag: int) -> bytes:
     return bytes([(b"A" if interned else b"a")[0] | flag]) + struct.pack("<l", len(data)) + data
 
 
-def pyc(code: bytes, source: bytes, mtime: float) -> bytes:
-    """A byte-code file (PEP 552): with the time stamp and size of the source, or its hash under SOURCE_DATE_EPOCH.
+def pyc(code: bytes, source: bytes, mtime: float, mode: str = "") -> bytes:
+    """The content of a byte-code file (PEP 552) of `source`, whose modification time is `mtime` (seconds).
 
-    That is what `py_compile` chooses, too.
+    `mode` is "timestamp", "checked-hash" or "unchecked-hash". By default it is the one that `py_compile` chooses: the
+    hash if SOURCE_DATE_EPOCH is set, else the time stamp.
     """
-    if os.environ.get("SOURCE_DATE_EPOCH"):
-        header = struct.pack("<L", 0b11) + importlib.util.source_hash(source)
+    mode = mode or ("checked-hash" if os.environ.get("SOURCE_DATE_EPOCH") else "timestamp")
+    if mode != "timestamp":
+        header = struct.pack("<L", 0b11 if mode == "checked-hash" else 0b01) + importlib.util.source_hash(source)
     else:
         header = struct.pack("<3L", 0, int(mtime) & 0xFFFFFFFF, len(source) & 0xFFFFFFFF)
     return importlib.util.MAGIC_NUMBER + header + code
 
 
-def write_beside(path: str, content: bytes, mode: int) -> None:
+def write_beside(
+    path: str, content: bytes, mode: int, optimize: int = 0, cache_tag: str | None = sys.implementation.cache_tag
+) -> None:
     """Write the byte-code of the source at `path` into the `__pycache__` there; both are new."""
-    goal = cache_path(path)
+    destination = cache_path(path, cache_tag, optimize)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        fd = os.open(goal, flags, mode)
+        fd = os.open(destination, flags, mode)
     except FileNotFoundError:
-        os.makedirs(os.path.dirname(goal), exist_ok=True)
-        fd = os.open(goal, flags, mode)
+        with contextlib.suppress(FileExistsError):  # another process may have just made it
+            os.mkdir(os.path.dirname(destination))
+        fd = os.open(destination, flags, mode)
     try:
         view = memoryview(content)
         while view:
@@ -108,17 +110,26 @@ def write_beside(path: str, content: bytes, mode: int) -> None:
         os.close(fd)
 
 
+def compile_file(path: str, final_path: str, optimize: int = -1, mode: str = "") -> bool:
+    """Write the byte-code of the source at `path`, which will be moved to `final_path`; False if it is invalid."""
+    with open(path, "rb") as f:
+        source = f.read()
+        status = os.fstat(f.fileno())
+    code = compile_code(source, final_path, optimize)
+    if code:
+        content = pyc(code, source, status.st_mtime, mode)
+        write_beside(path, content, status.st_mode & 0o666, max(optimize, 0))
+    return bool(code)
+
+
 def main() -> None:
-    """Compile each [path, final path] of the JSON list on standard input; print the tag and who was compiled."""
-    done = []
-    for path, final_path in json.load(sys.stdin):
-        with open(path, "rb") as f:
-            source = f.read()
-            status = os.fstat(f.fileno())
-        code = compile_code(source, final_path)
-        if code:
-            write_beside(path, pyc(code, source, status.st_mtime), status.st_mode & 0o666)
-        done.append(bool(code))
+    """Compile each [path, final path, level] in a JSON list on standard input; print the cache tag and what was
+    compiled.
+
+    The optimisation level may be left out. The first argument, if there is one, is the `mode` of `pyc`.
+    """
+    mode = sys.argv[1] if len(sys.argv) > 1 else ""
+    done = [compile_file(path, final, level[0] if level else -1, mode) for path, final, *level in json.load(sys.stdin)]
     print(json.dumps([sys.implementation.cache_tag, done]))
 
 

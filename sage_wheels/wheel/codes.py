@@ -1,4 +1,4 @@
-"""The byte-code of an image: ours from the cache or compiled here, another interpreter's compiled by that one."""
+"""The byte-code of an image: from the cache, compiled in this process, or compiled by another target interpreter."""
 
 from __future__ import annotations
 
@@ -6,18 +6,29 @@ import contextlib
 import json
 import os
 
+from sage_wheels import environment
+from sage_wheels.fs.digest import sha256
 from sage_wheels.prefix import interpreter
 from sage_wheels.wheel import bytecode, bytecode_cache
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Container, Iterable
+
     from sage_wheels.prefix import Prefix
+    from sage_wheels.prefix.paths import PrefixPath
     from sage_wheels.wheel.wheel import Wheel
-    from sage_wheels.wheel.writer import Writer
+
+_HEADER = 16  # bytes of a byte-code file before the code (PEP 552)
+
+
+def placeholder(source: bytes) -> str:
+    """The place-holder for the path of `source`. It contains the hash of `source`, so `source` cannot contain it."""
+    return f"sage-wheels image {sha256(source).hexdigest()}"
 
 
 class Codes:
-    """The byte-code of one piece of a wheel: taken from the cache where it is there, else compiled and kept."""
+    """The byte-code of one piece of a wheel: taken from the cache if it is there; else compiled, and stored there."""
 
     def __init__(self, wheel: Wheel, piece: str) -> None:
         self._key = bytecode_cache.key(wheel.record, piece)
@@ -25,10 +36,11 @@ class Codes:
         self._is_new = False
 
     def write(self, path: str, source: bytes, final_path: str, member: str | None, status: os.stat_result) -> bool:
-        """Write the byte-code of the source at `path`; False if there is none. `member` names it in the cache."""
+        """Write the byte-code of the source at `path`; False if it is invalid. `member` is its key in the cache
+        file."""
         code: bytes | None = None
         if member is not None:
-            stand_in = bytecode.placeholder(source)
+            stand_in = placeholder(source)
             if member not in self._known:
                 self._known[member] = bytecode.compile_code(source, stand_in)
                 self._is_new = True
@@ -40,20 +52,116 @@ class Codes:
         return bool(code)
 
     def keep(self) -> bool:
-        """Store what was compiled; whether there was anything."""
+        """Store newly compiled code in the cache; returns whether there was any."""
         if self._is_new:
             bytecode_cache.store(self._key, self._known)
         return self._is_new
 
 
-def compile_elsewhere(prefix: Prefix, tree: str, writers: list[Writer]) -> None:
-    """Let the target interpreter compile the sources of `writers`; one that cannot run is no reason to stop."""
+def compile_elsewhere(
+    prefix: Prefix, tree: str, wheels: list[tuple[Wheel, list[PrefixPath]]]
+) -> tuple[str, set[str]] | None:
+    """Give sources below `tree`, by wheel, the target interpreter's byte-code: the cache's, or what it compiles now.
+
+    Returns its cache tag and which sources have byte-code; None if it cannot run, which is no reason to stop.
+    """
+    who = interpreter.identity(interpreter.base_executable(prefix))
+    if who is None or environment.get(
+        environment.SOURCE_DATE_EPOCH
+    ):  # then there are hashes in it that only it can make
+        return run_compiler(prefix, tree, {each: prefix.path(each) for _, sources in wheels for each in sources})
+    pieces = [_Foreign(wheel, who, tree, sources) for wheel, sources in wheels]
+    made = run_compiler(prefix, tree, {source: path for piece in pieces for source, path in piece.missing().items()})
+    if made is None:
+        return None
+    for piece in pieces if made[0] else ():
+        piece.take(*made)
+    tag = made[0] or next((piece.tag for piece in pieces if piece.tag), "")
+    compiled, rest = set[str](), dict[str, str]()
+    for piece in pieces:
+        for source in piece.sources:
+            done = piece.write(source, prefix.path(source), tag)
+            if done is None:
+                rest[source] = prefix.path(source)
+            elif done:
+                compiled.add(source)
+    made = run_compiler(prefix, tree, rest)
+    return made and (tag or made[0], compiled | made[1])
+
+
+class _Foreign:
+    """Byte-code of one wheel's `sources`, below `tree`, that the interpreter `who` has made, for no path in particular.
+
+    It is kept under that interpreter's identity, with its magic number and cache tag, so that it need not be asked.
+    """
+
+    def __init__(self, wheel: Wheel, who: object, tree: str, sources: list[PrefixPath]) -> None:
+        self.sources = sources
+        self._tree = tree
+        self._key = bytecode_cache.key(wheel.record, json.dumps(["elsewhere", who]))
+        self._known = bytecode_cache.load(self._key)
+
+    @property
+    def tag(self) -> str:
+        return self._known.get("", b"")[4:].decode()
+
+    def missing(self) -> dict[str, str]:
+        """The sources whose byte-code is not known, and what it is to be compiled for."""
+        stand_ins = {source: placeholder(self._read(source)) for source in self.sources}
+        return {source: each for source, each in stand_ins.items() if not self._is_known(source, each)}
+
+    def take(self, tag: str, compiled: set[str]) -> None:
+        """Keep what was compiled for place-holders: away with the files."""
+        is_new = False
+        for source, stand_in in self.missing().items():
+            self._known[source] = b""
+            if source in compiled:
+                path = bytecode.cache_path(f"{self._tree}/{source}", tag)
+                with open(path, "rb") as f:
+                    content = f.read()
+                os.unlink(path)
+                self._known |= {"": content[:4] + tag.encode(), source: content[_HEADER:]}
+                if not self._is_known(source, stand_in):
+                    del self._known[source]
+            is_new = True
+        if is_new:
+            bytecode_cache.store(self._key, self._known)
+            bytecode_cache.clean_up()
+
+    def write(self, source: PrefixPath, final_path: str, tag: str) -> bool | None:
+        """Write the byte-code; False if there can be none, None if it is not known."""
+        code = self._known.get(source)
+        if not code:
+            return None if code is None else False
+        path = f"{self._tree}/{source}"
+        text = self._read(source)
+        code = bytecode.relocate(code, placeholder(text), final_path)
+        if code is None:
+            return None
+        status = os.stat(path)
+        content = self._known[""][:4] + bytecode.pyc(code, text, status.st_mtime)[4:]
+        bytecode.write_beside(path, content, status.st_mode & 0o666, cache_tag=tag)
+        return True
+
+    def _is_known(self, source: str, stand_in: str) -> bool:
+        code = self._known.get(source)
+        return code == b"" or (code is not None and "" in self._known and stand_in.encode() in code)
+
+    def _read(self, source: str) -> bytes:
+        with open(f"{self._tree}/{source}", "rb") as f:
+            return f.read()
+
+
+def run_compiler(prefix: Prefix, tree: str, wanted: dict[str, str]) -> tuple[str, set[str]] | None:
+    """Let the target interpreter compile sources below `tree`, each for the path that it is `wanted` for.
+
+    Its cache tag, and those that have byte-code now; None if it cannot run.
+    """
+    if not wanted:
+        return "", set()
     import subprocess
 
-    jobs = [(writer, goal) for writer in writers for goal in writer.layout.sources() if goal not in writer.skipped]
-    if not jobs:
-        return
-    listing = json.dumps([[f"{tree}/{goal}", prefix.path(goal)] for _, goal in jobs])
+    listing = json.dumps([[f"{tree}/{source}", path] for source, path in wanted.items()])
     loader = bytecode.__spec__.loader
     program = loader.get_data(bytecode.__file__).decode()  # type: ignore[union-attr]  # also from within a zip
     command = [interpreter.base_executable(prefix), "-I", "-S", "-B", "-c", program]
@@ -63,21 +171,14 @@ def compile_elsewhere(prefix: Prefix, tree: str, writers: list[Writer]) -> None:
         if tag.partition("-")[2] != f"{prefix.version[0]}{prefix.version[1]}":
             raise ValueError("another Python has taken the place of the one that the prefix is for")
     except (OSError, subprocess.CalledProcessError, ValueError):
-        for writer in writers:
-            writer.not_compiled = len(writer.layout.sources())
-        _remove_bytecode(tree, writers)  # what it did before it failed
-        return
-    for writer in writers:
-        writer.cache_tag = tag
-    for (writer, goal), compiled in zip(jobs, done, strict=True):
-        if compiled:
-            writer.compiled.append(goal)
+        return None
+    return tag, {source for source, compiled in zip(wanted, done, strict=True) if compiled}
 
 
-def _remove_bytecode(tree: str, writers: list[Writer]) -> None:
-    """Remove all byte-code from an image but what wheels bring themselves."""
-    brought = {goal for writer in writers for goal in writer.layout.goals.values()}
-    for cache in {bytecode.cache_path(source).rpartition("/")[0] for w in writers for source in w.layout.sources()}:
+def remove_bytecode(tree: str, sources: Iterable[str], brought: Container[str]) -> None:
+    """Remove the byte-code of `sources` from the image at `tree`, except for files in `brought`, which wheels
+    contain."""
+    for cache in {bytecode.cache_path(source).rpartition("/")[0] for source in sources}:
         with contextlib.suppress(FileNotFoundError):
             for name in os.listdir(f"{tree}/{cache}"):
                 if f"{cache}/{name}" not in brought:

@@ -1,21 +1,21 @@
-"""Write the image of wheels: the finished files as they will stand in the prefix, in one tree of the same shape.
+"""Write the image of wheels: their files in final form, in a staging tree with the same directories as the prefix.
 
-One pass: every member is inflated, hashed, compared with RECORD, written and byte-compiled while it is in memory. The
-paths, contents and modes are those that pip gives the same wheel (PEP 427, "Installing a wheel"): files get what the
-umask leaves of 0666, and of 0777 if they are executable in the archive; scripts get their shebang; INSTALLER,
-REQUESTED (PEP 376), direct_url.json (PEP 610) and RECORD are added; byte-code is listed without hash, as pip does.
+In one pass, every member is inflated, hashed, compared with RECORD, written, and byte-compiled from memory. Paths,
+contents and modes are the same as with pip (PEP 427, "Installing a wheel"): the mode is 0666, or 0777 if the member is
+executable, reduced by the umask; scripts get their shebang; INSTALLER, REQUESTED (PEP 376), direct_url.json (PEP 610)
+and RECORD are added; byte-code is listed in RECORD without hash.
 """
 
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
 
 from sage_wheels.errors import Conflict
+from sage_wheels.named import NamedTuple
 from sage_wheels.prefix import interpreter
 from sage_wheels.wheel import workers
 from sage_wheels.wheel.layout import Layout, directories_above
-from sage_wheels.wheel.writer import Writer, same_on_disk
+from sage_wheels.wheel.writer import INSTALLER, Writer, same_on_disk
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,33 +23,46 @@ if TYPE_CHECKING:
     from typing import Any
 
     from sage_wheels.prefix import Prefix
+    from sage_wheels.prefix.locator import Locator
+    from sage_wheels.prefix.paths import PrefixPath
+    from sage_wheels.wheel.unpacked import UnpackedWheels
     from sage_wheels.wheel.wheel import Wheel
 
-_WORTH_A_FORK = 2 << 20  # bytes of work
-_COMPILE_COST = 20  # compiling a byte takes as long as writing twenty
+_WORTH_A_FORK = 2 << 20  # bytes of work; for less, no worker process is forked
+_COMPILE_COST = 20  # to compile a byte takes as long as to write twenty bytes
 
 
 class Request(NamedTuple):
-    """A wheel to install, and what its `.dist-info` shall say of where it came from (PEP 610; None: nothing)."""
+    """A wheel to install, and the content of its direct_url.json (PEP 610; None: that file is not written).
+
+    `requested` is whether the user named it (PEP 376, REQUESTED). `extras` are the requested ones, normalised.
+    `headers` is the name of the directory of its headers; None stands for the normalised name of the distribution.
+    `installer` is the content of INSTALLER; None stands for this tool.
+    """
 
     wheel: Wheel
     direct_url: dict[str, Any] | None = None
     requested: bool = True
+    extras: tuple[str, ...] = ()
+    headers: str = ""
+    installer: bytes = b""
 
 
 class Image(NamedTuple):
-    """The files of one distribution, written and complete.
+    """The complete files of one distribution in the staging tree.
 
-    `files` and `dist_info` are relative to the prefix (and to the tree of the image); `not_compiled` counts the
-    sources whose byte-code could not be made because the target interpreter cannot run.
+    `files` and `dist_info` are paths relative to the prefix, and to the staging tree. `not_compiled` is the number of
+    sources without byte-code, because the target interpreter cannot run. `stats` are the entries for
+    `installed.unchanged`.
     """
 
     name: str
     canonical_name: str
     version: str
     dist_info: str
-    files: list[str]
+    files: list[PrefixPath]
     not_compiled: int
+    stats: bytes
 
 
 def write_images(
@@ -59,54 +72,88 @@ def write_images(
     *,
     compile_bytecode: bool = True,
     on_progress: Callable[[int, int], None] | None = None,
+    locator: Locator | None = None,
+    unpacked: UnpackedWheels | None = None,
 ) -> list[Image]:
-    """Write the images of all requests into the new directory `tree`, using every processor.
+    """Write the images of all requests into the new directory `tree`, using all processors.
 
-    A file that two of them bring with the same content is shared. `on_progress` gets the numbers of pieces of work
-    begun and of all of them. Raises `WheelRefused`, `Conflict` if two bring different files for one place, and
-    `OSError` of the stage.
+    Files of wheels that are `unpacked` already are taken from there. If two wheels have the same file with the same
+    content, it is written once. `on_progress` is called with the number of pieces of work begun, and of all pieces.
+    Raises `WheelRefused`, `Conflict` if two wheels have different files of the same path, and `OSError` if a file
+    cannot be written.
     """
     umask = os.umask(0o022)
     os.umask(umask)
     compiling = compile_bytecode and interpreter.makes_our_bytecode(prefix)
     if compiling:
         from sage_wheels.wheel import bytecode_cache, codes  # noqa: F401  before the first fork
-    layouts = [Layout(request.wheel, prefix, compiling=compile_bytecode) for request in requests]
-    writers = [Writer(layout, tree, umask, compiling=compiling) for layout in layouts]
+    layouts = [
+        Layout(request.wheel, prefix, compiling=compile_bytecode, headers=request.headers, locator=locator)
+        for request in requests
+    ]
+    writers = [
+        Writer(layout, tree, umask, compiling=compiling, unpacked=unpacked.of(layout.wheel) if unpacked else None)
+        for layout in layouts
+    ]
     _share(writers)
     _make_directories(tree, layouts)
     units = [unit for writer in writers for unit in writer.units()]
+    units.sort(key=lambda unit: -sum(each.size for each in unit.members))  # largest first, for an even load
     work = sum(
         m.size * (_COMPILE_COST if compiling and m.name.endswith(".py") else 1) for u in units for m in u.members
     )
     count = workers.processors() if work > _WORTH_A_FORK else 1
+    if count > 1:
+        import hashlib  # noqa: F401  loads OpenSSL once, for all workers
     written = workers.share_out(lambda unit: unit.writer.write(unit), units, count, on_item=on_progress)
     for unit, result in zip(units, written, strict=True):
         unit.writer.take(result)
+    if unpacked:
+        unpacked.finish(done=True)
     if any(result.cached for result in written):
         bytecode_cache.clean_up()
     if compile_bytecode and not compiling:
-        from sage_wheels.wheel.codes import compile_elsewhere
-
-        compile_elsewhere(prefix, tree, writers)
-    compiled = {goal for writer in writers for goal in writer.compiled}
+        _compile_elsewhere(prefix, tree, writers)
+    compiled = {destination for writer in writers for destination in writer.compiled}
     for writer in writers:
         writer.compiled.extend(sorted(compiled & writer.skipped.keys()))
     return [_finish(writer, request) for writer, request in zip(writers, requests, strict=True)]
 
 
 def _finish(writer: Writer, request: Request) -> Image:
-    writer.finish(request.direct_url, requested=request.requested)
+    writer.finish(request.direct_url, requested=request.requested, installer=request.installer or INSTALLER)
     wheel, layout = request.wheel, writer.layout
     return Image(
-        wheel.name, wheel.canonical_name, wheel.version, layout.dist_info, list(writer.rows), writer.not_compiled
+        wheel.name,
+        wheel.canonical_name,
+        wheel.version,
+        layout.dist_info,
+        list(writer.rows),
+        writer.not_compiled,
+        b"".join(writer.stats),
     )
+
+
+def _compile_elsewhere(prefix: Prefix, tree: str, writers: list[Writer]) -> None:
+    """Let the target interpreter compile the byte-code of all wheels; if it cannot run, there is no byte-code."""
+    from sage_wheels.wheel import codes
+
+    wheels = [(writer.layout.wheel, writer.sources()) for writer in writers if writer.sources()]
+    made = codes.compile_elsewhere(prefix, tree, wheels) if wheels else None
+    if made:
+        for writer in writers:
+            writer.take_bytecode(*made)
+    elif wheels:
+        for writer in writers:
+            writer.do_without_bytecode()
+        brought = {destination for writer in writers for destination in writer.layout.destinations.values()}
+        codes.remove_bytecode(tree, [source for writer in writers for source in writer.layout.sources()], brought)
 
 
 def _make_directories(tree: str, layouts: list[Layout]) -> None:
     os.mkdir(tree)
-    places = [place for layout in layouts for place in (*layout.goals.values(), *layout.scripts)]
-    for directory in sorted(directories_above(places)):
+    paths = [path for layout in layouts for path in (*layout.destinations.values(), *layout.scripts)]
+    for directory in sorted(directories_above(paths)):
         try:
             os.mkdir(f"{tree}/{directory}")
         except FileExistsError as error:
@@ -114,25 +161,26 @@ def _make_directories(tree: str, layouts: list[Layout]) -> None:
 
 
 def _share(writers: list[Writer]) -> None:
-    """See to it that no two writers write one file. Raises `Conflict` if they would write different ones."""
+    """Make sure that each file is written by only one writer. Raises `Conflict` if two have different content for
+    it."""
     if len(writers) < 2:
         return
-    owners: dict[str, tuple[Writer, str]] = {}
+    owners: dict[PrefixPath, tuple[Writer, str]] = {}
     for writer in writers:
-        for place, row in writer.layout.expected_rows(generated=True).items():
-            first = owners.setdefault(place, (writer, row.digest))
+        for path, row in writer.layout.expected_rows(generated=True).items():
+            first = owners.setdefault(path, (writer, row.digest))
             if first[0] is writer:
                 continue
             if not row.digest or row.digest != first[1]:
-                raise _conflict(first[0], writer, place)
-            writer.skipped[place] = row
-    for place in directories_above(owners).intersection(owners):
-        inside = next(other for other in owners if other.startswith(f"{place}/"))
-        raise _conflict(owners[place][0], owners[inside][0], place)
+                raise _conflict(first[0], writer, path)
+            writer.skipped[path] = row
+    for path in directories_above(owners).intersection(owners):
+        inside = next(other for other in owners if other.startswith(f"{path}/"))
+        raise _conflict(owners[path][0], owners[inside][0], path)
 
 
-def _conflict(one: Writer, other: Writer, place: str) -> Conflict:
+def _conflict(one: Writer, other: Writer, path: PrefixPath) -> Conflict:
     return Conflict(
-        f"{one.layout.wheel.name} and {other.layout.wheel.name} both bring {place}, with different content",
+        f"{one.layout.wheel.name} and {other.layout.wheel.name} both bring {path}, with different content",
         "install only one of them, or one after the other with --on-conflict overwrite",
     )

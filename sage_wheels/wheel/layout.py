@@ -1,113 +1,196 @@
-"""Where the files of a wheel go in a prefix, and which of them it may not bring."""
+"""The destination of each file of a wheel in a prefix, and the check that it is allowed there."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 
+from sage_wheels.archive.strict_zip import Damaged
+from sage_wheels.fs.digest import sha256
 from sage_wheels.installed import record
-from sage_wheels.installed.files import is_protected, source_of_bytecode
-from sage_wheels.prefix.places import Places, ancestors, landmarks
+from sage_wheels.installed.claims import is_interpreter, is_open, is_protected
+from sage_wheels.installed.files import source_of_bytecode
+from sage_wheels.prefix.locator import Locator, is_short, landmarks
+from sage_wheels.prefix.paths import ancestors, below, parent, plain, relative
 from sage_wheels.wheel import scripts
-from sage_wheels.wheel.archive import Damaged
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
+    from sage_wheels.archive.strict_zip import MemberName
     from sage_wheels.prefix import Prefix
+    from sage_wheels.prefix.paths import PrefixPath
     from sage_wheels.wheel.wheel import Wheel
 
 
 class Layout:
-    """The goals of a wheel's files, as places in the prefix: what two links lead to is one goal.
+    """The destinations of the files of a wheel, as paths in the prefix with symbolic links resolved.
 
-    `goals` has the goal of each member that is installed, `scripts` the content of each script that is generated,
-    `library` is the directory of the `.dist-info`, and `dist_info` the `.dist-info` itself. Byte-code in the wheel is
-    left out with `compiling`, for it is made anew then. Raises `WheelRefused` if two files want one place, or one
-    wants a place that is no package's.
+    - `destinations`: the path of each member that is installed.
+    - `scripts`: the content of each generated script, by path.
+    - `launched`: members that are scripts and are run by a generated launcher.
+    - `dist_info`: the path of the `.dist-info`; `library` that of its parent.
+
+    With `compiling`, byte-code in the wheel is left out, because it is compiled anew. `headers` is the name of the
+    directory of its headers, by default the normalised name of the distribution. `locator` resolves links, by default
+    in the prefix. Raises `WheelRefused` if two files have the same destination, or one has a destination that belongs
+    to the prefix itself.
     """
 
-    def __init__(self, wheel: Wheel, prefix: Prefix, *, compiling: bool = False) -> None:
+    def __init__(
+        self,
+        wheel: Wheel,
+        prefix: Prefix,
+        *,
+        compiling: bool = False,
+        headers: str = "",
+        locator: Locator | None = None,
+    ) -> None:
         self.wheel = wheel
         self.prefix = prefix
         scheme = prefix.scheme
-        self._places = Places(prefix.root)
-        self._landmarks = landmarks(prefix, self._places)
+        self._locator = locator or Locator(prefix.root)
+        self._landmarks = landmarks(prefix, self._locator)
         self._spelled: dict[str, str] = {}
+        self._open: dict[str, PrefixPath] = {}
         self._library: str = getattr(scheme, wheel.root_scheme)
-        self.library = os.path.dirname(self._place(f"{self._library}/{wheel.dist_info}"))
-        self.dist_info = os.path.dirname(self._place(f"{self._library}/{wheel.dist_info}/RECORD"))
-        # pip's place for headers: a directory for each distribution, of the name that it gives itself
-        self._directories = {**scheme._asdict(), "headers": f"{scheme.headers}/{wheel.name}"}
-        entry_points = scripts.entry_points(wheel, prefix.python, prefix.version)
-        self.scripts = {self._place(f"{scheme.scripts}/{name}"): content for name, content in entry_points}
-        goals = {member: self._goal(member) for member in wheel.archive.members}
-        taken = set(goals.values())
-        if len(taken) != len(goals):
+        self.library = parent(self._located(f"{self._library}/{wheel.dist_info}"))
+        self.dist_info = parent(self._located(f"{self._library}/{wheel.dist_info}/RECORD"))
+        # the name of the directory of headers is that which pip (since 25) uses for a wheel that is named by its path
+        self._directories = {**scheme._asdict(), "headers": f"{scheme.headers}/{headers or wheel.canonical_name}"}
+        self._programs: set[str] = set()
+        self.scripts: dict[PrefixPath, bytes] = {}
+        for name, text in scripts.entry_points(wheel, prefix.version):
+            self._programs.add(name)
+            self._add_scripts(scripts.files_of(prefix.path(f"{scheme.scripts}/{name}"), prefix.python, text))
+        self.launched: frozenset[MemberName] = frozenset(self._find_launched())
+        destinations = {member: self._destination(member) for member in wheel.archive.members}
+        for member in self.launched:
+            path = prefix.path(f"{scheme.scripts}/{wheel.scheme_and_path(member)[1]}")
+            self._add_scripts({path: scripts.launcher(prefix.python, path)})
+            destinations[member] = self._located(self._relative_to_root(scripts.launched_by(path)))
+        taken = set(destinations.values())
+        if len(taken) != len(destinations):
             raise wheel.refused("two of its members go to the same place")
-        if clash := directories_above([*goals.values(), *self.scripts]).intersection(taken.union(self.scripts)):
+        if clash := directories_above([*destinations.values(), *self.scripts]).intersection(taken.union(self.scripts)):
             raise wheel.refused(f"it makes {min(clash)} both a file and a directory")
-        # old setuptools wrote its own wrappers into .data/scripts, too; the entry points win, as with pip
-        self.goals = {
-            member: goal
-            for member, goal in goals.items()
-            if goal not in self.scripts and not (compiling and source_of_bytecode(goal) in taken)
+        # old setuptools put wrappers into .data/scripts; the generated scripts of entry points replace them, as with
+        # pip
+        self.destinations = {
+            member: destination
+            for member, destination in destinations.items()
+            if destination not in self.scripts
+            and not self._is_wrapper(member)
+            and not (compiling and source_of_bytecode(destination) in taken)
         }
 
-    def _goal(self, member: str) -> str:
-        scheme, rest = self.wheel.place(member)
+    def _add_scripts(self, files: dict[str, bytes]) -> None:
+        for path, content in files.items():
+            self.scripts[self._located(self._relative_to_root(path))] = content
+
+    def _relative_to_root(self, path: str) -> str:
+        return path[len(self.prefix.path("")) + 1 :]
+
+    def _is_wrapper(self, member: MemberName) -> bool:
+        scheme, rest = self.wheel.scheme_and_path(member)
+        return scheme == "scripts" and scripts.wrapped_by(os.path.basename(rest)) in self._programs
+
+    def _find_launched(self) -> Iterator[MemberName]:
+        """The scripts that need a launcher (see `scripts.needs_launcher`)."""
+        if scripts.is_read_by_kernel(self.prefix.python):
+            return
+        for name, member in self.wheel.archive.members.items():
+            if self.wheel.scheme_and_path(name)[0] != "scripts" or self._is_wrapper(name):
+                continue
+            try:
+                head = next(self.wheel.archive.chunks(member), b"")
+            except Damaged as error:
+                raise self.wheel.damaged(error) from error
+            if scripts.needs_launcher(head, self.prefix.python):
+                yield name
+
+    def rewritten(self, member: MemberName, head: bytes) -> bytes:
+        """The final form of `head`, the beginning of a member: with a new shebang, or unchanged."""
+        if member in self.launched or self.wheel.scheme_and_path(member)[0] != "scripts":
+            return head
+        return scripts.with_shebang(head, self.prefix.python)
+
+    def _destination(self, member: MemberName) -> PrefixPath:
+        """The destination of `member`, which is allowed there. Directories that are open to all files are looked at
+        once."""
+        head, _, name = member.rpartition("/")
+        directory = self._open.get(head)
+        if directory and is_short(member, name):
+            path = below(directory, name)
+            if path not in self._landmarks.skeleton:
+                return path
+        destination = self._checked(member)
+        directory = parent(destination)
+        if (
+            head
+            and destination == f"{self._library}/{member}"  # no link on the way, and none of .data
+            and is_open(self._landmarks, directory)
+            and (head.startswith(self.wheel.dist_info) or not self._landmarks.is_in_metadata(destination))
+        ):
+            self._open[head] = directory
+        return destination
+
+    def _checked(self, member: MemberName) -> PrefixPath:
+        scheme, rest = self.wheel.scheme_and_path(member)
         base = self._directories[scheme]
-        goal = self._place(f"{base}/{rest}" if base else rest)
-        directory, _, name = goal.rpartition("/")
-        if directory in self._landmarks.scripts and scripts.is_interpreter(name):
-            raise self.wheel.refused(f"its {member} would replace the interpreter {goal}", "do not install it")
-        if is_protected(self._landmarks, goal):
+        destination = self._located(f"{base}/{rest}" if base else rest)
+        directory, _, name = destination.rpartition("/")
+        if directory in self._landmarks.scripts and is_interpreter(name):
+            raise self.wheel.refused(f"its {member} would replace the interpreter {destination}", "do not install it")
+        if is_protected(self._landmarks, destination):
             raise self.wheel.refused(
-                f"its {member} would replace {goal}, which is not a package's", "do not install it"
+                f"its {member} would replace {destination}, which is not a package's", "do not install it"
             )
-        if self._landmarks.is_in_record(goal) and not goal.startswith(f"{self.dist_info}/"):
+        if self._landmarks.is_in_metadata(destination) and not destination.startswith(f"{self.dist_info}/"):
             raise self.wheel.refused(f"its {member} would be part of the record of another distribution")
-        return goal
+        return destination
 
-    def _place(self, spelled: str) -> str:
-        """The place of the path `spelled`; one below a link that leads out or nowhere stays, for the plan to refuse."""
-        place = self._places.locate("", spelled)
-        if place is None or place == spelled or any(map(self._is_dangling, ancestors(spelled))):
-            return spelled
-        self._spelled[os.path.dirname(place)] = os.path.dirname(spelled)
-        return place
+    def _located(self, spelled: str) -> PrefixPath:
+        """`spelled` with links resolved. If a link leads out of the prefix or nowhere, it stays unresolved; planning
+        will refuse it then."""
+        as_spelled = plain(spelled)
+        path = self._locator.locate("", spelled)
+        if path is None or path == spelled or any(map(self._is_dangling, ancestors(as_spelled))):
+            return as_spelled
+        self._spelled[os.path.dirname(path)] = os.path.dirname(spelled)
+        return path
 
-    def _is_dangling(self, directory: str) -> bool:
+    def _is_dangling(self, directory: PrefixPath) -> bool:
         path = self.prefix.path(directory)
         return os.path.islink(path) and not os.path.isdir(path)
 
-    def sources(self) -> list[str]:
-        """What pip would compile: every file that ends in .py, wherever it goes."""
-        return [goal for goal in self.goals.values() if goal.endswith(".py")]
+    def sources(self) -> list[PrefixPath]:
+        """The destinations of all files that end in .py: the files that pip would compile."""
+        return [destination for destination in self.destinations.values() if destination.endswith(".py")]
 
-    def expected_rows(self, *, generated: bool) -> dict[str, record.Row]:
-        """The files by place, as they will be in the prefix. Raises `WheelRefused` for a script that is damaged.
+    def expected_rows(self, *, generated: bool) -> dict[PrefixPath, record.Row]:
+        """The rows of RECORD after installation, by destination. Raises `WheelRefused` for a script that is damaged.
 
-        Without `generated`, nothing is said of the content of scripts that are generated: each installer has its own.
+        Without `generated`, rows of generated scripts have no hash, because each installer generates different ones.
         """
-        rows = {place: record.Row(place) for place in self.scripts}
+        rows = {path: record.Row(path) for path in self.scripts}
         if generated:
-            rows = {place: record.row_of(place, content) for place, content in self.scripts.items()}
-        for member, place in self.goals.items():
-            row = self._rewritten(member) if self.wheel.place(member)[0] == "scripts" else None
-            rows[place] = (row or self.wheel.rows.get(member, record.Row(place)))._replace(path=place)
+            rows = {path: record.row_of(path, content) for path, content in self.scripts.items()}
+        for member, path in self.destinations.items():
+            row = self._row_rewritten(member) if self.wheel.scheme_and_path(member)[0] == "scripts" else None
+            row = row or self.wheel.rows.get(member)
+            rows[path] = record.Row(path, row.digest, row.size) if row else record.Row(path)
         return rows
 
-    def _rewritten(self, member: str) -> record.Row | None:
-        """What RECORD will say of a script, if that gets another first line than it has in the wheel."""
+    def _row_rewritten(self, member: MemberName) -> record.Row | None:
+        """The row of RECORD for the script `member`, if its first line is changed."""
         try:
             chunks = self.wheel.archive.chunks(self.wheel.archive.members[member])
             first = next(chunks, b"")
-            head = scripts.with_shebang(first, self.prefix.python)
+            head = self.rewritten(member, first)
             if head is first:
                 return None
-            digest, size = hashlib.sha256(head), len(head)
+            digest, size = sha256(head), len(head)
             for chunk in chunks:
                 digest.update(chunk)
                 size += len(chunk)
@@ -115,22 +198,22 @@ class Layout:
             raise self.wheel.damaged(error) from error
         return record.Row(member, record.encode("sha256", digest.digest()), size)
 
-    def relative(self, place: str) -> str:
-        """`place` as RECORD has it: relative to the directory of the `.dist-info` by name, as pip writes it."""
-        if place.startswith(f"{self.library}/"):
-            return place[len(self.library) + 1 :]
-        directory, name = os.path.split(place)
-        return os.path.relpath(os.path.join(self._spelled.get(directory, directory), name), self._library)
+    def relative(self, path: PrefixPath) -> str:
+        """`path` in the form of RECORD, as pip writes it: relative to the parent of the `.dist-info`."""
+        if path.startswith(f"{self.library}/"):
+            return path[len(self.library) + 1 :]
+        directory, name = os.path.split(path)
+        return relative(os.path.join(self._spelled.get(directory, directory), name), self._library)
 
 
-def directories_above(places: Iterable[str]) -> set[str]:
-    """Every directory above `places`.
+def directories_above(paths: Iterable[PrefixPath]) -> set[PrefixPath]:
+    """Every directory above `paths`.
 
-    >>> sorted(directories_above(["a/b/c", "a/d"]))
+    >>> sorted(directories_above([plain("a/b/c"), plain("a/d")]))
     ['a', 'a/b']
     """
-    found: set[str] = set()
-    for place in places:
-        while (place := place.rpartition("/")[0]) and place not in found:
-            found.add(place)
+    found: set[PrefixPath] = set()
+    for path in paths:
+        while (path := parent(path)) and path not in found:
+            found.add(path)
     return found

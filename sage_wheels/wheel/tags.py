@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 
 from sage_wheels.errors import InterpreterError, WheelRefused
-from sage_wheels.prefix import interpreter
+from sage_wheels.prefix import interpreter, versions
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,34 +19,52 @@ def check_fits(wheel: Wheel, prefix: Prefix, *, ignore_requires_python: bool = F
     tags = wheel.file_name.tags
     major, minor = prefix.version
     target = f"the Python {major}.{minor} of {prefix.root}"
-    if not _is_pure_for(tags, major, minor):
-        supported = interpreter.ask(prefix).tags
+    if not is_pure_for(tags, major, minor):
+        supported = taken_by(prefix)
         if expand(tags).isdisjoint(supported):
             raise WheelRefused(
-                f"{wheel.path} is for {tags}, which {target} does not take ({supported[0]} would be the best)",
+                f"{wheel.path} is for {tags}, which {target} does not support ({supported[0]} would be the best)",
                 "get or build a wheel for that Python and platform",
             )
     wanted = wheel.metadata.get("requires-python", [""])[0]
     if wanted and not ignore_requires_python and not _python_fits(wanted, prefix):
         raise WheelRefused(
-            f"{wheel.path} wants Python {wanted}, and {prefix.root} has {prefix.full_version}",
+            f"{wheel.path} requires Python {wanted}, and {prefix.root} has {prefix.full_version}",
             "take a version made for that Python, or give --ignore-requires-python",
         )
 
 
 def taken_by(prefix: Prefix) -> list[str]:
-    """The tags that the Python of `prefix` takes, best first; those of pure wheels while it cannot be run."""
+    """The tags that the Python of `prefix` supports, best first.
+
+    If it cannot be run, they are derived from its version and this machine.
+    """
     try:
         return interpreter.ask(prefix).tags
     except InterpreterError:
-        from packaging.tags import compatible_tags
+        from packaging import tags
 
-        major, minor = prefix.version
-        return [str(tag) for tag in compatible_tags(prefix.version, f"cp{major}{minor}", ["any"])]
+        name = f"cp{prefix.version[0]}{prefix.version[1]}"
+        found = [
+            *tags.cpython_tags(prefix.version, abis=[name]),
+            *tags.compatible_tags(prefix.version, name),
+        ]
+        return [str(tag) for tag in found]
+
+
+def best(names: list[str], prefix: Prefix) -> str | None:
+    """The one of the wheel file names `names` with the best tag for the Python of `prefix`; None if none fits."""
+    rank = {tag: number for number, tag in enumerate(taken_by(prefix))}
+    found = []
+    for name in names:
+        fields = name.removesuffix(".whl").rsplit("-", 3)[1:]
+        ranks = [rank[tag] for tag in expand("-".join(fields)) if tag in rank] if len(fields) == 3 else []
+        found += [(min(ranks), name)] if ranks else []
+    return min(found)[1] if found else None
 
 
 def expand(tags: str) -> set[str]:
-    """The single tags of a compressed set.
+    """The tags in a compressed tag set (PEP 425).
 
     >>> sorted(expand("py2.py3-none-any"))
     ['py2-none-any', 'py3-none-any']
@@ -54,8 +73,8 @@ def expand(tags: str) -> set[str]:
     return {f"{p}-{a}-{f}" for p in pythons.split(".") for a in abis.split(".") for f in platforms.split(".")}
 
 
-def _is_pure_for(tags: str, major: int, minor: int) -> bool:
-    """The common case without asking anybody: `packaging.tags.compatible_tags` for the platform "any"."""
+def is_pure_for(tags: str, major: int, minor: int) -> bool:
+    """Whether the wheel is pure Python for this version; as `packaging.tags`, but without running the interpreter."""
     pythons, abis, platforms = tags.split("-")
     if "none" not in abis.split(".") or "any" not in platforms.split("."):
         return False
@@ -65,18 +84,21 @@ def _is_pure_for(tags: str, major: int, minor: int) -> bool:
 
 def _python_fits(wanted: str, prefix: Prefix) -> bool:
     verdicts = [_clause_holds(clause.strip(), prefix.version) for clause in wanted.split(",")]
-    if None not in verdicts:  # nearly all wheels; packaging costs 10 to 15 ms to import
+    if None not in verdicts:  # nearly always; importing packaging takes 10 to 15 ms
         return all(verdicts)
-    from packaging.specifiers import InvalidSpecifier, SpecifierSet
+    return versions.is_allowed(_full_version(prefix), wanted)
 
-    try:
-        return SpecifierSet(wanted).contains(prefix.full_version, prereleases=True)
-    except InvalidSpecifier:
-        return True  # pip ignores what it cannot read here, too
+
+def _full_version(prefix: Prefix) -> str:
+    """The version of the Python of `prefix`, with the micro version if the interpreter can be run."""
+    if prefix.full_version.count(".") < 2:
+        with contextlib.suppress(InterpreterError):
+            return interpreter.ask(prefix).full_version
+    return prefix.full_version
 
 
 def _clause_holds(clause: str, version: tuple[int, int]) -> bool | None:
-    """Whether a clause of a specifier that speaks of nothing but major and minor version holds; None for other ones.
+    """Whether a clause of a version specifier is true for `version`; None if it depends on more than major and minor.
 
     >>> [_clause_holds(each, (3, 11)) for each in (">=2.7", "!=3.11.*", "<4", ">=3.8.1")]
     [True, False, True, None]

@@ -1,36 +1,37 @@
-"""Open a wheel: what it says of itself, checked, before any of it is written (PEP 427, PEP 376, PEP 440, PEP 566).
+"""Open a wheel and check its metadata, before any file is written (PEP 427, PEP 376, PEP 440, PEP 566).
 
-A `Wheel` can only exist if its file name, `.dist-info`, WHEEL, METADATA and RECORD exist, agree with one another and
-with the list of members, both ways. That the contents are what RECORD says is checked while they are written
-(`wheel.image`), in one pass.
+If a `Wheel` object exists, its file name, `.dist-info`, WHEEL, METADATA and RECORD agree with one another, and RECORD
+lists exactly the members of the archive. The contents are compared with RECORD later, while they are written
+(`wheel.image`).
 """
 
 from __future__ import annotations
 
+import functools
 import os
 import re
-from typing import NamedTuple
 
-from sage_wheels.errors import FileOperationFailed, WheelRefused
+from sage_wheels.archive.strict_zip import Archive, Damaged, TooLarge
+from sage_wheels.errors import FileOperationFailed, UsageError, WheelRefused
 from sage_wheels.installed import record
-from sage_wheels.installed.metadata import canonical_name, headers
-from sage_wheels.wheel.archive import Archive, Damaged, TooLarge
+from sage_wheels.metadata import canonical_name, headers
+from sage_wheels.named import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from sage_wheels.wheel.archive import Limits, Member
+    from sage_wheels.archive.strict_zip import Member, MemberName, WheelLimits
 
-# RECORD cannot list its own hash; signatures are made after it (PEP 427; PEP 815 says to ignore them).
+# RECORD cannot contain its own hash, nor that of signatures, which are made later (PEP 427; PEP 815: ignore them).
 UNHASHED = frozenset({"RECORD", "RECORD.jws", "RECORD.p7s"})
 SCHEMES = frozenset({"purelib", "platlib", "headers", "scripts", "data"})
 # The largest seen: 4 MB of METADATA (a readme with pictures), 12 MB of RECORD (100,000 files).
 _METADATA_LIMIT = 64 << 20  # bytes
-_NAME = re.compile(r"[A-Z0-9]([A-Z0-9._-]*[A-Z0-9])?", re.IGNORECASE | re.ASCII)
+_NAME = r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?"
 _GET_AGAIN = "get the wheel again, or rebuild it"
 
 
 class FileName(NamedTuple):
-    """The parts of a wheel's file name (PEP 427): `tags` are compressed sets, as they stand there."""
+    """The parts of the file name of a wheel (PEP 427); `tags` is the compressed tag set, not expanded."""
 
     name: str
     version: str
@@ -38,7 +39,7 @@ class FileName(NamedTuple):
 
 
 def parse_file_name(path: str) -> FileName:
-    """Take a wheel's file name apart. Raises `WheelRefused`.
+    """Parse the file name of the wheel at `path`. Raises `WheelRefused`.
 
     >>> parse_file_name("/w/six-1.16.0-py2.py3-none-any.whl")
     FileName(name='six', version='1.16.0', tags='py2.py3-none-any')
@@ -56,13 +57,14 @@ def parse_file_name(path: str) -> FileName:
 
 
 class Wheel:
-    """An open wheel whose description of itself holds together.
+    """An open wheel whose metadata were checked; use it as a context manager.
 
-    `name` and `version` are METADATA's, `dist_info` is the directory's name; `rows` are RECORD's, by path, and
-    `record` is RECORD itself. `limits` bound what it may unpack to.
+    `name` and `version` are those in METADATA; `dist_info` and `data` the names of these directories; `record` is the
+    content of RECORD, `rows` its rows by path. `limits` bound the size to which it may unpack. The constructor raises
+    `WheelRefused` and `FileOperationFailed`.
     """
 
-    def __init__(self, path: str, limits: Limits | None = None) -> None:
+    def __init__(self, path: str, limits: WheelLimits | None = None) -> None:
         self.path = path
         self.file_name = parse_file_name(path)
         try:
@@ -96,8 +98,16 @@ class Wheel:
     def canonical_name(self) -> str:
         return canonical_name(self.name)
 
+    @functools.cached_property
+    def digest(self) -> str:
+        """The SHA-256 of the file that is open, in hexadecimal digits. Raises `FileOperationFailed`."""
+        try:
+            return self.archive.digest()
+        except OSError as error:
+            raise FileOperationFailed.from_os_error(error, f"reading {self.path}") from error
+
     def read_text(self, name: str) -> str | None:
-        """The text of a file in the `.dist-info`; None if there is none."""
+        """The text of the file `name` in the `.dist-info`; None if it does not exist. Raises `WheelRefused`."""
         member = f"{self.dist_info}/{name}"
         if member not in self.archive.members:
             return None
@@ -114,11 +124,14 @@ class Wheel:
     def refused(self, what: str, advice: str = _GET_AGAIN) -> WheelRefused:
         return WheelRefused(f"{self.path}: {what}", advice)
 
+    def wrong_hash(self, member: Member) -> WheelRefused:
+        return self.refused(f"the content of {member.name!r} does not have the hash in its RECORD")
+
     def is_unhashed(self, member: str) -> bool:
         return member.startswith(self.dist_info) and member[len(self.dist_info) + 1 :] in UNHASHED
 
-    def place(self, member: str) -> tuple[str, str]:
-        """The scheme that `member` belongs to, and its path below that scheme's directory."""
+    def scheme_and_path(self, member: MemberName) -> tuple[str, str]:
+        """The scheme to which `member` belongs ("purelib" ...), and its path in the directory of that scheme."""
         if not member.startswith(self._data_prefix):
             return self.root_scheme, member
         scheme, _, rest = member[len(self._data_prefix) :].partition("/")
@@ -128,18 +141,22 @@ class Wheel:
 
     def _describe(self) -> None:
         self.dist_info = self._find_dist_info()
-        self._data_prefix = f"{self.dist_info.removesuffix('.dist-info')}.data/"
+        self.data = f"{self.dist_info.removesuffix('.dist-info')}.data"
+        self._data_prefix = f"{self.data}/"
         about = headers(self._require("WHEEL"))
-        major = about.get("wheel-version", [""])[0].partition(".")[0]
-        if major != "1":
-            raise self.refused(f"it has Wheel-Version {major or 'none'}, and only 1.x is known", "rebuild it")
+        major, _, minor = about.get("wheel-version", [""])[0].partition(".")
+        if major not in ("0", "1"):  # the specification only requires to refuse greater versions
+            raise self.refused(f"it has Wheel-Version {major or 'none'}, and only 0.x and 1.x are known", "rebuild it")
+        is_newer = major == "1" and minor.isdecimal() and minor.strip("0")
+        self.newer_format = f"1.{minor[:10]}" if is_newer else ""
         self._check_tags(about.get("tag", []))
         self.root_scheme = "purelib" if about.get("root-is-purelib", ["true"])[0].lower() == "true" else "platlib"
         self.metadata = headers(self._require("METADATA"))
         self.name = self.metadata.get("name", [""])[0]
         self.version = self.metadata.get("version", [""])[0]
-        # core metadata, "Name"; and what no version has, whatever its scheme: both become parts of paths and messages
-        if not _NAME.fullmatch(self.name) or not self.version.isprintable() or not self.version.isascii():
+        # the pattern of "Name" in the core metadata; characters that no version has. Both are used in paths and
+        # messages.
+        if not re.fullmatch(_NAME, self.name) or not self.version.isprintable() or not self.version.isascii():
             raise self.refused(f"its METADATA says {self.name!r} {self.version!r}, which is no name and version")
         for what, theirs in (("METADATA", (self.name, self.version)), ("dist-info", self._dist_info_name())):
             if not _same_project(theirs, self.file_name[:2]):
@@ -147,9 +164,10 @@ class Wheel:
         self.rows = self._read_record()
 
     def _check_tags(self, lines: list[str]) -> None:
-        """The file name decides whether a wheel fits, so it may not name a Python or ABI that WHEEL does not know.
+        """Raise `WheelRefused` if the file name has a Python or ABI tag that is not in WHEEL.
 
-        Platforms differ in real wheels: who makes `manylinux` of `linux` does not always tell WHEEL.
+        The file name decides whether a wheel fits. Platform tags may differ: tools that change `linux` to `manylinux`
+        do not always change WHEEL.
         """
         own = [line.split("-") for line in lines]
         if not all(len(parts) == 3 for parts in own):
@@ -184,16 +202,17 @@ class Wheel:
             listed = record.parse(self.record)
         except ValueError as error:
             raise self.refused(f"its {member} cannot be read: {error}") from error
-        rows = {row.path: row for row in listed}
-        if len(rows) != len(listed):
-            raise self.refused(f"its {member} lists a file twice")
+        rows: dict[str, record.Row] = {}
+        for row in listed:
+            if not record.agree(rows.setdefault(row.path, row), row):
+                raise self.refused(f"its {member} lists a file twice, and differently")
         for path in rows:
             if path not in self.archive.members and not (self.is_unhashed(path) or path.endswith("/")):
                 raise self.refused(f"its {member} lists {path!r}, which is not in it")
         for name, each in self.archive.members.items():
             if not self.is_unhashed(name):
                 self._check_row(each, rows.get(name))
-            self.place(name)
+            self.scheme_and_path(name)
         return rows
 
     def _check_row(self, member: Member, row: record.Row | None) -> None:
@@ -208,14 +227,14 @@ class Wheel:
 
 
 def _same_project(one: tuple[str, str], other: tuple[str, str]) -> bool:
-    """Whether (name, version) pairs speak of the same thing."""
+    """Whether two pairs (name, version) are the same project and version after normalisation."""
     if canonical_name(one[0]) != canonical_name(other[0]):
         return False
     return one[1] == other[1] or _release(one[1]) == _release(other[1])
 
 
 def _release(version: str) -> object:
-    """`version` in a form that compares; `_` stands in file names for the `-` or `+` of old spellings (PEP 427)."""
+    """`version` in a form that can be compared; in file names, `_` stands for `-` or `+` (PEP 427)."""
     from packaging.version import InvalidVersion, Version
 
     for separator in "-+":
@@ -224,3 +243,12 @@ def _release(version: str) -> object:
         except InvalidVersion:
             continue
     return version
+
+
+def refuse_twice(wheels: list[Wheel]) -> None:
+    """Raise `UsageError` if two of `wheels` are of one project."""
+    seen: dict[str, Wheel] = {}
+    for wheel in wheels:
+        other = seen.setdefault(wheel.canonical_name, wheel)
+        if other is not wheel:
+            raise UsageError(f"{other.path} and {wheel.path} are both {wheel.name}", "give only one of them")

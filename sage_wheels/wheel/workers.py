@@ -1,7 +1,8 @@
-"""Do many small things in several processes: fork, share a queue, collect the answers.
+"""Process many small items in several worker processes: fork, share a queue, collect the results.
 
-A fork costs a millisecond and no import, which is why this is not `concurrent.futures` (30 ms); the tool has one
-thread when it forks. The queue is a pipe of numbers, so whoever is free takes the next piece.
+A fork takes a millisecond; to import `concurrent.futures` would take 30 ms. The queue is a pipe of item numbers, from
+which each worker reads when it is free. Threads are used only in children that were forked for that purpose, so no
+process that has threads ever forks.
 """
 
 from __future__ import annotations
@@ -15,14 +16,15 @@ from sage_wheels.errors import SageWheelsError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from typing import Any, TypeVar
 
     T = TypeVar("T")
     R = TypeVar("R")
 
+AHEAD = 2  # pieces that may wait between two threads
 _NUMBER = struct.Struct("=H")
-_QUEUE = 60_000 // _NUMBER.size  # what a pipe holds without anybody reading (64 KiB on Linux, 16 to 64 on macOS)
+QUEUE = 60_000 // _NUMBER.size  # item numbers that fit into the buffer of a pipe (64 KiB on Linux, 16 to 64 on macOS)
 
 
 def processors() -> int:
@@ -36,10 +38,10 @@ def share_out(
     workers: int,
     on_item: Callable[[int, int], None] | None = None,
 ) -> list[R]:
-    """`[function(item) for item in items]`, by `workers` processes; an exception of any of them is raised here.
+    """`[function(item) for item in items]`, computed by `workers` processes. An exception of a worker is raised here.
 
-    `items` reach the workers by fork, results come back pickled. `on_item` hears now and then how many items were
-    begun, and of how many.
+    The workers have `items` because they are forked; results are pickled. `on_item` is called from time to time with
+    the number of items begun, and of all items.
     """
 
     def observed(index: int) -> R:
@@ -47,57 +49,106 @@ def share_out(
             on_item(index, len(items))
         return function(items[index])
 
-    workers = min(workers, len(items))
-    if workers < 2 or len(items) > _QUEUE:
-        return [observed(index) for index in range(len(items))]
-    import pickle
+    def unless_orphaned(index: int) -> R:
+        leave_if_orphaned(parent)
+        return function(items[index])
 
-    queue, feed = os.pipe()
+    workers = min(workers, len(items))
+    if workers < 2 or len(items) > QUEUE:
+        return [observed(index) for index in range(len(items))]
+    parent = os.getpid()
+    numbers, feed = os.pipe()
     os.write(feed, b"".join(_NUMBER.pack(index) for index in range(len(items))))
     os.close(feed)
     children: list[tuple[int, int]] = []
     answers: dict[int, Any] = {}
     failure: BaseException | None = None
     try:
-        with contextlib.suppress(OSError):  # no process, descriptor or memory to be had for more: so many will do
+        with contextlib.suppress(OSError):  # not enough processes, descriptors or memory: continue with fewer workers
             for _ in range(workers - 1):
-                children.append(_fork(lambda index: function(items[index]), queue))
-        answers.update(_work(observed, queue))
+                children.append(_fork(lambda: _work(unless_orphaned, numbers)))
+        answers.update(_work(observed, numbers))
         while children:
-            pid, pipe = children[-1]
-            data = _read_all(pipe)
-            children.pop()
-            os.close(pipe)
-            os.waitpid(pid, 0)
-            if not data:
-                raise SageWheelsError(f"worker process {pid} was killed", "free some memory and run the command again")
-            result = pickle.loads(data)
+            result = _result_of(children)
             if isinstance(result, BaseException):
                 failure = failure or result
             else:
                 answers.update(result)
     finally:
-        os.close(queue)
-        for pid, pipe in children:  # only after an exception here
-            os.kill(pid, signal.SIGKILL)
-            os.close(pipe)
-            os.waitpid(pid, 0)
+        os.close(numbers)
+        _end(children)
     if failure:
         raise failure
     return [answers[index] for index in range(len(items))]
 
 
-def _work(function: Callable[[int], R], queue: int) -> dict[int, R]:
+def apart(function: Callable[[], R], otherwise: Callable[[], R]) -> R:
+    """Run `function()` in a child process, which may use threads; if fork fails, run `otherwise()` in this process.
+
+    Returns the result. An exception of either function is raised here.
+    """
+    try:
+        children = [_fork(function)]
+    except OSError:  # not enough processes, descriptors or memory
+        return otherwise()
+    try:
+        result: Any = _result_of(children)
+    finally:
+        _end(children)
+    if isinstance(result, BaseException):
+        raise result
+    return result  # type: ignore[no-any-return]
+
+
+def pass_on(pieces: Iterable[bytes], consume: Callable[[bytes], object]) -> None:
+    """Call `consume` with each of `pieces` in a second thread, while this one makes them. Only for a child of `apart`.
+
+    An exception of either thread is raised here, after both have ended.
+    """
+    import queue
+    import threading
+
+    waiting: queue.Queue[bytes | None] = queue.Queue(AHEAD)
+    failures: list[BaseException] = []
+
+    def take() -> None:
+        while (piece := waiting.get()) is not None:
+            try:
+                if not failures:
+                    consume(piece)
+            except BaseException as error:
+                failures.append(error)
+
+    thread = threading.Thread(target=take, daemon=True)
+    thread.start()
+    try:
+        for piece in pieces:
+            if failures:
+                break
+            waiting.put(piece)
+    finally:
+        waiting.put(None)
+        thread.join()
+    if failures:
+        raise failures[0]
+
+
+def leave_if_orphaned(parent: int) -> None:
+    """End this process if its parent, the process `parent`, was killed, because nothing waits for the result."""
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def _work(function: Callable[[int], R], numbers: int) -> dict[int, R]:
     answers = {}
-    while number := os.read(queue, _NUMBER.size):
+    while number := os.read(numbers, _NUMBER.size):
         index = _NUMBER.unpack(number)[0]
         answers[index] = function(index)
     return answers
 
 
-def _fork(function: Callable[[int], R], queue: int) -> tuple[int, int]:
-    """A child that works on the queue: its process id, and the pipe on which its answers come."""
-    parent = os.getpid()
+def _fork(function: Callable[[], object]) -> tuple[int, int]:
+    """Fork a child that calls `function`; returns its process id, and the pipe with its result or exception."""
     receive, send = os.pipe()
     try:
         pid = os.fork()
@@ -108,15 +159,9 @@ def _fork(function: Callable[[int], R], queue: int) -> tuple[int, int]:
     if pid:
         os.close(send)
         return pid, receive
-
-    def unless_orphaned(index: int) -> R:
-        if os.getppid() != parent:
-            os._exit(1)  # the parent was killed: nobody waits for the answer
-        return function(index)
-
     try:
         try:
-            result: Any = _work(unless_orphaned, queue)
+            result: Any = function()
         except Exception as error:
             result = error
         import pickle
@@ -127,6 +172,24 @@ def _fork(function: Callable[[int], R], queue: int) -> tuple[int, int]:
         os._exit(0)
 
 
-def _read_all(fd: int) -> bytes:
-    with open(fd, "rb", closefd=False) as f:
-        return f.read()
+def _result_of(children: list[tuple[int, int]]) -> Any:
+    """Wait for the last of `children`, remove it from the list, and return its result. Raises its exception."""
+    import pickle
+
+    pid, pipe = children[-1]
+    with open(pipe, "rb", closefd=False) as f:
+        data = f.read()
+    children.pop()
+    os.close(pipe)
+    os.waitpid(pid, 0)
+    if not data:
+        raise SageWheelsError(f"worker process {pid} was killed", "free some memory and run the command again")
+    return pickle.loads(data)
+
+
+def _end(children: list[tuple[int, int]]) -> None:
+    """End the children that are left after an exception."""
+    for pid, pipe in children:
+        os.kill(pid, signal.SIGKILL)
+        os.close(pipe)
+        os.waitpid(pid, 0)

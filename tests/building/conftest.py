@@ -1,8 +1,9 @@
-"""Small real things to build with: wheels, wheelhouses, projects, and a backend of forty lines."""
+"""Small real things to build with: wheels, wheelhouses, and projects with the backend of `support.projects`."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -15,65 +16,11 @@ import pytest
 
 from sage_wheels.building import BuildOptions
 from support import wheels
+from support.projects import BACKEND
+from support.users import NOBODY, as_nobody
 
 MakeWheel = Callable[..., Path]
 MakeProject = Callable[..., Path]
-
-NOBODY = 65534
-
-# A PEP 517 backend. What a test wants of it stands in the project: `hook.py` is run at each hook, with the name of
-# the hook and the settings, and may put members for the wheel into `content`; each line of `more.txt` is a requirement
-# for the second round.
-BACKEND = """
-import base64, hashlib, os, re, zipfile
-
-def _hook(name, settings):
-    content = {}
-    if os.path.exists("hook.py"):
-        exec(open("hook.py").read(), {"hook": name, "settings": settings, "content": content})
-    return content
-
-def _lines(path):
-    return open(path).read().splitlines() if os.path.exists(path) else []
-
-def get_requires_for_build_wheel(config_settings=None):
-    _hook("get_requires_for_build_wheel", config_settings)
-    return _lines("more.txt")
-
-get_requires_for_build_editable = get_requires_for_build_wheel
-
-def _project():
-    text = open("pyproject.toml").read()
-    return [re.search(key + r' = "([^"]+)"', text)[1] for key in ("name", "version")]
-
-def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
-    name, version = _project()
-    content = {f"{name}.py": f"version = {version!r}\\n", **_hook("build_wheel", config_settings)}
-    info = f"{name}-{version}.dist-info"
-    content[f"{info}/METADATA"] = f"Metadata-Version: 2.1\\nName: {name}\\nVersion: {version}\\n"
-    content[f"{info}/WHEEL"] = "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n"
-    rows = [
-        f"{member},sha256={base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).decode().rstrip('=')},"
-        for member, text in content.items()
-    ]
-    content[f"{info}/RECORD"] = "".join(row + "\\n" for row in [*rows, f"{info}/RECORD,,"])
-    with zipfile.ZipFile(f"{wheel_directory}/{name}-{version}-py3-none-any.whl", "w") as archive:
-        for member, text in content.items():
-            archive.writestr(zipfile.ZipInfo(member), text)
-    return f"{name}-{version}-py3-none-any.whl"
-
-def build_editable(wheel_directory, config_settings=None, metadata_directory=None):
-    return build_wheel(wheel_directory, config_settings)
-
-def build_sdist(sdist_directory, config_settings=None):
-    import tarfile
-    name, version = _project()
-    with tarfile.open(f"{sdist_directory}/{name}-{version}.tar.gz", "w:gz") as archive:
-        for file in ("pyproject.toml", "hook.py", "backend/tiny.py"):
-            if os.path.exists(file):
-                archive.add(file, f"{name}-{version}/{file}")
-    return f"{name}-{version}.tar.gz"
-"""
 
 
 @pytest.fixture
@@ -139,7 +86,18 @@ def options(tmp_path: Path) -> BuildOptions:
 @pytest.fixture
 def nobody() -> dict[str, Any]:
     """The options of `subprocess` that make a process one to which modes mean something, which root's is not."""
-    return {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
+    return as_nobody()
+
+
+@pytest.fixture
+def ordinary() -> list[str]:
+    """What to put before a command so that modes mean something to it, though it runs as root."""
+    if os.geteuid() != 0:
+        return []
+    if not shutil.which("setpriv"):
+        pytest.skip("needs the program setpriv")
+    none = "-dac_override,-dac_read_search"
+    return ["setpriv", f"--bounding-set={none}", f"--inh-caps={none}"]
 
 
 @pytest.fixture
@@ -172,19 +130,3 @@ def contents(wheel: str | Path) -> dict[str, bytes]:
 @pytest.fixture
 def read_wheel() -> Callable[[str], dict[str, bytes]]:
     return contents
-
-
-def snapshot(tree: Path) -> dict[str, tuple[int, object]]:
-    """Every path below `tree` with its mode, and its content or the text of the link."""
-    return {
-        str(path.relative_to(tree)): (
-            path.lstat().st_mode,
-            str(path.readlink()) if path.is_symlink() else path.read_bytes() if path.is_file() else None,
-        )
-        for path in sorted(tree.rglob("*"))
-    }
-
-
-@pytest.fixture
-def take_snapshot() -> Callable[[Path], dict[str, tuple[int, object]]]:
-    return snapshot

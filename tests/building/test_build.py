@@ -16,13 +16,15 @@ from pathlib import Path
 
 import pytest
 
-from sage_wheels.building import BuildOptions, BuiltWheel, build_wheel, parse_source, wheels_of
+from sage_wheels.building import BuildOptions, BuiltWheel, build_wheel, parse_source, sources_of, wheels_of
 from sage_wheels.errors import BuildFailed, SageWheelsError, SourceError, WheelRefused
 from sage_wheels.prefix import find_prefix
+from sage_wheels.requirements.sources import SourceTree
+from support.pythons import make_installation
+from support.trees import snapshot
 
 MakeWheel = Callable[..., Path]
 MakeProject = Callable[..., Path]
-Snapshot = Callable[[Path], object]
 ReadWheel = Callable[[str], dict[str, bytes]]
 Build = Callable[..., BuiltWheel]
 
@@ -56,9 +58,9 @@ def test_an_in_tree_backend(build: Build, make_project: MakeProject, tmp_path: P
     tree = make_project()
     built = build(tree)
     assert built.path == str(tmp_path / "dist" / "hello-1.0-py3-none-any.whl")
-    assert read_wheel(built.path)["hello.py"] == b"version = '1.0'\n"
+    assert read_wheel(built.path)["hello.py"] == b"version = '1.0'\nsettings = {}\n"
     assert built.direct_url == {"dir_info": {}, "url": f"file://{tree}"}
-    assert list(built.phases) == ["source", "environment", "get_requires", "build", "store"]
+    assert list(built.phases) == ["source", "look-up", "environment", "get_requires", "build", "store"]
     assert build_dirs(tmp_path) == []
 
 
@@ -66,12 +68,12 @@ def test_a_backend_from_the_wheelhouse(build: Build, make_project: MakeProject, 
     assert Path(build(make_project(requires=["tiny"])).path).exists()
 
 
-def test_the_source_tree_stays_byte_for_byte(build: Build, make_project: MakeProject, take_snapshot: Snapshot) -> None:
+def test_the_source_tree_stays_byte_for_byte(build: Build, make_project: MakeProject) -> None:
     hook = "open('written-by-the-backend', 'w'); open('pyproject.toml', 'a').write('# changed'); os.remove('more.txt')"
     tree = make_project(hook=f"import os\nif hook == 'build_wheel': {hook}", more=["tiny; python_version<'3'"])
-    before = take_snapshot(tree)
+    before = snapshot(tree)
     build(tree)
-    assert take_snapshot(tree) == before
+    assert snapshot(tree) == before
 
 
 def test_an_sdist(build: Build, make_project: MakeProject, tmp_path: Path) -> None:
@@ -192,7 +194,7 @@ def test_a_failing_backend(build: Build, make_project: MakeProject, tmp_path: Pa
 @pytest.mark.parametrize("hook", ["get_requires_for_build_wheel", "build_wheel"])
 def test_a_backend_that_ends_without_an_answer(build: Build, make_project: MakeProject, hook: str, end: str) -> None:
     program = f"import os, sys\nif hook == '{hook}':\n print('last words', flush=True); {end}"
-    with pytest.raises(BuildFailed, match=f"its build backend ended in {hook} without an answer") as raised:
+    with pytest.raises(BuildFailed, match=f"its build backend ended in {hook} without a result") as raised:
         build(make_project(hook=program))
     assert raised.value.details.splitlines()[-1] == "last words"
 
@@ -211,7 +213,9 @@ def test_a_backend_whose_requirements_are_no_list(build: Build, make_project: Ma
     tree = make_project()
     with open(tree / "backend" / "tiny.py", "a") as f:
         f.write("\ndef get_requires_for_build_wheel(*_): return None\n")
-    with pytest.raises(BuildFailed, match=r"answered in get_requires_for_build_wheel is of no use \('NoneType' object"):
+    with pytest.raises(
+        BuildFailed, match=r"returned an invalid result in get_requires_for_build_wheel \('NoneType' object"
+    ):
         build(tree)
 
 
@@ -295,7 +299,7 @@ def test_a_wheel_that_is_stored_replaces_an_older_one(build: Build, make_project
 def test_phases_are_announced(build: Build, make_project: MakeProject, wheelhouse: Path) -> None:
     announced: list[str] = []
     built = build(make_project(requires=["tiny"]), on_phase=announced.append)
-    assert announced == ["source", "environment", "get_requires", "build", "store"]
+    assert announced == ["source", "look-up", "environment", "get_requires", "build", "store"]
     assert all(seconds >= 0 for seconds in built.phases.values())
 
 
@@ -312,6 +316,18 @@ def test_editable(build: Build, make_project: MakeProject, read_wheel: ReadWheel
     built = build(tree, editable=True)
     assert read_wheel(built.path)["seen"].decode() == str(tree)
     assert built.direct_url == {"dir_info": {"editable": True}, "url": f"file://{tree}"}
+
+
+@pytest.mark.parametrize("item", ["hello", "hello[more]", "hello[more] ; python_version > '3'"])
+def test_what_is_to_be_editable_is_a_directory_if_there_is_one(
+    make_project: MakeProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, item: str
+) -> None:
+    """As for pip, which takes the same word for a requirement without -e."""
+    make_project(at=tmp_path / "hello")
+    monkeypatch.chdir(tmp_path)
+    [source] = sources_of([item], BuildOptions(editable=True))
+    assert isinstance(source, SourceTree)
+    assert source.path == str(tmp_path / "hello")
 
 
 def test_editable_where_the_backend_cannot(build: Build, make_project: MakeProject) -> None:
@@ -336,8 +352,11 @@ def test_another_interpreter_by_name(build: Build, make_project: MakeProject, re
 
 
 def test_an_interpreter_that_is_none(build: Build, make_project: MakeProject) -> None:
+    tree = make_project()
+    with pytest.raises(SageWheelsError, match="gives no answer"):
+        build(tree, python="/bin/false")
     with pytest.raises(SageWheelsError, match="cannot be run"):
-        build(make_project(), python="/bin/false")
+        build(tree, python="/no/such/python")
 
 
 # Not isolated
@@ -396,6 +415,44 @@ def test_without_isolation_the_second_round_is_checked_too(
         build(make_project(requires=["tiny"], more=["second"]), isolation=False, prefix=find_prefix(prefix))
 
 
+@pytest.mark.parametrize("value", [None, "", "1"], ids=["unset", "empty", "set"])
+@pytest.mark.parametrize("kind", ["installation", "sees-the-system"])
+def test_without_isolation_nothing_of_the_users_own_is_seen(
+    kind: str,
+    value: str | None,
+    build: Build,
+    make_project: MakeProject,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    read_wheel: ReadWheel,
+) -> None:
+    python, root = make_installation(tmp_path / "installation"), tmp_path / "installation"
+    (system,) = root.glob("lib/python*/site-packages")
+    if kind == "installation":  # Debian's Python has its own packages elsewhere
+        system = Path(find_prefix(root).path(find_prefix(root).scheme.purelib))
+        system.mkdir(parents=True, exist_ok=True)
+    (system / "of_the_system.py").touch()
+    if kind == "sees-the-system":
+        root = tmp_path / "prefix"
+        subprocess.run([python, "-m", "venv", "--without-pip", "--system-site-packages", root], check=True)
+    monkeypatch.setenv("PYTHONUSERBASE", str(tmp_path / "user"))
+    program = "import site; print(site.getusersitepackages())"
+    mine = Path(subprocess.run([python, "-c", program], capture_output=True, check=True, text=True).stdout.strip())
+    info = mine / "of_mine-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: of-mine\nVersion: 1.0\n")
+    (mine / "of_mine.py").touch()
+    if value is not None:
+        monkeypatch.setenv("PYTHONNOUSERSITE", value)
+    find = "importlib.util.find_spec(each)"
+    hook = f"import importlib.util\nfor each in ('of_mine', 'of_the_system'): content[each] = str(bool({find}))"
+    built = build(make_project(hook=hook), isolation=False, prefix=find_prefix(root))
+    seen = read_wheel(built.path)
+    assert (seen["of_mine"], seen["of_the_system"]) == (b"False", b"True")
+    with pytest.raises(BuildFailed, match="asks for of-mine, which"):
+        build(make_project("asks", requires=["of-mine"]), isolation=False, prefix=find_prefix(root))
+
+
 def test_fallback_says_what_to_declare(
     build: Build, make_project: MakeProject, make_wheel: MakeWheel, wheelhouse: Path, prefix: Path
 ) -> None:
@@ -424,7 +481,7 @@ def test_fallback_after_a_backend_that_ended_without_an_answer(
 ) -> None:
     tree = make_project(hook="import os, sys\nif sys.prefix.endswith('/build/hello/env'): os._exit(0)")
     built = build(tree, fallback_no_isolation=True, prefix=find_prefix(prefix))
-    assert "ended in get_requires_for_build_wheel without an answer" in built.notes[0]
+    assert "ended in get_requires_for_build_wheel without a result" in built.notes[0]
 
 
 def test_fallback_that_fails_too(build: Build, make_project: MakeProject, prefix: Path) -> None:
@@ -508,15 +565,15 @@ def test_a_wheelhouse_that_is_written_while_it_is_read(
     make_wheel("helper", "1.0")
     newer = make_wheel("helper", "2.0", files={"helper.py": "version = '2.0'", "x": "0123456789" * 10_000}, to=tmp_path)
     content = newer.read_bytes()
-    goal = wheelhouse / newer.name
+    destination = wheelhouse / newer.name
     done = threading.Event()
 
     def write() -> None:
         while not done.is_set():
-            with open(goal, "wb", buffering=0) as f:
+            with open(destination, "wb", buffering=0) as f:
                 for start in range(0, len(content), 200):
                     f.write(content[start : start + 200])
-            goal.unlink()
+            destination.unlink()
 
     writer = threading.Thread(target=write)
     writer.start()
@@ -529,13 +586,23 @@ def test_a_wheelhouse_that_is_written_while_it_is_read(
     assert seen <= {b"1.0", b"2.0"}
 
 
+def test_a_wheel_that_goes_while_it_is_built_with(
+    build: Build, make_project: MakeProject, make_wheel: MakeWheel, wheelhouse: Path, read_wheel: ReadWheel
+) -> None:
+    helper = make_wheel("helper", "1.0")
+    removes_it = "import helper, pathlib; content['seen'] = 'it'\n"
+    removes_it += f"pathlib.Path({str(wheelhouse / helper.name)!r}).unlink(missing_ok=True)\n"
+    made = build(make_project(requires=["tiny", "helper"], hook=removes_it))
+    assert read_wheel(made.path)["seen"] == b"it"
+
+
 # What an installation asks for
 
 
 def test_wheels_are_taken_as_they_are(make_wheel: MakeWheel) -> None:
     wheel = make_wheel("a", "1.0")
     with wheels_of([str(wheel)], None) as found:  # type: ignore[arg-type]
-        assert [path for path, _ in found] == [str(wheel)]
+        assert [each.path for each in found] == [str(wheel)]
 
 
 def test_what_is_built_for_an_installation_goes_afterwards(
@@ -543,7 +610,7 @@ def test_what_is_built_for_an_installation_goes_afterwards(
 ) -> None:
     wheel, tree = make_wheel("a", "1.0"), make_project()
     with wheels_of([str(wheel), str(tree)], find_prefix(prefix), options) as found:
-        (first, _), (second, direct_url) = found
+        (first, _, _), (second, direct_url, _) = found
         assert first == str(wheel)
         assert Path(second).exists()
         assert direct_url == {"dir_info": {}, "url": f"file://{tree}"}

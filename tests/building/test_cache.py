@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -14,38 +15,43 @@ from typing import Any
 import pytest
 
 import sage_wheels.wheel
-from sage_wheels.building.cache import ImageCache
-from sage_wheels.building.environment import EnvironmentFiles
-from sage_wheels.building.interpreter import Building, find_building
+from sage_wheels.building.environment.images import ImageCache
+from sage_wheels.building.environment.interpreter import BuildInterpreter, find_building
+from sage_wheels.building.environment.isolated import EnvironmentFiles
+from sage_wheels.building.environment.provision import Chooser, Isolated
+from sage_wheels.building.log import Log
 from sage_wheels.errors import WheelRefused
+from sage_wheels.store import eviction
 
 MakeWheel = Callable[..., Path]
 
 
 @pytest.fixture
-def building(tmp_path: Path) -> Building:
+def building(tmp_path: Path) -> BuildInterpreter:
     return find_building(None, None, str(tmp_path / "cache"))
 
 
 @pytest.fixture
-def cache(tmp_path: Path, building: Building) -> ImageCache:
+def cache(tmp_path: Path, building: BuildInterpreter) -> ImageCache:
     return ImageCache(str(tmp_path / "cache"), building)
 
 
 def images(cache: ImageCache) -> list[str]:
-    return sorted(os.listdir(f"{cache.root}/images"))
+    """The digests of the wheels that there are images of."""
+    found = Path(cache.root).glob("trees/*/*/about")
+    return sorted(json.loads(each.read_text())["digest"] for each in found)
 
 
 def set_used(cache: ImageCache, tree: str, seconds_ago: float) -> None:
     when = time.time() - seconds_ago
-    os.utime(f"{os.path.dirname(tree)}/about", (when, when))
+    os.utime(os.path.dirname(tree), (when, when))
 
 
-def test_the_name_of_an_image_is_the_hash_of_its_wheel(cache: ImageCache, make_wheel: MakeWheel) -> None:
+def test_an_image_knows_the_hash_of_its_wheel(cache: ImageCache, make_wheel: MakeWheel) -> None:
     wheel = make_wheel("a", "1.0", requires=["b>1"], requires_python=">=3.8")
     tree, about = cache.image(str(wheel))
     digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
-    assert images(cache) == [f"{digest}-{sys.implementation.cache_tag}"]
+    assert images(cache) == [digest]
     assert about[:4] == ("a", "1.0", ["b>1"], ">=3.8")
     assert cache.about(str(wheel)) == about
     library = Path(tree, cache.building.pattern.scheme.purelib)
@@ -56,7 +62,7 @@ def test_the_name_of_an_image_is_the_hash_of_its_wheel(cache: ImageCache, make_w
 
 def test_about_makes_no_image(cache: ImageCache, make_wheel: MakeWheel) -> None:
     assert cache.about(str(make_wheel("a", "1.0", requires=["b"]))).requires == ["b"]
-    assert not os.path.exists(f"{cache.root}/images")
+    assert not os.path.exists(f"{cache.root}/trees")
 
 
 def test_a_wheel_that_changes_under_its_name_is_another_wheel(cache: ImageCache, make_wheel: MakeWheel) -> None:
@@ -81,8 +87,7 @@ def test_a_wheel_that_changes_while_it_is_unpacked_is_not_filed_under_the_wrong_
     monkeypatch.setattr(sage_wheels.wheel, "write_images", replace_then_write)
     tree, _ = cache.image(str(path))
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    assert images(cache) == [f"{digest}-{sys.implementation.cache_tag}"]
-    assert cache.image(str(path))[0] == f"{cache.root}/images/{images(cache)[0]}/tree"
+    assert images(cache) == [digest]
     assert Path(cache.image(str(path))[0], cache.building.pattern.scheme.purelib, "a.py").read_text() == "two = 2"
     assert tree == cache.image(str(path))[0]
 
@@ -97,7 +102,7 @@ def test_a_damaged_wheel_leaves_nothing(cache: ImageCache, make_wheel: MakeWheel
     wheel = make_wheel("a", "1.0", rows={"a.py": "a.py,sha256=" + "A" * 43 + ","})
     with pytest.raises(WheelRefused):
         cache.image(str(wheel))
-    assert not os.path.exists(f"{cache.root}/images")
+    assert not os.path.exists(f"{cache.root}/trees")
     assert os.listdir(f"{cache.root}/staging") == []
 
 
@@ -165,14 +170,15 @@ def test_an_environment_is_filled_although_the_cache_is_deleted_over_and_over(
 
     def delete() -> None:
         while not stop.wait(0.02):
-            shutil.rmtree(f"{cache.root}/images", ignore_errors=True)
+            shutil.rmtree(f"{cache.root}/trees", ignore_errors=True)
 
     thread = threading.Thread(target=delete)
     thread.start()
     try:
         for number in range(20):
             directory = str(tmp_path / f"env{number}")
-            EnvironmentFiles(directory, cache).add(wheel)
+            with Log(str(tmp_path / "log")) as log:
+                Isolated(directory, Chooser(cache, [os.path.dirname(wheel)], log), log).provide(["a"], "the test")
             assert len(list(Path(directory, cache.building.pattern.scheme.purelib, "a").glob("m*.py"))) == 60
     finally:
         stop.set()
@@ -184,8 +190,8 @@ def test_builders_that_make_one_image_at_once_do_not_disturb_each_other(
 ) -> None:
     wheel = make_wheel("a", "1.0", files={f"a/m{number}.py": "x = 1\n" * 50 for number in range(100)})
     program = (
-        "import sys; from sage_wheels.building.cache import ImageCache; "
-        "from sage_wheels.building.interpreter import find_building; "
+        "import sys; from sage_wheels.building.environment.images import ImageCache; "
+        "from sage_wheels.building.environment.interpreter import find_building; "
         "cache = ImageCache(sys.argv[1], find_building(None, None, sys.argv[1])); "
         "print(cache.image(sys.argv[2])[0])"
     )
@@ -201,27 +207,16 @@ def test_builders_that_make_one_image_at_once_do_not_disturb_each_other(
 def test_the_cache_is_bounded_and_the_least_used_goes_first(cache: ImageCache, make_wheel: MakeWheel) -> None:
     trees = {}
     for name in "abc":
-        trees[name], about = cache.image(str(make_wheel(name, "1.0", files={f"{name}.txt": "0" * 10_000})))
-        assert about.size > 10_000
+        trees[name], about = cache.image(str(make_wheel(name, "1.0", files={f"{name}.txt": "0" * 100_000})))
+        assert about.size > 100_000
     set_used(cache, trees["a"], 50_000)
     set_used(cache, trees["b"], 90_000)
     set_used(cache, trees["c"], 5_000)
-    cache.limit = 25_000
-    cache.trim()
+    eviction.evict(cache.root, sum(each.size for each in eviction.entries(cache.root)) - 1)
     assert [name for name, tree in trees.items() if os.path.exists(tree)] == ["a", "c"]
-    cache.limit = 0
     set_used(cache, trees["a"], 0)
-    cache.trim()
+    eviction.evict(cache.root, 0)
     assert [name for name, tree in trees.items() if os.path.exists(tree)] == ["a"], "one in use is never removed"
-
-
-def test_what_a_killed_builder_left_goes_after_a_day(cache: ImageCache, make_wheel: MakeWheel) -> None:
-    for name, age in (("old", 100_000), ("new", 10)):
-        os.makedirs(f"{cache.root}/staging/{name}/tree")
-        when = time.time() - age
-        os.utime(f"{cache.root}/staging/{name}", (when, when))
-    cache.image(str(make_wheel("a", "1.0")))
-    assert os.listdir(f"{cache.root}/staging") == ["new"]
 
 
 def test_a_digest_is_computed_again_when_the_file_changes(cache: ImageCache, tmp_path: Path) -> None:

@@ -7,15 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from sage_wheels.building.choices import Choices, Pick
-from sage_wheels.building.interpreter import find_building
+from sage_wheels.building.environment.choices import Choices, Pick
+from sage_wheels.building.environment.interpreter import find_building
+from sage_wheels.store.store import Store
 
 PICKS = [Pick("a", "1.0", "/x/a-1.0-py3-none-any.whl")]
 
 
 @pytest.fixture
 def choices(tmp_path: Path) -> Choices:
-    return Choices(str(tmp_path / "cache"), find_building(None, None, str(tmp_path / "cache")))
+    return Choices(Store(str(tmp_path / "cache")), find_building(None, None, str(tmp_path / "cache")))
 
 
 @pytest.fixture

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pty
 import shutil
+import struct
 import subprocess
 import sys
+import termios
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -32,13 +35,16 @@ def command(tmp_path: Path) -> Command:
 def test_one_path_a_line(command: Command, make_project: MakeProject, tmp_path: Path) -> None:
     result = command(make_project("one"), make_project("two"))
     assert result.stdout == "".join(f"{tmp_path}/dist/{name}-1.0-py3-none-any.whl\n" for name in ("one", "two"))
-    assert (result.returncode, result.stderr) == (0, "")
+    assert result.returncode == 0
+    *events, last = result.stderr.splitlines()  # one line for each event, and how it ended
+    assert {each for each in events if "begins" in each} == {"one 1.0: begins", "two 1.0: begins"}
+    assert last.endswith(" s: 2 built")
 
 
 def test_json_has_phases_in_seconds(command: Command, make_project: MakeProject, tmp_path: Path) -> None:
     (report,) = json.loads(command("--json", make_project()).stdout)
     assert report["path"] == f"{tmp_path}/dist/hello-1.0-py3-none-any.whl"
-    assert list(report["phases"]) == ["source", "environment", "get_requires", "build", "store"]
+    assert list(report["phases"]) == ["source", "look-up", "environment", "get_requires", "build", "store"]
     assert report["direct_url"]["dir_info"] == {}
 
 
@@ -55,6 +61,12 @@ def test_a_failure_shows_the_end_of_the_log_and_where_it_is(
     assert log.exists()
     assert "the last words" in rest
     assert "Traceback" not in result.stderr
+
+
+def test_a_failure_for_want_of_a_module_says_what_to_declare(command: Command, make_project: MakeProject) -> None:
+    result = command(make_project(hook="import not_declared"))
+    first = result.stderr.partition("\n")[0]
+    assert "; declare what brings the module not_declared in build-system.requires, or correct the error at" in first
 
 
 @pytest.mark.parametrize(
@@ -79,6 +91,20 @@ def command_of_nobody(place_of_nobody: Path, nobody: dict[str, Any]) -> Command:
         return subprocess.run(line, capture_output=True, text=True, cwd=place_of_nobody, **nobody)
 
     return run
+
+
+def test_a_note_is_said_once_where_the_log_is_shown(
+    command: Command, make_project: MakeProject, tmp_path: Path
+) -> None:
+    """In the logs of sage-spkg, standard output and standard error are one file."""
+    hook = "import sys\nif sys.prefix.endswith('/build/hello/env'): sys.exit('not isolated, please')\n"
+    tree = make_project(hook=hook)
+    options = ("--fallback-no-isolation", "--skip-dependency-check", "--show-log", "--log", tmp_path / "log")
+    result = command(*options, tree, stderr=subprocess.STDOUT)
+    assert result.returncode == 0, result.stdout
+    assert result.stdout.count("is built without isolation, because") == 1
+    assert "--- build_wheel in " in result.stdout
+    assert (tmp_path / "log").read_text().count("--- hello is built without isolation, because") == 1
 
 
 @pytest.mark.parametrize("options", [[], ["--sdist-then-wheel"]])
@@ -120,6 +146,7 @@ def test_directories_that_may_not_be_written_are_no_obstacle_to_a_new_environmen
 def test_a_live_line_on_a_terminal(command: Command, make_project: MakeProject) -> None:
     tree = make_project(hook="import time; time.sleep(0.6)")
     reader, writer = pty.openpty()
+    fcntl.ioctl(writer, termios.TIOCSWINSZ, struct.pack("4H", 24, 500, 0, 0))  # else a long path is shortened
     result = command(tree, stderr=writer)
     os.close(writer)
     said = os.read(reader, 10_000).decode()
@@ -142,3 +169,94 @@ def test_help_explains_isolation(command: Command) -> None:
     text = " ".join(command("--help").stdout.split())
     for words in ("build-system.requires", "--find-links", "--no-isolation", "nothing is downloaded"):
         assert words in text
+
+
+@pytest.fixture
+def command_of_ordinary(tmp_path: Path, ordinary: list[str]) -> Command:
+    def run(*arguments: object, **variables: str) -> subprocess.CompletedProcess[str]:
+        line = [*ordinary, sys.executable, "-c", MAIN, "build", "-w", f"{tmp_path}/dist", *map(str, arguments)]
+        return subprocess.run(line, capture_output=True, text=True, cwd=tmp_path, env={**os.environ, **variables})
+
+    return run
+
+
+def test_what_cannot_be_read_is_named_in_one_line_and_no_failure(
+    command_of_ordinary: Command, make_project: MakeProject, tmp_path: Path
+) -> None:
+    tree = make_project()
+    for name in ("key", "strange\nname"):
+        (tree / name).touch()
+        (tree / name).chmod(0)
+    result = command_of_ordinary(f"--cache-dir={tmp_path}/cache", tree)
+    assert result.returncode == 0
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("sage-wheels: these cannot be read, so they are not in the copy that is built: ")
+    assert f"{tree}/key" in line
+    assert f"{tree}/strange\\nname" in line
+
+
+def test_a_crowd_that_cannot_be_read_is_one_line_too(
+    command_of_ordinary: Command, make_project: MakeProject, tmp_path: Path
+) -> None:
+    tree = make_project()
+    for number in range(100):
+        (tree / f"key{number}").touch()
+        (tree / f"key{number}").chmod(0)
+    (line,) = command_of_ordinary(f"--cache-dir={tmp_path}/cache", tree).stderr.splitlines()
+    assert line.endswith(" and 90 more")
+
+
+def test_a_build_that_fails_for_want_of_what_cannot_be_read(
+    command_of_ordinary: Command, make_project: MakeProject, tmp_path: Path
+) -> None:
+    tree = make_project(hook="open('key').read()")
+    (tree / "key").touch()
+    (tree / "key").chmod(0)
+    result = command_of_ordinary(f"--cache-dir={tmp_path}/cache", tree)
+    assert result.returncode == 1
+    (sentence,) = [line for line in result.stderr.splitlines() if line.startswith("sage-wheels: error:")]
+    assert f"perhaps it needs {tree}/key, which cannot be read" in sentence
+    assert "prefix" not in sentence
+
+
+def test_a_tree_that_cannot_be_read_at_all(
+    command_of_ordinary: Command, make_project: MakeProject, tmp_path: Path
+) -> None:
+    tree = make_project()
+    tree.chmod(0o111)
+    result = command_of_ordinary(f"--cache-dir={tmp_path}/cache", tree)
+    tree.chmod(0o755)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert str(tree) in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("home", ["{shelter}", "{shelter}/not/there", "/dev/null"])
+def test_without_a_home_it_works_or_names_the_option(
+    command_of_ordinary: Command, make_project: MakeProject, tmp_path: Path, home: str
+) -> None:
+    """As package builders have it: HOME=/homeless-shelter."""
+    shelter = tmp_path / "shelter"
+    shelter.mkdir()
+    shelter.chmod(0o555)
+    (tmp_path / "tmp").mkdir()
+    variables = {"HOME": home.format(shelter=shelter), "XDG_CACHE_HOME": "", "TMPDIR": f"{tmp_path}/tmp"}
+    result = command_of_ordinary(make_project(), **variables)
+    assert result.returncode == 0 or "--cache-dir" in result.stderr
+    assert "owns the prefix" not in result.stderr
+    assert "Traceback" not in result.stderr
+    assert os.listdir(shelter) == []
+
+
+def test_nobody_else_can_read_what_is_private(command: Command, make_project: MakeProject, tmp_path: Path) -> None:
+    """Neither while it is built, nor what a failed build leaves behind."""
+    hook = "import os; print('modes', *(oct(os.stat(up).st_mode & 0o7) for up in ('.', '..', '../../../../..'))); 1/0"
+    tree = make_project(hook=hook)
+    (tree / "keys").mkdir(mode=0o700)
+    (tree / "keys" / "key").write_text("secret")
+    (tree / "keys" / "key").chmod(0o600)
+    result = command(tree)
+    assert "modes 0o5 0o5 0o0" in result.stderr
+    build_directory = tmp_path / "cache" / "build" / "hello"
+    assert list(build_directory.rglob("key"))
+    assert build_directory.stat().st_mode & 0o077 == 0

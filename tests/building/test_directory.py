@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -111,3 +112,15 @@ def test_a_place_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(FileOperationFailed, match="building in"), build_directory(str(tmp_path / "file"), "foo"):
         pass
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
+def test_nobody_else_may_enter_it(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        with contextlib.suppress(BuildFailed), build_directory(str(tmp_path), "foo") as directory:
+            assert os.stat(directory).st_mode & 0o777 == 0o700
+            raise BuildFailed("no")
+    finally:
+        os.umask(before)
+    assert os.stat(tmp_path / "foo").st_mode & 0o777 == 0o700

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from sage_wheels.building.cache import ImageCache
-from sage_wheels.building.environment import EnvironmentFiles
-from sage_wheels.building.interpreter import find_building
+from sage_wheels.building.environment.images import ImageCache
+from sage_wheels.building.environment.interpreter import find_building
+from sage_wheels.building.environment.isolated import EnvironmentFiles
 
 MakeWheel = Callable[..., Path]
 
@@ -38,7 +38,8 @@ def test_it_is_a_virtual_environment_with_nothing_in_it(environment: Environment
 
 def test_the_interpreter_itself_agrees_about_the_paths(environment: EnvironmentFiles, make_wheel: MakeWheel) -> None:
     environment.add(str(make_wheel("a", "1.0")))
-    purelib = run(environment, "import sysconfig; print(sysconfig.get_path('purelib', 'venv'))")
+    scheme = "'venv' if 'venv' in sysconfig.get_scheme_names() else 'posix_prefix'"  # the older one before Python 3.11
+    purelib = run(environment, f"import sysconfig; print(sysconfig.get_path('purelib', {scheme}))")
     assert os.path.realpath(run(environment, "import a; print(a.__file__)")) == os.path.realpath(f"{purelib}/a.py")
 
 
@@ -78,15 +79,20 @@ def test_scripts_run_in_this_environment(environment: EnvironmentFiles, make_whe
         assert answer.stdout.strip() == says
 
 
-def test_scripts_run_in_a_place_too_long_or_too_odd_for_a_shebang(
-    tmp_path: Path, cache: ImageCache, make_wheel: MakeWheel
-) -> None:
-    environment = EnvironmentFiles(str(tmp_path / "a place with spaces" / ("long" * 40)), cache)
-    environment.add(
-        str(make_wheel("a", "1.0", files={"a.py": "main = lambda: print('hi')"}, entry_points={"t": "a:main"}))
-    )
-    answer = subprocess.run([f"{environment.directory}/bin/t"], capture_output=True, text=True, check=True)
-    assert answer.stdout.strip() == "hi"
+@pytest.mark.parametrize("of_the_image", ["short", "a cache with blanks"])
+@pytest.mark.parametrize("directory", ["short", "a place with spaces", "long" * 40])
+def test_scripts_run_in_any_place(tmp_path: Path, make_wheel: MakeWheel, of_the_image: str, directory: str) -> None:
+    root = str(tmp_path / of_the_image)
+    environment = EnvironmentFiles(str(tmp_path / directory / "env"), ImageCache(root, find_building(None, None, root)))
+    data = {
+        "scripts/documented": "#!python\n'Hi.'\nfrom __future__ import annotations\nprint(__doc__)\n",
+        "scripts/encoded": b"#!python\n# coding: latin-1\nprint({'\xe4': 'Hi.'}['\\u00e4'])\n",
+    }
+    files = {"a.py": "def main():\n    print('Hi.')\n"}
+    environment.add(str(make_wheel("a", "1.0", files=files, entry_points={"wrapper": "a:main"}, data=data)))
+    for name in ("wrapper", "documented", "encoded"):
+        command = [f"{environment.directory}/bin/{name}"]
+        assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "Hi.\n", name
 
 
 def test_namespace_packages_grow_together(environment: EnvironmentFiles, make_wheel: MakeWheel) -> None:

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from sage_wheels.building.hooks import HookRunner
+from sage_wheels.building.backend.hooks import HookRunner
+from sage_wheels.building.backend.variables import BUILD_BACKEND, for_build
 from sage_wheels.building.log import Log
-from sage_wheels.building.variables import for_build
 
 # What `pyproject_hooks` runs for each hook, reduced to what a test wants to see.
 SCRIPT = """
@@ -57,7 +57,7 @@ class Caller:
         (directory / "script.py").write_text(SCRIPT.format(module=module))
 
     def __call__(self, hook: str) -> Any:
-        environ = {"_PYPROJECT_HOOKS_BUILD_BACKEND": f"{self.module}:x", "PYTHONPATH": str(self.directory)}
+        environ = {BUILD_BACKEND: f"{self.module}:x", "PYTHONPATH": str(self.directory)}
         command = [sys.executable, str(self.directory / "script.py"), hook, str(self.directory)]
         self.runner(command, str(self.directory), environ)
         return json.loads((self.directory / "output.json").read_text())
@@ -93,13 +93,18 @@ def test_the_backend_is_imported_once(call: Caller) -> None:
     assert call("who")[1] != one[1]
 
 
-def test_a_backend_that_starts_threads_is_not_forked(tmp_path: Path, log: Log) -> None:
+@pytest.mark.parametrize(
+    "start", ["threading.Thread(target=time.sleep, args=(1000,), daemon=True).start", "_thread.start_new_thread"]
+)
+def test_a_backend_that_starts_threads_is_not_forked(tmp_path: Path, log: Log, start: str) -> None:
+    arguments = "time.sleep, (1000,)" if start.startswith("_") else ""
     with HookRunner(for_build(os.environ), log) as runner:
         call = Caller(runner, tmp_path, "threaded")
         with open(tmp_path / "threaded.py", "a") as f:
-            f.write("import threading; threading.Thread(target=time.sleep, args=(0.2,), daemon=True).start()\n")
+            f.write(f"import threading, _thread; {start}({arguments})\n")
         pid, imported_by, *_ = call("who")
         assert pid == imported_by
+    assert "fork()" not in log.since(0)  # what newer Pythons say of one with threads
 
 
 def test_everything_that_is_said_is_in_the_log(call: Caller, log: Log, capfd: pytest.CaptureFixture[str]) -> None:

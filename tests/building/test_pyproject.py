@@ -1,13 +1,11 @@
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
 
-from sage_wheels.building.pyproject import Early, read_ahead
+from sage_wheels.building.source.pyproject import Early, read_ahead
 
-pytestmark = pytest.mark.skipif(sys.version_info < (3, 11), reason="there is no tomllib to read ahead with")
 LEGACY = Early({"setuptools >= 40.8.0"}, "setuptools.build_meta:__legacy__")
 
 

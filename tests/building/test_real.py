@@ -13,8 +13,8 @@ import pytest
 
 from sage_wheels.building import BuildOptions, BuiltWheel, build_wheel, parse_source
 from sage_wheels.building.download import fetch
-from sage_wheels.building.sources import RemoteFile, Requirement, SdistFile, WheelFile
 from sage_wheels.errors import BuildFailed, SourceError
+from sage_wheels.requirements.sources import Asked, RemoteFile, Requirement, SdistFile, WheelFile
 
 pytestmark = pytest.mark.network
 
@@ -108,17 +108,19 @@ def test_what_was_fetched_once_is_not_fetched_again(
 def test_what_the_index_does_not_have_either(options: BuildOptions, make_project: MakeProject, tmp_path: Path) -> None:
     source = parse_source(str(make_project(requires=["flit_core==0.0.0.dev0"])))
     with pytest.raises(
-        BuildFailed, match=r"pip does not get the build requirements flit_core==0\.0\.0\.dev0"
+        BuildFailed, match=r"pip could not download the build requirements flit_core==0\.0\.0\.dev0"
     ) as raised:
         build_wheel(source, wheel_dir=tmp_path / "dist", options=options._replace(use_index=True))
     assert "No matching distribution" in raised.value.details
 
 
 def test_a_requirement_becomes_a_file(tmp_path: Path) -> None:
-    fetched = fetch(Requirement("ptyprocess==0.7.0", "ptyprocess"), str(tmp_path / "wheel"))
+    source = parse_source("ptyprocess==0.7.0")
+    assert isinstance(source, Requirement)
+    fetched = fetch(source, str(tmp_path / "wheel"))
     assert isinstance(fetched.source, WheelFile)
     assert fetched.direct_url is None
-    fetched = fetch(Requirement("ptyprocess==0.7.0", "ptyprocess"), str(tmp_path / "sdist"), from_source=True)
+    fetched = fetch(source, str(tmp_path / "sdist"), from_source=True)
     assert isinstance(fetched.source, SdistFile)
 
 
@@ -130,7 +132,7 @@ def test_a_requirement_is_built_from_its_sdist(build: Build, read_wheel: ReadWhe
 
 def test_a_reference_says_where_it_came_from(tmp_path: Path, make_wheel: Callable[..., Path]) -> None:
     wheel = make_wheel("a", "1.0")
-    source = RemoteFile(f"a[x] @ file://{wheel}", "a", f"file://{wheel}")
+    source = RemoteFile(f"a[x] @ file://{wheel}", f"file://{wheel}", Asked("a", "", ("x",)))
     fetched = fetch(source, str(tmp_path / "download"))
     assert fetched.direct_url is not None
     assert fetched.direct_url["url"] == f"file://{wheel}"
@@ -138,8 +140,8 @@ def test_a_reference_says_where_it_came_from(tmp_path: Path, make_wheel: Callabl
 
 
 def test_what_pip_does_not_find(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="pip does not get") as raised:
-        fetch(Requirement("ptyprocess==0.0.0.dev0", "ptyprocess"), str(tmp_path))
+    with pytest.raises(SourceError, match="pip could not download") as raised:
+        fetch(Requirement("ptyprocess==0.0.0.dev0", Asked("ptyprocess", "==0.0.0.dev0")), str(tmp_path))
     assert "No matching distribution" in raised.value.details
     assert "\n" not in str(raised.value)
 

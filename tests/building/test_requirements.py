@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sage_wheels.building.requirements import missing_from
+from sage_wheels.building.environment.satisfied import missing_from
 
 MARKERS = {"python_version": "3.11", "sys_platform": "linux"}
 

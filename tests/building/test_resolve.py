@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from sage_wheels.building.cache import About
-from sage_wheels.building.resolve import Missing, resolve
-from sage_wheels.building.wheelhouse import WheelEntry, Wheelhouse
+from sage_wheels.building.environment.images import WheelSummary
+from sage_wheels.building.environment.resolve import Missing, resolve
+from sage_wheels.building.environment.wheelhouse import WheelEntry, Wheelhouse
 from sage_wheels.errors import WheelRefused
 
 MARKERS = {"python_version": "3.11", "python_full_version": "3.11.2", "sys_platform": "linux"}
@@ -31,12 +31,12 @@ class Shelf(Wheelhouse):
             self._paths.setdefault(wheel.partition("-")[0], []).append(f"/shelf/{wheel}-py3-none-any.whl")
         self._wheels = wheels
 
-    def about(self, path: str) -> About:
+    def about(self, path: str) -> WheelSummary:
         stem = os.path.basename(path).removesuffix("-py3-none-any.whl")
         name, _, version = stem.partition("-")
         python = [each.removeprefix("python") for each in self._wheels[stem] if each.startswith("python")]
         requires = [each for each in self._wheels[stem] if not each.startswith("python")]
-        return About(name, version, requires, "".join(python))
+        return WheelSummary(name, version, requires, "".join(python))
 
 
 def choose(wheels: dict[str, list[str]], *requirements: str) -> dict[str, str]:
@@ -110,7 +110,7 @@ def test_missing_says_who_asks_and_where_was_looked() -> None:
 
 
 def test_the_wrong_version_says_which_there_are() -> None:
-    with pytest.raises(Missing, match=r"hello asks for a>3, but what there is of a in /shelf is 2, 1"):
+    with pytest.raises(Missing, match=r"hello asks for a>3, but the versions of a in /shelf are 2, 1"):
         choose({"a-1": [], "a-2": []}, "a>3")
 
 
@@ -132,7 +132,7 @@ def test_urls_and_nonsense_are_refused() -> None:
 def test_a_wheel_that_cannot_be_read_is_passed_over_and_named_if_there_is_no_other() -> None:
     shelf = Shelf({"a-1": [], "a-2": []})
 
-    def about(path: str) -> About:
+    def about(path: str) -> WheelSummary:
         if "a-2" in path:
             raise WheelRefused(f"{path} is damaged")
         return shelf.about(path)
@@ -192,9 +192,9 @@ def test_real_wheels(make_wheel: Callable[..., Path], wheelhouse: Path) -> None:
     house = Wheelhouse([str(wheelhouse)], ["py3-none-any"])
     from sage_wheels.wheel import Wheel
 
-    def about(path: str) -> About:
+    def about(path: str) -> WheelSummary:
         with Wheel(path) as wheel:
-            return About(wheel.name, wheel.version, wheel.metadata.get("requires-dist", []), "")
+            return WheelSummary(wheel.name, wheel.version, wheel.metadata.get("requires-dist", []), "")
 
     chosen: list[WheelEntry] = resolve([("a", "hello")], house, MARKERS, about)
     assert {entry.path for entry in chosen} == {str(path), str(wheelhouse / "tiny-1.0-py3-none-any.whl")}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sage_wheels.building.variables import SOURCE_DATE_EPOCH, for_build
+from sage_wheels.building.backend.variables import SOURCE_DATE_EPOCH, for_build
 
 
 def test_what_a_compiler_needs_passes() -> None:
@@ -18,7 +18,6 @@ def test_what_a_compiler_needs_passes() -> None:
     [
         "PYTHONPATH",
         "PYTHONHOME",
-        "PYTHONNOUSERSITE",
         "PYTHONSTARTUP",
         "PYTHONWARNINGS",
         "PIP_INDEX_URL",
@@ -30,6 +29,16 @@ def test_what_a_compiler_needs_passes() -> None:
 )
 def test_the_callers_python_and_pip_do_not_leak_in(name: str) -> None:
     assert name not in for_build({name: "x"}).environ
+
+
+@pytest.mark.parametrize("name", ["PYTHONNOUSERSITE", "PYTHONSAFEPATH"])
+def test_what_keeps_something_out_is_not_taken_away(name: str) -> None:
+    assert for_build({name: "yes"}).environ[name] == "yes"
+
+
+@pytest.mark.parametrize("given", [{}, {"PYTHONNOUSERSITE": ""}], ids=["unset", "empty"])
+def test_the_users_own_site_directory_is_never_seen(given: dict[str, str]) -> None:
+    assert for_build(given).environ["PYTHONNOUSERSITE"] == "1"
 
 
 def test_pip_reads_no_configuration() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sage_wheels.building.wheelhouse import Wheelhouse
+from sage_wheels.building.environment.wheelhouse import Wheelhouse
 from sage_wheels.errors import UsageError
 
 TAGS = ["cp311-cp311-linux_x86_64", "cp311-abi3-linux_x86_64", "py3-none-any"]

@@ -60,7 +60,7 @@ def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Tool:
 def test_list_says_who_and_what_of_it(run: Tool) -> None:
     out, err = run("list")
     assert out.splitlines() == [
-        "a_long_name 1.0   sage-wheels   package the_a-long-name",
+        "a-long-name 1.0   sage-wheels   package the_a-long-name",
         "changed 1.1       -             replaced: package the_changed brings 1.0",
         "gone 1.0          sage-wheels   package the_gone brings it, but its wheel is gone",
         "kept 1.0          sage-wheels   package the_kept",
@@ -68,11 +68,10 @@ def test_list_says_who_and_what_of_it(run: Tool) -> None:
         "rebuilt 1.0       -             replaced: package the_rebuilt brings another build of 1.0",
     ]
     assert err.splitlines() == [
-        "sage-wheels: packages of the distribution bring what is not there: absent 3.0; "
-        "'sage-wheels restore' installs it",
+        "sage-wheels: missing, though packages brought them: absent 3.0; 'sage-wheels restore' installs them",
         *(
-            f"sage-wheels: package the_{name} brings {name}, which is not there; "
-            f"'make the_{name}-clean && make the_{name}' installs it"
+            f"sage-wheels: package the_{name} brings {name}, which is missing; "
+            f"building package the_{name} again installs it"
             for name in ("lost", "tree")
         ),
     ]
@@ -82,9 +81,9 @@ def test_the_first_two_words_are_name_and_version(run: Tool) -> None:
     (site_packages(run.prefix) / "legacy.egg-link").write_text("/nowhere\n.")
     script = 'while read name version rest; do echo "$name=$version"; done'
     out = run("list")[0]
-    assert "legacy -          -" in out.splitlines()
+    assert "legacy -          -             editable: /nowhere" in out.splitlines()
     done = subprocess.run(["sh", "-c", script], input=out, capture_output=True, text=True, check=True)
-    names = ["a_long_name=1.0", "changed=1.1", "gone=1.0", "kept=1.0", "legacy=-", "own=2.0", "rebuilt=1.0"]
+    names = ["a-long-name=1.0", "changed=1.1", "gone=1.0", "kept=1.0", "legacy=-", "own=2.0", "rebuilt=1.0"]
     assert done.stdout.split() == names
 
 
@@ -94,7 +93,7 @@ def test_list_json(run: Tool) -> None:
     assert rows["changed"]["package"] == "the_changed"
     assert rows["changed"]["wheelhouse"] == {"version": "1.0", "path": wheel, "state": "replaced"}
     assert {name: row["wheelhouse"] and row["wheelhouse"]["state"] for name, row in rows.items()} == {
-        "a_long_name": "same",
+        "a-long-name": "same",
         "kept": "same",
         "own": None,
         "changed": "replaced",
@@ -109,12 +108,12 @@ def test_show(run: Tool) -> None:
     assert "package: the_changed" in lines
     assert "wheelhouse: replaced: package the_changed brings 1.0" in lines
     assert f"wheelhouse: same: {run.prefix.parent}/wheelhouse/kept-1.0-py3-none-any.whl" in run("show", "kept")[0]
-    assert run.json("show", "gone")["wheelhouse"]["state"] == "no wheel"
+    assert run.json("show", "gone")[0]["wheelhouse"]["state"] == "no wheel"
     assert "wheelhouse" not in run("show", "own")[0]
     out, err = run("show", "absent", status=1)
     said = f"absent is not installed in {run.prefix}, though package the_absent brings 3.0"
     assert (out, err) == ("", f"sage-wheels: error: {said}; 'sage-wheels restore absent' installs it\n")
-    assert "'make the_tree-clean && make the_tree' installs it" in run("show", "tree", status=1)[1]
+    assert "building package the_tree again installs it" in run("show", "tree", status=1)[1]
 
 
 def test_a_list_without_records_opens_no_wheels(tmp_path: Path) -> None:
@@ -127,5 +126,5 @@ def test_a_list_without_records_opens_no_wheels(tmp_path: Path) -> None:
     assert out.startswith("one 1.0   sage-wheels\n")
     loaded = {name for name in out.split() if name.startswith("sage_wheels.")}
     assert not [name for name in loaded if name.startswith(("sage_wheels.wheel", "sage_wheels.building"))]
-    assert "sage_wheels.sage.comparison" not in loaded
+    assert "sage_wheels.manifests.comparison" not in loaded
     assert "packaging" not in out.split()

@@ -1,4 +1,7 @@
-"""The prefix lock between whole commands: one writer, who is named, is not slowed down, and cleans up first."""
+"""The prefix lock between whole commands: one writer, who is named, is not slowed down, and cleans up first.
+
+Promise 1.
+"""
 
 from __future__ import annotations
 
@@ -131,6 +134,8 @@ def test_a_killed_holder_blocks_nobody_and_is_undone(tmp_path: Path, prefix: Pat
         _, said = second.communicate()
     assert second.returncode == 0, said
     assert snapshot(prefix) == before
+    # of the locks of a killed process, the prefix lock may go first: its stage then waits for the next command
+    assert tool("recover", "--prefix", prefix).returncode == 0
     assert leftovers(prefix) == []
 
 
@@ -267,7 +272,8 @@ def assert_not_slow(prefix: Path, held: list[Event]) -> None:
         assert not event.name.startswith(SLOW), event
         if event.name == "open":
             assert not event.flags & WRITING, event
-            assert event.what == journal, event  # so nothing is hashed and no wheel is read
+            # so nothing is hashed and no wheel is read
+            assert event.flags & os.O_DIRECTORY or event.what == journal, event
 
 
 @pytest.mark.parametrize("way", ["usual", "after a kill", "changed meanwhile"])
@@ -337,21 +343,23 @@ def test_the_system_calls_under_the_lock(tmp_path: Path, prefix: Path) -> None:
     assert STRACE
     for arguments in commands(tmp_path, prefix).values():
         trace = tmp_path / "trace"
-        command = [STRACE, "-o", str(trace), sys.executable, "-B", "-m", "sage_wheels", *map(str, arguments)]
+        command = [STRACE, "-y", "-o", str(trace), sys.executable, "-B", "-m", "sage_wheels", *map(str, arguments)]
         done = subprocess.run(command, env=child_environment(), cwd="/", capture_output=True, text=True, check=False)
         if "PTRACE" in done.stderr or "ptrace" in done.stderr:
             pytest.skip("processes may not be traced here")
         assert done.returncode == 0, done.stderr
         calls = under_the_lock(trace.read_text(errors="replace").splitlines(), str(lock_of(prefix)))
         written = [call for call in calls if call.startswith(("pwrite64(", "write("))]
-        assert len(written) == 1, written
-        assert '"command"' in written[0] or '{\\"pid\\"' in written[0], written
-        assert [call for call in calls if call.partition("(")[0] not in {*QUICK, "pwrite64"}] == []
+        assert len(written) <= 2, written  # who holds the lock; and the number of the change, for the history
+        assert all(call.startswith("pwrite64(") and '{\\"pid\\"' in call for call in written), written
+        assert [call for call in calls if call.partition("(")[0] not in {*QUICK, "pread64", "pwrite64"}] == []
 
 
 def under_the_lock(calls: list[str], lock: str) -> list[str]:
     """The system calls between the one that took the lock and the one that let it go."""
-    opened = max(n for n, call in enumerate(calls) if call.startswith(("open(", "openat(")) and f'"{lock}"' in call)
+    directory, _, name = lock.rpartition("/")
+    where = f'<{directory}>, "{name}"'
+    opened = max(n for n, call in enumerate(calls) if call.startswith("openat(") and where in call)
     fd = calls[opened].rpartition(" = ")[2]
     begin = next(n for n in range(opened, len(calls)) if calls[n].startswith(f"flock({fd}, LOCK_EX"))
     end = next(n for n in range(begin, len(calls)) if calls[n].startswith(f"close({fd})"))
@@ -375,8 +383,9 @@ def test_the_lock_is_let_go_after_every_error(tmp_path: Path, prefix: Path, pupp
     at = 0
     while True:
         at += 1
-        outcome = puppet.run(Command("install", str(prefix), [new], at=at, fail=errno.EIO))
+        outcome = puppet.run(Command("install", str(prefix), [new], reinstall=True).failing(at, errno.EIO))
         assert outcome.descriptors == 0, outcome
-        if outcome.status == 0:
+        if len(outcome.operations) < at:  # nothing failed; some of what it does a command can do without
+            assert outcome.status == 0
             break
     assert at > 10

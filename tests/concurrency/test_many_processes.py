@@ -16,11 +16,13 @@ from pathlib import Path
 import pytest
 
 import sage_wheels
-from sage_wheels.transaction.install import Options
+from sage_wheels.transaction.install import InstallOptions
 from support import crowd
 from support.puppet import child_environment
 from support.run import names
 from support.trees import Tree, difference, faded, leftovers, make_prefix, set_aside, snapshot
+
+pytestmark = pytest.mark.once
 
 PROCESSES = 16
 KILLS = 40
@@ -94,7 +96,7 @@ class Crowd:
         """What installing these versions into an empty prefix, one after the other, gives."""
         sage_wheels.uninstall(list(versions(self.prefix)), self.prefix)
         for name, version in wanted.items():
-            options = Options(compile_bytecode=crowd.compiled(name))
+            options = InstallOptions(compile_bytecode=crowd.compiled(name))
             sage_wheels.install([str(crowd.wheel(self.wheels, name, version))], self.prefix, options)
         assert leftovers(self.prefix) == []
         return snapshot(self.prefix)

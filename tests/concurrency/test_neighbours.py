@@ -6,25 +6,31 @@ journal is about to count (the plan is made, the lock is held), and in between (
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import pytest
 
 import sage_wheels
 from sage_wheels.errors import SageWheelsError
-from sage_wheels.transaction import commit
+from support.instants import once
 from support.run import install, names, uninstall
 from support.trees import STATE, leftovers, make_prefix, set_aside, site_packages, snapshot
 from support.wheels import make_wheel
 
-Deed = Callable[[Path], object]
+
+class Deed(NamedTuple):
+    """What somebody does to the prefix, and what was written by it, which must be somewhere afterwards."""
+
+    do: Callable[[Path], object]
+    written: bytes = b""
 
 
 def demo(directory: Path, version: str) -> Path:
@@ -32,12 +38,15 @@ def demo(directory: Path, version: str) -> Path:
     return make_wheel(directory, "demo", version, files, data={"data/share/demo/x": version})
 
 
+EDITED, MINE = b"edited = True\n", b"mine"
+
+
 def _edit(prefix: Path) -> None:
-    (site_packages(prefix) / "demo/a.py").write_text("edited = True\n")
+    (site_packages(prefix) / "demo/a.py").write_bytes(EDITED)
 
 
 def _add(prefix: Path) -> None:
-    (site_packages(prefix) / "demo/mine.txt").write_text("mine")
+    (site_packages(prefix) / "demo/mine.txt").write_bytes(MINE)
 
 
 def _remove_package(prefix: Path) -> None:
@@ -64,111 +73,110 @@ def _wipe_state(prefix: Path) -> None:
     shutil.rmtree(prefix / STATE)
 
 
-def _move_prefix(prefix: Path) -> None:
-    prefix.rename(prefix.with_name("moved"))
-
-
 def _put_in_the_way(prefix: Path) -> None:
-    (site_packages(prefix) / "new.py").write_text("mine")
+    (site_packages(prefix) / "new.py").write_bytes(MINE)
 
 
 DEEDS: dict[str, Deed] = {
-    "a file is edited": _edit,
-    "a file is added": _add,
-    "the package is removed": _remove_package,
-    "the RECORD is removed": _remove_record,
-    "the metadata is removed": _remove_metadata,
-    "the lock file is removed": _remove_lock,
-    "the stage is wiped": _wipe_stage,
-    "the state directory is wiped": _wipe_state,
-    "the prefix is moved": _move_prefix,
-    "a file is put in the way": _put_in_the_way,
+    "a file is edited": Deed(_edit, EDITED),
+    "a file is added": Deed(_add, MINE),
+    "the package is removed": Deed(_remove_package),
+    "the RECORD is removed": Deed(_remove_record),
+    "the metadata is removed": Deed(_remove_metadata),
+    "the lock file is removed": Deed(_remove_lock),
+    "the stage is wiped": Deed(_wipe_stage),
+    "the state directory is wiped": Deed(_wipe_state),
+    "a file is put in the way": Deed(_put_in_the_way, MINE),
 }
-OLD = {"demo/__init__.py": "version = 1\n", "demo/a.py": "version = 1\n", "demo/b.py": "version = 1\n"}
 
 
-@pytest.mark.parametrize("instant", ["staging", "planned", "committing"])
-@pytest.mark.parametrize("deed", DEEDS)
-def test_we_finish_right_or_refuse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, deed: str, instant: str) -> None:
-    prefix = make_prefix(tmp_path)
-    install(prefix, demo(tmp_path, "1"), make_wheel(tmp_path, "other", "1", {"other.py": "x = 1\n"}))
+@contextlib.contextmanager
+def _meanwhile(instant: str, deed: Callable[[], object]) -> Iterator[tuple[list[str], Callable[..., None] | None]]:
+    """Do something once at that instant; yields what is not empty once it is done, and what is to hear of progress."""
+    if instant != "staging":
+        with once(instant, deed) as done:
+            yield done, None
+        return
+    begun: list[str] = []
+
+    def on_progress(*_: object) -> None:
+        if not begun:
+            begun.append(instant)
+            deed()
+
+    yield begun, on_progress
+
+
+def _upgrade(prefix: Path, tmp_path: Path, instant: str, deed: Callable[[], object]) -> str:
+    """Upgrade `demo` and install `new`, and do something at that instant; why it failed, "" if it did not."""
     wheels = [demo(tmp_path, "2"), make_wheel(tmp_path, "new", "1", {"new.py": "x = 2\n"})]
-    before = snapshot(prefix)
-    done: list[Path] = []
-
-    def once(*_: object) -> None:
-        if not done:
-            done.append(prefix)
-            DEEDS[deed](prefix)
-
-    hooked = {"planned": "_try", "committing": "_apply"}.get(instant)
-    if hooked:
-        real = getattr(commit, hooked)
-
-        def late(*arguments: Any, **named: Any) -> Any:
-            once()
-            return real(*arguments, **named)
-
-        monkeypatch.setattr(commit, hooked, late)
     failure = ""
     try:
-        sage_wheels.install(map(str, wheels), prefix, on_progress=once if instant == "staging" else None)
+        with _meanwhile(instant, deed) as (done, on_progress):
+            sage_wheels.install(map(str, wheels), prefix, on_progress=on_progress)
     except SageWheelsError as error:
         failure = str(error)
         assert failure.isprintable()
     assert done
-    if deed == "the prefix is moved":
-        assert failure
-        assert not list(prefix.glob("lib")), "nothing is made anew where the prefix was"
-        prefix = prefix.with_name("moved")
-        sage_wheels.recover(prefix)
-        assert snapshot(prefix) == before
-        return
+    return failure
+
+
+@pytest.fixture
+def prefix(tmp_path: Path) -> Path:
+    prefix = make_prefix(tmp_path)
+    install(prefix, demo(tmp_path, "1"), make_wheel(tmp_path, "other", "1", {"other.py": "x = 1\n"}))
+    return prefix
+
+
+INSTANTS = ["staging", "planned", "committing"]
+
+
+@pytest.mark.parametrize("instant", INSTANTS)
+def test_a_prefix_that_is_moved(prefix: Path, tmp_path: Path, instant: str) -> None:
+    before, moved = snapshot(prefix), prefix.with_name("moved")
+    assert _upgrade(prefix, tmp_path, instant, lambda: prefix.rename(moved))
+    assert not list(prefix.glob("lib")), "nothing is made anew where the prefix was"
+    sage_wheels.recover(moved)
+    assert snapshot(moved) == before
+
+
+@pytest.mark.parametrize("instant", INSTANTS)
+@pytest.mark.parametrize("deed", DEEDS.values(), ids=DEEDS)
+def test_we_finish_right_or_refuse(prefix: Path, tmp_path: Path, deed: Deed, instant: str) -> None:
+    failure = _upgrade(prefix, tmp_path, instant, lambda: deed.do(prefix))
     sage_wheels.recover(prefix)
     library = site_packages(prefix)
-    versions = {each.read_text() for each in (library / "demo").glob("*.py")} - {"edited = True\n"}
+    versions = {each.read_bytes() for each in (library / "demo").glob("*.py")} - {EDITED}
     kept = [*set_aside(prefix).values(), *(content for _, _, content in snapshot(prefix).values())]
     if failure:
-        assert versions <= {"version = 1\n"}, failure
+        assert versions <= {b"version = 1\n"}, failure
         assert "other 1" in names(prefix)
     else:
-        assert versions == {"version = 2\n"}
+        assert versions == {b"version = 2\n"}
         assert set(names(prefix)) == {"demo 2", "new 1", "other 1"}
-        assert [
-            problem
-            for name in ("demo", "new", "other")
-            for problem in sage_wheels.verify(name, prefix)
-            if problem[0] in ("missing", "changed")
-        ] == []
+        assert _missing_or_changed(prefix, "demo", "new", "other") == []
     assert leftovers(prefix) == []
-    for what, content in (("edited", b"edited = True\n"), ("added", b"mine"), ("in the way", b"mine")):
-        if what in deed:
-            assert content in kept, f"lost what somebody wrote: {failure or 'finished'}"
+    assert not deed.written or deed.written in kept, f"lost what somebody wrote: {failure or 'finished'}"
+
+
+def _missing_or_changed(prefix: Path, *distributions: str) -> list[object]:
+    problems = [problem for name in distributions for problem in sage_wheels.verify(name, prefix)]
+    return [problem for problem in problems if problem.state in ("missing", "changed")]
 
 
 @pytest.mark.parametrize(
-    "deed", ["a file is edited", "a file is added", "the package is removed", "the lock file is removed"]
+    "what", ["a file is edited", "a file is added", "the package is removed", "the lock file is removed"]
 )
-def test_uninstalling_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, deed: str) -> None:
-    prefix = make_prefix(tmp_path)
+def test_uninstalling_meanwhile(tmp_path: Path, what: str) -> None:
+    prefix, deed = make_prefix(tmp_path), DEEDS[what]
     before = snapshot(prefix)
     install(prefix, demo(tmp_path, "1"))
-    apply = commit._apply
-    done: list[str] = []
-
-    def late(*arguments: Any) -> None:
-        if not done:
-            done.append(deed)
-            DEEDS[deed](prefix)
-        apply(*arguments)
-
-    monkeypatch.setattr(commit, "_apply", late)
-    uninstall(prefix, "demo")
+    with once("committing", lambda: deed.do(prefix)) as done:
+        uninstall(prefix, "demo")
     assert done
     assert snapshot(prefix) == before
     assert leftovers(prefix) == []
-    if deed in ("a file is edited", "a file is added"):
-        assert set(set_aside(prefix).values()) & {b"edited = True\n", b"mine"}
+    assert not deed.written or deed.written in set_aside(prefix).values()
 
 
 def _others() -> dict[str, Callable[[Path, Path], list[str]]]:
@@ -227,12 +235,7 @@ def test_another_installer_in_the_same_prefix(tmp_path: Path, tool: str) -> None
     install(prefix, ours[1])
     assert failures == []
     assert names(prefix) == ["demo 2", "theirs 1"]
-    assert [
-        problem
-        for name in ("demo", "theirs")
-        for problem in sage_wheels.verify(name, prefix)
-        if problem[0] in ("missing", "changed")
-    ] == []
+    assert _missing_or_changed(prefix, "demo", "theirs") == []
     assert leftovers(prefix) == []
     uninstall(prefix, "theirs", "demo")
     assert names(prefix) == []

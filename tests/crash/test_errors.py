@@ -2,6 +2,8 @@
 
 With which error follows from the seed that is printed. FAULT_SEED repeats that, and FAULT_ERRORS=8 lets everything fail
 with all errors.
+
+Promise 2.
 """
 
 from __future__ import annotations
@@ -44,7 +46,7 @@ def _check(stand: Stand, at: int, error: str, outcome: Outcome, *, more_aside: b
     return state
 
 
-def _fail_everywhere(stand: Stand, *errors: str, sticky: str = "", reads: bool = False, looks: str = "") -> list[str]:
+def _fail_everywhere(stand: Stand, *errors: str, lasting: str = "", reads: bool = False, looks: str = "") -> list[str]:
     """Let each operation fail once, with one of `errors`, recover in the same process, and check; the states that this
     led to."""
     print(f"FAULT_SEED={SEED}")
@@ -54,8 +56,8 @@ def _fail_everywhere(stand: Stand, *errors: str, sticky: str = "", reads: bool =
     while True:
         at += 1
         for error in errors if ALL else [chance.choice(errors)]:
-            command = stand.command._replace(at=at, fail=getattr(errno, error), sticky=sticky, reads=reads)
-            outcome = stand.puppet.run(command._replace(looks=looks, sites=bool(looks), then_recover=True))
+            command = stand.command.failing(at, getattr(errno, error), lasting)._replace(then_recover=True)
+            outcome = stand.puppet.run(command.counted(reads=reads, looks=looks, sites=bool(looks)))
             # what cannot be read is kept
             states.append(_check(stand, at, error, outcome, more_aside=reads or bool(looks)))
             if states[-1] == "new":
@@ -83,7 +85,7 @@ def test_reading_fails_once(puppet: Puppet, fast_path: Path, name: str) -> None:
     _fail_everywhere(set_up(puppet, name, fast_path), "EIO", "EMFILE", "EACCES", reads=True)
 
 
-@pytest.mark.parametrize("name", SCENARIOS)
+@pytest.mark.parametrize("name", [name for name in SCENARIOS if name != "repair"])  # it names what it cannot read
 def test_looking_fails_once(puppet: Puppet, fast_path: Path, name: str) -> None:
     """What cannot be looked at is not taken for what is not there."""
     _fail_everywhere(set_up(puppet, name, fast_path), "EIO", "EACCES", looks="only")
@@ -93,13 +95,13 @@ def test_looking_fails_once(puppet: Puppet, fast_path: Path, name: str) -> None:
 def test_reading_what_a_neighbour_owns_fails_once(puppet: Puppet, fast_path: Path, name: str) -> None:
     """Whose RECORD cannot be read may own what is to go: nothing is removed then, and nothing wrong is remembered."""
     stand = set_up(puppet, name, fast_path)
-    outcome = stand.puppet.run(stand.command._replace(reads=True))
+    outcome = stand.puppet.run(stand.command.counted(reads=True))
     stand.restore()
     ends = "neighbour-1.0.dist-info/RECORD"
     points = [n for n, each in enumerate(outcome.operations, 1) if each.startswith("open") and each.endswith(ends)]
     assert points
     for at in points:
-        outcome = stand.puppet.run(stand.command._replace(at=at, fail=errno.EIO, reads=True))
+        outcome = stand.puppet.run(stand.command.failing(at, errno.EIO).counted(reads=True))
         assert outcome.ours
         assert ends in outcome.text
         assert stand.state() == "old"
@@ -111,13 +113,13 @@ def test_reading_what_a_neighbour_owns_fails_once(puppet: Puppet, fast_path: Pat
 @pytest.mark.parametrize("name", ["upgrade", "small upgrade on an overlay", "small uninstall on an overlay"])
 def test_a_disk_that_stays_full(puppet: Puppet, fast_path: Path, name: str) -> None:
     """From the k-th operation on nothing that needs space works: what was done can be undone all the same."""
-    _fail_everywhere(set_up(puppet, name, fast_path), "ENOSPC", sticky="space")
+    _fail_everywhere(set_up(puppet, name, fast_path), "ENOSPC", lasting="space")
 
 
 @pytest.mark.parametrize("name", ["small upgrade", "small upgrade on an overlay", "small uninstall"])
 def test_a_disk_that_dies(puppet: Puppet, fast_path: Path, name: str) -> None:
     """From the k-th operation on nothing works, not even undoing; the next command, on a mended disk, finds its way."""
-    _fail_everywhere(set_up(puppet, name, fast_path), "EIO", sticky="all")
+    _fail_everywhere(set_up(puppet, name, fast_path), "EIO", lasting="all")
 
 
 @pytest.mark.parametrize("looks", ["", "only"])
@@ -129,9 +131,10 @@ def test_recovery_fails_once(puppet: Puppet, fast_path: Path, looks: str) -> Non
     first = next(n for n, each in enumerate(stand.operations, 1) if each.endswith(journal)) + 1
     for at in range(first, len(stand.operations), 3):
         for recovery_at in itertools.count(1):
-            assert puppet.run(stand.command._replace(at=at)).killed
+            assert puppet.run(stand.command.killed(at)).killed
             error = getattr(errno, chance.choice(["EIO", "ENOSPC", "EACCES"]))
-            outcome = puppet.run(Command("recover", str(stand.prefix), at=recovery_at, fail=error, looks=looks))
+            command = Command("recover", str(stand.prefix)).failing(recovery_at, error).counted(looks=looks)
+            outcome = puppet.run(command)
             if outcome.status:
                 assert outcome.ours, outcome
                 assert outcome.exit_status == 1

@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -57,39 +58,63 @@ def again(root: Path, *strace: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*tracing, *command], capture_output=True, text=True, env=environ, cwd="/")
 
 
+class Write(NamedTuple):
+    """A system call that writes: its name, which one of that name it is, and its line in the trace."""
+
+    call: str
+    ordinal: int
+    line: str
+
+
+def writes(root: Path) -> list[Write]:
+    """Those of the build that was traced last which write below its directories."""
+    counts: dict[str, int] = {}
+    found = []
+    for line in (root / "trace").read_text(errors="replace").splitlines():
+        call = line.partition("(")[0]
+        counts[call] = counts.get(call, 0) + 1
+        if re.search(rf"<{root}/(cache|dist|tmp)[^>]*>", line):
+            found.append(Write(call, counts[call], line))
+    return found
+
+
+def check_what_is_said(root: Path, done: subprocess.CompletedProcess[str], where: str) -> None:
+    """One sentence that names the place, or success."""
+    assert done.returncode in (0, 1), where
+    if done.returncode:
+        sentence = done.stderr.splitlines()[0]
+        assert sentence.startswith("sage-wheels: error: "), where
+        assert str(root) in sentence, where
+        assert "Traceback" not in done.stderr, where
+
+
+def check_what_is_left(root: Path, done: subprocess.CompletedProcess[str], where: str) -> None:
+    """The wheel, or nothing; no temporary file, and of a build that failed nothing but the lock of its directory."""
+    made = os.listdir(root / "dist") if (root / "dist").exists() else []
+    assert made in ([], [WHEEL]), where
+    assert done.returncode or made, where
+    assert os.listdir(root / "tmp") == [], where
+    assert not done.returncode or sorted(os.listdir(root / "cache/build")) == ["tree.lock"], where
+
+
 def test_each_write_of_a_build_fails_once(root: Path) -> None:
     seed = random.SystemRandom().randrange(1 << 32)
     print(f"seed {seed}")
     chance = random.Random(seed)
     assert build(root).returncode == 0
     wheel, tree = (root / "dist" / WHEEL).read_bytes(), snapshot(root / "tree")
-    counts = {"write": 0, "copy_file_range": 0, "sendfile": 0}
-    found = []
-    for line in (root / "trace").read_text(errors="replace").splitlines():
-        name = line.partition("(")[0]
-        counts[name] = counts.get(name, 0) + 1
-        if re.search(rf"<{root}/(cache|dist|tmp)[^>]*>", line):
-            found.append((name, counts[name], line))
+    found = writes(root)
     assert len(found) > 10
     failed = 0
-    for name, ordinal, line in found:
+    for each in found:
         error = chance.choice(["ENOSPC", "EIO"])
-        done = build(root, "-e", f"inject={name}:error={error}:when={ordinal}")
-        where = f"{error}: {line}: {done}"
-        assert done.returncode in (0, 1), where
-        if done.returncode:
-            failed += 1
-            sentence = done.stderr.splitlines()[0]
-            assert sentence.startswith("sage-wheels: error: "), where
-            assert str(root) in sentence, where
-            assert "Traceback" not in done.stderr, where
-        made = os.listdir(root / "dist") if (root / "dist").exists() else []
-        assert made in ([], [WHEEL]), where
-        assert done.returncode or made, where
-        assert os.listdir(root / "tmp") == [], where
-        assert not done.returncode or sorted(os.listdir(root / "cache/build")) == ["tree.lock"], where
+        done = build(root, "-e", f"inject={each.call}:error={error}:when={each.ordinal}")
+        where = f"{error}: {each.line}: {done}"
+        check_what_is_said(root, done, where)
+        check_what_is_left(root, done, where)
         assert again(root).returncode == 0, where
         assert (root / "dist" / WHEEL).read_bytes() == wheel, where
+        failed += done.returncode
     assert difference(tree, snapshot(root / "tree")) == []
     print(f"{failed} of {len(found)} writes that failed made the build fail")
     assert failed

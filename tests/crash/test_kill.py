@@ -17,7 +17,7 @@ def test_killed_before_every_operation(puppet: Puppet, fast_path: Path, name: st
     stand = set_up(puppet, name, fast_path)
     states = []
     for at in itertools.count(1):
-        outcome = puppet.run(stand.command._replace(at=at))
+        outcome = puppet.run(stand.command.killed(at))
         if outcome.status == 0:
             break
         assert outcome.killed, outcome
@@ -39,7 +39,7 @@ def test_the_same_command_again_converges(puppet: Puppet, fast_path: Path, name:
     """No `recover` in between: the next command that takes the lock does that first."""
     stand = set_up(puppet, name, fast_path)
     for at in range(1, len(stand.operations) + 1):
-        assert puppet.run(stand.command._replace(at=at)).killed
+        assert puppet.run(stand.command.killed(at)).killed
         again = puppet.run(stand.command)
         assert again.status == 0, f"killed at {at}: {again}"
         puppet.run(Command("recover", str(stand.prefix)))  # empties the stages where nothing was left to do
@@ -55,8 +55,8 @@ def test_recovery_killed_before_every_operation_of_its_own(puppet: Puppet, fast_
     commit = _while_the_journal_counts(stand)
     for at in commit:
         for recovery_at in itertools.count(1):
-            assert puppet.run(stand.command._replace(at=at)).killed
-            outcome = puppet.run(Command("recover", str(stand.prefix), at=recovery_at))
+            assert puppet.run(stand.command.killed(at)).killed
+            outcome = puppet.run(Command("recover", str(stand.prefix)).killed(recovery_at))
             undone = not (stand.prefix / STATE / "journal").exists()
             again = stand.recover()
             assert again.status == 0, f"killed at {at}, recovery killed at {recovery_at}: {again}"
@@ -77,8 +77,8 @@ def test_emptying_the_stage_killed_before_every_operation(puppet: Puppet, fast_p
     committed = _while_the_journal_counts(stand)[-1] + 1
     for at in range(committed, len(stand.operations) + 1):
         for recovery_at in itertools.count(1):
-            assert puppet.run(stand.command._replace(at=at)).killed
-            outcome = puppet.run(Command("recover", str(stand.prefix), at=recovery_at))
+            assert puppet.run(stand.command.killed(at)).killed
+            outcome = puppet.run(Command("recover", str(stand.prefix)).killed(recovery_at))
             assert stand.recover().status == 0
             assert stand.state() == "new", f"killed at {at}, recovery killed at {recovery_at}"
             stand.restore()

@@ -21,7 +21,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from support.puppet import Command, Outcome, Puppet
 from support.trees import STATE, leftovers, make_prefix, site_packages, snapshot
-from support.wheels import Content, make_wheel
+from support.wheels import changing, make_wheel
 
 NAMES = ("alpha", "beta", "gamma")
 VERSIONS = ("1", "2", "3")
@@ -155,21 +155,8 @@ def all_aside(prefix: Path) -> Counter[tuple[str, bytes]]:
 
 def wheel_of(directory: Path, name: str, version: str) -> str:
     """Whole directories, a shared one, a file of all three, one about which two quarrel, a file that turns."""
-    text = f"VERSION = {version!r}\n"
-    files: dict[str, Content] = {
-        f"{name}/__init__.py": text,
-        f"{name}/v{version}/only.py": text,
-        f"{name}_single.py": text,
-        f"{name}.pth": f"# {version}\n",
-        f"space/{name}.py": text,
-        "space/common.txt": "the same in all of them\n",
-    }
-    data: dict[str, Content] = {f"data/share/{name}.txt": text, "data/share/all/common.txt": "the same\n"}
-    if version == "1":
-        files[f"space/turn_{name}"] = "a file\n"
-        files[f"{name}/deep/er/est.txt"] = text
+    files, data = changing(name, version)
     if version == "2":
-        files[f"space/turn_{name}/now.txt"] = "a directory\n"
         files["space/quarrel.txt"] = f"mine, says {name}\n"
     if version == "3":
         del files["space/common.txt"], data["data/share/all/common.txt"]
@@ -209,7 +196,7 @@ class Prefix(RuleBasedStateMachine):
         except ExpectedConflict:
             refused = True
         items = [self.wheels[each] for each in wanted.items()]
-        command = Command("install", str(self.prefix), items, overwrite=overwrite, reinstall=reinstall, at=at)
+        command = Command("install", str(self.prefix), items, overwrite=overwrite, reinstall=reinstall).killed(at)
         self.done(self.puppet.run(command), after, refused)
 
     @rule(names=st.sets(st.sampled_from(NAMES), min_size=1), at=st.just(0) | st.integers(1, LAST_OPERATION))
@@ -217,12 +204,12 @@ class Prefix(RuleBasedStateMachine):
         self.decide()
         after = self.model.copy()
         after.uninstall(names)
-        self.done(self.puppet.run(Command("uninstall", str(self.prefix), sorted(names), at=at)), after, False)
+        self.done(self.puppet.run(Command("uninstall", str(self.prefix), sorted(names)).killed(at)), after, False)
 
     @rule(at=st.just(0) | st.integers(1, 20))
     def recover(self, at: int) -> None:
         self.decide()
-        outcome = self.puppet.run(Command("recover", str(self.prefix), at=at))
+        outcome = self.puppet.run(Command("recover", str(self.prefix)).killed(at))
         self.done(outcome, self.model, False)
         if not outcome.killed:
             assert leftovers(self.prefix) == []
@@ -267,9 +254,9 @@ class Prefix(RuleBasedStateMachine):
             del self.model.files[path]
 
     def write(self, path: str, content: bytes) -> None:
-        goal = self.prefix / path
-        goal.parent.mkdir(parents=True, exist_ok=True)
-        goal.write_bytes(content)
+        destination = self.prefix / path
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        destination.write_bytes(content)
         self.model.user_writes(path, content)
 
     # --- the comparison ---
@@ -352,7 +339,7 @@ def test_random_sequences(puppet: Puppet, fast_path: Path) -> None:
         settings=settings(
             derandomize=True,
             database=None,
-            max_examples=60,
+            max_examples=80,
             stateful_step_count=30,
             deadline=None,
             suppress_health_check=list(HealthCheck),

@@ -1,6 +1,8 @@
 """Power loss with `--durable`: whatever a file system may legally have kept, recovery makes the old or the new state.
 
 Without `--durable` nothing of the kind is promised; the last test sees that the simulation can tell the difference.
+
+Promise 2.
 """
 
 from __future__ import annotations
@@ -13,8 +15,8 @@ import pytest
 
 import sage_wheels
 from sage_wheels.errors import SageWheelsError
-from sage_wheels.transaction.commit import Settings
-from sage_wheels.transaction.install import Options
+from sage_wheels.transaction.commit import CommitOptions
+from sage_wheels.transaction.install import InstallOptions
 from support.power import Trace, View, materialise, record, states
 from support.puppet import Command, Puppet
 from support.scenarios import Stand, set_up
@@ -25,9 +27,9 @@ SAMPLES = int(os.environ.get("POWER_LOSS_SAMPLES", "6"))  # states that are trie
 
 
 def _run(command: Command, *, durable: bool) -> None:
-    settings = Settings(durable=durable)
+    settings = CommitOptions(durable=durable)
     if command.do == "install":
-        sage_wheels.install(command.items, command.prefix, Options(compile_bytecode=False), settings)
+        sage_wheels.install(command.items, command.prefix, InstallOptions(compile_bytecode=False), settings)
     else:
         sage_wheels.uninstall(command.items, command.prefix, settings)
 
@@ -56,8 +58,8 @@ def _recovered(view: View, trace: Trace, stand: Stand) -> str:
 )
 def test_whatever_is_left_recovers(puppet: Puppet, fast_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     stand = set_up(puppet, name, fast_path)
-    if not stand.command.exchange:
-        monkeypatch.setattr("sage_wheels.prefix.filesystem.can_exchange", lambda directory: False)
+    if not stand.command.file_system.exchange:
+        monkeypatch.setattr("sage_wheels.fs.exchange.can_exchange", lambda directory: False)
     trace = _record(stand, durable=True)
     print(f"{len(trace.events)} events, seed {SEED}, {SAMPLES} samples")
     found: dict[int, set[str]] = {}
@@ -96,16 +98,17 @@ def test_a_failure_that_was_undone_and_then_losing_power(puppet: Puppet, fast_pa
     stand = set_up(puppet, "small upgrade", fast_path)
 
     def fail() -> None:
+        from sage_wheels.prefix.tree import Tree
         from sage_wheels.transaction import journal
 
-        take = journal.take
+        apply = journal.apply
 
-        def failing(root: str, step: journal.Step) -> None:
+        def failing(tree: Tree, step: journal.Step) -> None:
             if step.path.endswith("small.pth") and step.do != "remove":
-                raise OSError(5, "Input/output error", f"{root}/{step.path}")
-            take(root, step)
+                raise OSError(5, "Input/output error", tree.path(step.path))
+            apply(tree, step)
 
-        journal.take = failing
+        journal.apply = failing
         with pytest.raises(SageWheelsError):
             _run(stand.command, durable=True)
 

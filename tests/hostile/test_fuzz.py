@@ -2,6 +2,8 @@
 
 Here each target gets a few hundred inputs, the same ones every time. `nox -s fuzz` gives each of them new ones for as
 long as FUZZ_SECONDS says, and prints the seed of every round; FUZZ_SEED repeats one.
+
+Promise 5.
 """
 
 from __future__ import annotations
@@ -21,14 +23,16 @@ from pathlib import Path
 from typing import Any
 
 import hypothesis
+import pytest
 from hypothesis import strategies as st
 
-from sage_wheels.building.unpack import Limits, unpack_sdist
+from sage_wheels.archive.unpack import SdistLimits, unpack_sdist
 from sage_wheels.errors import SageWheelsError, WheelRefused
 from sage_wheels.installed import record
-from sage_wheels.installed.metadata import headers
-from sage_wheels.prefix.layout import Prefix, find_prefix
-from sage_wheels.prefix.places import Places
+from sage_wheels.metadata import headers
+from sage_wheels.prefix.finding import find_prefix
+from sage_wheels.prefix.locator import Locator
+from sage_wheels.prefix.model import Prefix
 from sage_wheels.transaction import journal
 from sage_wheels.transaction.journal import Journal, Step
 from sage_wheels.wheel import Request, Wheel, write_images
@@ -127,6 +131,7 @@ def _wheel_check(data: bytes, prefix: Prefix, directory: Path) -> None:
     shutil.rmtree(tree, ignore_errors=True)
 
 
+@pytest.mark.usefixtures("inflater")
 def test_wheels(tmp_path: Path) -> None:
     whole = make_wheel(
         tmp_path,
@@ -175,7 +180,7 @@ def test_descriptions(tmp_path: Path) -> None:
 
 
 def test_records() -> None:
-    places = Places("/nowhere")
+    locator = Locator("/nowhere")
 
     def check(data: bytes) -> None:
         try:
@@ -185,7 +190,7 @@ def test_records() -> None:
             return
         assert Counter(record.parse(record.format_rows(rows))) == Counter(rows)
         for row in rows:
-            place = places.locate("lib/site-packages", row.path)
+            place = locator.locate("lib/site-packages", row.path)
             assert place is None or not (place.startswith(("/", "../")) or "/../" in f"/{place}/")
 
     text = b'x.py,sha256=47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU,0\n"a,""b.py",,\n../../../bin/x,sha256=a,7\n/y,,\n'
@@ -201,8 +206,13 @@ def test_journals() -> None:
     )
     contents = (
         st.fixed_dictionaries(
-            {"format": st.just(1) | values, "stage": values, "steps": values | st.lists(st.lists(values), max_size=3)},
-            optional={"durable": values},
+            {
+                "format": st.just(journal.FORMAT) | values,
+                "stage": values,
+                "steps": values | st.lists(st.lists(values, max_size=10), max_size=3),
+                "durable": values,
+                "inode": st.integers() | values,
+            }
         )
         | values
     )
@@ -253,18 +263,18 @@ def test_sdists(tmp_path: Path) -> None:
             info.size = 3 if kind == b"0" else 0
             tar.addfile(info, io.BytesIO(b"xyz"))
     zipped = zip_bytes([Entry("x-1/setup.py", b"x" * 99), Entry("x-1/a/b", b"y")])
-    goal = tmp_path / "goal"
+    destination = tmp_path / "destination"
 
     def check(example: tuple[str, bytes]) -> None:
         suffix, data = example
         path = tmp_path / f"x-1{suffix}"
         path.write_bytes(data)
-        goal.mkdir()
+        destination.mkdir()
         try:
-            unpack_sdist(str(path), str(goal), Limits(1 << 20, 100))
+            unpack_sdist(str(path), str(destination), SdistLimits(1 << 20, 100))
         except SageWheelsError as error:
             check_sentence(error, SageWheelsError)
-        shutil.rmtree(goal)
+        shutil.rmtree(destination)
         path.unlink()
         assert os.listdir(tmp_path) == []
 

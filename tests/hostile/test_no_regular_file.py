@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from sage_wheels.cli import main
-from sage_wheels.prefix.filesystem import regular
+from sage_wheels.fs.files import regular
 from support.run import install, uninstall
 from support.trees import STATE, difference, make_prefix, site_packages, snapshot
 from support.wheels import make_wheel
@@ -80,7 +80,7 @@ def test_in_a_prefix(prefix: Path, tmp_path: Path, capsys: pytest.CaptureFixture
         verb, *rest = command.replace("WHEEL", new).split()
         status = main([verb, "--prefix", str(prefix), *rest])
         err = capsys.readouterr().err
-        assert status in (0, 1), (command, err)
+        assert status in ((0, 1, 4) if verb == "verify" else (0, 1)), (command, err)
         assert status == 0 or verb == "verify" or (err.count("\n") == 1 and str(prefix) in err), (command, err)
 
 

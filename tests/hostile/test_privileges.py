@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import marshal
 import os
 import stat
@@ -12,10 +11,11 @@ import pytest
 
 import sage_wheels
 from sage_wheels.building import BuildOptions
-from sage_wheels.building.store import store
-from sage_wheels.errors import SageWheelsError, SourceError, UnsafePlace, WheelRefused
-from sage_wheels.prefix import trust
-from sage_wheels.wheel import Wheel, bytecode, bytecode_cache
+from sage_wheels.building.delivery import deliver
+from sage_wheels.errors import SageWheelsError, SourceError, UnsafePath, WheelRefused
+from sage_wheels.fs import trust
+from sage_wheels.store.store import Store
+from sage_wheels.wheel import Wheel, bytecode, bytecode_cache, codes
 from support.run import install, tool, tool_environment, uninstall
 from support.trees import STATE, leftovers, make_prefix, site_packages, snapshot
 from support.wheels import make_wheel
@@ -99,7 +99,7 @@ def test_a_cache_that_somebody_planted(tmp_path: Path, shared: Path) -> None:
     for name in ("link", "directory"):
         os.chown(shared / name, SOMEBODY, SOMEBODY, follow_symlinks=False)
         before = snapshot(tmp_path)
-        with pytest.raises(UnsafePlace, match=r"belongs to another user \(number 12345\).*--cache-dir$"):
+        with pytest.raises(UnsafePath, match=r"belongs to another user \(uid 12345\).*--cache-dir$"):
             sage_wheels.build([f"{project}/"], tmp_path / "w", BuildOptions(cache_dir=str(shared / name / "cache")))
         assert snapshot(tmp_path) == before
 
@@ -131,9 +131,9 @@ def test_bytecode_that_somebody_planted_where_the_command_runs(tmp_path: Path) -
     wheel = make_wheel(tmp_path, "demo", "1", {"demo.py": source})
     with Wheel(str(wheel)) as opened:
         name = bytecode_cache.key(opened.record, "0-")
-    code = marshal.dumps({"demo.py": bytecode.compile_code(b"x = 'evil'\n", bytecode.placeholder(source.encode()))})
+    code = marshal.dumps({"demo.py": bytecode.compile_code(b"x = 'evil'\n", codes.placeholder(source.encode()))})
     (tmp_path / "None").mkdir()
-    (tmp_path / "None" / name).write_bytes(hashlib.sha256(code).digest() + code)
+    Store(str(tmp_path / "None")).keep("bytecode", name, {}, data={"codes": code})
     planted = snapshot(tmp_path / "None")
     no_cache = tool_environment(XDG_CACHE_HOME="not/absolute")
     assert tool("install", "--prefix", prefix, wheel, cwd=tmp_path, env=no_cache).returncode == 0
@@ -155,18 +155,183 @@ def test_a_link_in_the_place_of_what_a_dead_process_left(tmp_path: Path) -> None
     link.symlink_to(outside)
     done = tool("recover", "--prefix", prefix)
     assert done.returncode == 0
-    assert f"{stage} could not be emptied (Cannot call rmtree on a symbolic link at " in done.stderr
+    assert f"{stage} could not be emptied (a symbolic link is in the way at " in done.stderr
     assert list(outside.iterdir()) == [outside / "precious"]
 
 
-def test_a_cache_in_which_everybody_may_write(tmp_path: Path, shared: Path) -> None:
-    project = tmp_path / "project"
-    project.mkdir()
-    (project / "pyproject.toml").write_text('[project]\nname = "demo"\nversion = "1"\n')
-    (shared / "build").mkdir()
-    (shared / "build").chmod(0o777)
-    with pytest.raises(UnsafePlace, match=r"everybody may write in .*/shared/build, so what is in it may be anybody's"):
-        sage_wheels.build([f"{project}/"], tmp_path / "w", BuildOptions(cache_dir=str(shared)))
+BACKEND = """\
+import os
+def build_wheel(directory, config=None, metadata=None):
+    with open(os.environ["MARK"], "a") as f:
+        f.write("good\\n")
+    raise SystemExit
+"""
+
+
+class Building:
+    """A project whose backend, a wheel in a wheelhouse, says in `mark` that it ran, and then fails."""
+
+    def __init__(self, directory: Path) -> None:
+        self.mark, self.wheels, self.home = directory / "mark", directory / "wheels", directory / "home"
+        self.cache = directory / "cache"
+        self._out = directory / "out"
+        self._tree = directory / "tree"
+        self._tree.mkdir()
+        (self._tree / "pyproject.toml").write_text(
+            '[build-system]\nrequires = ["backend"]\nbuild-backend = "backend"\n[project]\nname = "p"\nversion = "1"\n'
+        )
+        make_wheel(self.wheels, "backend", "1", {"backend.py": BACKEND})
+
+    def memo(self, kind: str) -> Path:
+        """The one file with a result of that kind, or with that pattern."""
+        if "/" in kind:
+            [found] = self.cache.glob(kind)
+        else:
+            [found] = [each for each in self.cache.glob("results/*/*") if f'"kind":"{kind}"' in each.read_text()]
+        return found
+
+    def build(self, *options: str | Path, **environ: str) -> tuple[str, str]:
+        """What the backend that ran has written, and what was said."""
+        self.mark.write_text("")
+        where = tool_environment(MARK=str(self.mark), HOME=str(self.home), TMPDIR=str(self.mark.parent), **environ)
+        line = ["build", "--find-links", self.wheels, "-w", self._out, *options, f"{self._tree}/"]
+        done = tool(*line, env=where)
+        assert done.returncode == 1
+        return self.mark.read_text(), done.stderr
+
+
+def change_in_place(file: Path) -> None:
+    """As its owner could, who may also set the time back: `good` becomes `evil`, and nothing else changes."""
+    status = file.stat()
+    file.write_bytes(file.read_bytes().replace(b"good", b"evil"))
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+@pytest.fixture
+def building(tmp_path: Path) -> Building:
+    return Building(tmp_path)
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o1777, 0o775])
+@pytest.mark.parametrize("place", ["", "trees", "results", "build", "wheels"])
+def test_a_named_cache_that_is_open_to_others_is_refused(building: Building, mode: int, place: str) -> None:
+    (building.cache / place).mkdir(parents=True)
+    building.cache.chmod(0o755)
+    (building.cache / place).chmod(mode)
+    ran, said = building.build("--cache-dir", building.cache)
+    assert ran == ""
+    assert "may write in" in said
+    assert said.endswith("name a directory of your own with --cache-dir\n")
+
+
+@as_root
+@pytest.mark.parametrize("kind", ["", "trees", "results", "staging", "build"])
+def test_a_named_cache_of_somebody_else_is_refused(building: Building, kind: str) -> None:
+    assert building.build("--cache-dir", building.cache)[0] == "good\n"
+    os.chown(building.cache / kind, SOMEBODY, SOMEBODY)
+    ran, said = building.build("--cache-dir", building.cache)
+    assert ran == ""
+    assert "belongs to another user (uid 12345)" in said
+    assert said.endswith("name a directory of your own with --cache-dir\n")
+
+
+@as_root
+@pytest.mark.parametrize("how", ["owner of a file", "owner of a directory", "mode of a file", "mode of a directory"])
+def test_an_image_that_somebody_could_have_changed_is_made_again(building: Building, how: str) -> None:
+    assert building.build("--cache-dir", building.cache)[0] == "good\n"
+    [source] = building.cache.glob("trees/*/*/tree/lib/*/*/backend.py")
+    for file in (source, *source.parent.glob("__pycache__/backend.*")):
+        change_in_place(file)
+    assert building.build("--cache-dir", building.cache)[0] == "evil\n"  # by ourselves it is not noticed
+    path = source if how.endswith("file") else source.parent
+    if how.startswith("owner"):
+        os.chown(path, SOMEBODY, SOMEBODY)
+    else:
+        path.chmod(path.stat().st_mode | 0o020)
+    assert building.build("--cache-dir", building.cache)[0] == "good\n"
+
+
+@as_root
+@pytest.mark.parametrize("kind", ["choice", "digest", "facts", "trees/*/*/about"])
+def test_a_memo_of_somebody_else_is_not_believed(building: Building, kind: str) -> None:
+    assert building.build("--cache-dir", building.cache)[0] == "good\n"
+    evil = make_wheel(building.mark.parent, "evil", "1", {"backend.py": BACKEND.replace("good", "evil")})
+    memo = building.memo(kind)
+    if kind == "choice":
+        Store(str(building.cache)).keep("choice", memo.name, {"picks": [["backend", "1", str(evil)]]})
+        assert building.build("--cache-dir", building.cache)[0] == "evil\n"  # it would be used
+    os.chown(memo, SOMEBODY, SOMEBODY, follow_symlinks=False)
+    assert building.build("--cache-dir", building.cache)[0] == "good\n"
+    memo = building.memo(kind)
+    assert memo.lstat().st_uid == 0
+
+
+@pytest.mark.parametrize("which", ["the user's", "that of build directories"])
+def test_a_cache_that_nobody_named_is_not_used_and_that_is_said_once(building: Building, which: str) -> None:
+    options: list[str | Path] = []
+    if which == "the user's":
+        cache = building.home / ".cache/sage-wheels"
+    else:
+        cache = building.cache
+        options = ["--usual-build-dir", cache]
+    cache.mkdir(parents=True)
+    cache.chmod(0o777)
+    ran, said = building.build(*options)
+    assert ran == "good\n"
+    assert said.count(f"the cache {cache} is not used, because everybody may write in {cache}; delete it") == 1
+    assert said.count("is not used") == 1
+    assert list(cache.iterdir()) == []
+
+
+def test_without_any_cache_a_build_has_one_of_its_own(building: Building) -> None:
+    """Its log stays where it fails."""
+    cache = building.home / ".cache/sage-wheels"
+    cache.mkdir(parents=True)
+    cache.chmod(0o777)
+    ran, said = building.build()
+    assert ran == "good\n"
+    assert said.count("is not used") == 1
+    [own] = building.mark.parent.glob("sage-wheels-cache-*")
+    assert own.stat().st_mode & 0o777 == 0o700
+    assert [each.name for each in own.iterdir()] == ["build"]
+    assert str(own / "build/p/build.log") in said
+    assert (own / "build/p/build.log").exists()
+
+
+def test_a_home_that_is_not_there_is_no_obstacle(tmp_path: Path) -> None:
+    """HOME=/homeless-shelter, as package builders set it."""
+    tree = tmp_path / "tree"
+    (tree / "in").mkdir(parents=True)
+    (tree / "pyproject.toml").write_text(
+        '[build-system]\nrequires = []\nbuild-backend = "be"\nbackend-path = ["in"]\n[project]\nname = "demo"\n'
+    )
+    wheel = demo(tmp_path)
+    (tree / "in/be.py").write_text(
+        f"import shutil\ndef build_wheel(d, c=None, m=None): shutil.copy({str(wheel)!r}, d); return {wheel.name!r}\n"
+    )
+    (tmp_path / "file").touch()
+    where = tool_environment(HOME=str(tmp_path / "file/home"), TMPDIR=str(tmp_path))
+    done = tool("build", "-w", tmp_path / "out", f"{tree}/", env=where)
+    assert done.returncode == 0, done
+    assert (tmp_path / "out" / wheel.name).exists()
+    assert list(tmp_path.glob("sage-wheels-cache-*")) == []
+
+
+@pytest.mark.parametrize("place", ["", "content"])
+def test_bytecode_of_a_cache_that_is_open_to_others_is_not_installed(tmp_path: Path, place: str) -> None:
+    home, prefix, wheel = tmp_path / "home", make_prefix(tmp_path), demo(tmp_path)
+    cache = home / ".cache/sage-wheels"
+    where = tool_environment(HOME=str(home))
+    assert "not used" not in tool("install", "--prefix", prefix, wheel, env=where).stderr
+    assert list((cache / "content").iterdir())
+    (cache / place).chmod(0o777)
+    before = snapshot(home)
+    done = tool("install", "--reinstall", "--prefix", prefix, wheel, env=where)
+    assert done.returncode == 0
+    assert done.stderr.count(f"the cache {cache} is not used, because everybody may write in {cache / place}") == 1
+    assert list(prefix.rglob("*.pyc"))
+    assert snapshot(home) == before
+    assert "not used" not in tool("install", "--reinstall", "--no-compile", "--prefix", prefix, wheel, env=where).stderr
 
 
 @as_root
@@ -177,7 +342,7 @@ def test_a_log_that_somebody_planted(tmp_path: Path, shared: Path) -> None:
     os.chown(shared / "log", SOMEBODY, SOMEBODY, follow_symlinks=False)
     (tmp_path / "pyproject.toml").touch()
     options = BuildOptions(cache_dir=str(tmp_path / "cache"), log=str(shared / "log"))
-    with pytest.raises(UnsafePlace, match=r"name another --log$"):
+    with pytest.raises(UnsafePath, match=r"name another --log$"):
         sage_wheels.build([f"{tmp_path}/"], tmp_path / "w", options)
     assert precious.read_text() == "precious"
 
@@ -189,7 +354,7 @@ def test_a_prefix_that_somebody_planted(tmp_path: Path, shared: Path) -> None:
     os.chown(shared / "prefix", SOMEBODY, SOMEBODY, follow_symlinks=False)
     before = snapshot(tmp_path / "real")
     wheel = demo(tmp_path)
-    with pytest.raises(UnsafePlace, match=r"name a prefix of your own$"):
+    with pytest.raises(UnsafePath, match=r"name a prefix of your own$"):
         install(shared / "prefix", wheel)
     assert snapshot(tmp_path / "real") == before
 
@@ -198,7 +363,7 @@ def test_what_is_ours_is_trusted_wherever_it_is(shared: Path) -> None:
     (shared / "mine").mkdir()
     (shared / "link").symlink_to(shared / "mine")
     for path in ("mine/x", "link/x", "new/x", "mine"):
-        trust.check(str(shared / path), "", private=True)
+        trust.check(str(shared / path), "")
 
 
 def test_a_link_planted_where_a_wheel_is_copied_to(
@@ -212,13 +377,13 @@ def test_a_link_planted_where_a_wheel_is_copied_to(
     (shared / f".{wheel.name}.{os.getpid()}.part").symlink_to(precious)
     real = os.replace
 
-    def elsewhere(source: str, goal: str) -> None:
+    def elsewhere(source: str, destination: str) -> None:
         if not source.endswith(".part"):
-            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), source, None, goal)
-        real(source, goal)
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), source, None, destination)
+        real(source, destination)
 
     monkeypatch.setattr(os, "replace", elsewhere)
-    assert store(str(wheel), str(shared)) == str(shared / wheel.name)
+    assert deliver(str(wheel), str(shared)) == str(shared / wheel.name)
     assert precious.read_text() == "precious"
     assert [path.name for path in shared.iterdir()] == [wheel.name]
 

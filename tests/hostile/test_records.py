@@ -1,4 +1,7 @@
-"""Uninstalling what pip, uv or a hand installed with a hostile RECORD: nothing of anybody else's is touched."""
+"""Uninstalling what pip, uv or a hand installed with a hostile RECORD: nothing of anybody else's is touched.
+
+Promise 4.
+"""
 
 from __future__ import annotations
 

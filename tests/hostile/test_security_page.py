@@ -8,11 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from sage_wheels.building import unpack
+from sage_wheels.archive import strict_zip, unpack
 from sage_wheels.cli import build
 from sage_wheels.cli import install as install_command
 from sage_wheels.errors import SageWheelsError
-from sage_wheels.wheel import archive
 from support.attacks import NAME, RECORD_ROWS, REFUSED, cell, sentence_cell
 from support.run import install
 from support.trees import make_prefix
@@ -53,7 +52,7 @@ def test_every_refusal_is_a_real_one(tmp_path: Path, checkout: Path) -> None:
 
 
 def test_the_limits_are_those_of_the_code(checkout: Path) -> None:
-    wheels, sdists = archive.Limits(), unpack.Limits()
+    wheels, sdists = strict_zip.WheelLimits(), unpack.SdistLimits()
     values = {"wheel-size": wheels.size, "wheel-members": wheels.members, "wheel-ratio": wheels.ratio}
     values |= {"sdist-size": sdists.size, "sdist-members": sdists.members}
     told = {cells[2].strip("`"): number(cells[1]) for cells in rows(checkout).values() if cells[2:3] != [""]}
@@ -64,8 +63,8 @@ def test_the_limits_are_those_of_the_code(checkout: Path) -> None:
             assert told[f"--max-{name}"] == value
             assert parser.get_default(f"max_{name.replace('-', '_')}") in (value, None)
             assert f"--max-{name}" in parser.format_help()
-    assert number(rows(checkout)["length of a path in the archive"][1]) == archive.MAX_PATH
-    assert number(rows(checkout)["depth of a path"][1]) == archive.MAX_DEPTH
+    assert number(rows(checkout)["length of a path in the archive"][1]) == strict_zip.MAX_PATH
+    assert number(rows(checkout)["depth of a path"][1]) == strict_zip.MAX_DEPTH
 
 
 def number(text: str) -> int:

@@ -1,6 +1,8 @@
 """Wheels that mean harm: refused whole, in one sentence, with nothing touched and nothing left behind.
 
 Every wheel is built in code, by `support.attacks`. An attack that is not refused must be harmless.
+
+Promise 5.
 """
 
 from __future__ import annotations
@@ -9,19 +11,21 @@ import errno
 import os
 import unicodedata
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import sage_wheels
+from sage_wheels.archive.strict_zip import WheelLimits
 from sage_wheels.errors import Conflict, SageWheelsError, WheelRefused
 from sage_wheels.prefix import find_prefix
-from sage_wheels.wheel.archive import Limits
-from sage_wheels.wheel.writer import Writer
 from support.attacks import BLANKS, HARMLESS, NAME, REFUSED, wheel
 from support.run import install, names, tool, uninstall
 from support.trees import Tree, difference, leftovers, make_prefix, site_packages, snapshot
 from support.wheels import make_wheel
 from support.zips import Entry
+
+pytestmark = pytest.mark.usefixtures("inflater")
 
 OVERWRITING = {
     "scheme: file of another distribution",
@@ -45,13 +49,13 @@ def surroundings(prefix: Path) -> Tree:
 
 
 LIMITED = {
-    "size": (Limits(size=9_999), wheel(Entry("evil.bin", b"x" * 10_000))),
-    "members": (Limits(members=100), wheel(*(Entry(f"{number}.py") for number in range(100)))),
+    "size": (WheelLimits(size=9_999), wheel(Entry("evil.bin", b"x" * 10_000))),
+    "members": (WheelLimits(members=100), wheel(*(Entry(f"{number}.py") for number in range(100)))),
     "members, directories in few paths": (
-        Limits(members=200),
+        WheelLimits(members=200),
         wheel(*(Entry(f"{n}/" + "d/" * 97 + "x") for n in range(3))),
     ),
-    "ratio": (Limits(ratio=900), wheel(Entry("evil.bin", BLANKS[: 17 << 20]))),
+    "ratio": (WheelLimits(ratio=900), wheel(Entry("evil.bin", BLANKS[: 17 << 20]))),
 }
 
 
@@ -73,16 +77,17 @@ def test_limits_are_options_that_the_message_names(place: Path, attack: str) -> 
 
 def test_a_file_system_that_folds(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Names that are one on the file system of the prefix: refused, not the last one winning (macOS; here a play)."""
-    create = Writer._create
+    usual = os.open
 
-    def folding(self: Writer, path: str, *, executable: bool) -> int:
-        folded = unicodedata.normalize("NFC", path).casefold()
-        there = (each.path for each in os.scandir(os.path.dirname(path)))
-        if folded in {unicodedata.normalize("NFC", each).casefold() for each in there}:
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
-        return create(self, path, executable=executable)
+    def folding(path: Any, flags: int, *arguments: Any, **options: Any) -> int:
+        if flags & os.O_EXCL and isinstance(path, str) and path.startswith("/"):
+            folded = unicodedata.normalize("NFC", path).casefold()
+            there = (each.path for each in os.scandir(os.path.dirname(path)))
+            if folded in {unicodedata.normalize("NFC", each).casefold() for each in there}:
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
+        return usual(path, flags, *arguments, **options)
 
-    monkeypatch.setattr(Writer, "_create", folding)
+    monkeypatch.setattr(os, "open", folding)
     for one, other in (("Evil.py", "evil.py"), ("\u00e9.txt", "e\u0301.txt")):
         path = save(place, wheel(Entry(one, b"1"), Entry(other, b"2")))
         before = surroundings(place)
@@ -98,13 +103,13 @@ STARTERS = ["evil.pth", "evil.start", "sitecustomize.py", "usercustomize/__init_
 @pytest.mark.parametrize("member", STARTERS)
 def test_what_runs_at_every_start_is_named(place: Path, member: str) -> None:
     path = save(place, wheel(Entry(member, b"# import evil\n"), Entry("package/not.pth", b""), Entry("x.py")))
-    goal = site_packages(place) / member
+    destination = site_packages(place) / member
     dry = tool("install", "--dry-run", "--prefix", place, path)
     assert dry.returncode == 0
-    assert f"every start of Python will run what is in {goal}\n" in dry.stderr
+    assert f"every start of Python will run what is in {destination}\n" in dry.stderr
     assert dry.stderr.count("every start") == 1
     install(place, path)
-    assert f"runs-at-start: {goal}\n" in tool("show", "--prefix", place, "evil").stdout
+    assert f"runs-at-start: {destination}\n" in tool("show", "--prefix", place, "evil").stdout
 
 
 def save(prefix: Path, data: bytes) -> Path:
@@ -153,10 +158,10 @@ def test_harmless(place: Path, attack: str) -> None:
 @pytest.mark.parametrize("link", ["bin", "share", "include", "site-packages/evil"])
 def test_directories_that_lead_out_of_the_prefix_are_not_written_through(place: Path, link: str) -> None:
     outside = place.parent / "outside"
-    goal = site_packages(place) / "evil" if link.startswith("site") else place / link
-    if goal.exists():
-        goal.rename(place.parent / "moved")
-    goal.symlink_to(outside)
+    destination = site_packages(place) / "evil" if link.startswith("site") else place / link
+    if destination.exists():
+        destination.rename(place.parent / "moved")
+    destination.symlink_to(outside)
     before = surroundings(place)
     members = [
         Entry("evil/x.py"),

@@ -1,18 +1,26 @@
-"""`sage_wheels.installed.owners`: who owns a path, and a cache that is never believed more than the RECORDs."""
+"""`sage_wheels.installed.owners`: who owns a path, and a cache that is never believed more than the RECORDs.
+
+Promise 7.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import sys
+import tempfile
+import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sage_wheels.installed import find_all
 from sage_wheels.installed.owners import Owners, area
-from sage_wheels.prefix import find_prefix
-from sage_wheels.prefix.places import landmarks
+from sage_wheels.installed.unchanged import clock_of
+from sage_wheels.prefix import find_prefix, memo
+from sage_wheels.prefix.locator import landmarks
 from support.run import install, uninstall
 from support.trees import STATE, make_prefix, site_packages
 from support.wheels import make_wheel
@@ -22,7 +30,10 @@ LIBRARY = "lib/python{}.{}/site-packages".format(*sys.version_info)
 
 @pytest.fixture
 def prefix(tmp_path: Path) -> Path:
-    prefix = make_prefix(tmp_path)
+    return filled(make_prefix(tmp_path), tmp_path)
+
+
+def filled(prefix: Path, tmp_path: Path) -> Path:
     one = make_wheel(tmp_path, "one", "1", {"ns/one.py": "", "same.txt": "x"}, data={"data/share/doc/one": ""})
     two = make_wheel(tmp_path, "two", "1", {"ns/two.py": "", "same.txt": "x"}, data={"data/share/doc/two": ""})
     install(prefix, one, two)
@@ -47,6 +58,11 @@ def cache(prefix: Path) -> Path:
     return prefix / STATE / "cache" / "areas.json"
 
 
+def remembered(prefix: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(memo.read(find_prefix(prefix), "areas.json") or b"")
+    return content
+
+
 def test_owners(prefix: Path) -> None:
     assert_right(prefix)
     where = find_prefix(prefix)
@@ -68,18 +84,39 @@ def test_the_cache_may_be_deleted(prefix: Path) -> None:
 )
 def test_the_cache_may_be_garbage(prefix: Path, garbage: str) -> None:
     assert_right(prefix)
-    cache(prefix).write_text(garbage.replace("%s", f"{LIBRARY}/one-1.dist-info"))
+    text = garbage.replace("%s", f"{LIBRARY}/one-1.dist-info")
+    cache(prefix).write_text(text)
+    assert_right(prefix)
+    memo.write(find_prefix(prefix), "areas.json", text.encode())
     assert_right(prefix)
 
 
 @pytest.mark.parametrize("name", ["nul\0", "x/" * 5000, "../..", "/"])
 def test_the_cache_may_name_what_cannot_be(prefix: Path, name: str) -> None:
     assert_right(prefix)
-    content = json.loads(cache(prefix).read_text())
-    for _, ways, areas in content.values():
+    content = remembered(prefix)
+    for _, _, ways, areas in content.values():
         ways[name] = None
         areas.clear()
-    cache(prefix).write_text(json.dumps(content))
+    memo.write(find_prefix(prefix), "areas.json", json.dumps(content).encode())
+    assert_right(prefix)
+
+
+@pytest.mark.parametrize("change", ["areas", "area", "ways", "way", "identity", "one more"])
+def test_the_cache_may_have_another_shape(prefix: Path, change: str) -> None:
+    assert_right(prefix)
+    content = remembered(prefix)
+    for entry in content.values():
+        identity, digest, ways, areas = entry
+        entry[:] = {
+            "areas": [identity, digest, ways, 5],
+            "area": [identity, digest, ways, [areas]],
+            "ways": [identity, digest, list(ways.items()), areas],
+            "way": [identity, digest, {"lib": [5]}, areas],
+            "identity": ["", digest, ways, []],
+            "one more": [*entry, 1],
+        }[change]
+    memo.write(find_prefix(prefix), "areas.json", json.dumps(content).encode())
     assert_right(prefix)
 
 
@@ -114,10 +151,71 @@ def test_a_record_replaced_by_one_of_the_same_size_and_time_is_seen(prefix: Path
     assert owners(prefix, f"{LIBRARY}/xy/one.py") == ["one"]
 
 
+def rewrite(record: Path, old: str, new: str) -> None:
+    """Write into a RECORD in place, and put back its time."""
+    before = record.stat()
+    with open(record, "r+") as f:
+        f.write(record.read_text().replace(old, new))
+    os.utime(record, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert (record.stat().st_size, record.stat().st_ino) == (before.st_size, before.st_ino)
+
+
+@pytest.fixture(params=["ctime is kept", "ctime may not be kept"])
+def any_prefix(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    """On the file system of the tests, and on a tmpfs, where a file that is mapped may change unnoticed."""
+    if request.param == "ctime is kept":
+        yield filled(make_prefix(tmp_path), tmp_path)
+    elif not os.path.isdir("/dev/shm"):
+        pytest.skip("no tmpfs here")
+    else:
+        with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:
+            yield filled(make_prefix(directory), tmp_path)
+
+
+@pytest.mark.parametrize("settled", [True, False], ids=["later", "in the same instant"])
+def test_a_record_rewritten_with_size_and_time_kept_is_seen(any_prefix: Path, settled: bool) -> None:
+    prefix = any_prefix
+    record = site_packages(prefix) / "one-1.dist-info/RECORD"
+    for number in range(6):  # each time it is remembered first
+        if settled:
+            time.sleep(0.02)
+        old, new = ("ns/one.py", "xy/one.py") if number % 2 == 0 else ("xy/one.py", "ns/one.py")
+        assert owners(prefix, f"{LIBRARY}/{old}") == ["one"]
+        rewrite(record, old, new)
+        if settled:
+            time.sleep(0.02)
+        assert owners(prefix, f"{LIBRARY}/{new}") == ["one"]
+        assert owners(prefix, f"{LIBRARY}/{old}") == []
+
+
+def test_a_record_is_read_again_only_if_it_may_be_another(prefix: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    time.sleep(0.02)
+    assert_right(prefix)
+    read: list[str] = []
+
+    def noted(content: bytes) -> str:
+        read.append(content.decode())
+        return ""
+
+    monkeypatch.setattr("sage_wheels.installed.owners.digest_of", noted)
+    assert owners(prefix, f"{LIBRARY}/nobody/x") == []
+    if clock_of(find_prefix(prefix)):
+        assert read == []
+
+
+def test_damage_of_any_byte_of_the_cache_is_seen(prefix: Path) -> None:
+    assert_right(prefix)
+    whole = cache(prefix).read_bytes()
+    for at in range(len(whole)):
+        cache(prefix).write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        assert memo.read(find_prefix(prefix), "areas.json") is None
+        cache(prefix).write_bytes(whole[:at])
+        assert memo.read(find_prefix(prefix), "areas.json") is None
+
+
 def test_the_cache_says_what_it_is_for(prefix: Path) -> None:
     assert_right(prefix)
-    content = json.loads(cache(prefix).read_text())
-    assert content.keys() == {f"{LIBRARY}/{name}-1.dist-info" for name in ("one", "two")}
+    assert remembered(prefix).keys() == {f"{LIBRARY}/{name}-1.dist-info" for name in ("one", "two")}
 
 
 @pytest.mark.parametrize("name", ["share", "share/doc", LIBRARY, f"{LIBRARY}/ns"])

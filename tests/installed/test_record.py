@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sage_wheels.installed import record
 from sage_wheels.installed.record import Row
 
-PATHS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1)
+PATHS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
 DIGESTS = st.sampled_from(["", "sha256=abc-_", "sha512=x", 'a,"b', "\n"])  # anything may stand there
 ROWS = st.builds(Row, PATHS, DIGESTS, st.one_of(st.none(), st.integers(0, 1 << 70)))
 
@@ -26,11 +26,25 @@ def test_round_trip(rows: list[Row]) -> None:
     )
 
 
-@given(st.lists(ROWS))
+@given(st.lists(ROWS.filter(lambda row: "\0" not in row.path)))  # which `csv` before Python 3.11 refuses
 def test_others_read_the_same(rows: list[Row]) -> None:
     text = record.format_rows(rows).decode()
     theirs = sorted(tuple(fields) for fields in csv.reader(io.StringIO(text, newline="")))
     assert theirs == sorted((row.path, row.digest, "" if row.size is None else str(row.size)) for row in rows)
+
+
+@given(st.text(st.sampled_from(',ab/\n\r\v0123456789 \u0660\u2028="')))
+def test_rows_without_anything_quoted_are_read_as_csv_is(text: str) -> None:
+    """They are read without `csv`. A row that needs it, at the end, makes that the way for all."""
+
+    def rows_of(content: str) -> list[Row] | None:
+        try:
+            return record.parse(content.encode())
+        except ValueError:
+            return None
+
+    told = rows_of(f'{text}\n"q",,\n')
+    assert rows_of(f"{text}\nq,,\n") == told
 
 
 @given(st.binary())

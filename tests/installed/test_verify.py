@@ -10,7 +10,7 @@ import pytest
 
 import sage_wheels
 from sage_wheels.errors import NotRemovable
-from support.run import install
+from support.run import install, uninstall
 from support.trees import make_prefix, site_packages, snapshot
 from support.wheels import make_wheel
 
@@ -86,3 +86,26 @@ def test_without_record(prefix: Path) -> None:
 
 def test_what_is_not_installed_has_no_problems(prefix: Path) -> None:
     assert problems(prefix, "six") == set()
+
+
+def test_rows_of_bytecode_that_never_was_there(prefix: Path, tmp_path: Path) -> None:
+    """As virtualenv writes them for what it seeds: of directories, and of files beside the sources."""
+    rows = "pkg/__pycache__,,\npkg/sub/__pycache__/,,\n__pycache__,,\n"
+    rows += "pkg/__init__.cpython-311.pyc,,\npkg/sub/a.virtualenv.pyc,,\nmod.pyc,,\npkg/x.pyo,,\n"
+    with open(site_packages(prefix) / "pkg-1.dist-info/RECORD", "a") as record:
+        record.write(rows)
+    assert problems(prefix) == set()
+    assert (site_packages(prefix) / "pkg/__pycache__").is_dir()
+    wheel = next(tmp_path.glob("pkg-*.whl"))
+    assert install(prefix, wheel).unchanged == (("pkg", "1"),)
+    (site_packages(prefix) / "mod.py").unlink()
+    assert problems(prefix) == {("missing", "mod.py")}
+    uninstall(prefix, "pkg")
+    assert sorted(os.listdir(site_packages(prefix) / "pkg")) == ["__pycache__", "extra.py"]
+
+
+def test_a_module_that_is_bytecode_only_may_not_be_absent(prefix: Path, tmp_path: Path) -> None:
+    install(prefix, make_wheel(tmp_path, "sourceless", "1", {"hidden.pyc": "x", "both.pyc": "x", "both.py": ""}))
+    for name in ("hidden.pyc", "both.pyc"):
+        (site_packages(prefix) / name).unlink()
+    assert problems(prefix, "sourceless") == {("missing", "hidden.pyc")}

@@ -12,7 +12,7 @@ import sage_wheels
 from support.run import python, tool, tool_environment
 from support.trees import leftovers, make_prefix, snapshot
 
-pytestmark = pytest.mark.network
+pytestmark = [pytest.mark.network, pytest.mark.once]
 
 SDISTS = ("ptyprocess==0.7.0", "pexpect==4.9.0")
 USED = (  # wheels by requirement, as in conftest

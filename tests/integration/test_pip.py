@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -107,12 +108,63 @@ def test_pips_of_many_years(tmp_path: Path, download: Callable[..., dict[str, Pa
             continue
         assert done.returncode == 0, (version, done.stdout, done.stderr)
         assert [each for each in names(prefix) if not each.startswith("pip ")] == there
+        if arguments[0] == "-U":  # what was replaced is said in the words of that pip
+            assert "    Found existing installation: app 1.0\n" in done.stdout
+            assert "      Successfully uninstalled app-1.0\n" in done.stdout
     assert leftovers(prefix) == []
+    named = here(tmp_path)
+    done = end(start(our_command(prefix, "list", "--format=freeze"), {**env, "PYTHONPATH": str(named)}, cwd=named))
+    assert "named-here==1" in done.stdout.replace("_", "-"), done.stderr
+    hook = "import os, signal, time\nos.kill(int(os.environ['TOOL']), signal.SIGTERM)\ntime.sleep(1000)\n"
+    interrupted = make_tree(tmp_path / "interrupted", "interrupted", "1.0", hook=hook)
+    command = our_command(prefix, *line, interrupted)
+    command[3] = f"import os\nos.environ['TOOL'] = str(os.getpid())\n{command[3]}"
+    done = end(start(command, env))
+    assert done.returncode == 128 + signal.SIGTERM, done.stderr
+    assert "Traceback" not in done.stderr
     done = end(start(our_command(prefix, "uninstall", "-y", "app", "lib", "source", "tree", "pip"), env))
     assert done.returncode == 0, done.stderr
     assert names(prefix) == []
     kept = {path: what for path, what in snapshot(prefix).items() if "site-packages/pip" not in path}
     assert kept == before
+
+
+def here(directory: Path) -> Path:
+    """A directory in which something is installed."""
+    info = directory / "here/named_here-1.dist-info"
+    info.mkdir(parents=True, exist_ok=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: named-here\nVersion: 1\n")
+    return info.parent
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("version", ["26.0", "26.*"])
+def test_build_dependencies_in_the_same_process(
+    tmp_path: Path, download: Callable[..., dict[str, Path]], version: str
+) -> None:
+    """They go where pip builds, and are no part of the transaction; the backend may be one of them, or need them."""
+    prefix = make_prefix(tmp_path)
+    unpack_pip(prefix, *download(f"pip=={version}").values())
+    there = names(prefix)
+    house = tmp_path / "house"
+    make_wheel(house, "idle", "1.0", {"idle.py": ""}, requires=["below"])
+    make_wheel(house, "below", "1.0", {"below.py": ""})
+    env = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "PIP_CONFIG_FILE": "/dev/null"}
+    for name in ("one", "other"):
+        tree = make_tree(tmp_path / name, name, "1.0", hook="import idle, below")
+        if name == "other":  # the backend itself is one
+            make_wheel(house, "tiny", "1.0", {"tiny.py": (tree / "backend/tiny.py").read_text()})
+        project = (tree / "pyproject.toml").read_text().replace("requires = []", 'requires = ["idle", "tiny"]')
+        if name == "one":
+            project = project.replace(', "tiny"', "")
+        else:
+            project = project.replace('backend-path = ["backend"]\n', "")
+        (tree / "pyproject.toml").write_text(project)
+        line = ["install", "--no-index", "-f", str(house), "--use-feature=inprocess-build-deps", str(tree)]
+        done = end(start(our_command(prefix, *line), env))
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert names(prefix) == sorted([*there, "one 1.0", "other 1.0"])
+    assert leftovers(prefix) == []
 
 
 def unpack_pip(prefix: Path, wheel: Path) -> None:

@@ -152,7 +152,7 @@ def test_pip_sees_what_we_did_and_we_see_what_pip_did(tmp_path: Path, wheels: di
     pip(pip_wheel, prefix, "check")
     assert names(prefix) == ["alabaster 0.7.16", "six 1.17.0"]
     report = install(prefix, wheels["alabaster==0.7.16"])
-    assert report.unchanged == ("alabaster 0.7.16",)
+    assert report.unchanged == (("alabaster", "0.7.16"),)
 
 
 def test_upgrade_by_us_of_what_pip_installed(

@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from support.pythons import other_pythons
+from support.pythons import other_pythons, path_to_this_python
 
-DEPENDENCIES = ("build", "filelock", "installer", "packaging", "resolvelib")
+DEPENDENCIES = ("build", "filelock", "installer", "packaging", "pyproject_hooks", "resolvelib")
 UNREACHABLE = {"PIP_CONFIG_FILE": os.devnull, "PIP_INDEX_URL": "http://127.0.0.1:9/", "PIP_RETRIES": "0"}
 
 LOOK_AROUND = f"""
@@ -63,8 +63,9 @@ def tools(checkout: Path) -> list[str]:
 
 
 @pytest.fixture
-def fresh(checkout: Path, tmp_path: Path) -> Path:
+def fresh(checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A checkout in which nothing is prepared."""
+    monkeypatch.setenv("PATH", path_to_this_python())
     copy = tmp_path / "check out"
     shutil.copytree(checkout / "build", copy / "build", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(checkout / "pyproject.toml", copy)
@@ -81,7 +82,7 @@ def _prepared_once(tmp_path_factory: pytest.TempPathFactory, checkout: Path, ind
     shutil.copy(checkout / "pyproject.toml", copy)
     (copy / "sage_wheels" / "cli").mkdir(parents=True)
     (copy / "sage_wheels" / "cli" / "__init__.py").write_text("def main():\n    pass\n")
-    subprocess.run([launcher(copy)], check=True, env=index_environment)
+    subprocess.run([launcher(copy)], check=True, env={**index_environment, "PATH": path_to_this_python()})
     return copy
 
 

@@ -15,6 +15,8 @@ from support.trees import difference, faded, leftovers, snapshot
 from support.twins import copy_prefix, end, environment, our_command, pip_command, start
 from support.wheels import make_wheel
 
+pytestmark = pytest.mark.once
+
 Put = Callable[..., None]
 PARTS = 6
 

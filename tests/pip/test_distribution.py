@@ -41,8 +41,8 @@ def notes(done: Done) -> list[str]:
     ]
 
 
-LIB = "lib 1.0 of the distribution (package base) would become 2.1; 'sage-wheels restore lib' undoes that"
-APP = "app 1.0 of the distribution (package application) would become 2.0; 'sage-wheels restore app' undoes that"
+LIB = "lib 1.0, which package base brings, would become 2.1; 'sage-wheels restore lib' undoes that"
+APP = "app 1.0, which package application brings, would become 2.0; 'sage-wheels restore app' undoes that"
 
 
 @pytest.mark.parametrize("options", [["install"], ["install", "--dry-run"], ["install", "--dry-run", "-q"]])
@@ -103,9 +103,7 @@ def test_what_cannot_be_with_it_is_refused(prefix: Path, run: Run, line: str) ->
     done = run("--keep-distribution", "install", *line.split())
     assert done.returncode == 1
     assert "ERROR: " in done.stderr
-    assert notes(done) == [
-        "the packages of the distribution are kept as they are; --replace-distribution lets pip replace them"
-    ]
+    assert notes(done) == ["what packages have brought is kept as it is; --replace-distribution lets pip replace it"]
     assert snapshot(prefix) == before
 
 
@@ -150,7 +148,7 @@ def test_it_is_not_uninstalled_unless_that_is_said(prefix: Path, run: Run) -> No
     before = snapshot(prefix)
     done = run("--keep-distribution", "uninstall", "-y", "plain", "lib")
     assert done.returncode == 1
-    assert "lib 1.0 belongs to the distribution (package base)" in done.stderr
+    assert "lib 1.0 belongs to package base" in done.stderr
     assert "--replace-distribution" in done.stderr
     assert snapshot(prefix) == before
     done = run("--keep-distribution", "uninstall", "-y", "plain")
@@ -158,7 +156,7 @@ def test_it_is_not_uninstalled_unless_that_is_said(prefix: Path, run: Run) -> No
     done = run("--keep-distribution", "uninstall", "--replace-distribution", "-y", "lib")
     assert done.returncode == 0, done.stderr
     assert len(notes(done)) == 1
-    assert re.match(r"lib 1.0 belongs to the distribution \(package base\)", notes(done)[0])
+    assert re.match(r"lib 1.0 belongs to package base", notes(done)[0])
     assert others(prefix) == ["app 1.0"]
 
 

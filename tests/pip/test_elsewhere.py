@@ -37,12 +37,12 @@ INSIDE = {
     "root and prefix": (["--root", "{prefix}/share", "--prefix", "/more"], {}),
 }
 OUTSIDE = {
-    "target": (["--target", "{goal}"], {}),
+    "target": (["--target", "{destination}"], {}),
     "target that begins with the same letters": (["--target", "{prefix}-2"], {}),
-    "prefix": (["--prefix={goal}"], {}),
-    "root": (["--root", "{goal}"], {}),
-    "user": (["--user"], {"PYTHONUSERBASE": "{goal}"}),
-    "user from the environment": ([], {"PIP_USER": "1", "PYTHONUSERBASE": "{goal}"}),
+    "prefix": (["--prefix={destination}"], {}),
+    "root": (["--root", "{destination}"], {}),
+    "user": (["--user"], {"PYTHONUSERBASE": "{destination}"}),
+    "user from the environment": ([], {"PIP_USER": "1", "PYTHONUSERBASE": "{destination}"}),
 }
 
 
@@ -57,7 +57,11 @@ def test_as_pip_does_it_and_locked_where_the_prefix_is_touched(twins: Twins, ind
 
     def filled(text: str, prefix: Path) -> str:
         here = prefix.parent
-        return text.replace("{prefix}", str(prefix)).replace("{goal}", f"{here}/goal").replace("{link}", f"{here}/link")
+        return (
+            text.replace("{prefix}", str(prefix))
+            .replace("{destination}", f"{here}/destination")
+            .replace("{link}", f"{here}/link")
+        )
 
     line = ["install", "--ignore-installed", "-i", index.url, "plain", *options]
     theirs, ours = twins.both
@@ -148,11 +152,13 @@ def test_what_is_in_the_prefix_stays(prefix: Path, home: Path, index: Index, put
     """pip would take the old version out of the prefix, wherever the new one goes."""
     put(prefix, "lib 2.1")
     before = installed(prefix)
-    goal = home.parent / "goal" if place == "outside" else prefix / "share/more"
-    done = end(start(our_command(prefix, "install", "-i", index.url, option, str(goal), "lib==1.0"), environment(home)))
+    destination = home.parent / "destination" if place == "outside" else prefix / "share/more"
+    done = end(
+        start(our_command(prefix, "install", "-i", index.url, option, str(destination), "lib==1.0"), environment(home))
+    )
     assert done.returncode == 0, done.stderr
     assert "Successfully uninstalled" not in done.stdout
-    assert list(goal.rglob("lib-1.0.dist-info"))
+    assert list(destination.rglob("lib-1.0.dist-info"))
     assert installed(prefix) == before
 
 
@@ -185,7 +191,7 @@ def test_the_distribution_is_kept_where_it_is_the_prefix_after_all(
     again = ["--force-reinstall", "lib==2.1"]
     done = end(start(our_command(prefix, "--keep-distribution", *line, *again), environment(home)))
     assert done.returncode == 1, done.stderr
-    assert "lib 2.1 of the distribution (package base) would become another build of 2.1" in done.stderr
+    assert "lib 2.1, which package base brings, would become another build of 2.1" in done.stderr
     assert installed(prefix) == before
 
 
@@ -198,7 +204,7 @@ def test_it_is_said_what_becomes_of_the_distribution(
     line = ["install", *more, "-i", index.url, "--prefix", str(prefix), "lib==1.0"]
     done = end(start(our_command(prefix, *line), environment(home)))
     assert done.returncode == 0, done.stderr
-    assert "note: lib 2.1 of the distribution (package base) would become 1.0" in done.stderr
+    assert "note: lib 2.1, which package base brings, would become 1.0" in done.stderr
     assert ("lib 1.0" in names(prefix)) == (not more)
     assert not is_locked(prefix)
 

@@ -17,6 +17,8 @@ from support.run import names
 from support.trees import Tree, difference, faded, leftovers, site_packages, snapshot
 from support.twins import Twins, assert_said_alike, copy_prefix, end, environment, our_command, start
 
+pytestmark = pytest.mark.once
+
 Put = Callable[..., None]
 
 
@@ -89,7 +91,7 @@ def test_killed_during_a_download(prefix: Path, home: Path, index: Index, put: P
     process.send_signal(how)
     done = end(process)  # reads to the end of what all that it has started can write to
     held.wait_until_gone()
-    assert done.returncode == (-how if how == signal.SIGKILL else 130), done.stderr
+    assert done.returncode == (-how if how == signal.SIGKILL else 128 + how), done.stderr
     assert "Traceback" not in done.stderr
     assert snapshot(prefix) == before
     assert_gets_on(prefix, home, index)
@@ -162,7 +164,7 @@ def test_killed_at_several_points_of_the_commit(
         states = []
         for at in (1, commit[1] + 1, (commit[1] + commit[2]) // 2, commit[2], commit[2] + 1):
             restore(prefix, copy)
-            outcome = puppet.run(command._replace(at=at))
+            outcome = puppet.run(command.killed(at))
             assert outcome.killed, (at, outcome)
             recovered = puppet.run(Command("recover", str(prefix)))
             assert recovered.status == 0, recovered

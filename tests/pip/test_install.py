@@ -15,6 +15,7 @@ from support.projects import make_tree
 from support.run import names
 from support.trees import site_packages
 from support.twins import Twins, assert_said_alike, lines
+from support.wheels import make_wheel
 
 NEW = ("app 2.0", "lib 2.1")
 
@@ -180,4 +181,14 @@ def test_reports(twins: Twins, index: Index, put: Callable[..., None], options: 
     assert [each["metadata"]["version"] for each in reports[1]["install"]] == ["2.0", "2.1"]
     assert lines(own.stdout, twins.ours) == lines(theirs.stdout, twins.pips)
     assert ("app 1.0" in names(twins.ours)) == ("--dry-run" in options)
+    twins.assert_alike()
+
+
+@pytest.mark.parametrize("spelled", ["foo-bar_baz", "Foo.Bar-baz"])
+def test_headers_go_to_where_pip_puts_them(twins: Twins, tmp_path: Path, spelled: str) -> None:
+    """Into a directory that is called as whoever asked for the wheel has spelt its name."""
+    files = {"foo_bar.py": ""}
+    make_wheel(tmp_path / "links", "Foo.Bar-baz", "1.0", files, data={"headers/h.h": "", "headers/sub/i.h": ""})
+    for done in twins.run("install", "--no-index", "--find-links", str(tmp_path / "links"), spelled):
+        assert done.returncode == 0, done.stderr
     twins.assert_alike()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import importlib
 import json
+import subprocess
 import sys
 import sysconfig
 from collections.abc import Callable
@@ -12,8 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from sage_wheels.pip.candidates import candidates
+from sage_wheels.prefix import find_prefix
 from support.index import Index
-from support.pythons import make_installation
+from support.pythons import Python, make_installation, other_pythons
 from support.run import names, python
 from support.trees import leftovers, make_prefix, site_packages, snapshot
 from support.twins import Done, Twins, copy_prefix, end, environment, our_command, pack_pip, start
@@ -95,9 +98,50 @@ def test_the_pip_of_ensurepip(bare: Path, home: Path, index: Index, tool: Tool) 
     assert names(bare) == ["app 2.0", "lib 2.1"]
 
 
+@pytest.mark.skipif(not other_pythons(), reason="no Python of another version here")
+@pytest.mark.parametrize(
+    "python",
+    [each for each in other_pythons() if each.version >= (3, 8)],
+    ids=lambda each: "{}.{}".format(*each.version),
+)
+def test_a_pip_that_is_for_the_python_of_the_prefix(tmp_path: Path, home: Path, python: Python) -> None:
+    bundled = glob.glob(f"{Path(python.executable).parent.parent}/lib/python*/ensurepip/_bundled/pip-*.whl")
+    if not bundled:
+        pytest.skip("it has no ensurepip")
+    prefix = tmp_path / "bare"
+    subprocess.run([python.executable, "-I", "-m", "venv", "--without-pip", prefix], check=True)
+    wheel = make_wheel(tmp_path, "plain", "1.0", {"plain.py": ""})
+    for line in (["install", "--no-index", str(wheel)], ["list"], ["uninstall", "-y", "plain"]):
+        done = end(start(our_command(prefix, *line), environment(home)))
+        assert done.returncode == 0, done.stderr
+
+
+def pip_wheel(directory: Path, version: str, requires_python: str, *named: str) -> str:
+    headers = "\n".join(f"Classifier: Programming Language :: Python :: {each}" for each in named)
+    wheel = make_wheel(
+        directory, "pip", version, {"pip/__init__.py": ""}, headers=headers, requires_python=requires_python
+    )
+    return str(wheel)
+
+
+def test_the_order_of_the_pips_that_there_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    house = tmp_path / "wheelhouse"
+    own = "{}.{}".format(*sys.version_info)
+    fits = [pip_wheel(house, "23.2", ">=3.7", "3", "3.9", own), pip_wheel(house, "9.9", "", "3", own)]
+    untold = pip_wheel(house, "22.0", ">=3.7")
+    older = pip_wheel(house, "30.1", ">=3.7", "3", "3.9")
+    pip_wheel(house, "40.0", ">=3.99", own)
+    (house / "pip-50.0-py3-none-any.whl").write_bytes(b"damaged")
+    monkeypatch.setenv("SAGE_SPKG_WHEELS", str(house))
+    found = [each for each in candidates(find_prefix(make_prefix(tmp_path))) if each.startswith(str(house))]
+    assert found == [fits[0], untold, fits[1], f"{house}/pip-50.0-py3-none-any.whl", older]
+
+
 @pytest.mark.parametrize("command", ["install plain", "list"])
-def test_no_pip_at_all(bare: Path, home: Path, tool: Tool, command: str) -> None:
+def test_no_pip_at_all(tmp_path: Path, home: Path, tool: Tool, command: str) -> None:
     tool.ensurepip.unlink()
+    bare = tmp_path / "bare"
+    subprocess.run([tool.python, "-m", "venv", "--without-pip", bare], check=True)
     before = snapshot(bare)
     done = tool.run(bare, *command.split(), env=environment(home))
     assert done.returncode == 1
@@ -153,6 +197,8 @@ def test_a_damaged_pip_is_not_used(prefix: Path, home: Path, index: Index, damag
 def test_nothing_is_done_if_only_such_a_pip_is_there(prefix: Path, home: Path, index: Index, tool: Tool) -> None:
     change_inner_parts(prefix)
     tool.ensurepip.unlink()
+    (prefix / "pyvenv.cfg").unlink()  # a hard link
+    (prefix / "pyvenv.cfg").write_text(f"home = {Path(tool.python).parent}\nversion = {sys.version.split()[0]}\n")
     before = snapshot(prefix)
     done = tool.run(prefix, "install", "-i", index.url, "plain", env=environment(home))
     assert done.returncode == 1
@@ -258,3 +304,26 @@ def test_a_python_that_does_not_run(prefix: Path, home: Path) -> None:
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", [["list"], ["install", "nothing"]])
+def test_a_python_that_is_too_old(bare: Path, home: Path, command: list[str]) -> None:
+    (bare / "pyvenv.cfg").write_text("home = /usr/bin\nversion = 3.6.15\n")
+    (bare / "bin/python3").unlink(missing_ok=True)  # it leads to another one
+    done = end(start(our_command(bare, *command), environment(home)))
+    assert done.returncode == 1
+    assert "is 3.6, and pip is run here from 3.7 on" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("command", [["list"], ["install", "plain"]])
+def test_memory_that_runs_out_while_pip_is_imported(prefix: Path, home: Path, command: list[str]) -> None:
+    """That says nothing of the pip which is there."""
+    for name in ("commands/install.py", "cli/main.py"):
+        module = site_packages(prefix) / "pip/_internal" / name
+        module.unlink()  # it is a link to that of the template
+        module.write_text("raise MemoryError\n")
+    done = end(start(our_command(prefix, *command), environment(home)))
+    assert done.returncode == 1
+    assert done.stderr.startswith("sage-wheels: error: there is too little memory to run pip")
+    assert len(done.stderr.splitlines()) == 1

@@ -19,7 +19,13 @@ Put = Callable[..., None]
 LINES = (
     *("list", "list --outdated --format=json", "freeze", "show -f app", "show no-such-thing", "check", "help install"),
     *("inspect", "index versions lib", "cache dir", "config list", "hash {directory}/plain-1.0-py3-none-any.whl"),
-    *("debug", "download app -d {goal}", "wheel {directory}/both-2.0.tar.gz -w {goal}", "no-such-command", "--version"),
+    *(
+        "debug",
+        "download app -d {destination}",
+        "wheel {directory}/both-2.0.tar.gz -w {destination}",
+        "no-such-command",
+        "--version",
+    ),
 )
 
 
@@ -35,7 +41,7 @@ def test_as_plain_pip_does(twins: Twins, index: Index, put: Put, line: str) -> N
         put(each, "lib 1.0", "app 1.0", "plain 1.0")
     before = snapshot(twins.ours)
     words = [each.replace("{directory}", str(index.directory)) for each in line.split()]
-    words = [each.replace("{goal}", "{prefix}/../goal") for each in words]
+    words = [each.replace("{destination}", "{prefix}/../destination") for each in words]
     theirs, own = twins.run(*words, variables={"PIP_INDEX_URL": index.url})
     assert own.returncode == theirs.returncode, own.stderr
     told = [
@@ -45,9 +51,17 @@ def test_as_plain_pip_does(twins: Twins, index: Index, put: Put, line: str) -> N
     assert told[0] == told[1]
     assert told[1] or line.startswith("hash")
     assert snapshot(twins.ours) == before
-    goals = [each.parent / "goal" for each in twins.both if (each.parent / "goal").exists()]
-    assert len({tuple(sorted((path.name, path.read_bytes()) for path in goal.iterdir())) for goal in goals}) < 2
-    assert len(goals) == 2 * ("{goal}" in line)
+    destinations = [each.parent / "destination" for each in twins.both if (each.parent / "destination").exists()]
+    assert (
+        len(
+            {
+                tuple(sorted((path.name, path.read_bytes()) for path in destination.iterdir()))
+                for destination in destinations
+            }
+        )
+        < 2
+    )
+    assert len(destinations) == 2 * ("{destination}" in line)
 
 
 def steady(line: str) -> bool:
@@ -66,7 +80,7 @@ def test_what_was_left_is_cleared_up_first(
     shutil.copytree(prefix, copy, symlinks=True)
     operations = puppet.run(upgrade._replace(prefix=str(copy))).operations
     begin = next(number for number, each in enumerate(operations, 1) if each.endswith(f" {copy}/{STATE}/journal"))
-    assert puppet.run(upgrade._replace(at=begin + 3)).killed
+    assert puppet.run(upgrade.killed(begin + 3)).killed
     assert snapshot(prefix) != before
     done = end(start(our_command(prefix, *line.split()), environment(home)))
     assert done.returncode == 0, done.stderr

@@ -1,7 +1,8 @@
-"""`sage_wheels.prefix.interpreter`: what is known without asking, what is asked once, and what breaks."""
+"""`sage_wheels.prefix.interpreter`: what is known without asking, what is asked once, and what breaks. Promise 6."""
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -125,14 +126,51 @@ def test_the_interpreter_that_is_asked_imports_nothing_of_the_prefix(tmp_path: P
     assert not (tmp_path / "sprung").exists()
 
 
+_OLD = [each for each in other_pythons() if each.version < (3, 10)]
+
+
+@pytest.mark.skipif(not _OLD, reason="no Python here that is too old for packaging")
+@pytest.mark.parametrize("python", _OLD, ids=lambda each: "{}.{}".format(*each.version))
+def test_a_python_that_is_too_old_for_packaging_has_the_tags_that_its_own_pip_finds(
+    tmp_path: Path, python: Python
+) -> None:
+    subprocess.run([python.executable, "-I", "-m", "venv", "--without-pip", str(tmp_path / "p")], check=True)
+    program = (
+        "import ensurepip, glob, os, sys; sys.path[:0] = glob.glob(f'{os.path.dirname(ensurepip.__file__)}/*/pip*')\n"
+    )
+    program += "from pip._vendor.packaging import markers, tags; import json\n"
+    program += "print(json.dumps([list(map(str, tags.sys_tags())), markers.default_environment()]))"
+    answer = subprocess.run([tmp_path / "p/bin/python", "-I", "-c", program], capture_output=True)
+    if answer.returncode:
+        pytest.skip("it has no ensurepip")
+    tags, markers = json.loads(answer.stdout)
+    facts = interpreter.ask(find_prefix(tmp_path / "p"))
+    newer = f"cp3{python.version[1]}-none-any"  # which packaging knows since version 24
+    assert set(facts.tags) - {newer} == set(tags)
+    assert facts.tags[0].startswith(f"cp3{python.version[1]}-cp3{python.version[1]}-")
+    assert facts.markers == markers
+
+
+def test_a_version_with_a_plus_is_that_of_its_release(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    program = "import platform, sys\nplatform.python_version = lambda: '.'.join(map(str, sys.version_info[:3])) + '+'\n"
+    program += "del sys.argv[:4]\nexec(sys.argv.pop(1))"  # -c -I -S -B -c SOURCE PACKAGING HOME
+    (home / "python3").write_text(f'#!/bin/sh\nexec "{sys.executable}" -I -c "{program}" "$@"\n')
+    (home / "python3").chmod(0o755)
+    root = make_prefix(tmp_path)
+    (root / "pyvenv.cfg").write_text(f"home = {home}\nversion = {'.'.join(map(str, VERSION))}\n")
+    facts = interpreter.ask(find_prefix(root))
+    release = ".".join(map(str, sys.version_info[:3]))
+    assert (facts.full_version, facts.markers["python_full_version"]) == (release, release)
+
+
 @pytest.mark.skipif(not other_pythons(), reason="no Python of another version here")
 @pytest.mark.parametrize("python", other_pythons(), ids=lambda each: "{}.{}".format(*each.version))
 def test_other_pythons_tell_what_they_are(tmp_path: Path, python: Python) -> None:
     subprocess.run([python.executable, "-I", "-m", "venv", "--without-pip", str(tmp_path / "p")], check=True)
     major, minor = python.version
     prefix = find_prefix(tmp_path / "p")
-    if python.version < (3, 9):
-        pytest.skip("packaging does not run there")
     facts = interpreter.ask(prefix)
     assert facts.full_version.startswith(f"{major}.{minor}.")
     assert facts.cache_tag == f"cpython-{major}{minor}"

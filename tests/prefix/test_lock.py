@@ -1,4 +1,4 @@
-"""`sage_wheels.prefix.lock`, between real processes."""
+"""`sage_wheels.prefix.lock`, between real processes. Promise 1."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def test_what_the_file_says_is_not_needed(tmp_path: Path, garbage: str) -> None:
     with open(path) as f:
         fcntl.flock(f, fcntl.LOCK_EX)
         with (
-            pytest.raises(LockTimeout, match="held by a process that does not say who it is"),
+            pytest.raises(LockTimeout, match="held by an unknown process"),
             lock.hold(str(path), timeout=0),
         ):
             pytest.fail("the lock was held twice")

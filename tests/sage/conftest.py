@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from support.pythons import path_to_this_python
 from support.trees import make_prefix
 
 TOOL = ("sage_wheels", "build", "filelock", "installer", "packaging", "pyproject_hooks", "resolvelib")
@@ -41,6 +42,7 @@ class Scripts:
 @pytest.fixture
 def scripts(tmp_path: Path, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> Scripts:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("PATH", path_to_this_python())
     root = tmp_path / "sage root"
     shutil.copytree(checkout / "build", root / "build", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(root / "build/bin/sage-dist-helpers", root / "build/bin/sage-dist-helpers-python")

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from support.pythons import base_python
+
 from .conftest import Scripts
 
 LOOK = "import json, os, sys; print(json.dumps([os.path.realpath(sys.executable), dict(os.environ)]))"
@@ -21,6 +23,11 @@ def found(scripts: Scripts, **env: str) -> str:
     done = scripts.run("sage-bootstrap-python", "-c", "import sys; print(sys.executable)", env=env)
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout.strip()
+
+
+def test_in_these_tests_it_is_the_python_that_runs_them(scripts: Scripts) -> None:
+    done = scripts.run("sage-bootstrap-python", "-c", "import sys; print(sys.executable)")
+    assert os.path.realpath(done.stdout.strip()) == base_python()
 
 
 def test_it_is_a_binary_in_no_prefix(scripts: Scripts) -> None:
@@ -198,3 +205,18 @@ def test_what_changes_path_is_refused(scripts: Scripts, tmp_path: Path) -> None:
             rf"no Python 3\.10 .*{re.escape(str(tmp_path))}/bin/python3 is too old or does not", done.stderr
         )
         assert done.stderr.count("\n") == 1
+
+
+def test_where_there_is_only_a_virtual_environment_it_is_its_base(scripts: Scripts, tmp_path: Path) -> None:
+    """passagemath#1739, #2373: a tool's own environment is all that is on PATH, and the system Python is too old."""
+    library = scripts.root / "build/lib/system-python.sh"
+    text = library.read_text()
+    assert text.count("/usr/bin /usr/local/bin /opt/homebrew/bin\n") == 1
+    library.write_text(text.replace("/usr/bin /usr/local/bin /opt/homebrew/bin\n", "/nowhere\n"))
+    venv, programs = tmp_path / "tool env", tmp_path / "programs"
+    subprocess.run([base_python(), "-m", "venv", "--without-pip", venv], check=True)
+    programs.mkdir()
+    for name in ("sh", "sed", "env", "mkdir", "mv", "readlink", "cat"):
+        (programs / name).symlink_to(str(shutil.which(name)))
+    python = found(scripts, PATH=f"{venv}/bin:{programs}", PYENV_ROOT="/nowhere")
+    assert os.path.realpath(python) == base_python()

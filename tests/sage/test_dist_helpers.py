@@ -7,20 +7,21 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from sage_wheels.manifests.entries import entries
 from sage_wheels.prefix import find_prefix
-from sage_wheels.sage.distribution import parts
+from support.projects import BACKEND
 from support.run import names, python
 from support.trees import make_prefix, site_packages, snapshot
 from support.wheels import make_wheel
 
 from .conftest import Scripts
-from .test_pip_scripts import BACKEND
 
 SCRIPT = """
 for lib in "$SAGE_ROOT/build/bin/sage-dist-helpers-python"; do source "$lib"; done
@@ -105,12 +106,13 @@ def venv(tmp_path: Path) -> Path:
     return make_prefix(tmp_path, "venv")
 
 
-def sources(directory: Path, name: str = "tree", **more: str) -> None:
+def sources(directory: Path, *, requires: str = "") -> None:
+    """The source tree of the project `tree`."""
     (directory / "code").mkdir(parents=True)
     (directory / "backend.py").write_text(BACKEND)
-    requires = more.get("requires", "")
     (directory / "pyproject.toml").write_text(
         f'[build-system]\nrequires = [{requires}]\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+        '[project]\nname = "tree"\nversion = "1.0"\n'
     )
 
 
@@ -283,6 +285,52 @@ def test_build_and_store_does_not_install(scripts: Scripts, venv: Path) -> None:
     assert state(spkg) == []
 
 
+@pytest.mark.parametrize("function", ["sdh_pip_install", "sdh_build_and_store_wheel"])
+def test_without_a_virtual_environment_wheels_are_only_stored(scripts: Scripts, venv: Path, function: str) -> None:
+    """passagemath, configured with --disable-venv: for the functions that install as well."""
+    spkg = Spkg(scripts, venv, "tree")
+    spkg.prepare()
+    sources(spkg.build / "src")
+    before = everything(venv)
+    disabled = "export SAGE_VENV_FLAGS=DISABLED; "
+    for script in (f"{function} .", "sdh_pip_uninstall tree", "sdh_pip_editable_install ."):
+        assert spkg.bash(f"{disabled}{script}", spkg.build / "src") == 0, spkg.log
+    assert state(spkg) == ["scripts/tree/spkg-requirements.txt", "wheels/tree-1.0-py3-none-any.whl"]
+    assert not [*spkg.build.glob("spkg-pipinst"), *spkg.build.glob("spkg-piprm")]
+    assert everything(venv) == before
+
+
+@pytest.mark.parametrize(
+    ("requires", "options", "is_checked", "is_enough"),
+    [
+        ("", "", True, True),
+        ('"no-such-thing>=3"', "", True, False),
+        ('"no-such-thing>=3"', "--no-build-isolation", False, True),
+        ("", "--build-isolation", False, True),
+    ],
+    ids=["enough", "not enough", "told", "told otherwise"],
+)
+def test_with_the_packages_of_the_system_they_count_for_builds(
+    scripts: Scripts, venv: Path, requires: str, options: str, is_checked: bool, is_enough: bool
+) -> None:
+    """passagemath, configured with --enable-system-site-packages: no isolation, first with the check."""
+    spkg = Spkg(scripts, venv, "tree")
+    spkg.prepare()
+    sources(spkg.build / "src", requires=requires)
+    tool = scripts.bin / "sage-wheels"
+    told = scripts.root / "told"
+    tool.write_text(tool.read_text().replace("set -eu\n", f'set -eu\necho "$*" >>"{told}"\n', 1))
+    script = f"export ENABLE_SYSTEM_SITE_PACKAGES=yes; sdh_build_wheel {options} ."
+    assert spkg.bash(script, spkg.build / "src") == 0, spkg.log
+    builds = [line for line in told.read_text().splitlines() if line.startswith("build ")]
+    assert ["--skip-dependency-check" not in line for line in builds] == [True] * is_checked + [False] * (
+        not is_checked or not is_enough
+    )
+    assert all("--no-isolation" in line for line in builds if options != "--build-isolation")
+    assert ("trying again without looking at the build requirements" in spkg.log) == (not is_enough)
+    assert [path.name for path in (spkg.build / "src/dist").glob("*.whl")] == ["tree-1.0-py3-none-any.whl"]
+
+
 def test_an_editable_package_is_recorded_and_removed(scripts: Scripts, venv: Path, tmp_path: Path) -> None:
     before = everything(venv)
     sources(tmp_path / "library")
@@ -337,11 +385,12 @@ def test_what_setuptools_develops_is_recorded_and_removed(scripts: Scripts, venv
         (spkg.build / "src").symlink_to(library)
         assert spkg.install(f"STUBS='{pip.parent}'; {develop}", "src") == 0, spkg.log
         assert names(venv) == ["tree"]
-        assert [(part.name, part.package, part.source) for part in parts(find_prefix(venv)).values()] == [
+        assert [(entry.name, entry.package, entry.source) for entry in entries(find_prefix(venv)).values()] == [
             ("tree", "lib", str(library))
         ]
         listed = scripts.run("sage-wheels", "list", "--prefix", venv).stdout
-        assert listed.split() == ["tree", "-", "-", "package", "lib"]
+        assert listed.split()[:4] == ["tree", "-", "-", "editable:"]
+        assert listed.split()[-2:] == ["package", "lib"]
     for line in (library / "log").read_text().splitlines():
         assert line.endswith("--no-build-isolation --isolated --editable ./ --more")
     spkg.log = ""
@@ -378,6 +427,11 @@ def test_an_editable_package_that_cannot_be_built_leaves_nothing(
     assert "the last words" in spkg.log
     assert "Error installing tree-1.0" in spkg.log
     assert (list((tmp_path / "tmp").iterdir()), names(venv), state(spkg)) == ([], [], [])
+    spkg.prepare()
+    assert spkg.bash(script, tmp_path / "library") != 0
+    [log] = re.findall(r"the whole log is (\S+)\)", spkg.log)[1:]
+    assert log.startswith(f"{spkg.build}/")
+    assert "the last words" in Path(log).read_text()
 
 
 @pytest.mark.parametrize("function", ["sdh_pip_install", "sdh_pip_editable_install"])
@@ -395,7 +449,7 @@ def test_sage_sudo_runs_what_changes_the_tree_and_nothing_else(
     assert names(venv) == ["tree 1.0"]
     commands = [line.split() for line in log.read_text().splitlines()]
     assert not [words for words in commands if "build" in words]
-    assert [words for words in commands if any(word.endswith("/sage-pip-install") for word in words)]
+    assert [words for words in commands if "pip-install" in words]
     assert spkg.bash("sdh_pip_uninstall tree", tmp_path) == 0
     assert names(venv) == []
 
@@ -423,6 +477,7 @@ def test_uninstalling_twice_says_nothing(scripts: Scripts, venv: Path) -> None:
 
 def test_uninstalling_that_fails_is_said(scripts: Scripts, venv: Path) -> None:
     (venv / "pyvenv.cfg").unlink()
+    (venv / "lib").rename(venv / "no lib")  # no prefix any more
     spkg = Spkg(scripts, venv)
     for before in ("", "set -e; "):
         assert spkg.bash(f"{before}sdh_pip_uninstall pkg", venv) != 0
@@ -438,7 +493,7 @@ def test_the_path_of_the_tree_may_be_of_any_kind(scripts: Scripts, tmp_path: Pat
     make_wheel(spkg.build / "dist", "pkg", "1.0", {"pkg.py": ""})
     assert spkg.install() == 0, spkg.log
     assert names(venv) == ["pkg 1.0"]
-    assert [part.source for part in parts(find_prefix(venv)).values()] == [
+    assert [entry.source for entry in entries(find_prefix(venv)).values()] == [
         f"{venv}/var/lib/sage/wheels/pkg-1.0-py3-none-any.whl"
     ]
     spkg.uninstall()
@@ -451,3 +506,61 @@ def test_functions_reach_children(scripts: Scripts, venv: Path) -> None:
     make_wheel(spkg.build / "dist", "pkg", "1.0", {"pkg.py": ""})
     assert spkg.install("bash -c 'sdh_store_and_pip_install_wheel .'") == 0, spkg.log
     assert names(venv) == ["pkg 1.0"]
+
+
+@pytest.mark.parametrize("function", ["sdh_pip_install --no-build-isolation", "sdh_pip_editable_install"])
+def test_what_sagelib_was_called_before_goes(scripts: Scripts, venv: Path, tmp_path: Path, function: str) -> None:
+    """Sage 10.7 linked its library as sagemath-standard, and the stock scripts kept no record of that."""
+    library = site_packages(venv)
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old/sagemath_standard.egg-info").mkdir()
+    (tmp_path / "old/sagemath_standard.egg-info/PKG-INFO").write_text("Name: sagemath-standard\nVersion: 10.7\n")
+    (library / "sagemath-standard.egg-link").write_text(f"{tmp_path}/old\n.")
+    (library / "easy-install.pth").write_text(f"{tmp_path}/old\n")
+    assert len(names(venv)) == 1
+    sources(tmp_path / "library")
+    spkg = Spkg(scripts, venv, "sagelib")
+    spkg.prepare()
+    assert spkg.bash(f"{function} .", tmp_path / "library") == 0, spkg.log
+    assert names(venv) == ["tree 1.0"]
+    assert str(tmp_path / "old") not in "".join(path.read_text() for path in library.glob("*.pth"))
+    assert not list(venv.glob("var/lib/sage-wheels/superseded/*"))
+
+
+def test_a_wheel_that_was_built_before_comes_from_the_store(scripts: Scripts, tmp_path: Path) -> None:
+    """In another tree, too; and it is built again if what its dependencies file names is another one."""
+    ran = tmp_path / "ran"
+    dependencies = {"pkg": "liba | $(PYTHON)\n", "liba": "libb\n", "libb": "\n"}
+    for name, text in dependencies.items():
+        (scripts.root / "build/pkgs" / name).mkdir(parents=True)
+        (scripts.root / "build/pkgs" / name / "dependencies").write_text(text)
+
+    def runs(spkg: Spkg) -> int:
+        spkg.prepare()
+        tree = spkg.build
+        (tree / "pyproject.toml").write_text(
+            '[build-system]\nrequires = []\nbuild-backend = "tiny"\nbackend-path = ["."]\n'
+            '[project]\nname = "tree"\nversion = "1.0"\n'
+        )
+        (tree / "tiny.py").write_text(BACKEND + f"\nopen({str(ran)!r}, 'a').write('x')\n")
+        before = len(ran.read_text()) if ran.exists() else 0
+        assert spkg.install("sdh_pip_install .") == 0, spkg.log
+        return len(ran.read_text()) - before
+
+    def record(spkg: Spkg, name: str) -> None:
+        (spkg.state / "installed").mkdir(parents=True, exist_ok=True)
+        (spkg.state / "installed" / name).touch()
+
+    first = Spkg(scripts, make_prefix(tmp_path, "one"))
+    record(first, "libb-1.0")
+    assert runs(first) > 0
+    assert runs(first) == 0
+    assert "tree comes from the store" in first.log
+    record(first, "unrelated-1.0")
+    assert runs(first) == 0
+    second = Spkg(scripts, make_prefix(tmp_path, "two"))
+    record(second, "libb-1.0")
+    assert runs(second) == 0
+    (second.state / "installed" / "libb-1.0").rename(second.state / "installed" / "libb-1.1")
+    assert runs(second) > 0
+    assert runs(second) == 0

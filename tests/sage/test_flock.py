@@ -1,4 +1,4 @@
-"""sage-flock: a lock that is held, and the same one as the tool's."""
+"""sage-flock: a lock that is held, and the same one as the tool's. Promise 1."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -97,6 +98,7 @@ def test_a_new_source_replaces_the_old_one_and_what_depends_on_it_follows(packag
     assert (packages.stamps / "tree").stat().st_mtime_ns == stamp["tree"]
 
 
+@pytest.mark.once
 def test_many_at_once(packages: Packages) -> None:
     """Namespace packages that bring one and the same file (sagemath #26018), again and again."""
     before = snapshot(packages.prefix)
@@ -137,6 +139,19 @@ def test_a_comma_in_an_option(packages: Packages) -> None:
     assert python(packages.prefix, "import tree; print(tree.settings)") == "{'key': 'a,b', 'other': 'c,d'}"
 
 
+def test_a_tree_that_is_called_like_its_package(packages: Packages) -> None:
+    packages.list("tree ./tree\n")
+    assert "Circular" not in packages.make("tree")
+    assert packages.make("tree") == "make: Nothing to be done for 'tree'.\n"
+
+
+def test_a_source_that_another_rule_makes(packages: Packages) -> None:
+    packages.list("one made/one-1.0-py3-none-any.whl\n")
+    with open(packages.directory / "Makefile", "a") as f:
+        f.write("made/one-1.0-py3-none-any.whl:\n\tmkdir -p made; cp upstream/one-1.0-*.whl $@\n")
+    assert "one: one 1.0 installed" in packages.make("one")
+
+
 def test_a_colon_needs_no_space_after_it(packages: Packages) -> None:
     text = (packages.directory / "packages.txt").read_text()
     packages.list(text.replace(" : one", "\t:one"))
@@ -148,7 +163,7 @@ def test_a_colon_needs_no_space_after_it(packages: Packages) -> None:
 def test_a_line_without_a_source_is_said_to_be(packages: Packages, line: str) -> None:
     packages.list(f"{line}\n")
     said = packages.make("six", status=2)
-    assert "packages.txt: six has no SOURCE; name" in said
+    assert "packages.txt:1: six has no SOURCE; name" in said
     assert said.count("\n") == 1
 
 
@@ -181,3 +196,123 @@ def test_a_dry_run_does_nothing(packages: Packages) -> None:
     packages.make("-n", "python-packages")
     assert snapshot(packages.prefix) == before
     assert not packages.stamps.exists()
+
+
+def test_what_is_built_is_what_the_list_says_whatever_the_times_are(packages: Packages) -> None:
+    packages.make("python-packages")
+    newer = make_wheel(packages.directory / "upstream", "one", "2.0", {"one.py": "version = 2\n"})
+    os.utime(newer, (1000, 1000))
+    text = (packages.directory / "packages.txt").read_text()
+    packages.list(text.replace("one-1.0", "one-2.0"))
+    packages.make("one")
+    assert python(packages.prefix, "import one; print(one.version)") == "2"
+    assert [each.name for each in packages.wheels.glob("one-*")] == [newer.name]
+    packages.list(text)
+    packages.make("one")
+    assert python(packages.prefix, "import one; print(one.version)") == "1"
+    assert [each.name for each in packages.wheels.glob("one-*")] == ["one-1.0-py3-none-any.whl"]
+    packages.list(text.replace("key=value", "key=other"))
+    packages.make("tree")
+    assert python(packages.prefix, "import tree; print(tree.settings)") == "{'key': 'other'}"
+    edited = packages.directory / "tree/code/edited.py"
+    edited.write_text("")
+    os.utime(edited, (1000, 1000))
+    assert "tree: begins" in packages.make("tree")
+    assert packages.make("tree") == "make: Nothing to be done for 'tree'.\n"
+    backend = packages.directory / "tree/backend.py"
+    backend.write_text(backend.read_text() + "# of the same size as the other one: a\n")
+    assert "tree: begins" in packages.make("tree")
+    status = backend.stat()
+    backend.write_text(backend.read_text().replace("one: a", "one: b"))
+    os.utime(backend, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert "tree: begins" in packages.make("tree")
+    backend.touch()  # and so is the same
+    assert packages.make("tree") == "make: Nothing to be done for 'tree'.\n"
+
+
+def test_wheels_of_other_names_stay_and_clean_takes_every_version(packages: Packages) -> None:
+    packages.make("one")
+    make_wheel(packages.wheels, "One", "3.0", {"one.py": ""})
+    other = make_wheel(packages.wheels, "one-more", "3.0", {"more.py": ""})
+    packages.make("one-clean")
+    assert list(packages.wheels.glob("*.whl")) == [other]
+
+
+def test_what_left_the_list_is_named_and_pruned(packages: Packages) -> None:
+    packages.make("python-packages")
+    packages.list("one upstream/one-1.0-py3-none-any.whl\n")
+    said = packages.make("python-packages")
+    assert "no longer in the list: tree two; 'make python-packages-prune' takes them out\n" in said
+    assert names(packages.prefix) == ["one 1.0", "tree 1.0", "two 1.0"]
+    packages.make("python-packages-prune")
+    assert names(packages.prefix) == ["one 1.0"]
+    assert "no longer" not in packages.make("python-packages-summary")
+
+
+def test_lines_at_begin_and_end_a_log_for_each_and_one_summary(packages: Packages) -> None:
+    (packages.directory / "tree/backend.py").write_text("def build_wheel(*_, **__): raise ValueError('no such luck')\n")
+    text = (packages.directory / "packages.txt").read_text()
+    packages.list(f"{text}late upstream/two-1.0-py3-none-any.whl : tree\n")
+    said = packages.make("-k", "python-packages", status=2)
+    assert "one: begins\n" in said
+    assert re.search(r"^one: one 1.0 installed \(\d+ s\)$", said, re.MULTILINE)
+    assert re.search(r"^tree: failed \(\d+ s\); the whole log is ", said, re.MULTILINE)
+    logs = packages.prefix / "var/lib/sage-wheels/logs"
+    summary = f"python-packages: 4 in packages.txt: 2 installed, 1 failed\n  tree failed: its log is {logs}/tree.log\n"
+    assert f"{summary}  not installed: late\n" in said
+    assert "no such luck" in (logs / "tree.log").read_text()
+    assert "one 1.0 installed" in (logs / "one.log").read_text()
+    assert packages.make("python-packages-summary").startswith(summary)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("one a.whl\none b.whl\n", "packages.txt:2: one is named in line 1, too; keep one of them"),
+        ("one a.whl : two : three\n", "packages.txt:1: there are two colons; write one"),
+        ("# two\n\none a.whl : two -C x=y\ntwo b.whl\n", "packages.txt:3: the option -C comes after the colon; write"),
+        ("one a.whl : gone\n", "packages.txt:1: one comes after gone, which has no line of its own; add one"),
+        ("one a.whl : two\ntwo b.whl : one\n", "packages.txt:1: one -> two -> one is a circle; take one of them out"),
+        ("o:ne a.whl\n", "packages.txt:1: 'o:ne' can be no name of a package; correct it"),
+        ("one a.whl | two\ntwo b.whl\n", "packages.txt:1: a | stands where none can be; write one"),
+        ("one -C x=y a.whl\n", "packages.txt:1: one has no SOURCE; name its wheel"),
+        ("one 'a b.whl'\n", "packages.txt:1: 'a has a quotation mark or backslash in it; write it without"),
+    ],
+)
+def test_a_wrong_list_stops_make_with_one_sentence(packages: Packages, text: str, said: str) -> None:
+    packages.list(text)
+    for goal in ("python-packages", "one"):
+        out = packages.make(goal, status=2)
+        assert said in out
+        assert out.count("\n") == 1, out
+
+
+def test_a_list_that_is_not_there_stops_make(packages: Packages) -> None:
+    (packages.directory / "packages.txt").unlink()
+    out = packages.make(status=2)
+    assert "the list packages.txt cannot be read (No such file or directory); see what PACKAGES says" in out
+    assert out.count("\n") == 1
+
+
+def test_the_example_is_understood(checkout: Path) -> None:
+    from sage_wheels.rules import lists
+
+    found = lists.read(str(checkout / "build/make/packages.example"))
+    assert len(found) == 12
+    assert [each.after for each in found if each.name == "pexpect"] == [("ptyprocess",)]
+
+
+@pytest.mark.network
+@pytest.mark.slow
+def test_the_example_is_run(checkout: Path, tmp_path: Path, index_environment: dict[str, str]) -> None:
+    """As its head says."""
+    rules = checkout / "build/make"
+    shutil.copy(rules / "packages.example", tmp_path / "packages.txt")
+    makefile = f"PREFIX := $(CURDIR)/prefix\nPACKAGES := packages.txt\ninclude {rules}/python-packages.mk\n"
+    (tmp_path / "Makefile").write_text(makefile)
+    script = f"python3 -m venv prefix && sh {rules}/fetch-packages && make -j4"
+    done = subprocess.run(["sh", "-ec", script], cwd=tmp_path, env=index_environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.endswith("python-packages: 12 in packages.txt: 12 installed, 0 failed\n")
+    program = "import certifi, dateutil, idna, jinja2, packaging, pexpect, requests; print(jinja2.__version__)"
+    assert python(tmp_path / "prefix", program) == "3.1.6"

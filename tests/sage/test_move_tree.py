@@ -133,7 +133,7 @@ def test_a_copy_that_fails_is_one_sentence_and_leaves_nothing(scripts: Scripts, 
     limit = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, resource.RLIM_INFINITY))}
     done = scripts.run("sage-move-tree", source, prefix, **limit)
     assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
-    assert re.search(r"failed at /\S+/lib/[abc] \(File too large\); mend that", done.stderr), done.stderr
+    assert re.search(r"failed at /\S+/lib/[abc] \(File too large\); solve that problem", done.stderr), done.stderr
     assert {path: entry for path, entry in snapshot(prefix).items() if not path.startswith("var")} == before
     assert len(list(source.glob("lib/*"))) == 3
 
@@ -154,8 +154,8 @@ def test_a_directory_is_not_moved_into_itself(scripts: Scripts, tmp_path: Path) 
     """Not by the short cut for what is there already, either."""
     prefix = stage(tmp_path / "prefix", {"lib": 0o755})
     (tmp_path / "link").symlink_to("prefix")
-    for source, goal in (("prefix", "prefix"), ("link", "prefix"), ("prefix", "link"), ("link/", "prefix/.")):
-        done = scripts.run("sage-move-tree", source, goal, cwd=tmp_path)
+    for source, destination in (("prefix", "prefix"), ("link", "prefix"), ("prefix", "link"), ("link/", "prefix/.")):
+        done = scripts.run("sage-move-tree", source, destination, cwd=tmp_path)
         assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
         assert (prefix / "lib").is_dir()
 
@@ -187,8 +187,13 @@ def test_a_relative_source_and_destination(scripts: Scripts, tmp_path: Path) -> 
 
 def test_nonsense(scripts: Scripts, tmp_path: Path) -> None:
     stage(tmp_path / "prefix", {"lib/file": ""})
-    for source, goal in (("missing", "prefix"), ("prefix/lib/file", "prefix"), (".", "prefix"), ("prefix", "prefix")):
-        done = scripts.run("sage-move-tree", source, goal, cwd=tmp_path)
+    for source, destination in (
+        ("missing", "prefix"),
+        ("prefix/lib/file", "prefix"),
+        (".", "prefix"),
+        ("prefix", "prefix"),
+    ):
+        done = scripts.run("sage-move-tree", source, destination, cwd=tmp_path)
         assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
 
 

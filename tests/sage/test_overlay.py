@@ -19,32 +19,101 @@ from support.wheels import make_wheel
 
 from .conftest import TOOL, Scripts
 
+pytestmark = pytest.mark.once  # it is run by the system Python, whatever runs the tests
+_FUNCTIONS = (
+    *("sdh_build_wheel", "sdh_build_and_store_wheel", "sdh_pip_install", "sdh_pip_editable_install", "sdh_store_wheel"),
+    *("sdh_store_and_pip_install_wheel", "sdh_actually_pip_install_wheel", "sdh_pip_uninstall"),
+)
+_STEPS = (
+    *("setup_directories", "extract_the_package", "prepare_for_installation", "actually_build_and_install"),
+    *("install_scripts", "post_install", "write_installation_record"),
+)
+_VARIABLES = (
+    *("SAGE_INST_LOCAL", "SAGE_BUILD_DIR", "SAGE_SPKG_INST", "SAGE_SPKG_SCRIPTS", "SAGE_SPKG_WHEELS", "SAGE_DESTDIR"),
+    *("SAGE_DESTDIR_LOCAL", "INSTALLED_SCRIPTS_DEST", "INSTALLED_SCRIPTS", "WRAPPED_SCRIPTS"),
+    *("PKG_BASE", "PKG_NAME", "PKG_VER"),
+)
+COPY = (
+    '    $SAGE_SUDO cp -Rp "$PREFIX/." "$SAGE_INST_LOCAL" || exit_with_error_msg "Error moving files for $PKG_NAME."\n'
+)
+COPY_OF_PASSAGEMATH = (
+    '    (cd "$PREFIX" && tar cf - .) | $SAGE_SUDO tar xpf - -C "$SAGE_INST_LOCAL"'
+    ' || exit_with_error_msg "Error moving files for $PKG_NAME."\n'
+)
+
+
+def _tool(module: str, function: str = "run") -> str:
+    return f"#!/usr/bin/env python3\nimport os, sys\nfrom sage_bootstrap.{module} import {function}\n{function}()\n"
+
+
+def _module(name: str, definition: str = "def run():") -> str:
+    return f"import sys\n{definition}\n    print({name!r}, sys.argv[1:], sys.flags.isolated)\n"
+
+
 STOCK = {
-    "VERSION.txt": "SageMath version 10.7, Release Date: 2025-08-09\n",
+    "VERSION.txt": "11.0.beta1\n",
     "build/bin/sage-bootstrap-python": '#!/bin/sh\nPYTHONS="python python3 python3.12"\nexec "$PYTHON" "$@"\n',
-    "build/bin/sage-flock": "from sage_bootstrap.flock import run\nrun()\n",
+    "build/bin/sage-flock": _tool("flock"),
     "build/bin/sage-pip-install": "sage-flock -s $LOCK $PYTHON -m pip install\n",
     "build/bin/sage-pip-uninstall": "sage-flock -x $LOCK $PYTHON -m pip uninstall\n",
-    "build/bin/sage-spkg-uninstall": "from sage_bootstrap.uninstall import run\nrun()\n",
+    "build/bin/sage-spkg-uninstall": _tool("uninstall"),
+    "build/bin/sage-build-num-threads": (
+        "#!/usr/bin/env python3\nimport sys\n\ndef number_of_cores():\n    return sys.flags.isolated\n\n"
+        "def parse_jobs_from_MAKE(text):\n    return text.rpartition('-j')\n\n"
+        "def num_threads():\n    return ('genuine', 'answer', number_of_cores())\n\nprint(*num_threads())\n"
+    ),
+    "build/bin/sage-package": _tool("cmdline"),
+    "build/bin/sage-spkg-installcheck": _tool("installcheck"),
+    "build/bin/sage-download-file": _tool("download.cmdline", "run_safe"),
+    "build/bin/sage-uncompress-spkg": _tool("uncompress.cmdline"),
     "build/bin/sage-dist-helpers": (
-        "set -o allexport\nsdh_die() {\n    exit 1\n}\nsdh_build_wheel() {\n    stock\n}\n"
-        "sdh_actually_pip_install_wheel() {\n    stock\n}\nsdh_pip_uninstall() {\n    stock\n}\nset +o allexport\n"
+        "set -o allexport\n# a comment\nsdh_die() {\n    exit 1\n}\n"
+        + "".join(f'{name}() {{\n    stock {name} "$@"\n}}\n' for name in _FUNCTIONS)
+        + "sdh_cmake() {\n    cmake\n}\nset +o allexport\n"
     ),
     "build/bin/sage-spkg": (
-        "install_scripts() {\n:\n}\npost_install() {\n:\n}\nunload_destdir() {\n"
-        """    FILE_LIST="$(cd "$PREFIX" && find . -type f -o -type l | sed 's|^\\./||' | sort)"\n"""
-        '    $SAGE_SUDO cp -Rp "$PREFIX/." "$SAGE_INST_LOCAL"'
-        ' || exit_with_error_msg "Error moving files for $PKG_NAME."\n'
-        "}\n"
+        "".join(f"export {name}=${{{name}}}\n" for name in _VARIABLES)
+        + "".join(f"{name}() {{ ####\n    do_{name}\n}} #### {name}\n" for name in _STEPS)
+        + "write_script_wrapper() {\n    cat >x <<__EOF__\n}\n# kept\n__EOF__\n}\nunload_destdir() {\n"
+        + """    FILE_LIST="$(cd "$PREFIX" && find . -type f -o -type l | sed 's|^\\./||' | sort)"\n"""
+        + COPY
+        + "}\nrun_test_suite() {\n    true\n}\n"
     ),
     "src/bin/sage": (
         '#!/usr/bin/env bash\nif [ "$1" = \'-pip\' -o "$1" = \'--pip\' -o "$1" = "--pip3" ]; then\n    shift\n'
         '    exec python3 -m pip --disable-pip-version-check "$@"\nfi\n'
+        "build_sage() {\n     ninja -C $SAGE_ROOT/build/sage-distro || exit $?\n}\n"
     ),
+    "src/doc/Makefile": "doc-html:\n\tmeson compile -C ../../build/sage-distro doc-html\n",
     "build/sage_bootstrap/__init__.py": "",
+    "build/sage_bootstrap/download/__init__.py": "",
+    "build/sage_bootstrap/uncompress/__init__.py": "",
+    "build/sage_bootstrap/cmdline.py": _module("package"),
+    "build/sage_bootstrap/installcheck.py": _module("installcheck", "def run(argv=None):"),
+    "build/sage_bootstrap/download/cmdline.py": _module("download", "def run_safe():"),
+    "build/sage_bootstrap/uncompress/cmdline.py": _module("uncompress"),
+    "build/sage_bootstrap/app.py": (
+        "props = ['path', 'version_with_patchlevel', 'type', 'source', 'trees', 'purl']  # of a package\n"
+    ),
+    "build/sage_bootstrap/package.py": "class Package(object):\n"
+    + "".join(
+        f"    def {name}(self):\n        self.it = open(self, '{name}')\n"
+        for name in (
+            *("source", "trees", "purl", "distribution_name", "path", "version_with_patchlevel"),
+            *("_init_version", "_init_type", "_init_trees"),
+        )
+    ),
+    "build/sage_bootstrap/flock.py": "def run(argv=None):\n    parser.add_argument('-s')\n",
     # the genuine one runs scripts and deletes the files of the record; this one tells what it was called with
-    "build/sage_bootstrap/uninstall.py": "import sys\ndef run():\n    print('genuine', sys.argv[1:])\n",
+    "build/sage_bootstrap/uninstall.py": (
+        "import sys\ndef uninstall(spkg_name):\n    records('var', 'lib', 'sage', 'installed')\n"
+        "def modern_uninstall(spkg_name):\n    'Old.'\n    scripts('var', 'lib')  # here\n"
+        "def legacy_uninstall(spkg_name):\n    pass\ndef run_spkg_script(name):\n    pass\n"
+        "def remove_stamp_files(files):\n    pass\ndef make_parser():\n    parser.add_argument('-k')\n"
+        "def dir_type(path):\n    return path\ndef run(argv=None):\n    print('genuine', sys.argv[1:])\n"
+    ),
 }
+SCRIPTS = [path for path in STOCK if path.startswith("build/bin/")]
 
 
 @pytest.fixture
@@ -56,8 +125,8 @@ def overlay(tmp_path: Path, checkout: Path) -> list[str]:
     for name in TOOL:
         file = importlib.import_module(name).__file__
         assert file
-        goal = copy / name if name == "sage_wheels" else copy / ".cache/tool-x" / name
-        shutil.copytree(Path(file).parent, goal, ignore=shutil.ignore_patterns("__pycache__"))
+        destination = copy / name if name == "sage_wheels" else copy / ".cache/tool-x" / name
+        shutil.copytree(Path(file).parent, destination, ignore=shutil.ignore_patterns("__pycache__"))
     (copy / ".cache/tool-x/sage_wheels").symlink_to(copy / "sage_wheels")
     python = subprocess.run(
         [copy / "build/bin/sage-bootstrap-python", "-c", "import sys; print(sys.executable)"],
@@ -66,12 +135,23 @@ def overlay(tmp_path: Path, checkout: Path) -> list[str]:
         check=True,
     ).stdout.strip()
     (copy / ".cache/tool").write_text(f"python={python} tool=tool-x\n")
-    return [str(copy / "build/overlay")]
+    command = [str(copy / "build/overlay")]
+    learn(command, write_stock(tmp_path / "released"))
+    return command
+
+
+def learn(overlay: list[str], released: Path) -> None:
+    """Let that checkout know the release in the tree `released`."""
+    program = Path(overlay[0]).parent / "lib/interfaces.py"
+    subprocess.run([sys.executable, "-I", "-B", program, "--learn", released], check=True)
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    root = tmp_path / "sage root"
+    return write_stock(tmp_path / "sage root")
+
+
+def write_stock(root: Path) -> Path:
     for path, text in STOCK.items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_text(text)
@@ -117,16 +197,258 @@ def test_it_goes_in_and_comes_out_byte_for_byte(overlay: list[str], root: Path) 
     assert look(root) == before
 
 
-@pytest.mark.parametrize("path", [path for path in STOCK if "sage_bootstrap" not in path])
+@pytest.mark.parametrize("path", [*SCRIPTS, "src/bin/sage"])
 def test_what_is_not_recognised_is_refused_whole(overlay: list[str], root: Path, path: str) -> None:
-    for change in ("other",) if path == "src/bin/sage" else ("missing", "other"):
-        (root / path).unlink() if change == "missing" else (root / path).write_text("something else\n")
+    optional = ("src/bin/sage", "build/bin/sage-bootstrap-python")
+    for how in ("other",) if path in optional else ("missing", "other"):
+        (root / path).unlink() if how == "missing" else (root / path).write_text("something else\n")
         before = look(root)
         done = run(overlay, root)
         assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
         assert str(root) in done.stderr
         assert path.rsplit("/", 1)[-1] in done.stderr
         assert look(root) == before
+
+
+@pytest.mark.parametrize(
+    ("path", "old", "new"),
+    [
+        ("VERSION.txt", "11.0.beta1", "SageMath version 12.3, Release Date: 2030-01-01"),
+        ("build/bin/sage-bootstrap-python", "python3.12", "python3.12 python3.15"),
+        ("build/bin/sage-dist-helpers", "# a comment", "# another\n# comment"),
+        ("build/bin/sage-dist-helpers", "    stock sdh_store_wheel", "\t  stock  sdh_store_wheel"),
+        ("build/bin/sage-dist-helpers", "    cmake\n", "    cmake --verbose\n"),
+        ("build/bin/sage-dist-helpers", "    exit 1\n", '    exit 1  # with a "comment"\n    echo >&2 "a message"\n'),
+        ("build/bin/sage-spkg", "    true\n", "    false\n"),
+        ("build/bin/sage-spkg", "    FILE_LIST", "        FILE_LIST"),
+        ("build/bin/sage-spkg", COPY, COPY.replace("    ", "\t")),
+        (
+            "build/sage_bootstrap/uninstall.py",
+            "    'Old.'\n    scripts('var', 'lib')  # here",
+            "  scripts('var','lib')",
+        ),
+        ("build/sage_bootstrap/uninstall.py", "return path", "return str(path)"),
+        ("src/bin/sage", "    exec python3", "        exec python3"),
+        ("src/bin/sage", "     ninja -C $SAGE_ROOT/build/sage-distro || exit $?\n", ""),
+        ("src/doc/Makefile", "meson compile -C ../../build/sage-distro doc-html", "sphinx-build"),
+    ],
+)
+def test_what_does_not_matter_may_change(overlay: list[str], root: Path, path: str, old: str, new: str) -> None:
+    change(root / path, old, new)
+    before = look(root)
+    done = run(overlay, root)
+    assert done.returncode == 0, done.stderr
+    assert "sage-move-tree" in (root / "build/bin/sage-spkg").read_text()
+    assert run(overlay, root, "--undo").returncode == 0
+    assert look(root) == before
+
+
+@pytest.mark.parametrize(
+    ("path", "old", "new", "what"),
+    [
+        ("build/bin/sage-dist-helpers", "sdh_pip_install() {", "sdh_wheel_install() {", "no function sdh_pip_install"),
+        ("build/bin/sage-dist-helpers", 'stock sdh_store_wheel "$@"', "stock sdh_store_wheel", "sdh_store_wheel"),
+        ("build/bin/sage-dist-helpers", "set -o allexport", "set -o posix\nset -o allexport", "'set -o posix'"),
+        ("build/bin/sage-spkg", "SAGE_SPKG_WHEELS=${", "SAGE_SPKG_WHEELS=${X", "variable SAGE_SPKG_WHEELS"),
+        ("build/bin/sage-spkg", "export PKG_VER=${PKG_VER}\n", "", "no variable PKG_VER"),
+        ("build/bin/sage-spkg", "cp -Rp", "cp -Rpn", "cp -Rp"),
+        ("build/bin/sage-spkg", "# kept\n", "", "write_script_wrapper"),
+        ("build/bin/sage-spkg-uninstall", "from sage_bootstrap.uninstall", "from sage_bootstrap.remove", "remove"),
+        ("build/sage_bootstrap/uninstall.py", "'installed'", "'records'", "function uninstall"),
+        ("build/sage_bootstrap/uninstall.py", "argument('-k')", "argument('-K')", "function make_parser"),
+        ("build/sage_bootstrap/flock.py", "    parser.add_argument('-s')\n", "    pass\n", "function run"),
+        ("build/sage_bootstrap/installcheck.py", "run(argv=None)", "main(argv=None)", "def run"),
+        ("src/bin/sage", "exec python3", "exec python4", "exec python3"),
+    ],
+)
+def test_what_matters_is_refused_by_its_name(
+    overlay: list[str], root: Path, path: str, old: str, new: str, what: str
+) -> None:
+    change(root / path, old, new)
+    before = look(root)
+    done = run(overlay, root)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+    assert path in done.stderr
+    assert what in done.stderr
+    assert look(root) == before
+
+
+def change(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert text.count(old) == 1
+    path.write_text(text.replace(old, new))
+
+
+def test_the_copying_line_of_passagemath(overlay: list[str], root: Path) -> None:
+    released = root.parent / "released"
+    for each in (root, released):
+        change(each / "build/bin/sage-spkg", COPY, COPY_OF_PASSAGEMATH)
+    learn(overlay, released)
+    before = look(root)
+    done = run(overlay, root)
+    assert done.returncode == 0, done.stderr
+    text = (root / "build/bin/sage-spkg").read_text()
+    assert "sage-move-tree" in text
+    assert "tar xpf" not in text
+    assert run(overlay, root, "--undo").returncode == 0
+    assert look(root) == before
+
+
+def test_a_bootstrap_python_is_added_where_there_is_none(overlay: list[str], root: Path) -> None:
+    """Sage since 10.9 has none."""
+    (root / "build/bin/sage-bootstrap-python").unlink()
+    before = look(root)
+    for _ in range(2):
+        done = run(overlay, root)
+        assert done.returncode == 0, done.stderr
+    scripts = Scripts(root)
+    assert scripts.run("sage-bootstrap-python", "-c", "print(1)").stdout == "1\n"
+    assert scripts.run("sage-spkg-uninstall", "--help").stdout == "genuine ['--help']\n"
+    shutil.rmtree(root / "build/sage_bootstrap/__pycache__")
+    assert run(overlay, root, "--undo").returncode == 0
+    assert look(root) == before
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("sage-package", "package ['six', '--x'] 1\n"),
+        ("sage-spkg-installcheck", "installcheck ['six', '--x'] 1\n"),
+        ("sage-download-file", "download ['six', '--x'] 1\n"),
+        ("sage-uncompress-spkg", "uncompress ['six', '--x'] 1\n"),
+    ],
+)
+def test_a_tool_of_the_build_runs_without_the_python_of_the_prefix(
+    overlay: list[str], root: Path, tmp_path: Path, script: str, said: str
+) -> None:
+    assert run(overlay, root).returncode == 0
+    broken = tmp_path / "venv/bin/python3"
+    broken.parent.mkdir(parents=True)
+    broken.write_text("#!/bin/sh\nexit 66\n")
+    broken.chmod(0o755)
+    (tmp_path / "venv/pyvenv.cfg").touch()
+    environment = {"PATH": f"{broken.parent}:{os.environ['PATH']}", "PYTHONPATH": str(tmp_path), "PYTHONHOME": "/x"}
+    done = Scripts(root).run(script, "six", "--x", env=environment)
+    assert (done.returncode, done.stdout, done.stderr) == (0, said, "")
+
+
+def test_the_status_of_each_file(overlay: list[str], root: Path) -> None:
+    assert "is not in" in run(overlay, root, "--status").stdout
+    assert run(overlay, root).returncode == 0
+    said = run(overlay, root, "--status").stdout.splitlines()
+    assert {line.split()[0] for line in said[:-1]} == {"ours"}
+    flock, spkg = root / "build/bin/sage-flock", root / "build/bin/sage-spkg"
+    flock.write_text(STOCK["build/bin/sage-flock"])
+    spkg.write_text(spkg.read_text() + "# mine\n")
+    (root / "build/bin/sage-pip").unlink()
+    said = run(overlay, root, "--status").stdout.splitlines()
+    kinds = {line.split()[1]: line.split()[0] for line in said[:-1]}
+    assert kinds["build/bin/sage-flock"] == "genuine"
+    assert kinds["build/bin/sage-spkg"] == "edited"
+    assert kinds["build/bin/sage-pip"] == "missing"
+    assert "in part; save what was edited" in said[-1]
+    assert "--undo" in said[-1]
+
+
+def test_what_builds_sagelib_by_itself_takes_the_lock_of_its_build_directory(
+    overlay: list[str], root: Path, tmp_path: Path
+) -> None:
+    """`sage -b` and the documentation, once the functions for package scripts have made a ninja that does."""
+    assert run(overlay, root).returncode == 0
+    log = tmp_path / "log"
+    for program in ("bin/ninja", "bin/meson", "venv/var/lib/sage-wheels/ninja"):
+        (tmp_path / program).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / program).write_text(f'#!/bin/sh\necho {program} "$@" "${{NINJA-}}" >>"{log}"\n')
+        (tmp_path / program).chmod(0o755)
+    ours = tmp_path / "venv/var/lib/sage-wheels/ninja"
+    path = f"{tmp_path}/bin:{os.environ['PATH']}"
+    script = f'source "{root}/src/bin/sage"; build_sage; make -s -C "{root}/src/doc" doc-html'
+    for venv in (tmp_path / "venv", tmp_path / "none"):
+        environment = {**os.environ, "PATH": path, "SAGE_ROOT": "/sage", "SAGE_VENV": str(venv)}
+        environment.pop("NINJA", None)
+        subprocess.run(["bash", "-c", script], env=environment, check=True, cwd=root)
+    build, document = "-C /sage/build/sage-distro", "compile -C ../../build/sage-distro doc-html"
+    assert log.read_text().splitlines() == [
+        f"venv/var/lib/sage-wheels/ninja {build} ",
+        f"bin/meson {document} {ours}",
+        f"bin/ninja {build} ",
+        f"bin/meson {document} ninja",
+    ]
+
+
+def git(root: Path, *arguments: str) -> str:
+    command = ["git", "-c", "user.name=x", "-c", "user.email=x@y", *arguments]
+    return subprocess.run(command, cwd=root, check=True, capture_output=True, text=True).stdout
+
+
+@pytest.fixture
+def repository(root: Path) -> Path:
+    """A git repository with two releases: `old`, and `main`, where scripts are other ones and one is gone."""
+    (root / ".gitignore").write_text("__pycache__/\n")
+    git(root, "init", "-q", "-b", "main")
+    git(root, "add", ".")
+    git(root, "commit", "-q", "-m", "old")
+    git(root, "branch", "old")
+    change(root / "build/bin/sage-dist-helpers", "# a comment", "# of another release")
+    change(root / "build/bin/sage-flock", "import os, sys\n", "import os, sys  # other\n")
+    (root / "build/bin/sage-bootstrap-python").unlink()
+    git(root, "commit", "-q", "-a", "-m", "main")
+    return root
+
+
+@pytest.mark.parametrize("again", [False, True])
+@pytest.mark.parametrize("first", ["main", "old"])
+@pytest.mark.parametrize(
+    "commands",
+    [
+        ["stash"],
+        ["stash -u"],
+        ["checkout -f other"],
+        ["stash", "checkout -f other"],
+        ["checkout build/bin/sage-spkg"],
+        ["checkout build src"],
+        ["reset -q --hard other"],
+    ],
+    ids=" and ".join,
+)
+def test_git_changes_the_scripts_of_an_overlaid_tree(
+    overlay: list[str], repository: Path, commands: list[str], first: str, again: bool
+) -> None:
+    """What git has put there is the genuine script, of whatever release; nothing of it is lost or mixed."""
+    git(repository, "checkout", "-q", first)
+    assert run(overlay, repository).returncode == 0
+    for command in commands:
+        git(repository, *command.replace("other", "old" if first == "main" else "main").split())
+    if again:
+        done = run(overlay, repository)
+        assert done.returncode == 0, done.stderr
+        assert "in part" not in run(overlay, repository, "--status").stdout
+    done = run(overlay, repository, "--undo")
+    assert done.returncode == 0, done.stderr
+    assert git(repository, "status", "--porcelain") == ""
+
+
+def test_the_functions_go_with_the_sage_spkg_that_is_there(overlay: list[str], root: Path) -> None:
+    """`git checkout` of sage-spkg alone: the genuine functions stay, for ours need our lines in it."""
+    shell = ["bash", "-c", "source build/bin/sage-dist-helpers; declare -f sdh_store_wheel"]
+    assert run(overlay, root).returncode == 0
+    assert "stock" not in subprocess.run(shell, cwd=root, capture_output=True, text=True, check=True).stdout
+    (root / "build/bin/sage-spkg").write_text(STOCK["build/bin/sage-spkg"])
+    assert "stock" in subprocess.run(shell, cwd=root, capture_output=True, text=True, check=True).stdout
+
+
+def test_git_clean_leaves_one_sentence_that_names_the_command(overlay: list[str], repository: Path) -> None:
+    git(repository, "checkout", "-q", "main")
+    assert run(overlay, repository).returncode == 0
+    git(repository, "clean", "-q", "-x", "-f", "-d")
+    for script in ("sage-flock", "sage-pip-install", "sage-package", "sage-spkg-uninstall"):
+        done = Scripts(repository).run(script, "x")
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+        assert f"{script}: " in done.stderr
+        assert "git checkout build src" in done.stderr
+    git(repository, "checkout", "build", "src")
+    assert git(repository, "status", "--porcelain") == ""
+    assert run(overlay, repository).returncode == 0
 
 
 @pytest.mark.parametrize("path", ["build/bin/sage-wheels", "build/lib"])
@@ -202,11 +524,11 @@ def test_a_genuine_script_that_is_a_symbolic_link_comes_back(overlay: list[str],
 
 def test_a_tree_that_is_refused_the_second_time_stays_as_it_is(overlay: list[str], root: Path) -> None:
     assert run(overlay, root).returncode == 0
-    (root / "VERSION.txt").write_text("SageMath version 11.0, Release Date: 2030-01-01\n")
+    change(root / "build/sage_bootstrap/uninstall.py", "def uninstall(", "def remove(")
     before = look(root)
     done = run(overlay, root)
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
-    assert "VERSION.txt" in done.stderr
+    assert "build/sage_bootstrap/uninstall.py" in done.stderr
     assert look(root) == before
 
 
@@ -284,7 +606,7 @@ def test_sage_pip_is_ours_and_keeps_what_belongs_to_the_distribution(
     sage = ["bash", str(root / "src/bin/sage"), "--pip"]
     done = subprocess.run([*sage, "uninstall", "-y", "pkg"], env=environ, capture_output=True, text=True)
     assert done.returncode == 1
-    assert "belongs to the distribution (package pkg) and is kept; give --replace-distribution" in done.stderr
+    assert "belongs to package pkg and is kept; give --replace-distribution" in done.stderr
     assert snapshot(prefix) == before
     replacing = [*sage, "--isolated", "uninstall", "-y", "pkg", "--replace-distribution"]
     done = subprocess.run(replacing, env=environ, capture_output=True, text=True)

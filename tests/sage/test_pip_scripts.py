@@ -7,40 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from support.run import names
+from support.projects import BACKEND
+from support.run import install, names
 from support.trees import make_prefix, site_packages, snapshot
 from support.wheels import make_wheel
 
 from .conftest import Scripts
 
 PIP_OPTIONS = ("--verbose", "--no-index", "--disable-pip-version-check", "--isolated", "--no-cache-dir")
-
-BACKEND = """
-import base64, hashlib, zipfile
-
-def _row(name, text):
-    digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).decode().rstrip("=")
-    return f"{name},sha256={digest},{len(text)}\\n"
-
-def _write(directory, files):
-    name = "tree-1.0-py3-none-any.whl"
-    info = {"METADATA": "Metadata-Version: 2.1\\nName: tree\\nVersion: 1.0\\n",
-            "WHEEL": "Wheel-Version: 1.0\\nGenerator: t\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n"}
-    files = {**files, **{f"tree-1.0.dist-info/{name}": text for name, text in info.items()}}
-    record = "tree-1.0.dist-info/RECORD"
-    files[record] = "".join(_row(each, text) for each, text in files.items()) + f"{record},,\\n"
-    with zipfile.ZipFile(f"{directory}/{name}", "w") as archive:
-        for each, text in files.items():
-            archive.writestr(zipfile.ZipInfo(each), text)
-    return name
-
-def build_wheel(directory, settings=None, metadata=None):
-    return _write(directory, {"tree.py": f"settings = {settings!r}\\n"})
-
-def build_editable(directory, settings=None, metadata=None):
-    import os
-    return _write(directory, {"tree.pth": os.getcwd() + "/code\\n"})
-"""
 
 
 @pytest.fixture
@@ -51,7 +25,8 @@ def tree(tmp_path: Path) -> Path:
     (tree / "code" / "tree.py").write_text("in_place = True\n")
     (tree / "backend.py").write_text(BACKEND)
     (tree / "pyproject.toml").write_text(
-        '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n[project]\nname = "tree"\n'
+        '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+        '[project]\nname = "tree"\nversion = "1.0"\n'
     )
     return tree
 
@@ -120,7 +95,7 @@ def test_uninstalling_what_tells_no_name_removes_nothing(
     item = item.replace("{tree}", str(tmp_path))
     done = scripts.run("sage-pip-uninstall", item)
     assert done.returncode == 2
-    assert f"{item!r} does not tell the name of a distribution" in done.stderr
+    assert f"{item!r} does not contain the name of a distribution" in done.stderr
 
 
 def test_uninstalling_what_is_not_there_says_nothing(scripts: Scripts, prefix: Path, tmp_path: Path) -> None:
@@ -162,6 +137,21 @@ def test_leftovers_of_other_tools_make_room_and_are_kept(scripts: Scripts, prefi
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
 
 
+def test_a_manifest_is_written_and_followed_to_the_end(scripts: Scripts, prefix: Path, tmp_path: Path) -> None:
+    """As the make rules do it; the path has a blank and a percent sign in it."""
+    before = snapshot(prefix)
+    wheel = make_wheel(tmp_path / "the 100%25", "Foo.Bar", "1.0", {"foo.py": ""})
+    manifest = tmp_path / "manifest"
+    for _ in range(2):
+        assert scripts.run("sage-pip-install", "--record", manifest, wheel).returncode == 0
+    assert manifest.read_text() == f"Foo_Bar @ file://{tmp_path}/the%20100%2525/{wheel.name}\n"
+    done = scripts.run("sage-pip-uninstall", "--dry-run", "--manifest", manifest)
+    assert (done.returncode, manifest.exists(), wheel.exists()) == (0, True, True)
+    done = scripts.run("sage-pip-uninstall", "--manifest", manifest)
+    assert (done.returncode, manifest.exists(), wheel.exists()) == (0, False, False), done.stderr
+    assert snapshot(prefix) == before
+
+
 def test_editable(scripts: Scripts, prefix: Path, tree: Path, tmp_path: Path) -> None:
     before = snapshot(prefix)
     record = tmp_path / "scripts" / "tree" / "spkg-requirements.txt"
@@ -195,9 +185,46 @@ def test_an_editable_wheel_that_somebody_built_before(
         assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
 
 
+SETUPTOOLS = "MAPPING: dict[str, str] = {'tree': '/tree', 'own': '/own'}\n"
+EDITABLES = """from editables.redirector import RedirectingFinder as F
+F.install()
+F.map_module('own', '/own/__init__.py')
+F.map_module('tree', '/tree/__init__.py')
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "finder"),
+    [("__editable___tree_1_0_finder.py", SETUPTOOLS), ("_editable_impl_tree.py", EDITABLES)],
+    ids=["setuptools", "editables"],
+)
+def test_editable_modules_that_the_systems_hide_are_named(
+    scripts: Scripts, prefix: Path, tree: Path, tmp_path: Path, name: str, finder: str
+) -> None:
+    """sagemath/sage#37263: these finders come after the directories of the system."""
+    wheel = make_wheel(tmp_path / "built", "tree", "1.0", {name: finder})
+    base = tmp_path / "system/lib" / site_packages(prefix).parent.name / "site-packages"
+    base.mkdir(parents=True)
+    (base / "tree.py").write_text("")
+    (tmp_path / "system/bin").mkdir()
+    settings = prefix / "pyvenv.cfg"
+    lines = settings.read_text().splitlines()
+    home = [f"home = {tmp_path}/system/bin", "include-system-site-packages = true"]
+    said = {}
+    for sees_system in (False, True):
+        text = [*home, *lines[2:]] if sees_system else lines
+        settings.write_text("\n".join(text) + "\n")
+        done = scripts.run("sage-pip-install", "-e", tree, "--built", wheel)
+        assert done.returncode == 0, done.stderr
+        said[sees_system] = [line for line in done.stderr.splitlines() if "hides" in line]
+    [line] = said[True]
+    assert line.endswith(f"hides tree by {base}/tree.py")
+    assert said[False] == []
+
+
 def test_a_source_tree_is_built(scripts: Scripts, prefix: Path, wheelhouse: Path, tree: Path) -> None:
     assert scripts.run("sage-pip-install", "-C", "a=b", ".", cwd=tree).returncode == 0
-    assert (site_packages(prefix) / "tree.py").read_text() == "settings = {'a': 'b'}\n"
+    assert (site_packages(prefix) / "tree.py").read_text() == "version = '1.0'\nsettings = {'a': 'b'}\n"
 
 
 @pytest.mark.parametrize("option", ["--root=/tmp/x", "--user", "--target"])
@@ -246,7 +273,7 @@ def test_a_requirement_whose_marker_does_not_hold_is_skipped(
     assert (done.returncode, done.stdout, names(prefix)) == (0, "", ["old 1.0"])
     lines = done.stderr.splitlines()
     assert len(lines) == 3
-    assert f'two is skipped, for python_version < "3" does not hold for the Python of {prefix}' in lines[0]
+    assert 'two is skipped, because python_version < "3" does not hold for the target interpreter' in lines[0]
     note.write_text("old\n")
     done = scripts.run("sage-pip-install", "--superseded", note, *arguments)
     assert (done.returncode, names(prefix), note.exists()) == (0, [], False)
@@ -269,9 +296,46 @@ def test_what_a_requirements_file_includes_is_installed_and_uninstalled(
     (tmp_path / "more/last.txt").write_text("three # two\n")
     done = scripts.run("sage-pip-install", "-r", file)
     assert (done.returncode, names(prefix)) == (0, ["one 1.0", "three 1.0", "two 1.0"]), done.stderr
-    file.write_text(file.read_text() + "-e tree\n--bogus\n-r missing.txt\n")
     done = scripts.run("sage-pip-uninstall", "-r", file)
     assert (done.returncode, names(prefix)) == (0, []), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("-e tree", "'tree' in line 2 of {file} does not contain the name of a distribution"),
+        ("--bogus", "line 2 of {file} has --bogus, which is no option"),
+        ("-r missing.txt", "missing.txt is not there"),
+        ("six=1", "'six=1' in line 2 of {file} is no name of a distribution"),
+        ("wh${X}eel", "'wh${X}eel' in line 2 of {file} is no name of a distribution"),
+        ("-r a.txt -r b.txt", "line 2 of {file} has -r and -r"),
+        ("pkg --pre", "line 2 of {file} has --pre behind a requirement"),
+        ("--pre pkg", "line 2 of {file} has 'pkg' behind an option"),
+    ],
+)
+def test_no_line_is_passed_over_in_silence(
+    scripts: Scripts, prefix: Path, wheelhouse: Path, tmp_path: Path, line: str, said: str
+) -> None:
+    """By none of the commands that uninstall what a file names."""
+    make_wheel(wheelhouse, "pkg", "1.0", {"pkg.py": ""})
+    assert scripts.run("sage-pip-install", "pkg").returncode == 0
+    file = tmp_path / "file.txt"
+    file.write_text(f"pkg\n{line}\n")
+    for command in (("sage-pip-uninstall",), ("sage-wheels", "uninstall")):
+        done = scripts.run(*command, "-r", file)
+        assert done.returncode != 0
+        assert (done.stderr.count("\n"), names(prefix)) == (1, ["pkg 1.0"])
+        assert said.replace("{file}", str(file)) in done.stderr
+
+
+def test_both_commands_read_a_file_in_the_same_way(scripts: Scripts, prefix: Path, tmp_path: Path) -> None:
+    """With a byte order mark the one removed six, and the other nothing; with ${X}, too."""
+    file = tmp_path / "file.txt"
+    file.write_bytes(b"\xef\xbb\xbfs${X}x\r\n")
+    for command in (("sage-pip-uninstall",), ("sage-wheels", "uninstall")):
+        install(prefix, make_wheel(tmp_path, "six", "1.0", {"six.py": ""}))
+        done = scripts.run(*command, "-r", file, env={"X": "i"})
+        assert (done.returncode, names(prefix)) == (0, []), done.stderr
 
 
 @pytest.mark.parametrize(
@@ -308,7 +372,7 @@ def test_a_wheel_for_another_python_is_passed_over(scripts: Scripts, prefix: Pat
     make_wheel(wheelhouse, "pkg", "1.1", {"pkg.py": ""}, requires_python=">=3.19")
     done = scripts.run("sage-pip-install", "pkg>1.0")
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
-    assert f"{new} wants Python >=3.20" in done.stderr
+    assert f"{new} requires Python >=3.20" in done.stderr
     make_wheel(wheelhouse, "pkg", "3.0rc1", {"pkg.py": ""})
     assert scripts.run("sage-pip-install", "pkg>1.0").returncode == 0  # as pip: nothing else fits
     assert names(prefix) == ["pkg 3.0rc1"]
@@ -319,3 +383,27 @@ def test_without_sage_venv_a_prefix_must_be_named(scripts: Scripts, tmp_path: Pa
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     other = make_prefix(tmp_path)
     assert scripts.run("sage-pip-uninstall", "--prefix", other, "six").returncode == 0
+
+
+def test_an_empty_file_that_nobody_owns_makes_room(scripts: Scripts, prefix: Path, wheelhouse: Path) -> None:
+    """sagelib's script makes an empty `bin/sage` before its wheel is installed; nothing is lost with that."""
+    wheel = make_wheel(wheelhouse, "pkg", "1.0", {"pkg.py": "version = 1\n"}, data={"scripts/sage": "#!python\n1\n"})
+    (prefix / "bin/sage").touch()
+    (site_packages(prefix) / "pkg.py").write_text("something\n")
+    done = scripts.run("sage-pip-install", wheel)
+    assert done.returncode == 0, done.stderr
+    kept = [path for path in (prefix / "var/lib/sage-wheels/set-aside").rglob("*") if path.is_file()]
+    assert [path.name for path in kept] == ["pkg.py"]
+    assert (prefix / "bin/sage").read_text().endswith("1\n")
+
+
+def test_a_file_of_a_distribution_that_somebody_emptied_is_an_edit(
+    scripts: Scripts, prefix: Path, wheelhouse: Path
+) -> None:
+    for version in ("1.0", "2.0"):
+        make_wheel(wheelhouse, "pkg", version, {"pkg.py": f"version = {version}\n"})
+    assert scripts.run("sage-pip-install", "pkg==1.0").returncode == 0
+    (site_packages(prefix) / "pkg.py").write_text("")
+    done = scripts.run("sage-pip-install", "pkg==2.0")
+    assert done.returncode == 0, done.stderr
+    assert "kept a file that somebody edited" in done.stderr

@@ -1,4 +1,4 @@
-"""What happens side by side in a parallel make (sagemath #18438, #26083, #29585)."""
+"""What happens side by side in a parallel make (sagemath #18438, #26083, #29585). Promise 6."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from support.pythons import base_python
+from support.pythons import base_python, begin_to_copy_in
 from support.run import names, python
 from support.trees import leftovers, make_prefix, site_packages, snapshot
 from support.wheels import make_wheel
@@ -26,6 +26,7 @@ def all_at_once(scripts: Scripts, commands: list[tuple[str | Path, ...]]) -> Non
         assert process.returncode == 0, err
 
 
+@pytest.mark.once
 def test_namespace_packages_installed_side_by_side(scripts: Scripts, prefix: Path, wheelhouse: Path) -> None:
     """Eight distributions that bring one and the same `backports/__init__.py`, over and over."""
     before = snapshot(prefix)
@@ -62,6 +63,7 @@ def test_staged_trees_and_wheels_side_by_side(scripts: Scripts, prefix: Path, wh
     assert len(names(prefix)) == 6
 
 
+@pytest.mark.once
 def test_importing_a_package_in_a_loop_while_it_is_reinstalled(
     scripts: Scripts, prefix: Path, wheelhouse: Path
 ) -> None:
@@ -117,10 +119,6 @@ def test_importing_a_package_in_a_loop_while_it_is_reinstalled(
 def test_everything_works_while_the_prefixs_python_is_copied_in(scripts: Scripts, tmp_path: Path) -> None:
     """bin/python first, the standard library last, file by file: a state that lasts for seconds in every build."""
     root = tmp_path / "local"
-    version = sysconfig.get_python_version()
-    library = root / "lib" / f"python{version}"
-    (library / "site-packages").mkdir(parents=True)
-    (root / "bin").mkdir()
     wheels = tmp_path / "wheels"
     lock = root / "var/lib/sage-wheels/lock"
     env = {"SAGE_VENV": str(root), "SAGE_LOCAL": str(root), "SAGE_SPKG_WHEELS": str(wheels)}
@@ -146,10 +144,7 @@ def test_everything_works_while_the_prefixs_python_is_copied_in(scripts: Scripts
             assert done.returncode == 0, (name, done.stderr)
 
     standard = Path(sysconfig.get_path("stdlib"))
-    shutil.copy(base_python(), root / "bin" / "python3")
-    os.symlink("python3", root / "bin" / f"python{version}")
-    # By this file the interpreter knows its library; one that was built for this prefix would look for no other.
-    shutil.copy(standard / "os.py", library)
+    library = begin_to_copy_in(root, base_python(), standard)
     assert subprocess.run([root / "bin" / "python3", "-c", ""], capture_output=True).returncode != 0
     everything_works(0)
     entries = sorted(path for path in standard.iterdir() if path.suffix == ".py")

@@ -13,6 +13,7 @@ import pytest
 
 from support.run import names
 from support.trees import Tree, difference, faded, make_prefix, snapshot
+from support.users import skip_unless_python_is_for
 
 from .conftest import Scripts
 from .test_dist_helpers import Spkg, sources
@@ -44,6 +45,7 @@ def sudo(tmp_path: Path) -> str:
     program = shutil.which("setpriv")
     if os.geteuid() != 0 or not program:
         pytest.skip("needs root, and the program setpriv")
+    skip_unless_python_is_for(SOMEBODY)
     become = tmp_path / "setpriv"
     shutil.copy(program, become)
     os.chown(become, 0, SOMEBODY)

@@ -348,6 +348,8 @@ def cell(text: str) -> str:
 
 
 def sentence_cell(sentence: str, wheel: str) -> str:
-    """What a tool said of the file `wheel`, without the paths of this machine; the middle of long ones left out."""
+    """What a tool said of the file `wheel`, whatever Python and directories it was tried with; the middle of long
+    ones left out."""
     text = re.sub(r"/\S*/prefix\b", "PREFIX", sentence.replace(wheel, os.path.basename(wheel)))
+    text = text.replace(PYTHON, "python3.X")
     return cell(text if len(text) <= 300 else f"{text[:150]}...{text[-100:]}")

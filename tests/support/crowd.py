@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import sage_wheels
 from sage_wheels.errors import Conflict
-from sage_wheels.transaction.install import Options
+from sage_wheels.transaction.install import InstallOptions
 from sage_wheels.transaction.report import Change
 from support.wheels import Content, make_wheel
 
@@ -101,7 +101,7 @@ def run(command: Command, prefix: Path, wheels: Path) -> list[Change]:
     if not all(command.versions.values()):
         return list(sage_wheels.uninstall(names, prefix).changes)
     paths = [str(wheel(wheels, name, version)) for name, version in command.versions.items()]
-    options = Options(compile_bytecode=compiled(names[0]), reinstall=command.reinstall)
+    options = InstallOptions(compile_bytecode=compiled(names[0]), reinstall=command.reinstall)
     return list(sage_wheels.install(paths, prefix, options).changes)
 
 

@@ -6,11 +6,14 @@ and lasts until it is let go; when its connection ends, the process that had ask
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import re
 import select
 import socket
+import ssl
 import threading
+from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
@@ -25,13 +28,13 @@ class Held:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self._arrived = threading.Event()
+        self.arrived = threading.Event()
         self._gone = threading.Event()
         self._wake, self._woken = socket.socketpair()
 
     def wait(self) -> None:
         """Until somebody asks."""
-        assert self._arrived.wait(_PATIENCE), f"nobody asks for {self.text}"
+        assert self.arrived.wait(_PATIENCE), f"nobody asks for {self.text}"
 
     def let_go(self) -> None:
         """Let the request be answered."""
@@ -43,7 +46,7 @@ class Held:
 
     def hold(self, connection: socket.socket) -> bool:
         """In the thread of the request: whether it is to be answered."""
-        self._arrived.set()
+        self.arrived.set()
         readable, _, _ = select.select([connection, self._woken], [], [], _PATIENCE)
         if self._woken in readable:
             return True
@@ -58,14 +61,26 @@ class Held:
 class Index:
     """The files in `directory`, at `url` by project and at `files` by name; `asked` lists the targets of all requests.
 
-    It is a proxy, too, for hosts that would have the same files. `hashes=False` leaves the hashes out of the links.
+    It is a proxy, too, for hosts that would have the same files. `hashes=False` leaves the hashes out of the links, and
+    `attributes` adds some to those of the files that it names. Who does not say `credentials` (USER:PASSWORD) gets
+    nothing. With `tls`, this speaks HTTPS.
     """
 
-    def __init__(self, directory: Path, *, hashes: bool = True) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        hashes: bool = True,
+        attributes: Mapping[str, str] | None = None,
+        credentials: str = "",
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self.directory = directory
         self.asked: list[str] = []
         self._held: list[Held] = []
         self._hashes = hashes
+        self._attributes = dict(attributes or {})
+        self._authorization = f"Basic {base64.b64encode(credentials.encode()).decode()}" if credentials else ""
         index = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -77,7 +92,9 @@ class Index:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
-        self.address = f"http://127.0.0.1:{self._server.server_address[1]}"
+        if tls:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
+        self.address = f"{'https' if tls else 'http'}://127.0.0.1:{self._server.server_address[1]}"
         self.url = f"{self.address}/simple"
         self.files = f"{self.address}/files"
 
@@ -104,8 +121,14 @@ class Index:
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
         self.asked.append(request.path)
-        held = next((each for each in self._held if each.text in request.path and not each._arrived.is_set()), None)
+        held = next((each for each in self._held if each.text in request.path and not each.arrived.is_set()), None)
         if held and not held.hold(request.connection):
+            return
+        if self._authorization and request.headers.get("Authorization") != self._authorization:
+            request.send_response(401)
+            request.send_header("WWW-Authenticate", 'Basic realm="index"')
+            request.send_header("Content-Length", "0")
+            request.end_headers()
             return
         path = unquote(urlsplit(request.path).path)
         if path.startswith("/simple/"):
@@ -129,7 +152,8 @@ class Index:
 
     def _link(self, path: Path) -> str:
         digest = f"#sha256={hashlib.sha256(path.read_bytes()).hexdigest()}" if self._hashes else ""
-        return f'<a href="../../files/{path.name}{digest}">{path.name}</a><br>'
+        attributes = self._attributes.get(path.name, "")
+        return f'<a href="../../files/{path.name}{digest}" {attributes}>{path.name}</a><br>'
 
 
 def _project(file: str) -> str:

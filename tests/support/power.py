@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sage_wheels.prefix import filesystem
+from sage_wheels.fs import syncing
 from sage_wheels.transaction import journal
 from support.trees import STATE
 
@@ -156,7 +156,7 @@ def _watch_syncs(recorder: _Recorder) -> None:
         recorder.synced(0)
 
     os.fsync = fsync  # type: ignore[assignment]
-    filesystem.sync_file_system = sync_file_system
+    syncing.sync_file_system = sync_file_system
 
 
 def states(trace: Trace, samples: int, numbers: random.Random) -> Iterator[tuple[int, View]]:
@@ -266,15 +266,15 @@ def _sync(base: View, pending: list[Event], inode: int) -> tuple[View, list[Even
     return _apply(base, [*done, *new, *nodes]), [event for event in left if event.entries or event.nodes]
 
 
-def materialise(view: View, root: int, goal: Path) -> None:
-    """Write the tree out, and tell the journal in it, if there is one, which inodes its directories have now."""
-    shutil.rmtree(goal, ignore_errors=True)
+def materialise(view: View, root: int, destination: Path) -> None:
+    """Write the tree out, and tell the journals in it, if there are any, which inodes its directories have now."""
+    shutil.rmtree(destination, ignore_errors=True)
     made: dict[int, str] = {}
     directories: list[tuple[str, Node]] = []
     below: dict[int, list[tuple[str, int]]] = {}
     for (above, name), inode in view.entries.items():
         below.setdefault(above, []).append((name, inode))
-    pending = [(root, str(goal))]
+    pending = [(root, str(destination))]
     while pending:
         inode, path = pending.pop()
         node = view.nodes[inode]
@@ -291,7 +291,8 @@ def materialise(view: View, root: int, goal: Path) -> None:
             os.chmod(path, node.mode)
             os.utime(path, ns=(node.time, node.time))
         made.setdefault(inode, path)
-    _rename_inodes(goal / STATE / "journal", made)
+    for each in (destination / STATE / "journal", *(destination / STATE).glob("stage/*/copy")):
+        _rename_inodes(each, made)
     for path, node in reversed(directories):
         os.chmod(path, node.mode)
         os.utime(path, ns=(node.time, node.time))
@@ -303,5 +304,8 @@ def _rename_inodes(path: Path, made: dict[int, str]) -> None:
     except (FileNotFoundError, ValueError):
         return
     now = {old: os.lstat(where).st_ino for old, where in made.items()}
-    steps = [step._replace(inode=now.get(step.inode, step.inode)) for step in entry.steps]
-    path.write_bytes(entry._replace(steps=steps).to_bytes())
+    steps = [
+        step._replace(inode=now.get(step.inode, step.inode), old_inode=now.get(step.old_inode, step.old_inode))
+        for step in entry.steps
+    ]
+    path.write_bytes(entry._replace(steps=steps, inode=now.get(entry.inode, entry.inode)).to_bytes())

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import socket
 import tarfile
+import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 
-# `hook.py` in the tree is run before each build. What the wheel holds depends on the settings, and on nothing else.
+# A PEP 517 backend. What a test wants of it stands in the project: `hook.py` is run at each hook that builds, or says
+# what that requires, with the name of the hook and the settings, and may put members for the wheel into `content`; each
+# line of `more.txt` is a requirement for the second round.
 BACKEND = """
 import base64, hashlib, os, re, zipfile
 
@@ -14,12 +18,21 @@ def _project():
     text = open("pyproject.toml").read()
     return [re.search(key + r' = "([^"]+)"', text)[1] for key in ("name", "version")]
 
-def _files(text):
+def _lines(file):
+    return open(file).read().splitlines() if os.path.exists(file) else []
+
+def _hook(name, settings):
+    content = {}
+    if os.path.exists("hook.py"):
+        exec(open("hook.py").read(), {"hook": name, "settings": settings, "content": content})
+    return content
+
+def _metadata():
     name, version = _project()
     info = f"{name}-{version}.dist-info"
     return {
-        **text,
-        f"{info}/METADATA": f"Metadata-Version: 2.1\\nName: {name}\\nVersion: {version}\\n",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\\nName: {name}\\nVersion: {version}\\n"
+        + "".join(f"Requires-Dist: {line}\\n" for line in _lines("requires-dist.txt")),
         f"{info}/WHEEL": "Wheel-Version: 1.0\\nGenerator: tests\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n",
     }
 
@@ -27,11 +40,9 @@ def _row(path, text):
     digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).decode().rstrip("=")
     return f"{path},sha256={digest},{len(text)}\\n"
 
-def _write(directory, text):
-    if os.path.exists("hook.py"):
-        exec(open("hook.py").read(), {})
+def _write(directory, files):
     name, version = _project()
-    files = _files(text)
+    files = {**files, **_metadata()}
     record = f"{name}-{version}.dist-info/RECORD"
     files[record] = "".join(_row(*each) for each in files.items()) + f"{record},,\\n"
     wheel = f"{name}-{version}-py3-none-any.whl"
@@ -40,40 +51,68 @@ def _write(directory, text):
             archive.writestr(zipfile.ZipInfo(path), text)
     return wheel
 
-def _metadata(directory):
-    for path, text in _files({}).items():
-        os.makedirs(os.path.dirname(f"{directory}/{path}"), exist_ok=True)
-        with open(f"{directory}/{path}", "w") as f:
+def get_requires_for_build_wheel(config_settings=None):
+    _hook("get_requires_for_build_wheel", config_settings)
+    return _lines("more.txt")
+
+get_requires_for_build_editable = get_requires_for_build_wheel
+
+def prepare_metadata_for_build_wheel(metadata_directory, config_settings=None):
+    for path, text in _metadata().items():
+        os.makedirs(os.path.dirname(f"{metadata_directory}/{path}"), exist_ok=True)
+        with open(f"{metadata_directory}/{path}", "w") as f:
             f.write(text)
     return "{}-{}.dist-info".format(*_project())
 
-def prepare_metadata_for_build_wheel(directory, settings=None):
-    return _metadata(directory)
+prepare_metadata_for_build_editable = prepare_metadata_for_build_wheel
 
-def prepare_metadata_for_build_editable(directory, settings=None):
-    return _metadata(directory)
-
-def build_wheel(directory, settings=None, metadata=None):
+def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
     name, version = _project()
-    return _write(directory, {f"{name}.py": f"version, settings = {version!r}, {settings!r}\\n"})
+    module = f"version = {version!r}\\nsettings = {config_settings!r}\\n"
+    return _write(wheel_directory, {f"{name}.py": module, **_hook("build_wheel", config_settings)})
 
-def build_editable(directory, settings=None, metadata=None):
-    return _write(directory, {f"{_project()[0]}.pth": os.getcwd() + "/code\\n"})
+def build_editable(wheel_directory, config_settings=None, metadata_directory=None):
+    path = {f"{_project()[0]}.pth": os.getcwd() + "/code\\n"}
+    return _write(wheel_directory, {**path, **_hook("build_editable", config_settings)})
+
+def build_sdist(sdist_directory, config_settings=None):
+    import tarfile
+    name, version = _project()
+    with tarfile.open(f"{sdist_directory}/{name}-{version}.tar.gz", "w:gz") as archive:
+        for file in ("pyproject.toml", "hook.py", "backend/tiny.py"):
+            if os.path.exists(file):
+                archive.add(file, f"{name}-{version}/{file}")
+    return f"{name}-{version}.tar.gz"
 """
 
 
-def make_tree(tree: Path, name: str, version: str, *, hook: str = "") -> Path:
-    """Write the source tree of the project `name`."""
+def make_tree(
+    tree: Path,
+    name: str,
+    version: str,
+    *,
+    hook: str = "",
+    requires: Sequence[str] = (),
+    asks: Sequence[str] = (),
+    needs: Sequence[str] = (),
+) -> Path:
+    """Write the source tree of the project `name`; `hook` is run when something is made.
+
+    It `requires` those lines to be built, its backend `asks` for more, and what is built `needs` others to run.
+    """
     (tree / "backend").mkdir(parents=True)
     (tree / "code").mkdir()
     (tree / "code" / f"{name}.py").write_text(f"version = {version!r}\n")
     (tree / "backend" / "tiny.py").write_text(BACKEND)
     (tree / "pyproject.toml").write_text(
-        '[build-system]\nrequires = []\nbuild-backend = "tiny"\nbackend-path = ["backend"]\n'
+        f'[build-system]\nrequires = {list(requires)}\nbuild-backend = "tiny"\nbackend-path = ["backend"]\n'
         f'[project]\nname = "{name}"\nversion = "{version}"\n'
     )
+    for file, lines in (("more.txt", asks), ("requires-dist.txt", needs)):
+        if lines:
+            (tree / file).write_text("".join(f"{line}\n" for line in lines))
     if hook:
-        (tree / "hook.py").write_text(hook)
+        (tree / "hook.py").write_text(f"if hook.startswith('build'):\n{textwrap.indent(hook, '    ')}\n")
     return tree
 
 

@@ -26,25 +26,63 @@ import sage_wheels
 from support.trees import make_prefix
 from support.wheels import make_wheel
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from sage_wheels.transaction.commit import CommitOptions
+
 _CHANGING = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.symlink", "os.chmod", "os.utime"}
 _CHANGING |= {"os.truncate", "sage_wheels.exchange"}
-_READING = {"open", "os.scandir", "os.listdir"}
+_READING = {"open", "sage_wheels.open", "os.scandir", "os.listdir"}
 _LOOKS = ("stat", "lstat", "readlink")
 _WRITE_FLAGS = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 
 
+class Disturbance(NamedTuple):
+    """What happens at the operation number `at` (0: nothing does): the child gets a signal. Or, with `fail`, that error
+    is raised; or, with `move`, the prefix is renamed to that path.
+
+    `lasting` says how long the error lasts: "" for this operation only, "all" for all that follow, "space" for those
+    that follow and need space.
+    """
+
+    at: int = 0
+    signal: int = signal.SIGKILL
+    fail: int = 0
+    lasting: str = ""
+    move: str = ""
+
+
+class Counting(NamedTuple):
+    """Which operations count: those that change something below the prefix, and more.
+
+    `reads`: opening for reading, and listing of directories. `looks`: "too" for stat, lstat and readlink of what is
+    below the prefix as well, "only" for nothing but these. `sites`: of what is below the prefix, only the first
+    operation of each kind from each line of the program. `everything`: all audit events of Python instead.
+    """
+
+    reads: bool = False
+    looks: str = ""
+    sites: bool = False
+    everything: bool = False
+
+
+class FileSystem(NamedTuple):
+    """What the file system of the prefix can do: exchange two paths or not; an `overlay` renames no directory that
+    stood in the prefix before."""
+
+    exchange: bool = True
+    overlay: bool = False
+
+
 class Command(NamedTuple):
-    """What a child does: `do` is "install", "uninstall" or "recover", `items` are wheels or names; or `do` is "main"
+    """What a child does: `do` is one of `_DEEDS`, `items` are wheels, names or numbers of entries; or `do` is "main"
     and `items` is a command line.
 
-    `at` is the operation at which it is killed, or at which the error `fail` is raised (0: never); with `sticky` the
-    error is raised at every operation from there on, with `sticky="space"` only at those that need space. Another
-    `signal` than SIGKILL may be sent at the operation. `reads` counts opening for reading and listing of directories,
-    too, `looks="too"` also stat, lstat and readlink of what is below the prefix, `looks="only"` nothing else.
-    `exchange=False` is a file system that cannot exchange, `overlay` one that renames no directory that stood in the
-    prefix before. `everything` counts all audit events of Python. `sites` counts only what is below the prefix, and
-    only the first operation of each kind from each place in the program. `then_recover` runs `recover` in the same
-    process after an error. `environ` is added to the environment.
+    `compile`, `overwrite` and `reinstall` are for "install". `durable` is for all, and `history`, of how many
+    transactions old files are kept. "undo" takes the number in `items` or the last one, or goes back `to` the state
+    after that number, with `force` or without. "repair" takes contents from the wheels `items` and clears up what a
+    killed pip left, "forget" forgets the entries with the numbers in `items`, or all. `then_recover` runs `recover` in
+    the same process after an error. `environ` is added to the environment.
     """
 
     do: str
@@ -54,18 +92,36 @@ class Command(NamedTuple):
     overwrite: bool = False
     reinstall: bool = False
     durable: bool = False
-    at: int = 0
-    fail: int = 0
-    sticky: str = ""
-    reads: bool = False
-    looks: str = ""
-    exchange: bool = True
-    overlay: bool = False
+    history: int = 20
+    to: int = -1
+    force: bool = False
     then_recover: bool = False
-    signal: int = signal.SIGKILL
-    everything: bool = False
-    sites: bool = False
     environ: dict[str, str] = {}  # noqa: RUF012
+    disturbance: Disturbance = Disturbance()
+    counting: Counting = Counting()
+    file_system: FileSystem = FileSystem()
+
+    def killed(self, at: int, *, by: int = signal.SIGKILL) -> Command:
+        """The same, killed at the operation number `at`."""
+        return self._replace(disturbance=Disturbance(at, by))
+
+    def failing(self, at: int, error: int, lasting: str = "") -> Command:
+        """The same, with an error of the system at the operation number `at`."""
+        return self._replace(disturbance=Disturbance(at, fail=error, lasting=lasting))
+
+    def moved(self, at: int, path: str) -> Command:
+        """The same, and the prefix is renamed to `path` at the operation number `at`."""
+        return self._replace(disturbance=Disturbance(at, move=path))
+
+    def counted(
+        self, *, reads: bool = False, looks: str = "", sites: bool = False, everything: bool = False
+    ) -> Command:
+        """The same, with other operations that count."""
+        return self._replace(counting=Counting(reads, looks, sites, everything))
+
+
+ON_AN_OVERLAY = FileSystem(overlay=True)
+WITHOUT_EXCHANGE = FileSystem(exchange=False)
 
 
 class Outcome(NamedTuple):
@@ -114,7 +170,8 @@ class Puppet:
         self._from.close()
 
     def run(self, command: Command) -> Outcome:
-        pickle.dump(tuple(command), self._to)
+        *fields, disturbance, counting, file_system = command
+        pickle.dump((fields, tuple(disturbance), tuple(counting), tuple(file_system)), self._to)
         self._to.flush()
         return Outcome(*pickle.load(self._from))
 
@@ -138,10 +195,13 @@ def _serve() -> None:
     os.dup2(2, 1)  # nothing that is printed may get among the answers
     while True:
         try:
-            fields = pickle.load(source)
+            fields, disturbance, counting, file_system = pickle.load(source)
         except EOFError:
             return
-        pickle.dump(tuple(_fork(Command(*fields))), sink)
+        command = Command(*fields)._replace(
+            disturbance=Disturbance(*disturbance), counting=Counting(*counting), file_system=FileSystem(*file_system)
+        )
+        pickle.dump(tuple(_fork(command)), sink)
         sink.flush()
 
 
@@ -193,32 +253,35 @@ class _Hook:
     """The audit hook of a child."""
 
     def __init__(self, command: Command) -> None:
-        self.command = command
+        self.prefix, self.disturbance, self.counting = command.prefix, command.disturbance, command.counting
+        self.exchange = command.file_system.exchange
         self.armed = True
         self.operations: list[str] = []
         self.below = command.prefix + "/"
         self.sites: set[object] = set()
-        self.before = {entry.path for entry in _walk(command.prefix)} if command.overlay else set()
-        if command.looks:
+        self.before = {entry.path for entry in _walk(command.prefix)} if command.file_system.overlay else set()
+        if self.counting.looks:
             self._tell_of_looks()
 
     def __call__(self, event: str, args: tuple[Any, ...]) -> None:
         if not self.armed:
             return
-        if self.command.everything:
+        if self.counting.everything:
             self._count(event, [str(each)[:100] for each in args[:2]])
             return
         if event not in _CHANGING and event not in _READING:
             return
-        paths = self._paths(event, args)
+        if is_announced(event, args):
+            return
+        paths = paths_of(event, args)
         if not paths or (event in _READING and not self._counts(event, args)):
             return
-        if self.command.looks == "only":
+        if self.counting.looks == "only":
             return
         below = any(path.startswith(self.below) for path in paths)
-        if (self.command.reads or below) if not self.command.sites else (below and self._is_new_site(event)):
+        if (self.counting.reads or below) if not self.counting.sites else (below and self._is_new_site(event)):
             self._count(event, paths)
-        if event == "sage_wheels.exchange" and not self.command.exchange:
+        if event == "sage_wheels.exchange" and not self.exchange:
             raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS), *paths[:1], None, *paths[1:])
         if event in ("os.rename", "sage_wheels.exchange") and not self.before.isdisjoint(paths):
             raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), paths[0], None, paths[1])
@@ -228,9 +291,11 @@ class _Hook:
 
         def telling(name: str, look: Callable[..., Any]) -> Callable[..., Any]:
             def told(path: Any, *args: Any, **options: Any) -> Any:
-                counts = self.armed and isinstance(path, str) and path.startswith(self.below)
-                if counts and (not self.command.sites or self._is_new_site(name)):
-                    self._count(f"os.{name}", [path])
+                if self.armed and isinstance(path, str):
+                    directory = options.get("dir_fd")
+                    full = path if directory is None or path.startswith("/") else full_path(path, directory)
+                    if full.startswith(self.below) and (not self.counting.sites or self._is_new_site(name)):
+                        self._count(f"os.{name}", [full])
                 return look(path, *args, **options)
 
             return told
@@ -251,48 +316,72 @@ class _Hook:
         return not known
 
     def _counts(self, event: str, args: tuple[Any, ...]) -> bool:
-        if event == "open" and isinstance(args[0], int):
-            return False  # a descriptor becomes a file object: nothing is asked of the system
-        return self.command.reads or (event == "open" and bool((args[2] or 0) & _WRITE_FLAGS))
-
-    def _paths(self, event: str, args: tuple[Any, ...]) -> list[str]:
-        pairs: list[tuple[Any, int]] = [(args[0], -1)]
-        if event == "os.rename":
-            pairs = [(args[0], args[2]), (args[1], args[3])]
-        elif event == "os.link":
-            pairs = [(args[1], args[3]), (args[0], args[2])]
-        elif event == "os.symlink":
-            pairs = [(args[1], args[2])]
-        elif event == "sage_wheels.exchange":
-            pairs = [(args[0], -1), (args[1], -1)]
-        elif event in ("os.remove", "os.rmdir"):
-            pairs = [(args[0], args[1])]
-        elif event in ("os.mkdir", "os.chmod"):
-            pairs = [(args[0], args[2])]
-        found = []
-        for path, directory in pairs:
-            if isinstance(path, int):
-                name = _of_descriptor(path)
-            else:
-                name = os.fsdecode(path)
-                if not name.startswith("/"):
-                    name = f"{_of_descriptor(directory)}/{name}" if directory >= 0 else os.path.abspath(name)
-            found.append(name)
-        return found
+        return self.counting.reads or bool(flags_of(event, args) & _WRITE_FLAGS)
 
     def _count(self, event: str, paths: list[str]) -> None:
-        command = self.command
         self.operations.append(f"{event} {' '.join(paths)}")
-        number = len(self.operations)
-        if not command.at or number < command.at or (number > command.at and not command.sticky):
-            return
-        if command.sticky == "space" and number > command.at and event not in ("open", "os.mkdir", "os.link"):
-            return
-        if not command.fail:
-            os.kill(os.getpid(), command.signal)
-            return
-        first, second = (*paths, None)[:2]
-        raise OSError(command.fail, os.strerror(command.fail), first, None, second)
+        if self._is_now(event):
+            self._disturb(paths)
+
+    def _is_now(self, event: str) -> bool:
+        """Whether the operation that was counted last is the one, or one of those, to disturb."""
+        number, at, lasting = len(self.operations), self.disturbance.at, self.disturbance.lasting
+        if not at or number < at:
+            return False
+        return number == at or lasting == "all" or (lasting == "space" and event in ("open", "os.mkdir", "os.link"))
+
+    def _disturb(self, paths: list[str]) -> None:
+        told = self.disturbance
+        if told.move:
+            self.armed = False
+            os.rename(self.prefix, told.move)
+            self.armed = True
+        elif told.fail:
+            first, second = (*paths, None)[:2]
+            raise OSError(told.fail, os.strerror(told.fail), first, None, second)
+        else:
+            os.kill(os.getpid(), told.signal)
+
+
+def is_announced(event: str, args: tuple[Any, ...]) -> bool:
+    """Whether this is an `open` that need not be told: a descriptor becomes a file object, which asks nothing of the
+    system; or `sage_wheels.open` has told of it, with the directory."""
+    return event == "open" and (
+        isinstance(args[0], int) or (isinstance(args[0], str) and not args[0].startswith("/") and args[1] is None)
+    )
+
+
+def flags_of(event: str, args: tuple[Any, ...]) -> int:
+    """The flags with which a file is opened."""
+    return int(args[{"open": 2, "sage_wheels.open": 1}[event]] or 0) if event.endswith("open") else 0
+
+
+def paths_of(event: str, args: tuple[Any, ...]) -> list[str]:
+    """The full paths that an audit event of an operation on files names, by whatever descriptors."""
+    pairs: list[tuple[Any, int]] = [(args[0], -1)]
+    if event in ("os.rename", "sage_wheels.exchange"):
+        pairs = [(args[0], args[2]), (args[1], args[3])]
+    elif event == "os.link":
+        pairs = [(args[1], args[3]), (args[0], args[2])]
+    elif event == "os.symlink":
+        pairs = [(args[1], args[2])]
+    elif event in ("os.remove", "os.rmdir"):
+        pairs = [(args[0], args[1])]
+    elif event in ("os.mkdir", "os.chmod", "sage_wheels.open"):
+        pairs = [(args[0], args[2])]
+    return [full_path(path, directory) for path, directory in pairs]
+
+
+def full_path(path: Any, directory: int) -> str:
+    """What is called `path`, a name or a descriptor, in the directory with the descriptor `directory` (-1: none)."""
+    if isinstance(path, int):
+        return _of_descriptor(path)
+    name = os.fsdecode(path)
+    if name.startswith("/proc/self/fd/"):
+        return _of_descriptor(int(name.rpartition("/")[2]))
+    if name.startswith("/"):
+        return name
+    return f"{_of_descriptor(directory)}/{name}" if directory >= 0 else os.path.abspath(name)
 
 
 def _of_descriptor(fd: int) -> str:
@@ -371,22 +460,72 @@ def _obey_as_main(action: Callable[[], Any], hook: _Hook, descriptors: int) -> O
 
 
 def _action(command: Command, said: list[str]) -> Callable[[], Any]:
-    from sage_wheels.transaction.commit import Settings
-    from sage_wheels.transaction.install import Options
+    from sage_wheels.transaction.commit import CommitOptions
+    from sage_wheels.transaction.history import Bounds
 
     if command.do == "main":
         from sage_wheels.cli import main
 
         sys.argv[:] = ["sage-wheels", *command.items]
         return main
-    settings = Settings(durable=command.durable, say=said.append)
-    if command.do == "install":
-        options = Options(compile_bytecode=command.compile, overwrite=command.overwrite, reinstall=command.reinstall)
-        return lambda: tuple(sage_wheels.install(command.items, command.prefix, options, settings))
-    if command.do == "uninstall":
-        return lambda: tuple(sage_wheels.uninstall(command.items, command.prefix, settings))
-    assert command.do == "recover"
-    return lambda: sage_wheels.recover(command.prefix, settings)
+    settings = CommitOptions(durable=command.durable, say=said.append, history=Bounds(command.history))
+    deed = _DEEDS[command.do]
+    return lambda: deed(command, settings)
+
+
+def _install(command: Command, settings: CommitOptions) -> Any:
+    from sage_wheels.transaction.install import InstallOptions
+
+    options = InstallOptions(compile_bytecode=command.compile, overwrite=command.overwrite, reinstall=command.reinstall)
+    return tuple(sage_wheels.install(command.items, command.prefix, options, settings))
+
+
+def _uninstall(command: Command, settings: CommitOptions) -> Any:
+    return tuple(sage_wheels.uninstall(command.items, command.prefix, settings))
+
+
+def _undo(command: Command, settings: CommitOptions) -> Any:
+    from sage_wheels.prefix import find_prefix
+    from sage_wheels.transaction.undo import UndoOptions, undo
+
+    number = int(command.items[0]) if command.items else None
+    wanted = UndoOptions(number, None if command.to < 0 else command.to, command.force)
+    return tuple(undo(find_prefix(command.prefix), wanted, settings))
+
+
+def _repair(command: Command, settings: CommitOptions) -> tuple[Any, ...]:
+    from sage_wheels.prefix import find_prefix
+    from sage_wheels.transaction.repair import repair
+
+    def wheels(name: str, version: str, told: object) -> list[str]:
+        return [each for each in command.items if os.path.basename(each).startswith(f"{name}-{version}-")]
+
+    return tuple(repair(find_prefix(command.prefix), None, wheels, settings, clear=True).faults)
+
+
+def _forget(command: Command, settings: CommitOptions) -> int:
+    from sage_wheels.prefix import find_prefix
+    from sage_wheels.prefix.tree import Tree
+    from sage_wheels.transaction import kept, sweep
+
+    with Tree(command.prefix) as tree:
+        count = kept.forget(tree, {int(each) for each in command.items} or None, None)
+    sweep.sweep_dead(find_prefix(command.prefix), settings.say, settings.history)
+    return count
+
+
+def _recover(command: Command, settings: CommitOptions) -> Any:
+    return sage_wheels.recover(command.prefix, settings)
+
+
+_DEEDS: dict[str, Callable[[Command, CommitOptions], Any]] = {
+    "install": _install,
+    "uninstall": _uninstall,
+    "undo": _undo,
+    "repair": _repair,
+    "forget": _forget,
+    "recover": _recover,
+}
 
 
 if __name__ == "__main__":

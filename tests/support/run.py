@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import sage_wheels
-from sage_wheels.transaction.install import Options
+from sage_wheels.transaction.install import InstallOptions
 from sage_wheels.transaction.report import Report
 
 
 def install(prefix: Path, *wheels: Path, **options: Any) -> Report:
-    """Install `wheels`; `options` are those of `Options`."""
-    return sage_wheels.install(map(str, wheels), prefix, Options(**options))
+    """Install `wheels`; `options` are those of `InstallOptions`."""
+    return sage_wheels.install(map(str, wheels), prefix, InstallOptions(**options))
 
 
 def uninstall(prefix: Path, *names: str) -> Report:

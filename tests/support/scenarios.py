@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from support.puppet import Command, Outcome, Puppet
+from support.puppet import ON_AN_OVERLAY, WITHOUT_EXCHANGE, Command, Outcome, Puppet
 from support.trees import STATE, Tree, difference, leftovers, make_prefix, set_aside, site_packages, snapshot
 from support.wheels import Content, make_wheel
 
@@ -144,18 +144,58 @@ def _small_there(puppet: Puppet, prefix: Path, wheels: Path) -> None:
     os.chmod(site_packages(prefix) / "mixed/deep", 0o750)
 
 
+def _upgraded(puppet: Puppet, prefix: Path, wheels: Path) -> None:
+    _edited_there(puppet, prefix, wheels)
+    done = puppet.run(Command("install", str(prefix), [demo(wheels, "2.0")], overwrite=True))
+    assert done.status == 0, done
+
+
+def _upgraded_and_removed(puppet: Puppet, prefix: Path, wheels: Path) -> None:
+    _upgraded(puppet, prefix, wheels)
+    assert puppet.run(Command("uninstall", str(prefix), ["demo", "neighbour"])).status == 0
+
+
+def _small_upgraded(puppet: Puppet, prefix: Path, wheels: Path) -> None:
+    _small_there(puppet, prefix, wheels)
+    _install(puppet, prefix, _small(wheels, "2.0"))
+
+
+def _damaged(puppet: Puppet, prefix: Path, wheels: Path) -> None:
+    """Files are missing, edited, or left by a killed pip; the old version's files, some of which fit, are kept."""
+    _upgraded(puppet, prefix, wheels)
+    site = site_packages(prefix)
+    for path in (site / "demo/core.py", prefix / "bin/demo-script", site / "demo-2.0.dist-info/METADATA"):
+        path.unlink()
+    shutil.rmtree(site / "demo/new_dir")
+    (site / "crowded/same.txt").unlink()
+    (site / "demo_single.py").write_text("edited since\n")
+    (site / "~emo/deep").mkdir(parents=True)
+    (site / "~emo/deep/er.py").write_text("left")
+
+
+def _small_damaged(puppet: Puppet, prefix: Path, wheels: Path) -> None:
+    _small_there(puppet, prefix, wheels)
+    site = site_packages(prefix)
+    (site / "small/__init__.py").write_text("edited")
+    shutil.rmtree(site / "mixed/deep")
+    (site / "~mall").mkdir()
+
+
 SMALL_SCENARIOS: dict[str, Scenario] = {
+    "small repair": Scenario(_small_damaged, lambda p, w: Command("repair", str(p), [_small(w, "1.0")])),
+    "small undo": Scenario(_small_upgraded, lambda p, w: Command("undo", str(p))),
+    "small undo to nothing": Scenario(_small_upgraded, lambda p, w: Command("undo", str(p), to=0)),
     "small install": Scenario(_nothing, lambda p, w: Command("install", str(p), [_small(w, "2.0")])),
     "small upgrade": Scenario(_small_there, lambda p, w: Command("install", str(p), [_small(w, "2.0")])),
     "small upgrade without exchange": Scenario(
-        _small_there, lambda p, w: Command("install", str(p), [_small(w, "2.0")], exchange=False)
+        _small_there, lambda p, w: Command("install", str(p), [_small(w, "2.0")], file_system=WITHOUT_EXCHANGE)
     ),
     "small upgrade on an overlay": Scenario(
-        _small_there, lambda p, w: Command("install", str(p), [_small(w, "2.0")], overlay=True)
+        _small_there, lambda p, w: Command("install", str(p), [_small(w, "2.0")], file_system=ON_AN_OVERLAY)
     ),
     "small uninstall": Scenario(_small_there, lambda p, w: Command("uninstall", str(p), ["small"])),
     "small uninstall on an overlay": Scenario(
-        _small_there, lambda p, w: Command("uninstall", str(p), ["small"], overlay=True)
+        _small_there, lambda p, w: Command("uninstall", str(p), ["small"], file_system=ON_AN_OVERLAY)
     ),
 }
 
@@ -171,10 +211,10 @@ SCENARIOS: dict[str, Scenario] = {
     ),
     "upgrade, durable": Scenario(_both_there, lambda p, w: Command("install", str(p), [demo(w, "2.0")], durable=True)),
     "upgrade without exchange": Scenario(
-        _both_there, lambda p, w: Command("install", str(p), [demo(w, "2.0")], exchange=False)
+        _both_there, lambda p, w: Command("install", str(p), [demo(w, "2.0")], file_system=WITHOUT_EXCHANGE)
     ),
     "upgrade on an overlay": Scenario(
-        _both_there, lambda p, w: Command("install", str(p), [demo(w, "2.0")], overlay=True)
+        _both_there, lambda p, w: Command("install", str(p), [demo(w, "2.0")], file_system=ON_AN_OVERLAY)
     ),
     "reinstall with other content": Scenario(
         _both_there, lambda p, w: Command("install", str(p), [demo(w, "1.0", "rebuilt")])
@@ -192,8 +232,22 @@ SCENARIOS: dict[str, Scenario] = {
     "uninstall": Scenario(_both_there, lambda p, w: Command("uninstall", str(p), ["demo"])),
     "uninstall, compiled": Scenario(_compiled_there, lambda p, w: Command("uninstall", str(p), ["demo"])),
     "uninstall of both": Scenario(_both_there, lambda p, w: Command("uninstall", str(p), ["demo", "neighbour"])),
-    "uninstall on an overlay": Scenario(_both_there, lambda p, w: Command("uninstall", str(p), ["demo"], overlay=True)),
+    "uninstall on an overlay": Scenario(
+        _both_there, lambda p, w: Command("uninstall", str(p), ["demo"], file_system=ON_AN_OVERLAY)
+    ),
     "uninstall of edited files": Scenario(_edited_there, lambda p, w: Command("uninstall", str(p), ["demo"])),
+    "undo an upgrade": Scenario(_upgraded, lambda p, w: Command("undo", str(p))),
+    "undo an upgrade without exchange": Scenario(
+        _upgraded, lambda p, w: Command("undo", str(p), file_system=WITHOUT_EXCHANGE)
+    ),
+    "undo a removal and an upgrade": Scenario(_upgraded_and_removed, lambda p, w: Command("undo", str(p), to=3)),
+    "upgrade that lets go what was kept": Scenario(
+        _upgraded, lambda p, w: Command("install", str(p), [demo(w, "1.0", "rebuilt")], overwrite=True, history=1)
+    ),
+    "repair": Scenario(_damaged, lambda p, w: Command("repair", str(p), [demo(w, "2.0")])),
+    "undo everything, durable": Scenario(
+        _upgraded_and_removed, lambda p, w: Command("undo", str(p), to=0, durable=True)
+    ),
 }
 
 
@@ -257,6 +311,9 @@ def set_up(puppet: Puppet, name: str, directory: Path) -> Stand:
     scenario.prepare(puppet, prefix, wheels)
     shutil.rmtree(prefix / STATE / "cache", ignore_errors=True)
     shutil.copytree(prefix, copy, symlinks=True)
+    # it is a copy every time: in what was never copied, an undo needs no RECORD to know what a change has brought
+    shutil.rmtree(prefix)
+    shutil.copytree(copy, prefix, symlinks=True)
     old, old_aside = snapshot(prefix), set_aside(prefix)
     command = scenario.command(prefix, wheels)
     done = puppet.run(command)

@@ -38,18 +38,25 @@ def site_packages(prefix: str | os.PathLike[str]) -> Path:
 def snapshot(prefix: str | os.PathLike[str]) -> Tree:
     """Everything in `prefix` by its path there: kind, permission bits, and content or target of a link.
 
-    What the tool keeps for itself (`var/lib/sage-wheels`, and the directories on the way there) is left out.
+    What the tool keeps for itself (`var/lib/sage-wheels`, the directories on the way there, and old files on other file
+    systems that the history keeps) is left out.
     """
     tree: Tree = {}
-    _enter(os.fspath(prefix), "", tree)
+    _enter(os.fspath(prefix), "", tree, kept_beside(prefix))
     return tree
 
 
-def _enter(root: str, below: str, tree: Tree) -> None:
+def kept_beside(prefix: str | os.PathLike[str]) -> set[str]:
+    """The names of the directories of old files that are on other file systems."""
+    kept = Path(prefix) / STATE / "kept"
+    return {f".sage-wheels-{each.name.partition('-')[2]}" for each in kept.iterdir()} if kept.is_dir() else set()
+
+
+def _enter(root: str, below: str, tree: Tree, kept: set[str]) -> None:
     with os.scandir(f"{root}/{below}" if below else root) as entries:
         for entry in entries:
             path = f"{below}/{entry.name}" if below else entry.name
-            if path == STATE:
+            if path == STATE or entry.name in kept:
                 continue
             status = entry.stat(follow_symlinks=False)
             mode = stat.S_IMODE(status.st_mode)
@@ -58,7 +65,7 @@ def _enter(root: str, below: str, tree: Tree) -> None:
             elif stat.S_ISDIR(status.st_mode):
                 if not STATE.startswith(f"{path}/"):
                     tree[path] = ("directory", mode, "")
-                _enter(root, path, tree)
+                _enter(root, path, tree, kept)
             elif stat.S_ISREG(status.st_mode):
                 with open(entry.path, "rb") as f:
                     tree[path] = ("file", mode, f.read())
@@ -69,15 +76,19 @@ def _enter(root: str, below: str, tree: Tree) -> None:
 def leftovers(prefix: str | os.PathLike[str]) -> list[str]:
     """What the tool left in its own directory and should not have: journals, stages, temporary files.
 
-    The lock, caches and files that were set aside are meant to stay.
+    The lock, caches, files that were set aside, the history and the old files of its entries are meant to stay.
     """
     state = Path(prefix) / STATE
     if not state.is_dir():
         return []
-    found = [f"{each.name}" for each in state.iterdir() if each.name not in ("lock", "cache", "set-aside", "stage")]
+    lasting = ("lock", "cache", "set-aside", "stage", "history", "kept")
+    found = [f"{each.name}" for each in state.iterdir() if each.name not in lasting]
+    entries = set(os.listdir(state / "history")) if (state / "history").is_dir() else set()
+    kept = os.listdir(state / "kept") if (state / "kept").is_dir() else []
+    found += [f"kept/{name}" for name in kept if name not in entries]
     for each in ("stage", "cache"):
         if (state / each).is_dir():
-            found += [f"{each}/{name}" for name in os.listdir(state / each) if not name.endswith(".json")]
+            found += [f"{each}/{name}" for name in os.listdir(state / each) if not name.endswith((".json", ".stats"))]
     return sorted(found)
 
 

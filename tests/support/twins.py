@@ -29,6 +29,7 @@ sys.path.insert(0, {str(Path(sage_wheels.__file__).parent.parent)!r})
 from sage_wheels.cli import main
 sys.exit(main())
 """
+MEASURING = ("COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START")  # they let `coverage` count another process, too
 _OF_CHANGING = re.compile(
     r"\s*(Found existing installation: |Uninstalling |Successfully uninstalled |Removing |Creating |changing mode of )"
 )
@@ -58,10 +59,10 @@ def pack_pip(directory: Path, version: str) -> Path:
     return make_wheel(directory, "pip", version, files, entry_points=points)
 
 
-def copy_prefix(template: Path, goal: Path) -> Path:
+def copy_prefix(template: Path, destination: Path) -> Path:
     """A copy in no time: files are the same ones, and nobody edits those in place."""
-    shutil.copytree(template, goal, symlinks=True, copy_function=os.link)
-    return goal
+    shutil.copytree(template, destination, symlinks=True, copy_function=os.link)
+    return destination
 
 
 def environment(home: Path, **more: str) -> dict[str, str]:
@@ -69,7 +70,7 @@ def environment(home: Path, **more: str) -> dict[str, str]:
     home.mkdir(exist_ok=True)
     author = {f"GIT_{who}_{what}": "t@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
     settings = {"PIP_CONFIG_FILE": os.devnull, "PIP_DISABLE_PIP_VERSION_CHECK": "1", "GIT_CONFIG_NOSYSTEM": "1"}
-    kept = {name: os.environ[name] for name in ("PATH", "TMPDIR") if name in os.environ}
+    kept = {name: value for name, value in os.environ.items() if name in ("PATH", "TMPDIR") or name in MEASURING}
     return {**kept, "HOME": str(home), "LC_ALL": "C.UTF-8", **author, **settings, **more}
 
 

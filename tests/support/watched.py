@@ -14,8 +14,11 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from support.puppet import child_environment
+from support.puppet import child_environment, flags_of, is_announced, paths_of
 
+# Events of operations that may name a file by a descriptor.
+_AT = {"os.rename", "os.link", "os.remove", "os.rmdir", "os.mkdir", "os.chmod", "os.listdir", "os.scandir"}
+_AT |= {"sage_wheels.exchange"}
 LOCK = "/var/lib/sage-wheels/lock"
 
 
@@ -73,13 +76,18 @@ class _Watch:
         if not self.obtained or self.closed:
             return
         held = self._held()
+        if is_announced(event, args):
+            return
         what = str(args[0]) if args else ""
+        if event == "sage_wheels.open" or (event in _AT and not what.startswith("/")):
+            what = paths_of(event, args)[-1 if event == "os.link" else 0]
         if held and self.stop and self.stop in f"{event} {what}":
             self.stop = ""
             os.write(1, b"stopped\n")
             os.read(0, 1)
-        mode, flags = (args[1] or "", args[2]) if event == "open" else ("", 0)
-        fields = ("held" if held else "after", event, what, mode, str(flags))
+        mode = args[1] or "" if event == "open" else ""
+        name = "open" if event == "sage_wheels.open" else event
+        fields = ("held" if held else "after", name, what, mode, str(flags_of(event, args)))
         self.lines.append("\t".join(each.replace("\t", " ").replace("\n", " ") for each in fields))
 
     def _held(self) -> bool:

@@ -58,55 +58,59 @@ def make_wheel(
     without a row; `symlinks` are members that claim to be symbolic links, listed as files with that content;
     `leave_out` members are listed, but not written; `file_name` is the name of the wheel file.
     """
-    escaped = name.replace("-", "_").replace(".", "_")
-    dist_info = f"{escaped}-{version}.dist-info"
-    lines = [f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"]
-    lines += [f"Requires-Dist: {each}\n" for each in requires]
-    lines += [f"Requires-Python: {requires_python}\n"] if requires_python else []
-    lines += [headers.rstrip("\n") + "\n"] if headers else []
-    tags = [f"{py}-{abi}-{plat}" for py, abi, plat in _expand(tag)]
-    wheel_file = f"Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: {str(root_is_purelib).lower()}\n"
-    wheel_file += "".join(f"Tag: {each}\n" for each in tags)
-
-    members: dict[str, bytes] = {path: _bytes(content) for path, content in files.items()}
-    for path, content in (data or {}).items():
-        members[f"{escaped}-{version}.data/{path}"] = _bytes(content)
-    links = {path: _bytes(target) for path, target in (symlinks or {}).items()}
+    stem = f"{name.replace('-', '_').replace('.', '_')}-{version}"
+    dist_info = f"{stem}.dist-info"
+    links = symlinks or {}
+    members: dict[str, Content] = dict(files)
+    members.update((f"{stem}.data/{path}", content) for path, content in (data or {}).items())
     members.update(links)
-    if entry_points:
-        members[f"{dist_info}/entry_points.txt"] = _entry_points(entry_points)
-    for path, content in (dist_info_files or {}).items():
-        members[f"{dist_info}/{path}"] = _bytes(content)
-    members[f"{dist_info}/METADATA"] = _bytes("".join(lines) if metadata_text is None else metadata_text)
-    members[f"{dist_info}/WHEEL"] = _bytes(wheel_file if wheel_text is None else wheel_text)
+    own: dict[str, Content] = {"entry_points.txt": _entry_points(entry_points)} if entry_points else {}
+    own.update(dist_info_files or {})
+    own["METADATA"] = _or(metadata_text, _metadata(name, version, requires, requires_python, headers))
+    own["WHEEL"] = _or(wheel_text, _wheel(tag, root_is_purelib))
+    members.update((f"{dist_info}/{path}", content) for path, content in own.items())
 
-    record = []
-    for path, member in members.items():
-        row: str | None = record_row(path, member)
-        if rows and path in rows:
-            row = rows[path]
-        if row is not None:
-            record.append(row)
-    record += [f"{dist_info}/RECORD,,", *extra_rows]
-    members.update((path, _bytes(content)) for path, content in (unlisted or {}).items())
-    text = "".join(f"{row}\n" for row in record)
-    members[f"{dist_info}/RECORD"] = _bytes(text if record_text is None else record_text)
+    right = {path: record_row(path, content) for path, content in members.items()}
+    said = [(rows or {}).get(path, row) for path, row in right.items()]
+    record = [*(row for row in said if row is not None), f"{dist_info}/RECORD,,", *extra_rows]
+    members.update(unlisted or {})
+    members[f"{dist_info}/RECORD"] = _or(record_text, "".join(f"{row}\n" for row in record))
 
-    goal = Path(directory)
-    goal.mkdir(parents=True, exist_ok=True)
-    parts = [escaped, version, *([build] if build else []), tag]
-    result = goal / (file_name or "-".join(parts) + ".whl")
-    with zipfile.ZipFile(result, "w", compression) as archive:
-        for path, member in members.items():
-            if path in set(leave_out):
-                continue
-            info = zipfile.ZipInfo(path, date_time=(2020, 2, 2, 0, 0, 0))
-            info.compress_type = compression
-            mode = (modes or {}).get(path, 0o755 if path in set(executable) else 0o644)
-            kind = stat.S_IFLNK if path in links else stat.S_IFREG
-            info.external_attr = (kind | mode) << 16
-            archive.writestr(info, member)
+    permissions = {**dict.fromkeys(executable, 0o755), **(modes or {})}
+    kinds = {path: (stat.S_IFLNK if path in links else stat.S_IFREG) | permissions.get(path, 0o644) for path in members}
+    parts = [stem, *([build] if build else []), tag]
+    destination = Path(directory)
+    destination.mkdir(parents=True, exist_ok=True)
+    result = destination / (file_name or "-".join(parts) + ".whl")
+    left_out = set(leave_out)
+    _write(result, {path: each for path, each in members.items() if path not in left_out}, kinds, compression)
     return result
+
+
+def _metadata(name: str, version: str, requires: Iterable[str], requires_python: str, headers: str) -> str:
+    lines = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}"]
+    lines += [f"Requires-Dist: {each}" for each in requires]
+    lines += [f"Requires-Python: {requires_python}"] if requires_python else []
+    lines += [headers.rstrip("\n")] if headers else []
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _wheel(tag: str, root_is_purelib: bool) -> str:
+    lines = ["Wheel-Version: 1.0", "Generator: tests", f"Root-Is-Purelib: {str(root_is_purelib).lower()}"]
+    return "".join(f"{line}\n" for line in [*lines, *(f"Tag: {'-'.join(each)}" for each in _expand(tag))])
+
+
+def _or(spoilt: Content | None, right: Content) -> Content:
+    return right if spoilt is None else spoilt
+
+
+def _write(path: Path, members: Mapping[str, Content], modes: Mapping[str, int], compression: int) -> None:
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        for name, content in members.items():
+            info = zipfile.ZipInfo(name, date_time=(2020, 2, 2, 0, 0, 0))
+            info.compress_type = compression
+            info.external_attr = modes[name] << 16
+            archive.writestr(info, content)
 
 
 def record_row(path: str, content: Content) -> str:
@@ -141,3 +145,24 @@ def _entry_points(entry_points: Mapping[str, str] | Mapping[str, Mapping[str, st
     for group, pairs in groups.items():
         text += f"[{group}]\n" + "".join(f"{key} = {value}\n" for key, value in pairs.items()) + "\n"
     return text.encode()
+
+
+def changing(name: str, version: str) -> tuple[dict[str, Content], dict[str, Content]]:
+    """Files and data of a distribution that change in kind from version 1 to 2: whole directories, a shared one, a file
+    that is the same in all distributions, one that turns into a directory, a `.pth`."""
+    text = f"VERSION = {version!r}\n"
+    files: dict[str, Content] = {
+        f"{name}/__init__.py": text,
+        f"{name}/v{version}/only.py": text,
+        f"{name}_single.py": text,
+        f"{name}.pth": f"# {version}\n",
+        f"space/{name}.py": text,
+        "space/common.txt": "the same in all of them\n",
+    }
+    data: dict[str, Content] = {f"data/share/{name}.txt": text, "data/share/all/common.txt": "the same\n"}
+    if version == "1":
+        files[f"space/turn_{name}"] = "a file\n"
+        files[f"{name}/deep/er/est.txt"] = text
+    if version == "2":
+        files[f"space/turn_{name}/now.txt"] = "a directory\n"
+    return files, data

@@ -13,8 +13,8 @@ import sage_wheels
 from sage_wheels.errors import Conflict, WheelRefused
 from sage_wheels.prefix import find_prefix
 from sage_wheels.sage import stamps
-from support.run import install, names, uninstall
-from support.trees import difference, leftovers, make_prefix, site_packages, snapshot
+from support.run import install, names, tool, uninstall
+from support.trees import STATE, difference, leftovers, make_prefix, site_packages, snapshot
 from support.wheels import make_wheel
 
 PYTHON = "lib/python{}.{}".format(*sys.version_info)
@@ -55,13 +55,13 @@ def test_the_tree_is_as_it_was(tmp_path: Path, prefix: Path) -> None:
 
 def test_what_runs_at_every_start_comes_last_and_goes_first(tmp_path: Path, prefix: Path) -> None:
     came = install(prefix, wheel(tmp_path))
-    assert came.steps[-1].endswith("/pkg.pth")
-    assert came.steps[-2].endswith("/pkg-1.dist-info")
+    assert came.steps[-1].path.endswith("/pkg.pth")
+    assert came.steps[-2].path.endswith("/pkg-1.dist-info")
     assert [os.path.basename(path) for path in came.runs_at_start] == ["pkg.pth"]
     went = uninstall(prefix, "pkg")
-    assert went.steps[0].endswith("/pkg.pth")
-    assert {os.path.basename(step) for step in went.steps[1:3]} == {"script", "tool"}
-    assert went.steps[-1].endswith("/pkg-1.dist-info")
+    assert went.steps[0].path.endswith("/pkg.pth")
+    assert {os.path.basename(step.path) for step in went.steps[1:3]} == {"script", "tool"}
+    assert went.steps[-1].path.endswith("/pkg-1.dist-info")
 
 
 def test_rows_that_no_distribution_can_own(tmp_path: Path, prefix: Path) -> None:
@@ -92,7 +92,7 @@ def test_an_egg(tmp_path: Path, prefix: Path) -> None:
     (library / "easy-install.pth").write_text("./old-1-py3.11.egg\n")
     (prefix / "bin/old").write_text("#!/p\n# EASY-INSTALL-SCRIPT: 'old==1','old'\n")
     steps = uninstall(prefix, "old").steps
-    assert [os.path.basename(step) for step in steps] == ["easy-install.pth", "old", "old-1-py3.11.egg"]
+    assert [os.path.basename(step.path) for step in steps] == ["easy-install.pth", "old", "old-1-py3.11.egg"]
     assert difference(before, snapshot(prefix)) == []
 
 
@@ -107,7 +107,7 @@ def test_the_same_wheel_changes_nothing(tmp_path: Path, prefix: Path) -> None:
     install(prefix, wheel(tmp_path))
     before = snapshot(prefix)
     report = install(prefix, wheel(tmp_path))
-    assert (report.unchanged, report.steps) == (("pkg 1",), ())
+    assert (report.unchanged, report.steps) == ((("pkg", "1"),), ())
     assert difference(before, snapshot(prefix)) == []
 
 
@@ -186,3 +186,31 @@ def test_the_record_of_a_package_names_its_distributions(tmp_path: Path, prefix:
     stamp = tmp_path / "stamp"
     stamp.write_text(json.dumps({"files": [f"{PYTHON}/site-packages/pkg-1.dist-info/METADATA"]}))
     assert stamps.listed_in(find_prefix(prefix), str(stamp)).names == ["pkg"]
+
+
+def test_byte_code_behind_a_link_that_leads_out(tmp_path: Path) -> None:
+    """What a hand has put elsewhere, for all prefixes say, is not ours to remove."""
+    prefix, outside = make_prefix(tmp_path), tmp_path / "outside"
+    install(prefix, make_wheel(tmp_path, "mod", "1", {"mod.py": ""}), compile_bytecode=False)
+    outside.mkdir()
+    (outside / f"mod.{sys.implementation.cache_tag}.pyc").write_bytes(b"precious")
+    (site_packages(prefix) / "__pycache__").symlink_to(outside)
+    uninstall(prefix, "mod")
+    assert names(prefix) == []
+    assert [each.read_bytes() for each in outside.iterdir()] == [b"precious"]
+
+
+def test_a_link_in_the_state_directory_is_named(tmp_path: Path) -> None:
+    """It does not go away by waiting, so nobody is told to wait."""
+    prefix = make_prefix(tmp_path)
+    install(prefix, make_wheel(tmp_path, "probe", "1", {"probe.py": "x = 1\n"}))
+    (tmp_path / "outside").mkdir()
+    (prefix / STATE / "set-aside").symlink_to(tmp_path / "outside")
+    with (site_packages(prefix) / "probe.py").open("a") as f:
+        f.write("# mine\n")
+    done = tool("uninstall", "--prefix", prefix, "probe")
+    assert done.returncode == 1
+    assert f"failed at {prefix / STATE / 'set-aside'} (" in done.stderr
+    assert "); replace the symbolic link there with what it points to" in done.stderr
+    assert list((tmp_path / "outside").iterdir()) == []
+    assert "# mine" in (site_packages(prefix) / "probe.py").read_text()

@@ -13,7 +13,7 @@ import pytest
 
 import sage_wheels
 from sage_wheels.errors import NotRemovable
-from sage_wheels.transaction import commit
+from support.instants import directory_that_cannot_be_renamed, once
 from support.pythons import other_pythons
 from support.run import install, names, python, uninstall
 from support.trees import difference, faded, leftovers, make_prefix, set_aside, site_packages, snapshot
@@ -45,8 +45,6 @@ SHAPES: dict[str, dict[str, Any]] = {
     "names with blanks, commas, quotes": {"files": {"pkg/a b,\"c'.txt": "x", "pkg/ü\N{LINE SEPARATOR}.txt": "y"}},
     "Python source among data": {"files": {}, "data": {"data/share/pkg/tool.py": "x = 1\n", "scripts/s.py": "x = 1\n"}},
 }
-
-_MODE = {"alone": False, "hashes": {}}
 
 
 def wheel(tmp_path: Path, shape: Mapping[str, Any], name: str = "shaped", version: str = "1.0") -> Path:
@@ -299,10 +297,7 @@ def test_a_hash_of_no_fixed_length_is_none(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("crowd", ["file", "directory", "empty directory", "link to a directory"])
 @pytest.mark.parametrize("whole", [True, False], ids=["whole", "entry by entry"])
-def test_what_somebody_put_into_the_dist_info_does_not_keep_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, crowd: str, whole: bool
-) -> None:
-    monkeypatch.setattr(commit._Mode, "__init__", lambda mode: mode.__dict__.update(_MODE, whole_directories=whole))
+def test_what_somebody_put_into_the_dist_info_does_not_keep_it(tmp_path: Path, crowd: str, whole: bool) -> None:
     prefix = make_prefix(tmp_path)
     before = snapshot(prefix)
     install(prefix, make_wheel(tmp_path, "six", "1", {"six.py": ""}))
@@ -315,7 +310,9 @@ def test_what_somebody_put_into_the_dist_info_does_not_keep_it(
         (foreign / "deeper").mkdir(parents=True)
     if crowd == "directory":
         (foreign / "deeper/file").write_text("mine")
-    report = uninstall(prefix, "six")
+    with directory_that_cannot_be_renamed("none" if whole else "six-1.dist-info") as refused:
+        report = uninstall(prefix, "six")
+    assert bool(refused) != whole
     assert difference(before, snapshot(prefix)) == []
     assert len(report.set_aside) == (crowd != "empty directory")
     assert list(set_aside(prefix).values()) == {
@@ -341,7 +338,7 @@ def test_a_file_replaced_by_a_link_is_set_aside_as_a_link(tmp_path: Path) -> Non
     assert [os.readlink(path) for path in report.set_aside] == [str(victim)]
 
 
-def test_what_a_link_leads_to_is_not_set_aside_with_the_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_link_leads_to_is_not_set_aside_with_the_link(tmp_path: Path) -> None:
     """Not even what changes there between plan and commit."""
     prefix = make_prefix(tmp_path)
     install(prefix, make_wheel(tmp_path, "pkg", "1", {"data": "x"}))
@@ -349,14 +346,8 @@ def test_what_a_link_leads_to_is_not_set_aside_with_the_link(tmp_path: Path, mon
     data = site_packages(prefix) / "data"
     data.unlink()
     data.symlink_to(tmp_path / "outside")
-    apply = commit._apply
-
-    def write_and_apply(*arguments: Any) -> None:
-        (tmp_path / "outside/new").write_text("precious")
-        apply(*arguments)
-
-    monkeypatch.setattr(commit, "_apply", write_and_apply)
-    report = uninstall(prefix, "pkg")
+    with once("committing", lambda: (tmp_path / "outside/new").write_text("precious")):
+        report = uninstall(prefix, "pkg")
     assert (tmp_path / "outside/new").read_text() == "precious"
     assert len(report.set_aside) == 1, "the link"
 
@@ -377,8 +368,29 @@ def test_what_is_not_installed_is_no_error(tmp_path: Path) -> None:
     install(prefix, make_wheel(tmp_path, "pkg", "1", {"mod.py": ""}))
     report = uninstall(prefix, "six", "pkg", "SEVEN")
     assert [change.name for change in report.changes] == ["pkg"]
-    assert sorted(report.unchanged) == ["SEVEN", "six"]
-    assert uninstall(prefix, "pkg").unchanged == ("pkg",)
+    assert sorted(each.name for each in report.unchanged) == ["SEVEN", "six"]
+    assert uninstall(prefix, "pkg").unchanged == (("pkg", ""),)
+
+
+def test_a_clock_that_stands_still_hides_no_change_of_another_process(tmp_path: Path) -> None:
+    """Of two that are removed side by side, the second one takes the files that both had: also if the clock of the file
+    system, which a busy machine moves late, gives their two changes of the library one time."""
+    prefix = make_prefix(tmp_path)
+    before = snapshot(prefix)
+    for name in ("one", "two"):
+        install(prefix, make_wheel(tmp_path, name, "1", {"ns/__init__.py": "", f"ns/{name}.py": ""}))
+    library = site_packages(prefix)
+    at = library.stat().st_mtime_ns - 10**9
+    os.utime(library, ns=(at, at))
+
+    def other() -> None:
+        uninstall(prefix, "two")
+        os.utime(library, ns=(at, at))
+
+    with once("planned", other) as done:
+        uninstall(prefix, "one")
+    assert done
+    assert difference(before, snapshot(prefix)) == []
 
 
 def test_all_or_none(tmp_path: Path) -> None:

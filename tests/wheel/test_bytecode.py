@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from sage_wheels.wheel import bytecode
+from sage_wheels.wheel import bytecode, codes
 from support.pythons import Python, other_pythons
 
 SOURCE = b"def f():\n    return lambda: [x for x in ()]\nassert f\n"
@@ -54,7 +54,7 @@ PATHS = [
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: f"{len(path)} characters")
 def test_relocated_code_carries_the_final_path_everywhere_and_nothing_else_changes(path: str) -> None:
-    stand_in = bytecode.placeholder(SOURCE)
+    stand_in = codes.placeholder(SOURCE)
     plain = bytecode.relocate(bytecode.compile_code(SOURCE, stand_in), stand_in, path)
     assert plain
     assert set(paths_in(plain)) == {path}
@@ -64,15 +64,15 @@ def test_relocated_code_carries_the_final_path_everywhere_and_nothing_else_chang
 
 @pytest.mark.parametrize("text", ["x = {!r}", "x = {!r}.encode()", "x = ' {} '", "def f(): '{}'", "x = b'{}'"])
 def test_a_source_that_speaks_of_another_place_holder_is_not_spoilt(text: str) -> None:
-    source = text.format(bytecode.placeholder(SOURCE)).encode()
-    stand_in = bytecode.placeholder(source)
+    source = text.format(codes.placeholder(SOURCE)).encode()
+    stand_in = codes.placeholder(source)
     code = bytecode.relocate(bytecode.compile_code(source, stand_in), stand_in, "/final/m.py")
     assert code is not None
     assert marshal.loads(code) == marshal.loads(bytecode.compile_code(source, "/final/m.py"))
 
 
 def test_what_holds_no_place_holder_is_not_relocated() -> None:
-    stand_in = bytecode.placeholder(SOURCE)
+    stand_in = codes.placeholder(SOURCE)
     assert bytecode.relocate(b"", stand_in, "/m.py") is None
     assert bytecode.relocate(bytecode.compile_code(SOURCE, "/other.py"), stand_in, "/m.py") is None
 

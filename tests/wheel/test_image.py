@@ -19,8 +19,8 @@ import pytest
 from sage_wheels.errors import WheelRefused
 from sage_wheels.installed import record
 from sage_wheels.prefix import find_prefix
-from sage_wheels.transaction.commit import Settings
-from sage_wheels.transaction.install import Options
+from sage_wheels.transaction.commit import CommitOptions
+from sage_wheels.transaction.install import InstallOptions
 from sage_wheels.transaction.install import install as install_requests
 from sage_wheels.wheel import Request, Wheel
 from support.pythons import Python, other_pythons
@@ -56,14 +56,14 @@ def test_five_schemes(tmp_path: Path, prefix: Path) -> None:
     for path in (
         prefix / "bin/s",
         prefix / "share/d",
-        prefix / f"include/site/python{VERSION}/Some.Pkg/h.h",
+        prefix / f"include/site/python{VERSION}/some-pkg/h.h",
         library / "p.py",
         library / "q/__init__.py",
         library / "root.py",
     ):
         assert path.is_file(), path
     assert {path for path in rows(prefix, "Some_Pkg-1.dist-info") if ".dist-info/" not in path} == {
-        *("../../../bin/s", "../../../share/d", f"../../../include/site/python{VERSION}/Some.Pkg/h.h"),
+        *("../../../bin/s", "../../../share/d", f"../../../include/site/python{VERSION}/some-pkg/h.h"),
         *("p.py", "q/__init__.py", "root.py"),
     }
 
@@ -137,7 +137,7 @@ def test_direct_url_is_what_was_asked_for(
     wheel = make_wheel(tmp_path, "pkg", "1", {"pkg.py": ""})
     with Wheel(str(wheel)) as opened:
         request = Request(opened, direct_url, requested)
-        install_requests(find_prefix(prefix), [request], Options(), Settings())
+        install_requests(find_prefix(prefix), [request], InstallOptions(), CommitOptions())
     dist_info = site_packages(prefix) / DIST_INFO
     assert (dist_info / "REQUESTED").exists() == requested
     origin = dist_info / "direct_url.json"

@@ -66,7 +66,7 @@ def test_does_not_fit(tmp_path: Path, prefix: Prefix, tag: str) -> None:
 def test_the_shortcut_says_what_packaging_says(prefix: Prefix) -> None:
     supported = {str(each) for each in sys_tags()}
     for python in ("py2", "py3", f"py{MAJOR}{MINOR}", "py30", "cp3", CP, f"cp{MAJOR}{MINOR - 1}", f"py3{MINOR + 1}"):
-        pure = tags._is_pure_for(f"{python}-none-any", MAJOR, MINOR)
+        pure = tags.is_pure_for(f"{python}-none-any", MAJOR, MINOR)
         assert pure == (f"{python}-none-any" in supported), python
 
 
@@ -85,9 +85,18 @@ def test_requires_python_that_fits(tmp_path: Path, prefix: Prefix, wanted: str) 
 def test_requires_python_that_does_not(tmp_path: Path, prefix: Prefix, wanted: str) -> None:
     with pytest.raises(WheelRefused) as caught:
         check(tmp_path, prefix, "py3-none-any", wanted)
-    assert f"wants Python {wanted}, and {prefix.root} has {prefix.full_version}" in str(caught.value)
+    assert f"requires Python {wanted}, and {prefix.root} has {prefix.full_version}" in str(caught.value)
     assert "--ignore-requires-python" in caught.value.advice
     check(tmp_path, prefix, "py3-none-any", wanted, ignore=True)
+
+
+def test_a_micro_version_that_no_file_tells_is_asked_for(tmp_path: Path) -> None:
+    root = make_prefix(tmp_path)
+    (root / "pyvenv.cfg").write_text(f"home = {Path(sys.executable).resolve().parent}\nversion = {MAJOR}.{MINOR}\n")
+    prefix, full = find_prefix(root), ".".join(map(str, sys.version_info[:3]))
+    check(tmp_path, prefix, "py3-none-any", f"=={full}")
+    with pytest.raises(WheelRefused):
+        check(tmp_path, prefix, "py3-none-any", f"!={full}")
 
 
 @pytest.mark.skipif(not other_pythons(), reason="no Python of another version here")

@@ -33,7 +33,9 @@ def test_schemes(tmp_path: Path) -> None:
     data = {"scripts/a": "", "data/share/b": "", "headers/c.h": "", "platlib/d.py": "", "purelib/e/f.py": ""}
     path = make_wheel(tmp_path, "pkg", "1.0", FILES, data=data, root_is_purelib=False)
     with Wheel(str(path)) as wheel:
-        places = {name: wheel.place(name) for name in wheel.archive.members if not name.startswith("pkg-1.0.dist")}
+        places = {
+            name: wheel.scheme_and_path(name) for name in wheel.archive.members if not name.startswith("pkg-1.0.dist")
+        }
     assert places == {
         "pkg/__init__.py": ("platlib", "pkg/__init__.py"),
         "pkg/data.bin": ("platlib", "pkg/data.bin"),
@@ -53,6 +55,10 @@ def test_schemes(tmp_path: Path) -> None:
         {"file_name": "pkg-1.0-7local-py3-none-any.whl"},
         {"metadata_text": "Metadata-Version: 9.9\nName: Pkg\nVersion: 1.0\nNews: everything\n"},
         {"wheel_text": WHEEL.replace("1.0", "1.99")},
+        {"wheel_text": WHEEL.replace("1.0", "0.1")},
+        {"extra_rows": [record_row("pkg/data.bin", b"\0\1")]},
+        {"extra_rows": [record_row("pkg/data.bin", b"\0\1").replace(",2", "=,")]},
+        {"extra_rows": ["pkg-1.0.dist-info/RECORD,,"]},
         {"extra_rows": ["pkg-1.0.dist-info/RECORD.jws,,"]},
         {"unlisted": {"pkg-1.0.dist-info/RECORD.jws": "{}", "pkg-1.0.dist-info/RECORD.p7s": "x"}},
         {"extra_rows": ["pkg/,,"]},
@@ -63,7 +69,14 @@ def test_schemes(tmp_path: Path) -> None:
     ],
     ids=[
         *("file name in capitals", "file name with the version spelt otherwise", "build tag", "metadata of the future"),
-        *("newer minor version", "row of a signature", "signatures", "row of a directory", "CRLF", "sha512"),
+        *(
+            "newer minor version",
+            "older major version",
+            "row twice",
+            "row twice, spelt otherwise",
+            "row of RECORD twice",
+        ),
+        *("row of a signature", "signatures", "row of a directory", "CRLF", "sha512"),
         *("no size", "padded hash"),
     ],
 )
@@ -89,7 +102,12 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         "RECORD lists '../../../etc/passwd', which is not",
     ),
     "phantom absolute row": ({"extra_rows": ["/etc/passwd,,"]}, "RECORD lists '/etc/passwd', which is not in it"),
-    "row twice": ({"extra_rows": [record_row("pkg/data.bin", b"\0\1")]}, "RECORD lists a file twice"),
+    "row twice with two hashes": ({"extra_rows": ["pkg/data.bin,sha256=abc,2"]}, "lists a file twice, and differently"),
+    "row twice, once without a hash": ({"extra_rows": ["pkg/data.bin,,"]}, "lists a file twice, and differently"),
+    "row twice with two sizes": (
+        {"extra_rows": [record_row("pkg/data.bin", b"\0\1").replace(",2", ",3")]},
+        "lists a file twice, and differently",
+    ),
     "row with dot": (
         {"rows": {"pkg/data.bin": "./" + record_row("pkg/data.bin", b"\0\1")}},
         "RECORD lists './pkg/data.bin', which is not in it",
@@ -124,7 +142,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "no WHEEL": ({"leave_out": ["pkg-1.0.dist-info/WHEEL"]}, "it has no pkg-1.0.dist-info/WHEEL"),
     "WHEEL of the future": (
         {"wheel_text": WHEEL.replace("1.0", "2.0")},
-        "it has Wheel-Version 2, and only 1.x is known",
+        "it has Wheel-Version 2, and only 0.x and 1.x are known",
     ),
     "WHEEL without version": ({"wheel_text": "Root-Is-Purelib: true\n"}, "it has Wheel-Version none"),
     "WHEEL is binary": ({"wheel_text": b"\xff"}, "WHEEL is not UTF-8"),

@@ -53,7 +53,7 @@ def test_the_work_is_shared_by_processes(tmp_path: Path) -> None:
 
 
 def test_too_many_items_for_the_queue_are_done_here() -> None:
-    items = range(workers._QUEUE + 1)
+    items = range(workers.QUEUE + 1)
     assert workers.share_out(lambda item: os.getpid(), items, 4) == [os.getpid()] * len(items)
 
 
@@ -131,3 +131,93 @@ def test_progress_is_heard_in_the_parent() -> None:
 
 def test_processors() -> None:
     assert 1 <= workers.processors() <= (os.cpu_count() or 1)
+
+
+# --- a child with threads ---
+
+
+def test_a_child_apart_gives_its_result() -> None:
+    assert workers.apart(os.getpid, lambda: 0) not in (0, os.getpid())
+
+
+@pytest.mark.parametrize("call", ["fork", "pipe"])
+def test_without_a_child_it_is_done_here(monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+    def refuse() -> Any:
+        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr(os, call, refuse)
+    assert workers.apart(lambda: 0, os.getpid) == os.getpid()
+
+
+def test_an_exception_of_a_child_apart_is_raised_here() -> None:
+    def fail() -> int:
+        raise WheelRefused("what", "advice")
+
+    with pytest.raises(WheelRefused, match="what; advice"):
+        workers.apart(fail, lambda: 0)
+
+
+def test_a_killed_child_apart_is_a_failure_in_one_sentence() -> None:
+    with pytest.raises(SageWheelsError, match=r"worker process [0-9]+ was killed"):
+        workers.apart(lambda: os.kill(os.getpid(), signal.SIGKILL), lambda: None)
+
+
+def test_a_child_whose_parent_is_gone_ends() -> None:
+    with pytest.raises(SageWheelsError, match=r"worker process [0-9]+ was killed"):
+        workers.apart(lambda: workers.leave_if_orphaned(1 << 30), lambda: None)
+
+
+def passed_on(pieces: Any, consume: Any = None) -> Any:
+    """What a thread got, in a child, as always."""
+
+    def beside() -> list[bytes]:
+        got: list[bytes] = []
+        workers.pass_on(pieces, consume or got.append)
+        return got
+
+    return workers.apart(beside, list)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 100])
+def test_pieces_come_in_order(count: int) -> None:
+    pieces = [b"%d" % number for number in range(count)]
+    assert passed_on(iter(pieces)) == pieces
+
+
+def test_few_pieces_are_ahead() -> None:
+    """What is large is never in memory as a whole."""
+    made, taken = itertools.count(1), itertools.count(1)
+    ahead: list[int] = []
+
+    def pieces() -> Any:
+        for _ in range(50):
+            ahead.append(next(made) - peek[0])
+            yield b"x"
+
+    peek = [0]
+
+    def consume(piece: bytes) -> None:
+        peek[0] = next(taken)
+
+    def beside() -> int:
+        workers.pass_on(pieces(), consume)
+        return max(ahead)
+
+    assert workers.apart(beside, lambda: 99) <= workers.AHEAD + 3
+
+
+@pytest.mark.parametrize("where", ["maker", "taker"])
+@pytest.mark.parametrize("at", [0, 1, 10])
+def test_an_exception_of_either_thread_is_raised(where: str, at: int) -> None:
+    def maker() -> Any:
+        for number in range(50):
+            if where == "maker" and number == at:
+                raise WheelRefused("what")
+            yield b"%d" % number
+
+    def taker(piece: bytes) -> None:
+        if where == "taker" and piece == b"%d" % at:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "path")
+
+    with pytest.raises(WheelRefused if where == "maker" else OSError, match="what" if where == "maker" else "path"):
+        passed_on(maker(), taker)

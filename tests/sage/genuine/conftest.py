@@ -1,4 +1,4 @@
-"""The genuine tree of Sage 10.7 that `nox -s sage` has set up, with its own scripts or with ours (build/overlay)."""
+"""The genuine trees of Sage that `nox -s sage` has set up, with their own scripts or with ours (build/overlay)."""
 
 from __future__ import annotations
 
@@ -12,13 +12,16 @@ from typing import Any
 
 import pytest
 
-from support.trees import snapshot
+from support.trees import Tree, snapshot
 
-WORK = os.environ.get("GENUINE_SAGE", "")
+WORK = os.environ.get("GENUINE_SAGE", "")  # Sage 10.7
+TODAY = os.environ.get("GENUINE_SAGE_TODAY", "")  # Sage 11.0.beta1
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 GENUINE = [
     pytest.mark.skipif(not WORK, reason="the genuine tree of Sage is not here: nox -s sage sets it up"),
-    pytest.mark.slow,
+]
+GENUINE_TODAY = [
+    pytest.mark.skipif(not TODAY, reason="the genuine tree of today's Sage is not here: nox -s sage sets it up"),
 ]
 OURS = "trial_"  # what the names of our own packages of Sage begin with
 
@@ -105,6 +108,11 @@ class Sage:
             path: entry for path, entry in tree.items() if re.match(r"var/lib/sage/.*/", path)
         }
 
+    def library_state(self) -> Tree:
+        """What is installed for Python: libraries and scripts."""
+        tree = snapshot(self.venv)
+        return {path: entry for path, entry in tree.items() if re.match(r"(lib|bin)/", path)}
+
     def scripts(self) -> dict[str, bytes]:
         places = [*self.root.glob("build/bin/*"), *self.root.glob("build/sage_bootstrap/*.py")]
         return {str(path): path.read_bytes() for path in places if path.is_file()}
@@ -112,15 +120,25 @@ class Sage:
 
 @pytest.fixture(scope="session")
 def tree(checkout: Path) -> Iterator[Sage]:
-    """The tree with its own scripts and with nothing installed."""
-    tree = Sage(Path(WORK), checkout)
+    """The tree of Sage 10.7 with its own scripts and with nothing installed."""
+    yield from emptied(Sage(Path(WORK), checkout))
+
+
+@pytest.fixture(scope="session")
+def today(checkout: Path) -> Iterator[Sage]:
+    """The tree of Sage 11.0.beta1, likewise."""
+    yield from emptied(Sage(Path(TODAY), checkout))
+
+
+def emptied(tree: Sage) -> Iterator[Sage]:
     tree.overlay("--undo")
     stock = tree.scripts()
     tree.remove_packages()
     shutil.rmtree(tree.root / "local", ignore_errors=True)
     (tree.root / "local/var/lib/sage/installed").mkdir(parents=True)
     (tree.root / "local/var/lib/sage/installed/.dummy").touch()
-    shutil.rmtree(tree.root / "logs", ignore_errors=True)
+    for name in ("logs", "build/sage-distro"):
+        shutil.rmtree(tree.root / name, ignore_errors=True)
     yield tree
     tree.overlay("--undo")
     tree.remove_packages()

@@ -152,7 +152,9 @@ def test_what_is_installed_as_sagelib_is_recorded_and_cleaned(sage: Sage) -> Non
             code = sage.python("import destdir_trial; print(destdir_trial.__file__)")
             assert code.startswith(str(sage.root / "build/pkgs"))
             listed = sage.run("sage-wheels", "list").stdout
-            assert re.search(rf"^destdir-trial +- +- +package {OURS}destdir$", listed, re.MULTILINE), listed
+            assert re.search(
+                rf"^destdir-trial +- +- +editable: \S+/src; package {OURS}destdir$", listed, re.MULTILINE
+            ), listed
         done = sage.run("sage-spkg-uninstall", f"{OURS}destdir", sage.venv)
         assert (done.returncode, "uninstalled" in done.stdout) == (0, True), done.stdout
     finally:

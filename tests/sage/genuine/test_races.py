@@ -18,11 +18,12 @@ from typing import Any
 
 import pytest
 
+from support.pythons import begin_to_copy_in
 from support.wheels import make_wheel
 
 from .conftest import GENUINE, OURS, Sage
 
-pytestmark = GENUINE
+pytestmark = [*GENUINE, pytest.mark.slow]
 
 
 class Contender:
@@ -142,13 +143,7 @@ def test_commands_work_while_the_prefixs_python_is_copied_in(contender: Contende
     python = Path(os.path.realpath(sage.venv / "bin/python3"))
     standard = Path(sage.python("import sysconfig; print(sysconfig.get_path('stdlib'))"))
     root = tmp_path / "local"
-    library = root / "lib" / standard.name
-    (root / "bin").mkdir(parents=True)
-    (library / "site-packages").mkdir(parents=True)
-    shutil.copy(python, root / "bin/python3")
-    (root / f"bin/{standard.name}").symlink_to("python3")
-    # By this file the interpreter knows its library; one that was built for this prefix would look for no other.
-    shutil.copy(standard / "os.py", library)
+    library = begin_to_copy_in(root, python, standard)
     requirements = tmp_path / "spkg-requirements.txt"
     requirements.write_text(f"trial @ file://{make_wheel(tmp_path, 'trial', '1.0', {'trial.py': ''})}\n")
     [pip] = sage.venv.glob("var/lib/sage/wheels/pip-*.whl")

@@ -1,0 +1,1 @@
+"""BUILD BACKENDS: their process, environment variables and hooks."""

@@ -1,0 +1,213 @@
+"""The variables that a build backend sees, and the descriptors that go with them.
+
+Everything of the caller passes (compilers, flags, pkg-config, make, locale, PATH), except what would let the caller's
+Python, or pip's configuration, into the build, and what speaks of the session, of a CI job or of somebody's secrets;
+what keeps something out of the build passes, too. What is not settled by the caller is settled here, so that the same
+input gives the same wheel where the backend can. The user's own site directory is never seen: what a distribution
+builds must not depend on whose home that is.
+
+What passes is part of the key under which the store has the wheel (`keyed`), but for a few: where the home and the
+temporary files are, what the terminal is, how the network is reached, compiler caches, the jobserver, and how many jobs
+there may be. None of these may change a wheel. So one table says of each variable: taken out, passed, or passed and
+keyed.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import stat
+from typing import NamedTuple
+
+from sage_wheels.building.git_variables import OF_ONE_REPOSITORY
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# 2020-02-02, the date that hatchling takes as well: after 1980, which is where the time stamps of zip begin
+SOURCE_DATE_EPOCH = "1580601600"
+UMASK = 0o022
+
+# Private names of `pyproject_hooks`, since 1.1: how it tells the program that calls a hook which backend that is, and
+# the file in which that program leaves the answer. tests/building/test_private_names.py sees first when they change.
+_OF_HOOKS = "_PYPROJECT_HOOKS_"
+BUILD_BACKEND = f"{_OF_HOOKS}BUILD_BACKEND"
+BACKEND_PATH = f"{_OF_HOOKS}BACKEND_PATH"  # begins the name; newer ones say _JSON behind it
+HOOK_ANSWER = "output.json"
+
+# Whole names, joined by `|`; what stands in none of the tables is passed and keyed.
+_TAKEN_OUT = (
+    # the caller's Python, pip and uv
+    r"PIP_.*|UV_.*|PYTHON(?!_).*|__PYVENV_LAUNCHER__|VIRTUAL_ENV(_PROMPT)?|" + _OF_HOOKS + ".*",
+    # the session: who, where, in which shell, on which screen
+    r"_|SHLVL|PWD|OLDPWD|SHELL|USER|LOGNAME|USERNAME|MAIL|EMAIL|HOSTNAME|SUDO_.*|SSH_.*|GPG_.*|DBUS_.*|DISPLAY",
+    r"XAUTHORITY|WAYLAND_.*|DESKTOP_.*|GNOME_.*|KDE_.*|GDM.*|SESSION_.*|WINDOW(ID|PATH)|STY|TMUX.*|VTE_.*|ITERM_.*",
+    r"TERM_.*|COLORTERM|COLUMNS|LINES|LS_?COLORS|CLICOLOR.*|PAGER|LESS.*|MANPAGER|EDITOR|VISUAL|PS[0-4]|PROMPT.*|HIST(FILE|SIZE|CONTROL|IGNORE)",
+    r"GIT_(EDITOR|PAGER|ASKPASS)|INVOCATION_ID|JOURNAL_STREAM|SYSTEMD_.*|LISTEN_.*|MANAGERPID|DIRENV_.*",
+    # the make that called, but for its flags
+    r"MAKELEVEL|MAKE_TERM(OUT|ERR)|MAKE_RESTARTS",
+    # a run of tests, a job of a CI
+    r"PYTEST_.*|TOX_.*|NOX_.*|COV_CORE_.*|COVERAGE_.*",
+    r"CI|CI_.*|GITHUB_.*|ACTIONS_.*|RUNNER_.*|GITLAB_.*|BUILDKITE.*|CIRCLE.*|TRAVIS.*|JENKINS_.*|HUDSON_.*|JOB_(NAME|ID|URL)",
+    r"BUILD_(ID|NUMBER|TAG|URL|CAUSE.*|DISPLAY_NAME)|TEAMCITY_.*|TF_BUILD|AGENT_.*|APPVEYOR.*|DRONE.*|SEMAPHORE.*",
+    r"BITBUCKET_.*|CODEBUILD_.*|KUBERNETES_.*|CODESPACE.*",
+    # secrets
+    r"(.*_)?(TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIALS?|(API|ACCESS|PRIVATE|SIGNING)_?KEY)S?(_.*)?",
+    r"AWS_.*|AZURE_.*|GOOGLE_.*|GCP_.*|TWINE_.*|NETRC|KRB5.*|SAGE_WHEELS_STORE(_.*)?|DASK_.*",
+)
+_NOT_KEYED = (
+    r"HOME|TMPDIR|XDG_.*|SAGE_WHEELS_.*|TERM|CCACHE_.*|(?i:(https?|ftp|all|no)_proxy)",
+    r"CMAKE_BUILD_PARALLEL_LEVEL|MAX_JOBS|CARGO_BUILD_JOBS",
+    r"SSL_CERT_(FILE|DIR)|(REQUESTS|CURL)_CA_BUNDLE",
+    r"PATH",  # keyed by the programs that are found in it
+)
+_NOT_PASSED = re.compile("|".join(_TAKEN_OUT))
+_PASSED_ONLY = re.compile("|".join(_NOT_KEYED))
+# What make says of how many jobs there may be, and where the tokens are (GNU make, 13.1): no definition, no option.
+_ABOUT_JOBS = re.compile(r"\s*(?:--jobserver-\S+|--sync-mutex=\S+|-j\d*|-l[\d.]*)(?=\s|$)")
+_KEEP_OUT = ("PYTHONNOUSERSITE", "PYTHONSAFEPATH")
+OF_MAKE = ("MAKEFLAGS", "MFLAGS", "GNUMAKEFLAGS")
+_LOCALE = ("LC_ALL", "LC_CTYPE", "LANG")
+_JOBSERVER = re.compile(r"\s*--jobserver-(?:auth|fds)=(\S+)")
+
+
+class Variables(NamedTuple):
+    """`environ`: all environment variables of a build process; `descriptors`: those that MAKEFLAGS in it names."""
+
+    environ: dict[str, str]
+    descriptors: tuple[int, ...]
+
+
+def for_build(environ: Mapping[str, str], *, above: str | None = None) -> Variables:
+    """The variables for a backend, from those in `environ`; git searches no repository in `above` or higher.
+
+    Left out: PYTHONPATH, PYTHONHOME and whatever else steers an interpreter, pip's variables and configuration files,
+    the variables that name one git repository, and those of sessions, CI jobs and secrets.
+    Set unless the caller did: PYTHONNOUSERSITE, SOURCE_DATE_EPOCH, PYTHONHASHSEED, and a UTF-8 locale where there is
+    none at all.
+
+    >>> result = for_build({"CC": "gcc", "PYTHONPATH": "/x", "PIP_INDEX_URL": "y", "LC_ALL": "C"}).environ
+    >>> sorted(result)
+    ['CC', 'LC_ALL', 'PIP_CONFIG_FILE', 'PIP_DISABLE_PIP_VERSION_CHECK', 'PIP_NO_INDEX', 'PYTHONHASHSEED', \
+'PYTHONNOUSERSITE', 'SOURCE_DATE_EPOCH']
+    """
+    result = {name: value for name, value in environ.items() if not _is_withheld(name)}
+    result["PIP_CONFIG_FILE"] = os.devnull  # pip's word for: read no configuration file
+    result["PIP_NO_INDEX"] = "1"
+    result["PIP_DISABLE_PIP_VERSION_CHECK"] = "1"
+    result.update((name, environ[name]) for name in _KEEP_OUT if environ.get(name))
+    result.setdefault("PYTHONNOUSERSITE", "1")
+    result["PYTHONHASHSEED"] = environ.get("PYTHONHASHSEED") or "0"
+    result.setdefault("SOURCE_DATE_EPOCH", SOURCE_DATE_EPOCH)
+    if not any(environ.get(name) for name in _LOCALE):
+        result["LC_ALL"] = "C.UTF-8"
+    if above and os.pathsep not in above:  # a cache may lie in a repository, which what is built is no part of
+        result["GIT_CEILING_DIRECTORIES"] = os.pathsep.join(
+            filter(None, [above, environ.get("GIT_CEILING_DIRECTORIES")])
+        )
+    descriptors = _settle_jobserver(result)
+    return Variables(result, descriptors)
+
+
+def keyed(environ: Mapping[str, str], named_paths: Mapping[str, str]) -> dict[str, str]:
+    """Those of the variables that a backend sees on which a wheel may depend, with `named_paths` by their names.
+
+    >>> keyed({"CC": "gcc", "HOME": "/h", "MAKEFLAGS": " -j2 -- X=1", "L": "-L/p/lib"}, {"prefix": "/p"})
+    {'CC': 'gcc', 'L': '-L{prefix}/lib', 'MAKEFLAGS': '-- X=1'}
+    """
+    result = {}
+    for name, value in sorted(environ.items()):
+        if _PASSED_ONLY.fullmatch(name):
+            continue
+        if name in OF_MAKE:
+            value = _ABOUT_JOBS.sub("", value).strip()
+            if not value:
+                continue
+        result[name] = with_names(value, named_paths)
+    return result
+
+
+def counting(environ: Mapping[str, str]) -> dict[str, str]:
+    """Those of the caller's variables on which a wheel may depend, but for make's.
+
+    >>> counting({"CC": "gcc", "HOME": "/h", "MAKEFLAGS": " -j2 -- X=1", "PIP_NO_INDEX": "1"})
+    {'CC': 'gcc'}
+    """
+    passed = {name: value for name, value in environ.items() if name not in OF_MAKE and not _is_withheld(name)}
+    return keyed(passed, {})
+
+
+def with_names(text: str, named_paths: Mapping[str, str]) -> str:
+    """`text` with the names of `named_paths`, in braces, where their paths stand; the longest path first.
+
+    >>> with_names("-I/p/include:/px", {"prefix": "/p"})
+    '-I{prefix}/include:/px'
+    """
+    for name, path in sorted(named_paths.items(), key=lambda each: len(each[1]), reverse=True):
+        text = re.sub(re.escape(path) + r"(?![^\s/:;,'\"=])", lambda _, name=name: f"{{{name}}}", text)  # type: ignore[misc]
+    return text
+
+
+def _is_withheld(name: str) -> bool:
+    return name in OF_ONE_REPOSITORY or _NOT_PASSED.fullmatch(name) is not None
+
+
+def jobserver_of(environ: Mapping[str, str]) -> tuple[int, int] | tuple[str, str] | None:
+    """The two ends of the jobserver in MAKEFLAGS, as descriptors or as the path of a fifo; None if there is none."""
+    found = _JOBSERVER.search(environ.get("MAKEFLAGS", ""))
+    descriptors = _jobserver_descriptors(found[1]) if found else None
+    if not found or descriptors is None:
+        return None
+    if descriptors:
+        return descriptors[0], descriptors[1]
+    return found[1].removeprefix("fifo:"), found[1].removeprefix("fifo:")
+
+
+def without_jobserver(flags: str) -> str:
+    """`flags` (MAKEFLAGS) without the options of the jobserver."""
+    return re.sub(r"(^| )-j\d*(?= |$)", "", _JOBSERVER.sub("", flags))
+
+
+def _settle_jobserver(environ: dict[str, str]) -> tuple[int, ...]:
+    """Keep the jobserver in MAKEFLAGS only if it is valid; return its descriptors (GNU make, 13.1.2).
+
+    A program between make and this tool may have replaced the pipe by a file. A client that reads a token from it would
+    wait for ever, or read wrong data.
+    """
+    found = _JOBSERVER.search(environ.get("MAKEFLAGS", ""))
+    if not found:
+        return ()
+    descriptors = _jobserver_descriptors(found[1])
+    if descriptors is not None:
+        return descriptors
+    for name in ("MAKEFLAGS", "MFLAGS"):
+        if name in environ:
+            environ[name] = _JOBSERVER.sub("", environ[name])
+    return ()
+
+
+def _jobserver_descriptors(announced: str) -> tuple[int, ...] | None:
+    """The descriptors of a jobserver announced as `R,W` or `fifo:PATH`; None if there is no such jobserver."""
+    if announced.startswith("fifo:"):
+        return () if _is_fifo(announced[len("fifo:") :]) else None
+    numbers = re.fullmatch(r"(\d+),(\d+)", announced)
+    if not numbers:
+        return None
+    reader, writer = int(numbers[1]), int(numbers[2])
+    try:
+        one, other = os.fstat(reader), os.fstat(writer)
+        modes = [fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE for fd in (reader, writer)]
+    except OSError:
+        return None  # not open: make does not treat this command as a sub-make
+    is_pipe = stat.S_ISFIFO(one.st_mode) and os.path.samestat(one, other)
+    usable = modes[0] in (os.O_RDONLY, os.O_RDWR) and modes[1] in (os.O_WRONLY, os.O_RDWR)
+    return (reader, writer) if is_pipe and usable else None
+
+
+def _is_fifo(path: str) -> bool:
+    try:
+        return stat.S_ISFIFO(os.stat(path).st_mode)
+    except OSError:
+        return False

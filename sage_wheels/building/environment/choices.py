@@ -1,0 +1,67 @@
+"""What was chosen before from the same wheelhouses for the same requirements: then nothing need be resolved.
+
+A choice is kept in the store under everything that it depends on: the requirements, the interpreter, and name, size,
+time and inode of every wheel in the directories.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import NamedTuple
+
+from sage_wheels.fs.caches import has_shape
+from sage_wheels.store.results import key_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sage_wheels.building.environment.interpreter import BuildInterpreter
+    from sage_wheels.store.store import Store
+
+_KIND = "choice"
+_FORMAT = 2  # to be raised when the resolver would choose otherwise
+
+
+class Pick(NamedTuple):
+    """A wheel that was chosen."""
+
+    name: str
+    version: str
+    path: str
+
+
+class Choices:
+    """The choices for one interpreter, kept in `store`."""
+
+    def __init__(self, store: Store, building: BuildInterpreter) -> None:
+        self._store = store
+        self._interpreter = [building.executable, building.facts.full_version, building.facts.tags[0]]
+
+    def recall(self, requirements: Iterable[str], directories: Iterable[str]) -> list[Pick] | None:
+        """What was chosen, if it was and everything is as it was then."""
+        found = self._store.result(_KIND, self._key(requirements, directories))
+        known = found.values.get("picks") if found else None
+        return [Pick(*each) for each in known] if has_shape(known, [(str, str, str)]) and known else None
+
+    def remember(self, requirements: Iterable[str], directories: Iterable[str], picks: list[Pick]) -> None:
+        """Keep a choice; a store that cannot be written forgets it."""
+        self._store.keep(_KIND, self._key(requirements, directories), {"picks": picks})
+
+    def _key(self, requirements: Iterable[str], directories: Iterable[str]) -> str:
+        wheels = [[os.fsencode(each).hex(), sorted(_identities(each))] for each in directories]
+        return key_of(_KIND, [_FORMAT, self._interpreter, sorted(requirements), wheels])
+
+
+def _identities(directory: str) -> Iterable[tuple[str, int, int, int]]:
+    """What tells a wheel in `directory` from another one of the same name."""
+    try:
+        with os.scandir(directory) as entries:
+            for entry in entries:
+                if entry.name.endswith(".whl"):
+                    with contextlib.suppress(FileNotFoundError):
+                        status = entry.stat()
+                        yield os.fsencode(entry.name).hex(), status.st_size, status.st_mtime_ns, status.st_ino
+    except OSError:
+        return  # who resolves says that it cannot be read

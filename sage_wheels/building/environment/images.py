@@ -1,0 +1,231 @@
+"""The image cache: unpacked wheels, whose files are linked or copied into build environments.
+
+    ROOT/trees/KE/KEY/tree/     the files, in the shape of a virtual environment
+    ROOT/trees/KE/KEY/about     what a resolver wants to know of the wheel, and its size (JSON)
+    ROOT/trees/KE/KEY/size      how many bytes it takes, for the eviction of the store
+
+KEY is made of the SHA-256 of the wheel and of the interpreter's tag.
+
+An image is put into the cache by one rename, and the tool does not change it, so any number of builds may use it at the
+same time. Its name contains the hash of the wheel, so it is never outdated. The cache may be deleted at any time; a
+missing image is made again. Files in installed prefixes are never links to it (see `wheel.unpacked`).
+
+On file systems without reflinks, files in build environments are hard links to it, so a backend that writes to a file
+of its environment changes the image. So before an image is used, and after each build, the sizes, times and modes of
+its files are compared with the stored values. A changed image is made again, and the result of the build that changed
+it is not stored. A change is not noticed if the size is the same and the time was set back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from typing import NamedTuple
+
+from sage_wheels.errors import FileOperationFailed
+from sage_wheels.fs import caches, digest, trust
+from sage_wheels.store import trees
+from sage_wheels.store.local import touch
+from sage_wheels.store.remembered import remembered_digest, stat_of
+from sage_wheels.store.results import key_of
+from sage_wheels.store.store import Store
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from sage_wheels.archive.strict_zip import WheelLimits
+    from sage_wheels.building.environment.interpreter import BuildInterpreter
+    from sage_wheels.wheel import Wheel
+
+_KIND = "image"
+_FORMAT = 1  # to be raised when an image would be written otherwise
+
+
+class WheelSummary(NamedTuple):
+    """The metadata of a wheel that resolving needs: `requires` are its Requires-Dist lines.
+
+    For an image also: `dist_info` relative to the tree, the number of `files`, their `size` in bytes, their `state`
+    (see `_Survey`), `python`, the interpreter in the shebangs of its scripts, and `digest`, the SHA-256 of the wheel.
+    """
+
+    name: str
+    version: str
+    requires: list[str]
+    requires_python: str
+    dist_info: str = ""
+    files: int = 0
+    size: int = 0
+    state: int = 0
+    python: str = ""
+    digest: str = ""
+
+
+# The structure of `WheelSummary` in JSON (see `caches.has_shape`).
+_ABOUT = {
+    **dict.fromkeys(("name", "version", "requires_python", "dist_info", "python", "digest"), str),
+    **dict.fromkeys(("files", "size", "state"), int),
+    "requires": [str],
+}
+
+
+class _Survey(NamedTuple):
+    """How many `files` there are in a tree, their `size` together in bytes, and their `state`: a number that changes
+    with the size, the time and the mode of each file, and if others could have written in it.
+    """
+
+    files: int
+    size: int
+    state: int
+
+
+class ImageCache:
+    """The images for one building interpreter in the store at `root`, which is made if need be.
+
+    `wheel_limits` bound what each wheel may unpack to.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        building: BuildInterpreter,
+        *,
+        wheel_limits: WheelLimits | None = None,
+        store: Store | None = None,
+    ) -> None:
+        self.root = os.path.abspath(root)
+        self.building = building
+        self.store = store or Store(self.root)
+        self._wheel_limits = wheel_limits
+        self._tag = building.facts.cache_tag
+
+    def digest(self, path: str) -> str:
+        """The SHA-256 of the file at `path`; cached as long as the file does not change. Raises `OSError`."""
+        os.stat(path)  # which says that it is gone
+        return remembered_digest(self.store, stat_of(path)[1:], lambda: digest.of_file(path).hex())
+
+    def about(self, path: str) -> WheelSummary:
+        """The summary of the wheel at `path`, from its image if there is one.
+
+        Raises `WheelRefused` if it is damaged, `OSError` if it does not exist.
+        """
+        known = self._read_about(self._directory_of(path)[0])
+        if known:
+            return known
+        from sage_wheels.wheel import Wheel
+
+        with Wheel(path, self._wheel_limits) as wheel:
+            return _about(wheel)
+
+    def image(self, path: str) -> tuple[str, WheelSummary]:
+        """The tree of the image of the wheel at `path`, as it was written, made now if need be; what is known of it.
+
+        Raises `WheelRefused` if the wheel is damaged, `FileOperationFailed` if the cache cannot be written, because of
+        a `FileNotFoundError` if somebody deletes the cache or the wheel meanwhile: whoever asked may try again.
+        """
+        try:
+            directory, of_wheel = self._directory_of(path)
+            known = self._unchanged(directory)
+            while known is None:
+                known = self._make(path, directory, of_wheel)
+                if known is None:  # another file has taken the name of the wheel meanwhile
+                    directory, of_wheel = self._directory_of(path)
+                    known = self._unchanged(directory)
+            touch(directory)
+        except OSError as error:
+            raise FileOperationFailed.from_os_error(
+                error, f"unpacking {os.path.basename(path)} into {self.root}"
+            ) from error
+        return f"{directory}/tree", known
+
+    def is_intact(self, of_wheel: str) -> bool:
+        """Whether the image of the wheel with this SHA-256 is there as it was written; one that was changed goes.
+
+        The wheel itself may be gone by now: a wheelhouse is written while others build with it.
+        """
+        try:
+            return self._unchanged(self._directory_with(of_wheel)) is not None
+        except OSError:
+            return False
+
+    def discard(self, tree: str) -> None:
+        """Remove the image with the directory `tree`: rename it first, then delete its files."""
+        trees.discard(self.root, os.path.dirname(tree))
+
+    def _directory_of(self, path: str) -> tuple[str, str]:
+        """Where the image of the wheel at `path` belongs, and the SHA-256 of that wheel."""
+        of_wheel = self.digest(path)
+        return self._directory_with(of_wheel), of_wheel
+
+    def _directory_with(self, of_wheel: str) -> str:
+        return trees.path_of(self.root, key_of(_KIND, [_FORMAT, of_wheel, self._tag]))
+
+    def _read_about(self, directory: str) -> WheelSummary | None:
+        stored = caches.read_json(f"{directory}/about", _ABOUT)
+        return stored and WheelSummary(**stored)
+
+    def _unchanged(self, directory: str) -> WheelSummary | None:
+        """The summary of the image at `directory`; None if there is none, or it was changed and therefore removed."""
+        known = self._read_about(directory)
+        if known is None:
+            return None
+        with contextlib.suppress(FileNotFoundError):  # somebody deletes it
+            if _survey(f"{directory}/tree") == (known.files, known.size, known.state):
+                return known
+        self.discard(f"{directory}/tree")
+        return None
+
+    def _make(self, path: str, directory: str, of_wheel: str) -> WheelSummary | None:
+        """Make the image of `path` at `directory`; None if the file is not the one any more that belongs there."""
+        from sage_wheels.wheel import Request, Wheel, write_images
+
+        staging = f"{self.root}/staging"
+        caches.make_directory(staging)
+        with (
+            trust.masked(caches.OTHERS),
+            tempfile.TemporaryDirectory(dir=staging) as stage,
+            Wheel(path, self._wheel_limits) as wheel,
+        ):
+            tree = f"{stage}/tree"
+            image = write_images([Request(wheel, requested=False)], self.building.pattern, tree)[0]
+            about = _about(wheel)._replace(
+                dist_info=image.dist_info,
+                python=self.building.pattern.python,
+                digest=of_wheel,
+                **_survey(tree)._asdict(),
+            )
+            ready = f"{stage}/ready"
+            os.mkdir(ready)
+            os.rename(tree, f"{ready}/tree")
+            with open(f"{ready}/about", "w", encoding="utf-8") as f:
+                json.dump(about._asdict(), f)
+            if self._directory_of(path)[0] != directory:
+                return None
+            trees.put(self.root, ready, directory, about.size, lambda: self._read_about(directory))
+        self.store.local.note_added(about.size)
+        return about
+
+
+def _about(wheel: Wheel) -> WheelSummary:
+    fields = wheel.metadata
+    return WheelSummary(
+        wheel.name, wheel.version, fields.get("requires-dist", []), fields.get("requires-python", [""])[0]
+    )
+
+
+def _survey(directory: str) -> _Survey:
+    """Look at all files below `directory`. Raises `OSError`."""
+    files = size = 0
+    state = 0 if caches.is_own(os.stat(directory)) else 1
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                below = _survey(entry.path)
+                files, size, state = files + below.files, size + below.size, state + below.state
+                continue
+            status = entry.stat(follow_symlinks=False)
+            files += 1
+            size += status.st_size
+            # the hash of integers is the same in every process; nothing here depends on the order of the entries
+            state += hash((status.st_size, status.st_mtime_ns, status.st_mode, caches.is_own(status)))
+    return _Survey(files, size, state)

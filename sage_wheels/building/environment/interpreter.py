@@ -1,0 +1,104 @@
+"""The interpreter that builds, as a virtual environment made from it would see it.
+
+The room `wheel` writes images for a prefix. A build environment is a virtual environment, so the building interpreter
+is described here as the `Prefix` of one: a directory in the cache, which need not be there.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from typing import NamedTuple
+
+from sage_wheels.prefix import Prefix, Scheme, answers
+from sage_wheels.prefix import interpreter as facts_of
+from sage_wheels.store.store import Store
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from sage_wheels.prefix.interpreter import Facts
+
+
+class BuildInterpreter(NamedTuple):
+    """The building interpreter: `executable` is not that of a virtual environment; `pattern` is the prefix for
+    images."""
+
+    executable: str
+    facts: Facts
+    pattern: Prefix
+
+
+def find_building(python: str | None, prefix: Prefix | None, cache: str) -> BuildInterpreter:
+    """The interpreter to build with: `python`, else the base interpreter of `prefix`, else the one that runs the tool.
+
+    Raises `InterpreterError` if it cannot be run.
+    """
+    named = python or (facts_of.base_executable(prefix) if prefix else sys.executable)
+    executable, version = _base_of(named)
+    key = re.sub(r"[^A-Za-z0-9._+-]+", "-", executable).strip("-")
+    root = f"{cache}/pythons/{key}"
+    pattern = _pattern(root, executable, version, f"python{version[0]}.{version[1]}")
+    facts = _facts(pattern, executable, Store(cache))
+    library = re.search(r"/(python\d+\.\d+[a-z]*)(/|$)", facts.paths["purelib"])
+    if library:  # python3.13t: free-threaded
+        pattern = _pattern(root, executable, version, library[1])
+    return BuildInterpreter(executable, facts, pattern._replace(full_version=facts.full_version))
+
+
+def _facts(pattern: Prefix, executable: str, store: Store) -> Facts:
+    """The facts about `executable`, cached: to list the tags takes 10 ms even for the interpreter that runs the
+    tool."""
+    import packaging
+
+    from sage_wheels.store.remembered import remembered, stat_of
+
+    key = [stat_of(executable), packaging.__version__]
+    return facts_of.Facts(**remembered(store, "facts", key, facts_of.SHAPE, lambda: facts_of.ask(pattern)._asdict()))
+
+
+def _pattern(root: str, executable: str, version: tuple[int, int], library: str) -> Prefix:
+    site_packages = f"lib/{library}/site-packages"
+    scheme = Scheme(site_packages, site_packages, f"include/site/{library}", "bin", "")
+    return Prefix(root, version, os.path.dirname(executable), f"{version[0]}.{version[1]}", scheme)
+
+
+def _base_of(named: str) -> tuple[str, tuple[int, int]]:
+    """The base executable and the version of the Python `named`, which may be that of a virtual environment.
+
+    They are known for the Python that runs the tool, and for one such as /usr/bin/python3.12; others are run.
+    """
+    ours: str = getattr(sys, "_base_executable", sys.executable)
+    if os.path.realpath(named) in (os.path.realpath(sys.executable), os.path.realpath(ours)):
+        version = sys.version_info[:2]
+        return _outside(ours, sys.base_prefix, version), version
+    real = os.path.realpath(named)
+    plain = re.fullmatch(r"python(\d+)\.(\d+)", os.path.basename(real))
+    if plain and os.access(real, os.X_OK) and not _is_in_environment(real):
+        return real, (int(plain[1]), int(plain[2]))
+    return _ask(named)
+
+
+def _ask(named: str) -> tuple[str, tuple[int, int]]:
+    import shutil
+
+    path = shutil.which(named) or named
+    program = "import sys, json; print(json.dumps([sys._base_executable, sys.base_prefix, *sys.version_info[:2]]))"
+    answer = answers.answer_of(path, *answers.ISOLATED, "-c", program, advice="name another with --python")
+    executable, base_prefix, major, minor = answer
+    return _outside(executable, base_prefix, (major, minor)), (major, minor)
+
+
+def _outside(executable: str, base_prefix: str, version: tuple[int, int]) -> str:
+    """The interpreter below `base_prefix` if `executable`, which is `sys._base_executable`, is a copy of it in a
+    virtual environment: before Python 3.11 it may be."""
+    real = os.path.realpath(executable)
+    if _is_in_environment(real):
+        for name in ("python{}.{}".format(*version), "python3", "python"):
+            if os.access(original := f"{base_prefix}/bin/{name}", os.X_OK):
+                return os.path.realpath(original)
+    return real
+
+
+def _is_in_environment(executable: str) -> bool:
+    return os.path.exists(f"{os.path.dirname(os.path.dirname(executable))}/pyvenv.cfg")

@@ -1,0 +1,141 @@
+"""Why a build would run again: what differs between its inputs and those of the last one of the same project."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from sage_wheels.building.stored import last_key
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from typing import Any
+
+    from sage_wheels.building.stored import StoredBuild
+    from sage_wheels.store.results import Result
+
+_DIGEST = re.compile("[0-9a-f]{64}")
+_MOST = 20  # files that are named
+
+
+class Explanation(NamedTuple):
+    """Of the project `name`: why a build of it is `not_kept` ("": it is kept), whether the next one would be taken
+    from the store (`is_stored`), how many `seconds` that one had taken, and the `differences` from the last one that
+    was kept (None: there was none)."""
+
+    name: str
+    not_kept: str
+    is_stored: bool = False
+    seconds: float | None = None
+    differences: list[str] | None = None
+    key: str = ""
+
+
+def compared(stored: StoredBuild, inputs: Mapping[str, Any], found: Result | None, *, is_whole: bool) -> Explanation:
+    """`inputs` beside those of the last build; not the wheels if they are not all known (`is_whole`)."""
+    last = stored.store.result("last", last_key(stored.name))
+    then = last.values.get("inputs") if last else None
+    differences = None
+    if last and isinstance(then, dict):
+        now = dict(inputs)
+        if not is_whole:  # what the backend asks for in addition is not known before it has been asked
+            now.pop("wheels")
+            then = {name: value for name, value in then.items() if name != "wheels"}
+        differences = [*_of_files(last.values.get("files"), stored.files), *_all(then, now)]
+    if found and (lack := stored.lack(found)):
+        found, differences = None, [lack, *(differences or ())]
+    elif not found and is_whole and stored.find(inputs, is_any=True):
+        differences = ["what the store has was not built in a sandbox"]
+    seconds = found.values.get("seconds") if found else None
+    key = found.key if found else ""
+    return Explanation(stored.name, "", found is not None, seconds, differences, key)
+
+
+def _of_files(then: object, now: Mapping[str, str]) -> list[str]:
+    if not isinstance(then, dict):
+        return []
+    changed = [
+        f"the file {name} {'is new' if name not in then else 'is gone' if name not in now else 'was changed'}"
+        for name in sorted({*then, *now})
+        if then.get(name) != now.get(name)
+    ]
+    more = len(changed) - _MOST
+    return [*changed[:_MOST], f"and {more} more files"] if more > 0 else changed
+
+
+def _all(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+    for name in sorted({*then, *now}):
+        one, other = then.get(name), now.get(name)
+        if one == other:
+            continue
+        if name == "wheels":
+            yield from _of_wheels(_flat(one), _flat(other))
+        elif name == "settings":
+            yield from _of_settings(_by_key(one), _by_key(other))
+        elif isinstance(one, dict) and isinstance(other, dict):
+            yield from (
+                _said(_NAMES.get(name, "{}").format(each), one.get(each), other.get(each))
+                for each in sorted({*one, *other})
+                if one.get(each) != other.get(each)
+            )
+        else:
+            yield _said(_SINGLE.get(name, f"the {name}"), one, other)
+
+
+def _by_key(settings: object) -> dict[str, object]:
+    return dict(settings) if isinstance(settings, list) else {}
+
+
+def _of_settings(then: Mapping[str, object], now: Mapping[str, object]) -> Iterator[str]:
+    if then == now:
+        yield "the settings are in another order"
+    for key in sorted({*then, *now}):
+        if then.get(key) != now.get(key):
+            yield _said(f"the setting {key}", then.get(key), now.get(key))
+
+
+_NAMES = {
+    "tools": "the tool {}",
+    "interpreter": "the interpreter's {}",
+    "home": "~/{}",
+    "system": "what {} has",
+    "source": "the source's {}",
+}
+
+
+_SINGLE = {"sdist first": "an sdist on the way", "isolation": "isolation", "declared is all": "--cache-declared"}
+
+
+def _flat(rounds: object) -> dict[str, list[str]]:
+    return {wheel[0]: wheel[1:] for wheels in rounds for wheel in wheels} if isinstance(rounds, list) else {}
+
+
+def _of_wheels(then: Mapping[str, list[str]], now: Mapping[str, list[str]]) -> Iterator[str]:
+    for name in sorted({*then, *now}):
+        one, other = then.get(name), now.get(name)
+        if one == other:
+            continue
+        if one and other and one[0] == other[0]:
+            yield f"the wheel of {name} {one[0]} is another one"
+        else:
+            yield _said(name, one and one[0], other and other[0])
+
+
+def _said(name: str, one: object, other: object) -> str:
+    if all(_DIGEST.fullmatch(str(each)) for each in (one, other)):
+        return f"{name} has changed"
+    if one in (None, "") and _DIGEST.fullmatch(str(other)):
+        return f"{name} was not there"
+    if other in (None, "") and _DIGEST.fullmatch(str(one)):
+        return f"{name} is not there any more"
+    if one in (None, ""):
+        return f"{name} was not there, is {_shown(other)}"
+    if other in (None, ""):
+        return f"{name} was {_shown(one)}, is not there"
+    return f"{name} was {_shown(one)}, is {_shown(other)}"
+
+
+def _shown(value: object) -> str:
+    text = _DIGEST.sub(lambda found: found[0][:8], str(value))
+    return text if len(text) <= 80 else f"{text[:77]}..."

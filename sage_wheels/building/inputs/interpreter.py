@@ -1,0 +1,77 @@
+"""The interpreter that builds, as far as a wheel depends on it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+from sage_wheels.building.keyable import NotKeyable
+from sage_wheels.store.remembered import remembered, stat_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from sage_wheels.building.environment.interpreter import BuildInterpreter
+    from sage_wheels.store.store import Store
+
+# What setuptools, meson and the like read of an interpreter: its configuration, and the header that says it in C. The
+# directories of the user are no part of it. `files` is what the answer was read from.
+_PROGRAM = """
+import hashlib, json, os, platform, sys, sysconfig
+variables = {k: str(v) for k, v in sysconfig.get_config_vars().items() if k != "userbase"}
+header = sysconfig.get_config_h_filename()
+text = open(header, "rb").read() if os.path.isfile(header) else b""
+about = hashlib.sha256(json.dumps(variables, sort_keys=True).encode() + bytes([0]) + text).hexdigest()
+try:
+    libc = os.confstr("CS_GNU_LIBC_VERSION") or ""
+except (AttributeError, OSError, ValueError):
+    libc = " ".join(platform.libc_ver(sys.executable)) or platform.mac_ver()[0]
+name = getattr(sysconfig, "_get_sysconfigdata_name", lambda: "")()
+module = sys.modules.get(name)
+print(json.dumps({
+    "facts": {
+        "implementation": sys.implementation.name,
+        "version": sys.version,
+        "platform": sysconfig.get_platform(),
+        "libc": libc,
+        "byteorder": sys.byteorder,
+        "configuration": about,
+        "compilers": " ".join(variables.get(k, "").split(" ")[0] for k in ("CC", "CXX", "AR")),
+    },
+    "files": [header, *([module.__file__] if module else [])],
+}))
+"""
+_FACTS = dict.fromkeys(
+    ("implementation", "version", "platform", "libc", "byteorder", "configuration", "compilers"), str
+)
+_MADE_BY = {"PATH": os.defpath, "LC_ALL": "C"}
+
+
+def facts(building: BuildInterpreter, store: Store) -> dict[str, str]:
+    """What a wheel depends on of the interpreter that builds it. Raises `NotKeyable` if it does not say."""
+    here = stat_of(building.executable)
+    files = remembered(store, "files of interpreter", here, [str], lambda: _ask(building.executable)["files"])
+    about = [here, *map(stat_of, files), stat_of(_libc())]
+    answer: dict[str, str] = remembered(store, "interpreter", about, _FACTS, lambda: _ask(building.executable)["facts"])
+    return {**answer, "tag": building.facts.tags[0]}
+
+
+def _libc() -> str:
+    """Where the C library says its version; any change of it makes the interpreter be asked again."""
+    for path in ("/lib/x86_64-linux-gnu/libc.so.6", "/lib64/libc.so.6", "/usr/lib/libc.so.6"):
+        if os.path.exists(path):
+            return path
+    return "/usr/lib/libSystem.B.dylib" if sys.platform == "darwin" else "/lib"
+
+
+def _ask(executable: str) -> dict[str, Any]:
+    try:
+        command = [executable, "-I", "-S", "-B", "-c", _PROGRAM]
+        answer = subprocess.run(command, capture_output=True, check=True, stdin=subprocess.DEVNULL, env=_MADE_BY)
+        found: dict[str, Any] = json.loads(answer.stdout)
+    except (OSError, subprocess.CalledProcessError, ValueError) as error:
+        raise NotKeyable(f"the interpreter {executable} does not say how it is configured ({error})") from error
+    return found

@@ -1,0 +1,170 @@
+"""What a compilation finds on this machine: the processor, the packages of the system, and settings in the home."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import subprocess
+import sys
+
+from sage_wheels.building.backend.variables import with_names
+from sage_wheels.building.keyable import NotKeyable
+from sage_wheels.store.remembered import remembered, stat_of
+from sage_wheels.store.results import canonical
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from sage_wheels.store.store import Store
+
+# Settings that compilers and build backends read of their own accord.
+_IN_HOME = (
+    *(".pydistutils.cfg", ".numpy-site.cfg", "site.cfg", ".cargo/config", ".cargo/config.toml", ".gitconfig"),
+    *(".config/git/config", ".config/meson", ".local/share/meson", ".cmake/packages", ".local/share/pkgconfig"),
+    *(".local/lib/pkgconfig", ".config/pythran", ".pythranrc", ".pyxbld"),
+)
+_LOCAL = "/usr/local"
+# Nothing that is compiled against: modules of Pythons (an isolated build sees none), documentation.
+_NOT_READ = re.compile(r"(?:.*/)?(?:lib(?:32|64)?/python[^/]*|share/(?:doc|man|info|locale|icons)|man|games|src)")
+_MOST = 50_000  # files in one of the directories that are looked at
+# Options and variables that name directories to compile or link against.
+_OPTION = re.compile(r"(?:^|\s)-(?:I|L|isystem|iquote|idirafter|B)\s*(/[^\s:]+)")
+_PATHS = ("CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH", "LIBRARY_PATH", "PKG_CONFIG_PATH", "PKG_CONFIG_LIBDIR")
+# A database of installed packages, and how to read it: by a command, else by its own lines.
+_DATABASES: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("/var/lib/dpkg/status", ()),
+    ("/lib/apk/db/installed", ()),
+    ("/usr/lib/sysimage/rpm/rpmdb.sqlite", ("rpm", "-qa")),
+    ("/var/lib/rpm/rpmdb.sqlite", ("rpm", "-qa")),
+    ("/var/lib/rpm/Packages", ("rpm", "-qa")),
+    ("/var/lib/pacman/local", ("ls", "/var/lib/pacman/local")),
+    ("/opt/homebrew/Cellar", ("sh", "-c", "ls -d /opt/homebrew/Cellar/*/*")),
+    ("/usr/local/Cellar", ("sh", "-c", "ls -d /usr/local/Cellar/*/*")),
+    ("/home/linuxbrew/.linuxbrew/Cellar", ("sh", "-c", "ls -d /home/linuxbrew/.linuxbrew/Cellar/*/*")),
+)
+_LINES = re.compile(rb"^(?:Package|Version|Architecture|Status|P|V|A): ?.*|^[PVA]:.*", re.MULTILINE)
+
+
+def home(environ: Mapping[str, str]) -> dict[str, str]:
+    """The known configuration files of the home that are there, by the digest of what is in them."""
+    where = environ.get("HOME")
+    return {name: _digest_of(f"{where}/{name}") for name in _IN_HOME if where and os.path.exists(f"{where}/{name}")}
+
+
+def _digest_of(path: str) -> str:
+    if os.path.isdir(path):
+        return tree(path)
+    try:
+        with open(path, "rb") as f:
+            return hashlib.sha256(f.read()).hexdigest()
+    except OSError:
+        return "cannot be read"
+
+
+def processor() -> str:
+    """What compilers for "this processor" (-march=native) go by."""
+    try:
+        with open("/proc/cpuinfo", encoding="ascii", errors="replace") as f:
+            first = f.read(16384).partition("\n\n")[0]
+    except OSError:
+        if sys.platform != "darwin":
+            raise NotKeyable("the system does not say what its processor is") from None
+        command = ["/usr/sbin/sysctl", "-n", "machdep.cpu", "hw.optional"]
+        first = subprocess.run(command, capture_output=True, check=False, text=True).stdout
+    kept = [
+        " ".join(line.split())
+        for line in first.splitlines()
+        if re.match(r"(vendor_id|cpu family|model|stepping|flags|Features|CPU (impl|arch|var|part|rev)|isa)\b", line)
+    ]
+    return hashlib.sha256("\n".join(kept or [first]).encode()).hexdigest()
+
+
+def system(
+    environ: Mapping[str, str],
+    more: Iterable[str],
+    readable: Iterable[str],
+    named_paths: Mapping[str, str],
+    store: Store,
+) -> dict[str, str]:
+    """The digests of the installed packages, of /usr/local and of the directories that variables and settings name.
+
+    `more` are texts with options, as `environ` has them, `readable` more directories, and `named_paths` paths by their
+    names. Raises `NotKeyable` if there is more than can be looked at;
+    without "packages" in the result, no database of packages could be read.
+    """
+    result = {}
+    packages = [each for each in (_packages(path, how, store) for path, how in _DATABASES) if each]
+    if packages:
+        result["packages"] = hashlib.sha256(canonical(packages)).hexdigest()
+    for directory in sorted({_LOCAL, *_directories(environ, more), *map(os.path.abspath, readable)}):
+        result[with_names(directory, named_paths)] = tree(directory)
+    return result
+
+
+def _packages(path: str, command: tuple[str, ...], store: Store) -> str | None:
+    status = stat_of(path)
+    if len(status) == 1:
+        return None
+    answer: str = remembered(store, "packages", [status, list(command)], str, lambda: _read_packages(path, command))
+    return answer or None
+
+
+def _read_packages(path: str, command: tuple[str, ...]) -> str:
+    try:
+        if command:
+            lines = subprocess.run(
+                command, capture_output=True, check=True, stdin=subprocess.DEVNULL
+            ).stdout.splitlines()
+            lines.sort()
+        else:
+            with open(path, "rb") as f:
+                lines = _LINES.findall(f.read())
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return hashlib.sha256(b"\n".join(lines)).hexdigest()
+
+
+def _directories(environ: Mapping[str, str], more: Iterable[str]) -> Iterator[str]:
+    for name in _PATHS:
+        yield from (os.path.normpath(each) for each in environ.get(name, "").split(":") if each.startswith("/"))
+    for text in (*environ.values(), *more):
+        yield from map(os.path.normpath, _OPTION.findall(text))
+
+
+def tree(top: str, but: re.Pattern[str] = _NOT_READ) -> str:
+    """The digest of name, size and time of all files below `top`, without directories whose paths there match `but`.
+
+    Raises `NotKeyable` if they are too many.
+    """
+    digest, count, waiting = hashlib.sha256(), 0, [""]
+    while waiting:
+        path = waiting.pop()
+        try:
+            with os.scandir(f"{top}/{path}") as scan:
+                entries = sorted(scan, key=_name)
+        except OSError:
+            continue
+        count += len(entries)
+        if count > _MOST:
+            raise NotKeyable(f"there are more than {_MOST} files in {top}")
+        lines = [path]
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                below = f"{path}/{entry.name}" if path else entry.name
+                if not but.fullmatch(below):
+                    waiting.append(below)
+                lines.append(f"{entry.name}/")
+                continue
+            try:
+                status = entry.stat(follow_symlinks=False)
+            except OSError:
+                continue
+            lines.append(f"{entry.name} {status.st_size} {status.st_mtime_ns}")
+        digest.update("\0".join(lines).encode(errors="surrogateescape"))
+    return digest.hexdigest()
+
+
+def _name(entry: os.DirEntry[str]) -> str:
+    return entry.name

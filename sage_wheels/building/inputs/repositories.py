@@ -1,0 +1,98 @@
+"""What git can say to a build: the part of a repository that decides about versions and lists of files.
+
+The raw git directory never repeats: objects are packed, the index knows times. So git is asked, or, where there is
+none, the files that it would read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+
+from sage_wheels.building.keyable import NotKeyable
+from sage_wheels.store.results import canonical
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from sage_wheels.building.source.git import Git, Repository
+
+_MOST_CHANGED = 2000  # files that are not committed, outside of the tree
+_REFS = ["for-each-ref", "--format=%(refname) %(objectname) %(*objectname) %(symref)"]
+_STATUS = ["status", "--porcelain=v1", "-z", "--untracked-files=all", "--ignore-submodules=none"]
+
+
+def states(repositories: Mapping[str, Repository], git: Git, tree: str) -> dict[str, Any]:
+    """The state of each of `repositories`, of which `tree` is built. Raises `NotKeyable`."""
+    return {name: _state(each, git, tree) for name, each in sorted(repositories.items())}
+
+
+def _state(repository: Repository, git: Git, tree: str) -> dict[str, str]:
+    own, common = repository.git_directory, repository.common
+    result = {
+        "head": _read(f"{own}/HEAD").decode(errors="replace").strip(),
+        "shallow": _digest(_read(f"{common}/shallow")),
+        "config": _digest(_read(f"{common}/config") + b"\0" + _read(f"{own}/config.worktree")),
+        "operation": " ".join(name for name in ("MERGE_HEAD", "rebase-merge") if os.path.lexists(f"{own}/{name}")),
+    }
+    if not git.is_there:
+        found = [_files_below(each) for each in (f"{common}/refs", f"{common}/reftable", f"{own}/reftable")]
+        result["refs"] = _digest(canonical(found) + _read(f"{common}/packed-refs"))
+        return result
+    if os.path.isdir(f"{own}/reftable"):  # then HEAD is there, and the file says nothing
+        result["head"] = git.run(["symbolic-ref", "-q", "HEAD"], repository.top).stdout.decode(errors="replace").strip()
+    result["refs"] = _digest(_asked(git, _REFS, repository))
+    result["commit"] = git.run(["rev-parse", "-q", "--verify", "HEAD"], repository.top).stdout.decode().strip()
+    result["index"] = _digest(_asked(git, ["ls-files", "--stage", "-z"], repository))
+    status = _asked(git, _STATUS, repository)
+    result["status"] = _digest(status)
+    result["changed"] = _changed_outside(repository, status, tree)
+    return result
+
+
+def _asked(git: Git, arguments: list[str], repository: Repository) -> bytes:
+    done = git.run(["-c", "core.fsmonitor=false", *arguments], repository.top)
+    if done.returncode:
+        raise NotKeyable(f"git does not say what there is in {repository.top}")
+    return done.stdout
+
+
+def _changed_outside(repository: Repository, status: bytes, tree: str) -> str:
+    """The digest of what is not committed and not in `tree`, whose files are looked at in any case."""
+    names = []
+    fields = iter(status.split(b"\0"))
+    for field in fields:
+        if len(field) < 4:
+            continue
+        if field[0:1] in b"RC":
+            next(fields, None)  # the old name
+        path = os.path.join(repository.top, os.fsdecode(field[3:]))
+        if not f"{path}/".startswith(f"{tree}/") and not path.endswith((".log", "/")):
+            names.append(path)
+    if len(names) > _MOST_CHANGED:
+        raise NotKeyable(f"more than {_MOST_CHANGED} files of {repository.top} are not committed")
+    return _digest(canonical([(_digest(os.fsencode(path)), _digest(_read(path))) for path in sorted(names)]))
+
+
+def _files_below(directory: str) -> list[tuple[str, str]]:
+    found = []
+    for here, _, names in os.walk(directory):
+        found += [
+            (os.path.relpath(os.path.join(here, name), directory), _digest(_read(os.path.join(here, name))))
+            for name in names
+        ]
+    return sorted(found)
+
+
+def _read(path: str) -> bytes:
+    try:
+        with open(path, "rb") as f:
+            return f.read()
+    except OSError:
+        return b""
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,180 @@
+"""What a build can reach of its source: what makes one copy of a source tree different from another.
+
+    files          path, executable or not, content; the text of a link, and if it leads outside, what is there
+    generated      which of a .pyx and the .c or .cpp of the same name is newer: Cython is run or not
+    beside         what stands above the tree, as far as the files that say how to build it speak of what is above
+    repositories   what git can say: HEAD, refs, shallow, configuration, index, and what is not committed
+
+The copy is looked at, not the tree: nobody changes it, and it is what the backend gets.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import stat
+from typing import NamedTuple
+
+from sage_wheels.building.keyable import NotKeyable
+from sage_wheels.store.results import canonical
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import Any
+
+_MOST_OUTSIDE = 20_000  # files that links which lead outside may reach
+_MOST_BESIDE = 200  # files above the tree
+_BLOCK = 1 << 20  # bytes
+# Files that say how to build: where these speak of "..", what is above may matter.
+_SAYS_HOW = re.compile(
+    r"pyproject\.toml|setup\.(py|cfg)|MANIFEST\.in|hatch(_build\.py|\.toml)|pdm_build\.py|meson\.(build|options)"
+    r"|meson_options\.txt|CMakeLists\.txt|[^/]*\.cmake|Makefile|[^/]*build[^/]*\.py|Cargo\.toml|build\.rs"
+)
+_ABOVE = re.compile(
+    rb"""(?<![\w.])\.\.(?![\w.])|\bpardir\b|parents?\[|\.parent\.parent|dirname\(\s*(os\.path\.)?dirname"""
+)
+_NAMED_ABOVE = re.compile(rb"""(?<![\w.])((?:\.\./)+[\w.+/-]+)""")
+_GENERATED = (".c", ".cpp", ".cxx", ".cc")
+
+
+class Source(NamedTuple):
+    """The fingerprint of a source tree; `files` has the beginning of the digest of each file, for people."""
+
+    digest: str
+    files: dict[str, str]
+    repositories: dict[str, Any]
+
+
+def fingerprint(copy: str, tree: str, repositories: dict[str, Any], log: str = "") -> Source:
+    """What tells the source in `copy`, made of `tree`, from another one; `repositories` is what git says of it.
+
+    The `log` of this build may stand in the tree, and is no source.
+
+    Raises `NotKeyable`, and `OSError` if it cannot be read.
+    """
+    walk = _Walk(copy)
+    own = os.path.relpath(log, tree) if log else ""
+    entries = sorted(each for each in walk.below(copy, "") if each[0] != own)
+    times = {path: entry.mtime for path, entry in walk.times.items()}
+    about = {
+        "files": entries,
+        "generated": sorted(_newer(times)),
+        "beside": sorted(_beside(copy, tree, walk.speaks_of_above)),
+        "repositories": repositories,
+    }
+    names = {path: digest[:16] for path, _, digest in entries}
+    return Source(hashlib.sha256(canonical(about)).hexdigest(), names, repositories)
+
+
+class _Seen(NamedTuple):
+    mtime: int
+
+
+class _Walk:
+    """A walk through a copy: `times` of what may be generated, and the files which `speaks_of_above`."""
+
+    def __init__(self, top: str) -> None:
+        self.top = top
+        self.times: dict[str, _Seen] = {}
+        self.speaks_of_above: list[tuple[str, bytes]] = []
+        self._outside = 0
+
+    def below(self, directory: str, path: str) -> Iterator[tuple[str, str, str]]:
+        """Path, kind and digest of everything below `directory`, which is called `path`."""
+        with os.scandir(directory) as scan:
+            for entry in scan:
+                below = f"{path}/{entry.name}" if path else entry.name
+                if entry.name == ".git":
+                    continue  # see `repositories`
+                if entry.is_symlink():
+                    yield _text(below), "link", self._link(entry.path)
+                elif entry.is_dir(follow_symlinks=False):
+                    yield _text(below), "directory", ""
+                    yield from self.below(entry.path, below)
+                elif entry.is_file(follow_symlinks=False):
+                    yield self._file(entry.path, below)
+
+    def _file(self, file: str, path: str) -> tuple[str, str, str]:
+        keeps_text = _SAYS_HOW.fullmatch(os.path.basename(path))
+        digest = hashlib.sha256()
+        with open(file, "rb", buffering=0) as f:
+            status = os.fstat(f.fileno())
+            text = b""
+            while block := f.read(_BLOCK):
+                digest.update(block)
+                if keeps_text:
+                    text += block
+        if text and _ABOVE.search(text):
+            self.speaks_of_above.append((path, text))
+        if path.endswith((".pyx", ".py", *_GENERATED)):
+            self.times[path] = _Seen(status.st_mtime_ns)
+        return _text(path), "program" if status.st_mode & stat.S_IXUSR else "file", digest.hexdigest()
+
+    def _link(self, link: str) -> str:
+        """The text of a link; with what is there, if that is outside."""
+        text = _text(os.readlink(link))
+        real = os.path.realpath(link)
+        if real == self.top or real.startswith(f"{self.top}/") or not os.path.lexists(real):
+            return text
+        return f"{text} {self.outside(real)}"
+
+    def outside(self, path: str) -> str:
+        """The digest of what stands at `path`, which is not in the copy. Raises `NotKeyable` if it is too much."""
+        self._outside += 1
+        if self._outside > _MOST_OUTSIDE:
+            raise NotKeyable(f"its links lead to more than {_MOST_OUTSIDE} files outside of it")
+        try:
+            if os.path.isdir(path):
+                names = sorted(os.listdir(path))
+                each = [(_text(name), self.outside(f"{path}/{name}")) for name in names if name != ".git"]
+                return hashlib.sha256(canonical(each)).hexdigest()
+            if not stat.S_ISREG(os.stat(path).st_mode):
+                return "special"
+            return self._file(path, "")[2]
+        except FileNotFoundError:
+            return "nothing"
+        except (OSError, RecursionError) as error:
+            raise NotKeyable(f"its links lead to {path}, which cannot be read ({error})") from error
+
+
+def _newer(times: dict[str, int]) -> Iterator[list[str]]:
+    """For each .pyx or .py with a generated file of the same name: whether Cython would run, by the times."""
+    for path, time in times.items():
+        stem, extension = os.path.splitext(path)
+        if extension in (".pyx", ".py"):
+            for each in _GENERATED:
+                if stem + each in times:
+                    yield [_text(path), each, "newer" if time > times[stem + each] else "older"]
+
+
+def _beside(copy: str, tree: str, speaking: Iterable[tuple[str, bytes]]) -> Iterator[list[str]]:
+    """Name and digest of the files above the tree that its build may read.
+
+    If a file that says how to build speaks of what is above: the files in the directory above, and whatever it names.
+    """
+    walk = _Walk(copy)
+    names: set[str] = set()
+    for path, text in speaking:
+        where = os.path.dirname(path)
+        for found in _NAMED_ABOVE.findall(text):
+            named = os.path.normpath(os.path.join(where, os.fsdecode(found)))
+            if named.startswith("../"):
+                names.add(named)
+    if speaking:
+        above = os.path.dirname(tree)
+        with os.scandir(above) as scan:
+            files = sorted(entry.name for entry in scan if entry.is_file() and not entry.name.endswith(".log"))
+        if len(files) > _MOST_BESIDE:
+            raise NotKeyable(f"it may read what is in {above}, where there are {len(files)} files")
+        names.update(f"../{name}" for name in files)
+    for name in names:
+        path = os.path.realpath(os.path.join(tree, name))
+        if os.path.lexists(path) and not (path == tree or f"{tree}/".startswith(f"{path}/")):
+            yield [_text(name), walk.outside(path)]
+
+
+def _text(path: str) -> str:
+    """A path as JSON can have it: what is no UTF-8 is escaped."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

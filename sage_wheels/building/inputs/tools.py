@@ -1,0 +1,108 @@
+"""The programs that compile: what each says of its version, or that it is not there, which also gives a wheel."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shlex
+import subprocess
+
+from sage_wheels.store.remembered import remembered, stat_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from typing import Any
+
+    from sage_wheels.store.store import Store
+
+_TOOLS = (
+    *("cc", "gcc", "clang", "c++", "g++", "clang++", "gfortran", "f77", "f95", "ld", "ar", "as", "make", "cmake"),
+    *("meson", "ninja", "pkg-config", "swig", "cargo", "rustc", "git", "cython", "nvcc"),
+)
+# Variables whose value is a command; what it calls is a tool, too.
+_COMMANDS = re.compile(
+    r"(HOST|BUILD|TARGET)?_?(CC|CXX|CPP|FC|F77|F90|F95|LD|LDSHARED|LDCXXSHARED|AR|NM|RANLIB|AS|MAKE|NINJA|CYTHON|SWIG"
+    r"|PKG_CONFIG|CMAKE|MESON|RUSTC|CARGO|NVCC|CUDACXX|RUSTC_WRAPPER|RUSTC_LINKER)|CMAKE_\w+_(COMPILER|LAUNCHER)"
+)
+_PATIENCE = 20  # seconds: a program that says its version takes less than one
+_NEUTRAL = {"LC_ALL": "C", "TERM": "dumb"}
+
+
+def versions(environ: Mapping[str, str], compilers: str, store: Store) -> dict[str, str]:
+    """What each tool that is found on the PATH of `environ` says of its version; "" for one that is not there.
+
+    `compilers` are those that the interpreter names. Remembered by path and stat of everything with these names on
+    PATH: a compiler cache may stand before the compiler.
+    """
+    path = [each for each in environ.get("PATH", os.defpath).split(os.pathsep) if each]
+    names = dict.fromkeys([*_TOOLS, *compilers.split(), *_named(environ)])
+    programs = {name: _programs(name, path) for name in names if name}
+    of_rust = _rustup(environ)
+    about = [[name, found] for name, found in sorted(programs.items())]
+    answer: dict[str, str] = remembered(store, "tools", [about, of_rust], {str: str}, lambda: _ask(programs, environ))
+    return {name: said for name, said in answer.items() if said or name in _TOOLS}
+
+
+def _named(environ: Mapping[str, str]) -> Iterable[str]:
+    for name, value in environ.items():
+        if _COMMANDS.fullmatch(name):
+            try:
+                words = shlex.split(value)
+            except ValueError:
+                continue
+            yield from [word for word in words if not word.startswith("-") and "=" not in word][:2]  # ccache gcc
+
+
+def _programs(name: str, path: list[str]) -> list[list[Any]]:
+    candidates = [name] if "/" in name else [f"{directory}/{name}" for directory in path]
+    return [[os.path.realpath(each), *stat_of(each)] for each in candidates if os.access(each, os.X_OK)]
+
+
+def _rustup(environ: Mapping[str, str]) -> list[Any]:
+    """What decides about the compiler behind rustup's `cargo` and `rustc`, which write an empty file of settings."""
+    home = environ.get("RUSTUP_HOME") or os.path.join(environ.get("HOME", "/nowhere"), ".rustup")
+    chosen = ""
+    with contextlib.suppress(OSError), open(f"{home}/settings.toml", encoding="utf-8", errors="replace") as f:
+        chosen = "".join(line for line in f if line.startswith(("default", '"')))
+    return [chosen, stat_of(f"{home}/update-hashes")]
+
+
+def _ask(programs: Mapping[str, list[list[Any]]], environ: Mapping[str, str]) -> dict[str, str]:
+    """Let all of them say their version at the same time, but a program of several names one name after the other:
+    rustup is `cargo` and `rustc`, and reads settings that it has only half written when both begin at once."""
+    said = dict.fromkeys(programs, "")
+    waiting = {name: found[0] for name, found in programs.items() if found}
+    while waiting:
+        of_inode = {(device, inode): name for name, (_, _, device, inode, *_) in waiting.items()}
+        started = {name: _start(waiting.pop(name)[1], environ) for name in of_inode.values()}
+        said.update({name: _end(process) for name, process in started.items()})
+    return said
+
+
+def _start(path: str, environ: Mapping[str, str]) -> subprocess.Popen[bytes] | None:
+    try:
+        return subprocess.Popen(
+            [path, "--version"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env={**environ, **_NEUTRAL},
+            cwd="/",
+        )
+    except OSError:
+        return None
+
+
+def _end(process: subprocess.Popen[bytes] | None) -> str:
+    if process is None:
+        return ""
+    try:
+        output, _ = process.communicate(timeout=_PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        return "it does not say its version"
+    said = output.decode(errors="replace").strip()
+    return said.partition("\n")[0][:500] or f"status {process.returncode}"  # the rest is who may copy it

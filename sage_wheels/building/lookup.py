@@ -1,0 +1,226 @@
+"""A build asks the store before it begins, and gives it its wheel at the end.
+
+Nothing here fails a build: what cannot be told for certain is neither taken nor kept, and the log says why.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+
+from sage_wheels.building.keyable import NotKeyable
+from sage_wheels.building.log import noted
+from sage_wheels.building.stored import Round
+from sage_wheels.errors import SageWheelsError, printable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import TypeVar
+
+    from sage_wheels.building.explaining import Explanation
+    from sage_wheels.building.providing import Provider
+    from sage_wheels.building.source.replica import SourceCopy
+    from sage_wheels.building.stored import Declared, StoredBuild, Taken
+    from sage_wheels.requirements.sources import SdistFile
+    from sage_wheels.store.store import Store
+
+    _T = TypeVar("_T")
+
+
+class Given(NamedTuple):
+    """What is built: an `sdist`, which `unpack` unpacks; or the `copy` of the source `tree`, with `project` in it."""
+
+    project: str | None
+    copy: SourceCopy | None
+    tree: str
+    sdist: SdistFile | None
+    unpack: Callable[[], str]
+
+
+class Made(NamedTuple):
+    """What was built: the `wheel`; what each call of the backend needed, with the wheels that were there; those that
+    were there when it was `first` asked for more. `log` is what it said, `seconds` how long it took,
+    `why_not` why the store cannot keep it."""
+
+    wheel: str
+    rounds: list[tuple[Round, list[list[str]]]]
+    first: list[list[str]]
+    is_intact: bool
+    log: str
+    seconds: float
+    why_not: str = ""
+
+
+class Lookup:
+    """The store's side of the build that `provider` provides for; `why_not` is why it is neither kept nor taken."""
+
+    def __init__(self, provider: Provider) -> None:
+        self.provider = provider
+        self.name, self.directory = provider.name, provider.directory
+        self.options, self.log = provider.options, provider.log
+        self.why_not = ""
+        self.stored: StoredBuild | None = None
+
+    def begin(self, given: Given, environ: Mapping[str, str]) -> bool:
+        """Look at what is `given` and at the variables that the backend sees; whether the result may be stored."""
+        from sage_wheels.building import stored
+
+        reason = stored.why_not(self.options)
+        try:
+            self.stored = None if reason else self._keyed(given, environ)
+        except (NotKeyable, OSError, SageWheelsError) as error:
+            reason = str(error)
+        if reason:
+            self._unkeyed(reason)
+        return self.stored is not None
+
+    def _unkeyed(self, reason: str) -> None:
+        self.log.write(f"--- {self.name} is not kept in the store: {printable(reason)}")
+        self.why_not = reason
+
+    def _keyed(self, given: Given, environ: Mapping[str, str]) -> StoredBuild:
+        from sage_wheels.building import stored
+
+        opened = self.provider.store
+        sandbox = self.provider.sandbox()
+        is_closed = sandbox is not None and sandbox.is_closed
+        images = self.provider.images
+        files: dict[str, str] = {}
+        if given.sdist:
+            digest = images.digest(given.sdist.path)
+            source: dict[str, object] = {"sdist": digest, "subdirectory": given.sdist.subdirectory}
+            declared = _declared_by(opened, digest, given.sdist.subdirectory, given.unpack)
+        else:
+            assert given.project
+            source, files = self._source_of_copy(given.project, given.copy, given.tree)
+            declared = stored.read_declared(given.project)
+        if declared is None:
+            raise NotKeyable("its pyproject.toml does not plainly say how it is built")
+        path = self.provider.importable(environ)
+        named_paths = {"build": self.provider.seen_at(), **dict(self.options.cache_paths)}
+        if self.options.prefix:
+            named_paths["prefix"] = self.options.prefix.root
+        return stored.StoredBuild(
+            opened,
+            images,
+            self.options,
+            name=self.name,
+            source=source,
+            declared=declared,
+            environ=environ,
+            named_paths=named_paths,
+            files=files,
+            is_closed=is_closed,
+            importable=path,
+        )
+
+    def _source_of_copy(
+        self, project: str, copy: SourceCopy | None, tree: str
+    ) -> tuple[dict[str, object], dict[str, str]]:
+        """What the copy of the source tree is, and the beginning of the digest of each file."""
+        from sage_wheels.building.inputs.repositories import states
+        from sage_wheels.building.inputs.source import fingerprint
+        from sage_wheels.building.source.git import Git
+
+        if copy is None:
+            raise NotKeyable("it was cloned for this build, and what its submodules are is not looked at")
+        tree = os.path.realpath(tree)
+        if copy.unreadable:
+            raise NotKeyable(f"{copy.unreadable[0]} cannot be read")
+        repositories = states(copy.repositories, Git(), tree)
+        if copy.refused:
+            raise NotKeyable("git refuses to look at a repository that it is part of")
+        found = fingerprint(copy.path, tree, repositories, self.log.path)
+        where = os.path.relpath(project, self.directory)
+        return {"tree": found.digest, "project": where, "repositories": repositories}, found.files
+
+    def taken(self, required: Callable[[set[str]], object]) -> Taken | None:
+        """The wheel out of the store; None if it has to be built. Raises what `required` raises, which is called with
+        the lines of what the build requires."""
+        stored = self.stored
+        if stored is None or self.options.rebuild:
+            return None
+        required(set(stored.declared.requires))
+        rounds = self._asked(lambda: stored.requires(self._wheels_for(Round(stored.declared.requires, []))))
+        if rounds is None:
+            return None
+        required({line for each in rounds for line in (*each.declared, *each.more)})
+        inputs = self._asked(lambda: stored.inputs(list(map(self._wheels_for, rounds))))
+        found = stored.find(inputs) if inputs else None
+        if found is None:
+            return None
+        if lack := stored.lack(found):
+            self._tell(f"the wheel of {self.name} in the store is not taken: {lack}")
+            return None
+        return stored.take(found, f"{self.directory}/out")
+
+    def _tell(self, sentence: str) -> None:
+        """Tell people, and the log."""
+        sentence = printable(sentence)
+        if self.options.on_note:
+            self.options.on_note(sentence)
+        self.log.write(noted(sentence))
+
+    def _asked(self, ask: Callable[[], _T]) -> _T | None:
+        """What `ask` answers; None if it cannot be told: the build says what is wrong."""
+        try:
+            return ask()
+        except (NotKeyable, SageWheelsError, OSError) as error:
+            self.log.write(f"--- the store was not asked: {printable(str(error))}")
+            return None
+
+    def _wheels_for(self, needed: Round) -> list[list[str]]:
+        return self.provider.wheels_for(*needed)
+
+    def keep(self, made: Made) -> None:
+        """Keep what was built under what it was built of: the wheels that were there, not those that were looked up."""
+        stored = self.stored
+        if stored is None:
+            return
+        if not made.is_intact:
+            self._unkeyed("its backend has changed files of its build environment, which others build with, too")
+            return
+        if made.why_not:
+            self._unkeyed(made.why_not)
+            return
+        log = f"{self.directory}/stored.log"
+        try:
+            first = made.first if self.options.isolation else self._wheels_for(Round(stored.declared.requires, []))
+            inputs = stored.inputs([wheels for _, wheels in made.rounds])
+            with open(log, "w", encoding="utf-8") as f:
+                f.write(stored.without_values(made.log))
+            stored.keep(inputs, made.wheel, log, made.seconds)
+            stored.keep_requires(first, [needed for needed, _ in made.rounds])
+            stored.store.tidy()
+        except (NotKeyable, SageWheelsError, OSError) as error:
+            self._unkeyed(str(error))
+
+    def explained(self) -> Explanation:
+        """Whether the build would be taken from the store, and what differs from the last one."""
+        from sage_wheels.building import explaining
+
+        stored = self.stored
+        if stored is None:
+            return explaining.Explanation(self.name, self.why_not)
+        try:
+            first = self._wheels_for(Round(stored.declared.requires, []))
+            rounds = stored.requires(first) or stored.requires(first, is_any=True)
+            wheels = list(map(self._wheels_for, rounds)) if rounds else [first]
+            inputs = stored.inputs(wheels)
+        except (NotKeyable, OSError) as error:
+            return explaining.Explanation(self.name, str(error))
+        found = stored.find(inputs) if rounds else None
+        return explaining.compared(stored, inputs, found, is_whole=rounds is not None)
+
+
+def _declared_by(store: Store, digest: str, subdirectory: str, unpack: Callable[[], str]) -> Declared | None:
+    """What the sdist with this digest says of its build; it is unpacked only if nobody knows."""
+    from sage_wheels.building import stored
+
+    declared = stored.declared_of(store, digest, subdirectory)
+    if declared is None:
+        declared = stored.read_declared(unpack())
+        if declared:
+            stored.keep_declared(store, digest, subdirectory, declared)
+    return declared

@@ -1,0 +1,115 @@
+"""What the backend of one build gets to build with: an environment of its own, or what is installed."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+
+from sage_wheels import environment
+from sage_wheels.building.backend.variables import for_build
+from sage_wheels.building.environment.images import ImageCache
+from sage_wheels.building.environment.interpreter import find_building
+from sage_wheels.building.environment.provision import Chooser, InstalledEnvironment, Isolated
+from sage_wheels.building.log import Log
+from sage_wheels.building.options import BuildOptions, store_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sage_wheels.building.backend.sandbox import Sandbox
+    from sage_wheels.building.environment.interpreter import BuildInterpreter
+    from sage_wheels.building.environment.provision import BuildEnvironment
+    from sage_wheels.store.store import Store
+
+
+class Provider:
+    """Provides for the build of the project `name` in the build directory `directory`.
+
+    What it has looked at once, it does not look at again: where the store is, the interpreter.
+    """
+
+    def __init__(self, name: str, directory: str, options: BuildOptions, log: Log) -> None:
+        self.name = name
+        self.directory = directory
+        self.options = options
+        self.log = log
+
+    @functools.cached_property
+    def store(self) -> Store:
+        return store_of(self.options)
+
+    @functools.cached_property
+    def interpreter(self) -> BuildInterpreter:
+        return find_building(self.options.python, self.options.prefix, self.store.root)
+
+    @functools.cached_property
+    def images(self) -> ImageCache:
+        return ImageCache(self.store.root, self.interpreter, wheel_limits=self.options.wheel_limits, store=self.store)
+
+    def environment(self, environ: Mapping[str, str]) -> BuildEnvironment:
+        if self.options.isolation:
+            return Isolated(f"{self.directory}/env", self.chooser(), self.log, f"{self.seen_at()}/env")
+        return self._installed_environment(environ)
+
+    def _installed_environment(self, environ: Mapping[str, str]) -> InstalledEnvironment:
+        options = self.options
+        return InstalledEnvironment(
+            self._installed(),
+            None if options.python else options.prefix,
+            find_building(self._installed(), None, self.store.root).facts.markers,
+            environ,
+            check=not options.skip_dependency_check,
+        )
+
+    def importable(self, environ: Mapping[str, str]) -> list[str] | None:
+        """Where modules come from in a build without isolation; None if what is declared is all that it depends on."""
+        if self.options.isolation or self.options.cache_declared:
+            return None
+        return self._installed_environment(environ).importable()
+
+    def _installed(self) -> str:
+        """The Python of a build without isolation."""
+        options = self.options
+        return options.python or (options.prefix.python if options.prefix else sys.executable)
+
+    def sandbox(self) -> Sandbox | None:
+        """What the backend runs in, None for a build that sees the whole machine. Raises `UsageError`, `OSError`."""
+        options = self.options
+        if not options.sandbox:
+            return None
+        from sage_wheels.building.backend import sandbox
+
+        pythons = [self.interpreter.executable, *([] if options.isolation else [self._installed()])]
+        paths = [*options.sandbox_read, *([options.prefix.root] if options.prefix else [])]
+        if os.path.isdir(tools := options.tools_directory()):
+            paths.append(tools)
+        return sandbox.sandbox(self.directory, pythons, paths, environment.for_processes())
+
+    def seen_at(self) -> str:
+        """Where the backend sees the build directory."""
+        if not self.options.sandbox:
+            return self.directory
+        from sage_wheels.building.backend.sandbox import BUILD
+
+        return BUILD
+
+    def chooser(self) -> Chooser:
+        options = self.options
+        return Chooser(
+            *(self.images, options.find_links, self.log), index=options.use_index, preferred=options.preferred
+        )
+
+    def wheels_for(self, declared: list[str], more: list[str]) -> list[list[str]]:
+        """Name, version and digest of all that is in the environment of a call with these requirements."""
+        if not self.options.isolation:
+            there = self.environment(for_build(environment.for_processes(), above=self.directory).environ)
+            there.provide([*declared, *more], "the store")
+            return there.wheels()
+        chooser = self.chooser()
+        chooser.ask(declared, f"the pyproject.toml of {self.name}")
+        if more:
+            chooser.ask(more, f"get_requires_for_build of {self.name}")
+        digest = chooser.cache.digest
+        return sorted([pick.name, pick.version, digest(pick.path)] for pick in chooser.choose())

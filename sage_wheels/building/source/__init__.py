@@ -1,0 +1,1 @@
+"""SOURCE TREES: make a copy in which a backend sees the same as in the original tree."""

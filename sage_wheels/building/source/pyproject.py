@@ -1,0 +1,58 @@
+"""Read ahead in pyproject.toml, so that the backend may start while `build` is still being imported.
+
+`build.ProjectBuilder` is the one that decides what pyproject.toml says and whether it may say so; what is read here is
+only ever a head start, and whatever is unusual is left to it.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any, NamedTuple
+
+from sage_wheels.requirements import toml
+
+
+class Early(NamedTuple):
+    """What `[build-system]` plainly says."""
+
+    requires: set[str]
+    backend: str
+    backend_path: tuple[str, ...] = ()
+
+
+# PEP 517: "if the pyproject.toml file is absent, or the build-backend key is missing"
+_LEGACY = Early({"setuptools >= 40.8.0"}, "setuptools.build_meta:__legacy__")
+
+
+def read_ahead(tree: str) -> Early | None:
+    """The build system of the source tree at `tree`; None if it is in the tree itself, or not plain to see."""
+    document = load(tree)
+    found = build_system(document) if document is not None else None
+    return None if found is None or found.backend_path else found
+
+
+def load(tree: str) -> dict[str, Any] | None:
+    """What the pyproject.toml of `tree` says, nothing if there is none; None if it cannot be read."""
+    try:
+        with open(os.path.join(tree, "pyproject.toml"), "rb") as f:
+            return toml.loads(f.read().decode())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, RecursionError):
+        return None  # `build` says what is wrong
+
+
+def build_system(document: dict[str, Any]) -> Early | None:
+    """The build system that a pyproject.toml declares; None if that is not plain to see."""
+    table = document.get("build-system")
+    if table is None:
+        return _LEGACY
+    if not isinstance(table, dict):
+        return None
+    requires, backend = table.get("requires"), table.get("build-backend", _LEGACY.backend)
+    path = table.get("backend-path", [])
+    if not isinstance(requires, list) or not isinstance(path, list):
+        return None
+    if not all(isinstance(each, str) for each in [backend, *requires, *path]):
+        return None
+    return Early(set(requires), backend, tuple(path))

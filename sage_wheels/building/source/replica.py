@@ -1,0 +1,117 @@
+"""Copy a source tree so that a backend sees the same in the copy as in the tree itself.
+
+The copy consists of the files (`copied_files`), links to files beside and above the tree (`surroundings`), and a git
+directory for each repository that contains the tree or is in it (`git`).
+"""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+
+from sage_wheels.building.directory import ELSEWHERE
+from sage_wheels.building.source import surroundings
+from sage_wheels.building.source.copied_files import CopiedFiles
+from sage_wheels.building.source.git import Git, Refused, Repository, make_git_directory, read_git_directory
+from sage_wheels.errors import FileOperationFailed
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+
+class SourceCopy(NamedTuple):
+    """A copy at `path`; `unreadable` are the paths of the tree that are not in it, `notes` sentences for people.
+
+    `repositories` are those that the copy has a git directory for, by the paths of their tops relative to the tree;
+    `refused` says that git would not look at one.
+    """
+
+    path: str
+    unreadable: list[str]
+    notes: list[str]
+    repositories: dict[str, Repository]
+    refused: bool
+
+
+def copy_source_tree(
+    tree: str, directory: str, *, leave_out: Iterable[str] = (), seen: Callable[[str], str] = str
+) -> SourceCopy:
+    """Copy the source tree at `tree` to somewhere in the nested `directory`, which must not exist.
+
+    `leave_out` are directories that are not copied; `seen` says at which path a build sees a path in the copy. Raises
+    `FileOperationFailed`, and `SourceError` if the tree cannot be read.
+    """
+    tree = os.path.realpath(tree)
+    try:
+        return _copy(tree, directory, frozenset(map(os.path.realpath, leave_out)), seen)
+    except OSError as error:
+        raise FileOperationFailed.from_os_error(error, f"copying {tree} to {directory}", denied=ELSEWHERE) from error
+
+
+def _copy(tree: str, directory: str, leave_out: frozenset[str], seen: Callable[[str], str]) -> SourceCopy:
+    notes: list[str] = []
+    repositories: dict[str, Repository] = {}
+    git = Git()
+    try:
+        around = git.around(tree)
+    except Refused:
+        around = []
+        notes.append(_refusal(tree))
+    top = around[-1].top if around else tree
+    part = os.path.relpath(tree, os.path.dirname(top))
+    files = CopiedFiles(tree, surroundings.destination_in(directory, part), leave_out=leave_out)
+    files.run()
+    files.destination = surroundings.make_room(directory, part, files.climbs)
+    beside = surroundings.link(tree, files.destination, top, files.climbs)
+    for repository in around:
+        repositories[os.path.relpath(repository.top, tree)] = repository
+        root = files.destination.removesuffix(f"/{repository.path_of(tree)}")
+        listed = [os.path.relpath(os.path.join(top, each), repository.top) for each in beside]
+        make_git_directory(git, repository, top=root, tree=tree, beside=listed, bring=files.bring, seen=seen)
+    for below in files.repositories:
+        nested = os.path.join(tree, below) if below else tree
+        if all(repository.top != nested for repository in around):
+            notes += _repository_within(git, files, nested, below, repositories, seen)
+    return SourceCopy(files.destination, files.unreadable, notes, repositories, bool(notes))
+
+
+def _repository_within(
+    git: Git,
+    files: CopiedFiles,
+    directory: str,
+    below: str,
+    repositories: dict[str, Repository],
+    seen: Callable[[str], str],
+) -> list[str]:
+    """Give what is checked out in a directory of the tree its git directory; sentences about what cannot be done.
+
+    It is added to `repositories`.
+    """
+    try:
+        found = git.at(directory)
+    except Refused:
+        return [] if directory == files.tree else [_refusal(directory)]
+    if found is None or found.top != directory:
+        found = read_git_directory(directory)  # git can do nothing with it; perhaps it is too old for that
+    if found is None:
+        files.bring(os.path.join(below, ".git"))
+        return []
+    repositories[below or "."] = found
+    make_git_directory(
+        git,
+        found,
+        top=os.path.join(files.destination, below) if below else files.destination,
+        tree=directory,
+        beside=[],
+        bring=lambda path: files.bring(os.path.join(below, path)),
+        seen=seen,
+    )
+    return []
+
+
+def _refusal(directory: str) -> str:
+    return (
+        f"git refuses to look at {directory}, which belongs to another user, so the build sees nothing of git there; "
+        f"'git config --global --add safe.directory {directory}' allows it"
+    )

@@ -1,0 +1,327 @@
+"""A build and the store: what the result depends on, whether it is there already, and keeping it.
+
+Two look-ups, so that a hit starts nothing: what the backend answers when it is asked for requirements is a result of
+its own, under the wheels that pyproject.toml declares; the wheel is one under all wheels that were then chosen. A wheel
+that speaks of the place where it was built, or of the prefix, stands under a key with that path; the first key then
+says which paths it has to be.
+
+Whatever cannot be told for certain means that nothing is kept; `reason` says why.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+
+from sage_wheels import environment
+from sage_wheels.building.backend.variables import keyed, with_names
+from sage_wheels.building.inputs import backends
+from sage_wheels.building.keyable import NotKeyable
+from sage_wheels.store.results import key_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from sage_wheels.building.environment.images import ImageCache
+    from sage_wheels.building.inputs.libraries import Here
+    from sage_wheels.building.options import BuildOptions
+    from sage_wheels.building.source.pyproject import Early
+    from sage_wheels.store.results import Result
+    from sage_wheels.store.store import Store
+
+_FORMAT = 1  # of the inputs of a build; to be raised when this program would build otherwise
+LOG = "build.log"
+# Variables whose values a result tells, because they explain it and are nobody's secret.
+_TOLD = ("CC", "CXX", "FC", "CFLAGS", "CXXFLAGS", "CPPFLAGS", "FFLAGS", "LDFLAGS", "ARCHFLAGS", "SOURCE_DATE_EPOCH")
+_SHORTEST = 8  # characters of a value that may be a secret
+_ROUND = ([str], [str])
+_SANDBOXED = "sandboxed"  # the value of a result that says how it was made
+
+
+class Declared(NamedTuple):
+    """What a source says of its build: the system, and the backend that runs no code of it ("": none)."""
+
+    requires: list[str]
+    backend: str
+    backend_path: list[str]
+    plain: str
+
+
+class Taken(NamedTuple):
+    """The path of a wheel that came from the store, and the seconds that its build had taken."""
+
+    wheel: str
+    seconds: float
+
+
+class Round(NamedTuple):
+    """The requirements of one call of a backend: those that are declared, and those that it asked for in addition."""
+
+    declared: list[str]
+    more: list[str]
+
+
+_DECLARED = {"requires": [str], "backend": str, "backend_path": [str], "plain": str}
+
+
+def declared_of(store: Store, sdist: str, subdirectory: str) -> Declared | None:
+    """What is known of the sdist with this digest, if it was unpacked before."""
+    from sage_wheels.fs.caches import has_shape
+
+    found = store.result("declared", key_of("declared", [_FORMAT, sdist, subdirectory]))
+    return Declared(**found.values) if found and has_shape(found.values, _DECLARED) else None
+
+
+def keep_declared(store: Store, sdist: str, subdirectory: str, declared: Declared) -> None:
+    store.keep("declared", key_of("declared", [_FORMAT, sdist, subdirectory]), declared._asdict())
+
+
+def read_declared(project: str) -> Declared | None:
+    """What the source tree `project` says of its build; None if that is not plain to see."""
+    from sage_wheels.building.source import pyproject
+
+    document = pyproject.load(project)
+    found: Early | None = pyproject.build_system(document) if document is not None else None
+    if document is None or found is None:
+        return None
+    plain = backends.plain_reason(project, document, found.backend, found.backend_path)
+    return Declared(sorted(found.requires), found.backend, list(found.backend_path), plain)
+
+
+class StoredBuild:
+    """The store's side of one build.
+
+    `source` says what is built, `environ` what the backend sees, `named_paths` the paths that stand for themselves, and
+    `is_closed` that it is built in a sandbox. `importable` is the search path of a build that may import whatever is
+    there. Raises `NotKeyable`.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        images: ImageCache,
+        options: BuildOptions,
+        *,
+        name: str,
+        source: Mapping[str, Any],
+        declared: Declared,
+        environ: Mapping[str, str],
+        named_paths: Mapping[str, str],
+        files: Mapping[str, str],
+        is_closed: bool = False,
+        importable: list[str] | None = None,
+    ) -> None:
+        self.store = store
+        self.name = name
+        self.declared = declared
+        self.named_paths = dict(named_paths)
+        self.files = dict(files)
+        self._images = images
+        self._options = options
+        self._is_closed = is_closed
+        self._environ = environ
+        self._machine: dict[str, Any] | None = None
+        self._libraries: Here | None = None
+        self.common: dict[str, Any] = {
+            "format": _FORMAT,
+            "source": dict(source),
+            "backend": [declared.backend, declared.backend_path],
+            "sdist first": options.sdist_then_wheel,
+            "isolation": options.isolation,
+            "settings": [[key, self._with_names(value)] for key, value in options.config_settings.items()],
+            "interpreter": self._interpreter(),
+            "variables": keyed(environ, self.named_paths),
+        }
+        if importable is not None:
+            from sage_wheels.building.inputs.installed import everything
+
+            self.common["installed"] = everything(importable)
+
+    def _with_names(self, value: str | list[str]) -> str | list[str]:
+        one = [with_names(each, self.named_paths) for each in ([value] if isinstance(value, str) else value)]
+        return one[0] if isinstance(value, str) else one
+
+    def _interpreter(self) -> dict[str, str]:
+        from sage_wheels.building.inputs import interpreter
+
+        return interpreter.facts(self._images.building, self.store)
+
+    def machine(self) -> dict[str, Any]:
+        """What a compilation depends on of this machine. Raises `NotKeyable`."""
+        if self._machine is None:
+            from sage_wheels.building.inputs import machine, tools
+
+            options = self._options
+            texts = [
+                v for value in options.config_settings.values() for v in ([value] if isinstance(value, str) else value)
+            ]
+            self._machine = {
+                "tools": tools.versions(self._environ, self.common["interpreter"]["compilers"], self.store),
+                "home": machine.home(self._environ),
+                "processor": options.cache_cpu or machine.processor(),
+                "system": options.cache_system
+                or machine.system(self._environ, texts, options.sandbox_read, self.named_paths, self.store),
+            }
+        return self._machine
+
+    def inputs(self, rounds: list[list[list[str]]]) -> dict[str, Any]:
+        """All that the result depends on, with these wheels (name, version, digest) in each round's environment."""
+        names = [each[0] for wheels in rounds for each in wheels]
+        plain = self._options.isolation and backends.is_plain(self.declared.plain, names)
+        machine = {} if plain else self.machine()
+        if plain and self.declared.plain.startswith("setuptools"):
+            from sage_wheels.building.inputs.machine import home
+
+            machine = {"home": home(self._environ)}  # of which setuptools reads its own file whatever it builds
+        return {**self.common, **machine, "wheels": rounds}
+
+    def requires(self, wheels: list[list[str]], *, is_any: bool = False) -> list[Round] | None:
+        """The requirements of each call, as the backend told them when all was as it is; `is_any` as for `find`."""
+        from sage_wheels.fs.caches import has_shape
+
+        found = self._result("requires", self._requires_key(wheels), is_any=is_any)
+        if not found or not has_shape(found.values.get("rounds"), [_ROUND]):
+            return None
+        return [Round(*each) for each in found.values["rounds"]]
+
+    def keep_requires(self, wheels: list[list[str]], rounds: list[Round]) -> None:
+        values = {"rounds": rounds, _SANDBOXED: self._is_closed}
+        self.store.keep("requires", self._requires_key(wheels), values, shared=True)
+
+    def _requires_key(self, wheels: list[list[str]]) -> str:
+        return key_of("requires", self.inputs([wheels]))
+
+    def find(self, inputs: Mapping[str, Any], *, is_any: bool = False) -> Result | None:
+        """The result of a build with these inputs; the paths that it speaks of are ours.
+
+        With `is_any` also one that is not taken because it was not built in a sandbox.
+        """
+        found = self._result("wheel", key_of("wheel", inputs), is_any=is_any)
+        if found and not found.contents:
+            names = found.values.get("places", [])
+            if not isinstance(names, list) or not all(each in self.named_paths for each in names):
+                return None
+            found = self._result("wheel", self._key_with(inputs, names), is_any=is_any)
+        return found if found and found.contents else None
+
+    def _result(self, kind: str, key: str, *, is_any: bool = False) -> Result | None:
+        """A result of this or another machine; only one of a sandbox, if the build has one or nothing else counts."""
+        is_wanted = _is_sandboxed if (self._is_closed or self._options.store_sandboxed) and not is_any else None
+        return self.store.result(kind, key, shared=True, is_wanted=is_wanted)
+
+    def _key_with(self, inputs: Mapping[str, Any], names: list[str]) -> str:
+        return key_of("wheel", {**inputs, "places": {name: self.named_paths[name] for name in names}})
+
+    def lack(self, result: Result) -> str:
+        """What of the shared libraries that the wheel of a result needs is not here, for people; "" if all is."""
+        from sage_wheels.building.inputs import libraries
+
+        needed = libraries.from_values(result.values.get("libraries"))
+        if needed is None:
+            return "what it needs is not told"
+        return next(filter(None, map(self._here().lack, needed)), "") if needed else ""
+
+    def _here(self) -> Here:
+        if self._libraries is None:
+            from sage_wheels.building.inputs import libraries
+
+            paths = [path for name, path in self.named_paths.items() if name != "build"]
+            own = libraries.libraries_of(self._images.building.executable, paths)
+            self._libraries = libraries.Here(self._environ, own)
+        return self._libraries
+
+    def take(self, result: Result, directory: str) -> Taken | None:
+        """The wheel of a result of `find`, in `directory`; None if it is not to be had (any more)."""
+        file = next((each.name for each in result.contents if each.name.endswith(".whl")), None)
+        if file is None:
+            return None
+        try:
+            os.makedirs(directory, exist_ok=True)
+        except OSError:
+            return None
+        path = f"{directory}/{file}"
+        seconds = result.values.get("seconds")
+        if not self.store.fetch(result, file, path, shared=True):
+            return None
+        return Taken(path, seconds if isinstance(seconds, float) else 0.0)
+
+    def without_values(self, log: str) -> str:
+        """The log with the names of variables in the place of their values, but for those that a result tells.
+
+        A log goes to other machines, and backends print what they see. Short values are words, and secrets of nobody.
+        """
+        everything = {**environment.for_processes(), **self._environ}  # our own lines have what no backend sees
+        values = {value: name for name, value in everything.items() if name not in _TOLD}
+        for value in sorted(values, key=len, reverse=True):
+            if len(value) >= _SHORTEST:
+                log = log.replace(value, f"${values[value]}")
+        return log
+
+    def keep(self, inputs: Mapping[str, Any], wheel: str, log: str, seconds: float) -> None:
+        """Keep the wheel that was built of these inputs. Raises `NotKeyable` if they are not all that it depends on."""
+        import zipfile
+
+        from sage_wheels.building.inputs.libraries import Collector
+        from sage_wheels.building.inputs.paths import named_in
+
+        libraries = Collector()
+        try:
+            names = named_in(wheel, self.named_paths, libraries.look)
+        except (OSError, ValueError, zipfile.BadZipFile) as error:
+            raise NotKeyable(f"its wheel cannot be looked into ({error})") from error
+        system = inputs.get("system")
+        is_unknown = isinstance(system, dict) and "packages" not in system
+        if is_unknown and not os.path.basename(wheel).endswith("-none-any.whl"):
+            raise NotKeyable("it has compiled files, and this system does not say which packages are installed")
+        variables = inputs["variables"]
+        values = {
+            "project": self.name,
+            "seconds": round(seconds, 3),
+            "wheels": inputs["wheels"],
+            "variables": {name: variables[name] if name in _TOLD else None for name in variables},
+            "libraries": [each for each in libraries.needed() if self._here().find(each)],
+            _SANDBOXED: self._is_closed,
+        }
+        key = key_of("wheel", inputs)
+        files = {os.path.basename(wheel): wheel, LOG: log}
+        if names:
+            self.store.keep("wheel", self._key_with(inputs, names), values, files, shared=True)
+            there = {"project": self.name, "places": names, _SANDBOXED: self._is_closed}
+            self.store.keep("wheel", key, there, shared=True)
+        else:
+            self.store.keep("wheel", key, values, files, shared=True)
+        self.store.keep("last", last_key(self.name), {"inputs": dict(inputs), "files": self.files, "key": key})
+        keep_seconds(self.store, self.name, round(seconds, 3))
+
+
+def _is_sandboxed(result: Result) -> bool:
+    return result.values.get(_SANDBOXED) is True
+
+
+def seconds_of(store: Store, name: str) -> float | None:
+    """How long the last build of the project took, if that is known."""
+    found = store.result("seconds", key_of("seconds", [name]))
+    seconds = found.values.get("seconds") if found else None
+    return seconds if isinstance(seconds, float) else None
+
+
+def keep_seconds(store: Store, name: str, seconds: float) -> None:
+    store.keep("seconds", key_of("seconds", [name]), {"seconds": seconds})
+
+
+def last_key(name: str) -> str:
+    """The key under which the inputs of the last build of a project are."""
+    return key_of("last", [name])
+
+
+def why_not(options: BuildOptions) -> str | None:
+    """Why a build with these options is neither kept nor taken, whatever is built; None if it may be."""
+    if not options.store:
+        return "the store is not to be used"
+    if options.editable:
+        return "an editable wheel is good for its source tree only"
+    if options.in_place:
+        return "it is built in place, in a directory with what earlier builds left"
+    return None

@@ -1,0 +1,117 @@
+"""Look at the store, where what was built, unpacked and compiled before is kept.
+
+    sage-wheels cache info                          how much of what there is, and where
+    sage-wheels cache gc                            delete what was not used for longest, down to --cache-size
+    sage-wheels cache clear                         delete all of it, but for what is being built now
+    sage-wheels cache explain [OPTION...] SOURCE    what differs from the last build of the project
+    sage-wheels cache keygen FILE                   make a key that signs results; prints the line that trusts it
+
+The store may be deleted at any time: everything in it is made again. 'explain' takes the options of 'build', copies the
+source as a build does, and builds nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from sage_wheels.cli import build_options, common, screen
+from sage_wheels.errors import UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from sage_wheels.building.explaining import Explanation
+
+IS_MIXED = True
+
+
+EXAMPLES = """\
+    sage-wheels cache info
+    sage-wheels cache explain ./numpy
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    common.add_prefix(parser)
+    common.add_json(parser)
+    build_options.add_build_arguments(parser)
+    parser.add_argument("what", choices=("info", "gc", "clear", "explain", "keygen"), help="what to do")
+    parser.add_argument(
+        "sources", nargs="*", metavar="SOURCE", help="with explain: what would be built; with keygen: the new file"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    if arguments.what == "explain":
+        return _explain(arguments)
+    if arguments.what == "keygen":
+        return _keygen(arguments)
+    if arguments.sources:
+        raise UsageError(f"cache {arguments.what} takes no SOURCE", "leave it out")
+    from sage_wheels.building.options import store_of
+    from sage_wheels.store import eviction
+
+    options = build_options.options_from(arguments, None)
+    root, store = options.cache_root(), store_of(options)
+    if arguments.what == "info":
+        kinds = eviction.summary(root)
+        total = sum(size for _, size in kinds.values())
+        told = {"directory": root, "limit": store.limit, "size": total}
+        if arguments.json:
+            each = {kind: {"number": number, "size": size} for kind, (number, size) in kinds.items()}
+            common.print_json({**told, "kinds": each})
+        else:
+            print(f"{root}: {screen.human_size(total)} of {screen.human_size(store.limit)}")
+            for kind, (number, size) in kinds.items():
+                print(f"  {kind:<12}{number:>8}  {screen.human_size(size):>10}")
+        return 0
+    freed = eviction.evict(root, store.limit) if arguments.what == "gc" else eviction.clear(root)
+    common.note_done("the store was changed")
+    if arguments.json:
+        common.print_json({"directory": root, "freed": freed})
+    else:
+        print(f"{root}: {screen.human_size(freed)} were deleted")
+    return 0
+
+
+def _keygen(arguments: argparse.Namespace) -> int:
+    import os
+
+    from sage_wheels.store.signing import make_key
+
+    if len(arguments.sources) != 1:
+        raise UsageError("cache keygen needs the FILE of one new key", "name it")
+    [path] = arguments.sources
+    line = make_key(path, os.path.basename(path))
+    if arguments.json:
+        common.print_json({"file": path, "trust": line})
+    else:
+        print(line)
+    return 0
+
+
+def _explain(arguments: argparse.Namespace) -> int:
+    from sage_wheels.building import project, sources_of
+    from sage_wheels.cli.build import prefix_if_named
+
+    if not arguments.sources:
+        raise UsageError("cache explain needs a SOURCE", "name what would be built")
+    options = build_options.options_from(arguments, prefix_if_named(arguments))
+    found = [project.explain(each, options) for each in sources_of(arguments.sources, options)]
+    if arguments.json:
+        common.print_json([each._asdict() for each in found])
+    else:
+        for each in found:
+            print("\n".join(_sentences(each)))
+    return 0
+
+
+def _sentences(found: Explanation) -> list[str]:
+    if found.not_kept:
+        return [f"{found.name} is neither kept nor taken: {found.not_kept}"]
+    if found.is_stored:
+        return [f"{found.name} would come from the store; its build had taken {found.seconds} s"]
+    if found.differences is None:
+        return [f"{found.name} would be built: the store knows no build of it"]
+    if not found.differences:
+        return [f"{found.name} would be built: nothing has changed, but the store has it no more"]
+    return [f"{found.name} would be built:", *(f"  {each}" for each in found.differences)]

@@ -1,0 +1,189 @@
+"""How a command line is read: options before and after the command, what is wrong with it, and the help.
+
+Wrong usage is a `UsageError`: one line that says the reason, then where help is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+
+from sage_wheels import environment
+from sage_wheels.errors import UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+# The options that may stand before the command, too, and whether a value follows.
+COMMON = {
+    "--prefix": True,
+    "--lock-timeout": True,
+    "--json": False,
+    "--durable": False,
+    "--break-system-packages": False,
+    "-q": False,
+    "--quiet": False,
+    "-v": False,
+    "-vv": False,
+    "--verbose": False,
+    "--no-config": False,
+    "--color": True,
+}
+
+# What pip's `install` has and ours has not, or calls otherwise. "": pip's own command line is named.
+_AS_IN_PIP = {
+    "--force-reinstall": "--reinstall",
+    "--no-build-isolation": "--no-isolation",
+    "--no-deps": "nothing, for no dependencies are followed",
+    "-f": "--find-links",
+    "--root": "--destdir",
+}
+_OF_PIP = frozenset(
+    (
+        *("-U", "--upgrade", "--upgrade-strategy", "-t", "--target", "--user", "--src"),
+        *("-i", "--index-url", "--pypi-url", "--extra-index-url", "--no-index", "--pre", "--group", "--report"),
+        *("-I", "--ignore-installed", "--no-binary", "--only-binary", "--prefer-binary", "--require-hashes"),
+        *("--platform", "--python-version", "--implementation", "--abi", "--no-clean", "--no-warn-script-location"),
+        *("--no-warn-conflicts", "--use-pep517", "--check-build-dependencies", "--build-constraint", "--compile"),
+        *("--trusted-host", "--proxy", "--retries", "--timeout", "--cert", "--client-cert", "--no-cache-dir"),
+        *("-o", "--outdated", "-u", "--uptodate", "-l", "--local", "--format", "--not-required", "--exclude"),
+        *("--exclude-editable", "--include-editable", "--no-input", "--exists-action", "--isolated", "--log-file"),
+    )
+)
+_KNOWN = _OF_PIP | _AS_IN_PIP.keys()
+# The commands that pip has by the same name.
+_PIPS_COMMANDS = ("install", "uninstall", "list", "show", "check", "freeze")
+
+
+class Parser(argparse.ArgumentParser):
+    """The parser of one command, whose errors are raised, and whose help is wrapped to the terminal."""
+
+    def __init__(self, name: str, description: str | None, examples: str = "") -> None:
+        epilog = f"examples:\n{examples.rstrip()}" if examples else None
+        super().__init__(
+            prog=f"sage-wheels {name}",
+            description=description,
+            epilog=epilog,
+            formatter_class=Formatter,
+            allow_abbrev=False,
+        )
+        self.name = name
+
+    def error(self, message: str) -> Any:
+        if found := re.fullmatch(r"the following arguments are required: (.*)", message):
+            message = f"{found[1]} is missing"
+        raise UsageError(message, f"see '{self._help()}'")
+
+    def parse_all(self, arguments: list[str]) -> argparse.Namespace:
+        """As `parse_args`; an option of pip that we have not is named before anything else that is wrong."""
+        end = arguments.index("--") if "--" in arguments else len(arguments)
+        if pips := [each for each in arguments[:end] if each in _KNOWN and each not in self._option_string_actions]:
+            self.refuse(pips)
+        options, unknown = self.parse_known_args(arguments)
+        if unknown:
+            self.refuse(unknown)
+        return options
+
+    def refuse(self, unknown: list[str]) -> None:
+        """Raise `UsageError` for arguments that this command does not have, with what may be meant."""
+        what = next((each for each in unknown if each.startswith("-")), "")
+        if not what:
+            raise UsageError(f"{self.prog} takes no argument {unknown[0]!r}", f"see '{self._help()}'")
+        option = what.partition("=")[0] if what.startswith("--") else what[:2]
+        raise UsageError(f"{self.prog} has no option {option}", self._instead(option))
+
+    def option(self, name: str) -> argparse.Action | None:
+        """The action of the option `name`, which begins with dashes; None if there is none."""
+        return self._option_string_actions.get(name)
+
+    def takes_several(self, action: argparse.Action) -> bool:
+        """Whether `action` is one of an option that may be given several times."""
+        return isinstance(action, self._registry_get("action", "append"))
+
+    def value_of(self, action: argparse.Action, text: str) -> Any:
+        """What `text` means as the value of an option. Raises `argparse.ArgumentError`."""
+        value = self._get_value(action, text)
+        self._check_value(action, value)
+        return value
+
+    def _instead(self, option: str) -> str:
+        import difflib
+
+        close = difflib.get_close_matches(option, self._option_string_actions, 1, 0.8)
+        if self.name in _PIPS_COMMANDS and option in _OF_PIP:
+            return f"pip has: sage-wheels pip {self.name} {option}"
+        if self.name == "install" and option in _AS_IN_PIP:
+            return f"what pip means by that is here: {_AS_IN_PIP[option]}"
+        return f"did you mean {close[0]}?" if close else f"see '{self._help()}'"
+
+    def _help(self) -> str:
+        return f"{self.prog} --help"
+
+
+class Formatter(argparse.HelpFormatter):
+    """Wraps paragraphs to the terminal, 100 columns at most, and leaves lines that are indented as they are."""
+
+    def __init__(self, prog: str, **options: Any) -> None:
+        width = min(columns(), 102) - 2
+        super().__init__(prog, max_help_position=28, width=max(width, 20), **options)
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        parts = re.split(r"\n\s*\n", text.strip("\n"))
+        filled = [
+            part if re.search(r"^\s", part, re.MULTILINE) else "\n".join(self._split_lines(part, width))
+            for part in parts
+        ]
+        return "\n\n".join(filled)
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        import textwrap
+
+        # a command and an option stay whole, so that they can be copied
+        return textwrap.wrap(" ".join(text.split()), width, break_on_hyphens=False, break_long_words=False)
+
+
+def columns() -> int:
+    """The width of the terminal, found as `shutil.get_terminal_size` does, which would load bz2 and lzma."""
+    told = environment.get(environment.COLUMNS)
+    try:
+        return int(told) if told.isdecimal() and int(told) else os.get_terminal_size(1).columns or 80
+    except (OSError, ValueError):  # no terminal, or a number without end
+        return 80
+
+
+class Once(argparse.Action):
+    """Keeps a value; another one for the same option, before or after the command, is an error."""
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, value: Any, *_: object) -> None:
+        given = namespace.__dict__.setdefault("given", {})
+        if self.dest in given and given[self.dest] != value:
+            raise UsageError(
+                f"{self.option_strings[0]} is given as both {given[self.dest]} and {value}", "give it once"
+            )
+        given[self.dest] = value
+        setattr(namespace, self.dest, value)
+
+
+def split(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """The common options before the command, and the rest: the command and what follows.
+
+    >>> split(["--prefix", "p", "-q", "list", "--json"])
+    (['--prefix', 'p', '-q'], ['list', '--json'])
+    """
+    at = 0
+    while at < len(arguments) and (name := arguments[at].partition("=")[0]) in COMMON:
+        at += 2 if COMMON[name] and "=" not in arguments[at] else 1
+    if at > len(arguments):
+        raise UsageError(f"{arguments[-1]} needs a value", "see 'sage-wheels --help'")
+    return arguments[:at], arguments[at:]
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """What a wrong command may mean, as advice."""
+    import difflib
+
+    close = difflib.get_close_matches(name, names, 1)
+    return f"did you mean {close[0]}?" if close else "see sage-wheels --help"

@@ -1,0 +1,44 @@
+"""Draw a page of the builds that were collected in FILE: who built what when, and what they waited for.
+
+FILE is what 'build --timings' writes beside its page (.json), or what $SAGE_WHEELS_TIMINGS named while builds ran, of
+whichever processes. Several files are one picture. The page needs no network and no program.
+
+    export SAGE_WHEELS_TIMINGS=$PWD/timings.jsonl
+    make -j8
+    sage-wheels timings timings.jsonl
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from sage_wheels.errors import FileOperationFailed, SourceError
+
+EXAMPLES = """\
+    sage-wheels timings -o page.html timings.jsonl
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-o", "--output", metavar="PAGE", default="timings.html", help="default: timings.html")
+    parser.add_argument("files", nargs="+", metavar="FILE")
+
+
+def run(options: argparse.Namespace) -> int:
+    from sage_wheels.cli import many
+    from sage_wheels.graph import timings
+
+    entries = [entry for file in options.files for entry in timings.read(file, _text(file))]
+    if not entries:
+        raise SourceError(f"no build is in {', '.join(options.files)}", "build something first")
+    many.write(options.output, timings.page(entries))
+    print(options.output)
+    return 0
+
+
+def _text(file: str) -> str:
+    try:
+        with open(file, encoding="utf-8", errors="replace") as f:
+            return f.read()
+    except OSError as error:
+        raise FileOperationFailed.from_os_error(error, "reading the timings", denied="check its permissions") from error

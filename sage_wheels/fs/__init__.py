@@ -1,0 +1,1 @@
+"""FILE SYSTEM OPERATIONS: atomic exchange, durable writes, deletion, and whether other users can write to a path."""

@@ -1,0 +1,81 @@
+"""Open regular files without blocking, write files atomically, and open files relative to a directory descriptor.
+
+`open_at` raises the audit event `sage_wheels.open` (`sys.audit`), because Python's own event `open` does not tell the
+directory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import IO, AnyStr
+
+DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
+
+
+class LinkInTheWay(OSError):
+    """A symbolic link was found where a directory was expected; it was not followed."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(errno.ELOOP, "a symbolic link is in the way", path)
+
+
+def below(directory: str, subdirectory: str) -> str:
+    """The path of `subdirectory` in `directory`; `directory` itself if `subdirectory` is ""."""
+    return os.path.join(directory, subdirectory) if subdirectory else directory
+
+
+def regular(path: str, flags: int) -> int:
+    """An opener, for `open(path, opener=regular)`, that opens only regular files.
+
+    Opening a named pipe would block until somebody writes to it, and reading a device may never end. For these it
+    raises `OSError` with ENXIO.
+    """
+    fd = os.open(path, flags | os.O_NONBLOCK)
+    if not stat.S_ISREG(mode := os.fstat(fd).st_mode) and not stat.S_ISDIR(mode):  # `open` refuses a directory later
+        os.close(fd)
+        raise OSError(errno.ENXIO, os.strerror(errno.ENXIO), path)
+    return fd
+
+
+def read_most(file: IO[AnyStr], most: int) -> AnyStr:
+    """The content of the open regular file `file`, at most the first `most` bytes or characters.
+
+    `file.read(most)` would allocate `most` bytes, however small the file is. Raises `OSError`.
+    """
+    return file.read(min(os.fstat(file.fileno()).st_size, most))
+
+
+def write_whole(path: str, content: bytes, mode: int = 0o666) -> None:
+    """Write `content` to a temporary file and rename that to `path`; if this fails, the old file stays.
+
+    The umask is applied to `mode`. Raises `OSError`.
+    """
+    temporary = f"{path}.{os.getpid()}"
+    with replacing(path, temporary), open(temporary, "wb", opener=lambda name, flags: os.open(name, flags, mode)) as f:
+        f.write(content)
+
+
+@contextlib.contextmanager
+def replacing(path: str, temporary: str) -> Iterator[None]:
+    """Rename `temporary` to `path` at the end of this context, or delete it after an error. Raises `OSError`."""
+    try:
+        yield
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+
+
+def open_at(name: str, flags: int, directory: int, mode: int = 0o666) -> int:
+    """Open `name` in the directory with the descriptor `directory`; returns a descriptor. Raises `OSError`."""
+    sys.audit("sage_wheels.open", name, flags, directory)
+    return os.open(name, flags, mode, dir_fd=directory)

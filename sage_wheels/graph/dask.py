@@ -1,0 +1,459 @@
+"""The engine of a Dask cluster: each task is a process of this tool, which a worker starts.
+
+Dask carries tasks and results, and knows which workers there are. Which worker gets a task is decided here, so that it
+is known where a task was when a worker dies, and so that a worker that differs gets no more. Of ours, nothing is
+pickled but the name of `run_task`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import json
+import os
+import queue
+import subprocess
+import sys
+import time
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from sage_wheels import environment
+from sage_wheels.errors import BuildFailed, FileOperationFailed, SageWheelsError, UsageError
+from sage_wheels.graph.engine import Event
+from sage_wheels.graph.parcel import MOST
+from sage_wheels.graph.tasks import Result
+from sage_wheels.store.signing import Untrusted
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from sage_wheels.graph.sender import Sender
+    from sage_wheels.graph.tasks import Task
+
+_CERTIFICATES = "DASK_DISTRIBUTED__COMM__TLS__"  # begins the variables in which Dask looks for them
+_CONNECT = 10.0  # seconds in which a scheduler has to answer at first
+_LOST = 20.0  # seconds without an answer, after which it is lost
+_LOOK = 1.0  # seconds between two looks at who is there
+_NOTICE = 0.3  # seconds between two looks of a worker whether its task is still wanted
+_GRACE = 10.0  # seconds that a task has to end what it has started
+_DEATHS = 3  # workers that a source may kill
+_RESENT = 3  # times that its files are sent
+
+
+class _Sent(NamedTuple):
+    """A task that a worker has as the parcel `line`, and how to know of it."""
+
+    worker: str
+    future: Any
+    line: str
+
+
+class _Worker(NamedTuple):
+    """A worker: its slots, and whether they are a resource that Dask counts, too."""
+
+    slots: int
+    is_resource: bool
+
+
+def check_address(address: str, *, is_insecure: bool) -> None:
+    """Raises `UsageError` for an address that is none, or over which anybody could say what is built."""
+    try:
+        parts = urlsplit(address)
+        is_whole = bool(parts.hostname and parts.port) and parts.path in ("", "/") and not parts.username
+    except ValueError:  # no port, or half an IPv6 address
+        is_whole = False
+    if not is_whole or parts.scheme not in ("tcp", "tls"):
+        raise UsageError(f"{address} is no address of a Dask scheduler", "write dask:tls://HOST:PORT")
+    if parts.scheme != "tls" and not is_insecure and not _is_loopback(parts.hostname or ""):
+        raise UsageError(
+            f"the scheduler at {address} is reached without TLS, and who reaches it runs code on every worker",
+            "use dask:tls://HOST:PORT, or, where nobody else can reach it, --engine-insecure",
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:  # another name, which anybody could answer for
+        return False
+
+
+async def _try_to_connect(address: str) -> None:
+    """See whether somebody answers at `address`; a whole client that fails prints what nobody can read."""
+    from distributed.comm import connect
+    from distributed.security import Security
+
+    comm = await connect(address, timeout=_CONNECT, **Security().get_connection_args("client"))
+    await comm.close()
+
+
+class DaskEngine:
+    """Runs tasks on the workers of a cluster; see `Engine`. Use it as a context manager."""
+
+    is_elsewhere = True
+
+    def __init__(self, address: str, sender: Sender) -> None:
+        """Raises `UsageError` if `distributed` is not installed, `BuildFailed` if no scheduler answers."""
+        try:
+            import distributed
+        except ImportError as error:
+            raise UsageError("the engine 'dask' is not installed", "install sage-wheels[cluster]") from error
+        self._address = address
+        self._sender = sender
+        self._heard: queue.SimpleQueue[tuple[int, str, str, Any]] = queue.SimpleQueue()
+        self._waiting: list[Task] = []
+        self._tasks: dict[int, Task] = {}
+        self._sent: dict[int, _Sent] = {}
+        self._deaths: dict[int, int] = {}
+        self._resent: dict[int, int] = {}
+        self._workers: dict[str, _Worker] = {}
+        self._differing: dict[str, str] = {}  # and in what
+        self._attempt = 0
+        self._topic = f"sage-wheels-{os.urandom(8).hex()}"
+        self._answered = time.monotonic()
+        self._looked = float("-inf")
+        self._is_lost = False
+        try:
+            asyncio.run(_try_to_connect(address))
+            self._client: Any = distributed.Client(address, timeout=_CONNECT, set_as_default=False, name="sage-wheels")
+            self._client.subscribe_topic(self._topic, self._event)
+            self._workers = self._who_is_there()
+        except Exception as error:  # Dask says it in many ways
+            advice = "check the address and start it"
+            if address.startswith("tls:"):
+                advice += f", and say where the certificates are (${_CERTIFICATES}CA_FILE and so on; docs/cluster.md)"
+            raise BuildFailed(f"the scheduler at {address} does not answer ({_first_line(error)})", advice) from error
+
+    def slots(self) -> int:
+        """The slots of all workers together, at least one."""
+        return max(sum(each.slots for each in self._workers.values()), 1)
+
+    def start(self, task: Task, variables: Mapping[str, str]) -> None:
+        """See `Engine`; the `variables` are those of this machine, and not used."""
+        self._tasks[task.number] = task
+        self._waiting.append(task)
+
+    def wait(self, seconds: float | None, also: int | None = None) -> list[Event]:
+        """See `Engine`."""
+        limit = None if seconds is None else time.monotonic() + seconds
+        while True:
+            events = self._look() if time.monotonic() - self._looked > _LOOK else []
+            events += self._hand_out()
+            while not self._heard.empty():
+                events += self._follow(*self._heard.get())
+            if events or (limit is not None and time.monotonic() >= limit):
+                return events
+            left = _LOOK if limit is None else min(_LOOK, max(limit - time.monotonic(), 0))
+            try:
+                heard = self._heard.get(timeout=left)
+            except queue.Empty:
+                continue
+            events += self._follow(*heard)
+            if events:
+                return events
+
+    def finish(self) -> list[Event]:
+        """See `Engine`: a worker tells its result when it has sent everything."""
+        return []
+
+    def cancel(self) -> None:
+        """See `Engine`: the workers see that nobody wants their tasks any more, and end them."""
+        if not self._is_lost:
+            try:
+                self._client.cancel([each.future for each in self._sent.values()], force=True)
+            except Exception:  # then it is lost, and the workers end what has no scheduler
+                self._is_lost = True
+        self._sent.clear()
+        self._tasks.clear()
+        self._waiting.clear()
+
+    def __enter__(self) -> DaskEngine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.cancel()
+        self._client.close(timeout=1)
+
+    def _event(self, event: tuple[float, Any]) -> None:
+        """In a thread of Dask's: something is heard of a task."""
+        number, attempt, kind, text = event[1]
+        self._heard.put((attempt, "event", kind, (number, text)))
+
+    def _hand_out(self) -> list[Event]:
+        """Send what waits to workers that have room."""
+        events = []
+        for task in list(self._waiting):
+            usable = {name: each for name, each in self._workers.items() if name not in self._differing}
+            if self._is_lost:
+                events.append(self._end(task, self._loss()))
+            elif not usable:
+                events.append(self._end(task, self._nobody()))
+            elif task.slots > max(each.slots for each in usable.values()):
+                most = max(each.slots for each in usable.values())
+                what = f"{task.name} wants {task.slots} slots, and no worker has more than {most}"
+                events.append(self._end(task, BuildFailed(what, "give it fewer --slots, or start a larger worker")))
+            else:
+                room = {name: each.slots - self._used(name) for name, each in usable.items()}
+                best = max(room, key=lambda name: room[name])
+                if room[best] >= task.slots:
+                    self._waiting.remove(task)
+                    events += self._send(task, best)
+        return events
+
+    def _used(self, worker: str) -> int:
+        return sum(self._tasks[number].slots for number, sent in self._sent.items() if sent.worker == worker)
+
+    def _send(self, task: Task, worker: str) -> list[Event]:
+        try:
+            line = self._sender.pack(task, anew=task.number in self._resent)
+        except SageWheelsError as error:
+            return [self._end(task, error)]
+        except OSError as error:
+            return [self._end(task, FileOperationFailed.from_os_error(error, f"sending the source of {task.name}"))]
+        self._attempt += 1
+        attempt = self._attempt
+        options = {"resources": {"slots": task.slots}} if self._workers[worker].is_resource else {}
+        try:
+            future = self._client.submit(
+                *(run_task, line, task.number, attempt, self._topic, task.lines),
+                key=f"{self._topic}-{task.number}-{attempt}",
+                pure=False,
+                workers=[worker],
+                allow_other_workers=False,
+                retries=0,
+                **options,
+            )
+        except Exception as error:
+            return [self._end(task, BuildFailed(f"{task.name} cannot be sent ({_first_line(error)})"))]
+        self._sent[task.number] = _Sent(worker, future, line)
+        future.add_done_callback(lambda done: self._heard.put((attempt, "done", "", (task.number, done))))
+        return []
+
+    def _follow(self, attempt: int, what: str, kind: str, about: tuple[int, Any]) -> list[Event]:
+        """What is heard of an attempt; nothing if it is given up meanwhile."""
+        number, told = about
+        sent = self._sent.get(number)
+        if sent is None or sent.future.key != f"{self._topic}-{number}-{attempt}":
+            return []
+        if what == "event":
+            return [Event(number, kind, str(told))] if kind in ("phase", "note", "lines") else []  # type: ignore[arg-type]
+        task = self._tasks[number]
+        if told.status == "finished":
+            try:
+                answer, text = told.result(timeout=_CONNECT)
+            except Exception as error:  # the worker, or the scheduler, went with it
+                return self._died(task, _first_line(error))
+            return self._answer(task, sent, answer, text)
+        if told.status == "error":
+            failure = told.exception(timeout=_CONNECT)
+            if type(failure).__name__ == "KilledWorker":
+                return self._died(task, "")
+            return self._answer(task, sent, "differs", _first_line(failure))
+        return []  # cancelled or lost: whether the scheduler is lost shows soon
+
+    def _answer(self, task: Task, sent: _Sent, answer: str, text: str) -> list[Event]:
+        del self._sent[task.number]
+        if answer == "differs":
+            return self._give_up(task, sent.worker, text)
+        if answer == "ended":
+            return self._ended(task, sent, _of_status(task.number, int(text)))
+        try:
+            result = self._sender.unpack(task, sent.line, text) if answer == "result" else None
+        except Untrusted as why:
+            return self._give_up(task, sent.worker, f"its answer {why}")
+        if result is None:
+            self._resent[task.number] = self._resent.get(task.number, 0) + 1
+            if self._resent[task.number] < _RESENT:
+                self._waiting.append(task)
+                return []
+            what = (
+                f"the worker {sent.worker} does not find what is sent for {task.name}, or its wheel is not found here"
+            )
+            return [
+                self._end(task, BuildFailed(what, "see that it has the same --store, and that this keeps contents"))
+            ]
+        return self._ended(task, sent, result)
+
+    def _ended(self, task: Task, sent: _Sent, result: Result) -> list[Event]:
+        del self._tasks[task.number]
+        return [Event(task.number, "result", sent.worker, result)]
+
+    def _give_up(self, task: Task, worker: str, why: str) -> list[Event]:
+        """Send no more to `worker`, which has something that speaks against it, and `task` to another one."""
+        self._differing[worker] = why
+        self._waiting.append(task)
+        note = f"the worker {worker} gets no tasks: {why}; this machine: {self._sender.identity}"
+        return [Event(task.number, "note", note)]
+
+    def _died(self, task: Task, why: str) -> list[Event]:
+        """The worker that had `task` is gone."""
+        sent = self._sent.pop(task.number)
+        sent.future.cancel(force=True)
+        deaths = self._deaths[task.number] = self._deaths.get(task.number, 0) + 1
+        if deaths < _DEATHS:
+            self._waiting.append(task)
+            return [Event(task.number, "note", f"the worker {sent.worker} died while it built {task.name}")]
+        what = f"building {task.name}: {deaths} workers died while they built it"
+        advice = "if it takes all memory, give it a worker for itself (--slots)"
+        return [self._end(task, BuildFailed(what, advice, why))]
+
+    def _look(self) -> list[Event]:
+        """See who is there: whether the scheduler is, and which workers."""
+        self._looked = time.monotonic()
+        try:
+            self._workers = self._who_is_there()
+            self._answered = self._looked
+        except Exception:
+            self._is_lost = self._is_lost or time.monotonic() - self._answered > _LOST
+            if not self._is_lost:
+                return []
+            loss = self._loss()
+            self._sent.clear()
+            return [self._end(task, loss) for task in list(self._tasks.values())]
+        gone = [number for number, sent in self._sent.items() if sent.worker not in self._workers]
+        return [event for number in gone for event in self._died(self._tasks[number], "")]
+
+    def _who_is_there(self) -> dict[str, _Worker]:
+        told = self._client.sync(self._client.scheduler.identity, n_workers=-1, callback_timeout=_CONNECT)
+        found = {}
+        for address, about in told["workers"].items():
+            slots = about.get("resources", {}).get("slots")
+            found[address] = _Worker(max(int(slots or about["nthreads"]), 1), slots is not None)
+        return found
+
+    def _end(self, task: Task, error: SageWheelsError) -> Event:
+        if task in self._waiting:
+            self._waiting.remove(task)
+        del self._tasks[task.number]
+        return Event(task.number, "result", result=Result.of_error(task.number, error))
+
+    def _loss(self) -> BuildFailed:
+        return BuildFailed(f"the scheduler at {self._address} is lost", "what was built is kept; start it, and go on")
+
+    def _nobody(self) -> BuildFailed:
+        rows = [(worker, self._differing[worker]) for worker in self._workers if worker in self._differing]
+        rows.append(("this machine", str(self._sender.identity)))
+        width = max(len(name) for name, _ in rows)
+        table = "\n".join(f"{name:<{width}}  {about}" for name, about in rows)
+        advice = "install the same version there, with the same Python, and see to its store and key"
+        if not self._workers:
+            return BuildFailed(f"the scheduler at {self._address} has no workers", "start some")
+        return BuildFailed(f"no worker of {self._address} can build for this machine", advice, table)
+
+
+def run_task(line: str, number: int, attempt: int, topic: str, lines: int) -> tuple[str, str]:
+    """On a worker: let a process of the tool do the task; what it answers. `lines` as in `Task`.
+
+    The process ends with all that it has started when its standard input ends: when this worker dies, or lets go of it
+    because the task is not wanted any more.
+    """
+    from distributed import get_worker
+
+    worker: Any = get_worker()
+    key = worker.get_current_task()
+    command = [sys.executable, "-m", "sage_wheels", "graph-task"]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment.for_processes(), cwd="/"
+    ) as process:
+        assert process.stdin
+        assert process.stdout
+        process.stdin.write(line.encode() + b"\n")
+        process.stdin.flush()
+        answers: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        _in_thread(process.stdout, answers)
+        answer: tuple[str, str] | None = None
+        log = LastLines("", 0)
+        while True:
+            if text := log.take():
+                worker.log_event(topic, (number, attempt, "lines", text))
+            try:
+                said = answers.get(timeout=_NOTICE)
+            except queue.Empty:
+                if not _is_wanted(worker, key):
+                    _let_go(process)
+                    return "ended", "0"
+                continue
+            if not said:
+                break
+            kind, text = json.loads(said)
+            if kind in ("result", "differs", "lacks"):
+                answer = (kind, text)
+            elif kind == "log":
+                log = LastLines(text, lines)
+            else:
+                worker.log_event(topic, (number, attempt, kind, text[:1000]))
+        status = process.wait()
+    if answer and len(answer[1]) <= MOST:
+        return answer
+    return "ended", str(status)
+
+
+class LastLines:
+    """What comes into the log at `path`, of which at most `most` bytes a second are sent: the last whole lines."""
+
+    def __init__(self, path: str, most: int) -> None:
+        self._path = path
+        self._most = most
+        self._offset = 0
+        self._next = 0.0
+
+    def take(self) -> str:
+        """What is to be sent now; nothing if that is too early, or if there is nothing."""
+        if not self._most or time.monotonic() < self._next:
+            return ""
+        try:
+            with open(self._path, "rb") as f:
+                size = os.fstat(f.fileno()).st_size
+                begin = f.seek(max(self._offset, size - self._most))
+                data = f.read(self._most)
+        except OSError:
+            return ""
+        end = data.rfind(b"\n") + 1
+        # what is left out before begins in the middle of a line
+        start = data.find(b"\n", 0, end) + 1 if begin > self._offset else 0
+        self._offset = begin + end
+        if start < end:
+            self._next = time.monotonic() + 1
+        return data[start:end].decode(errors="replace")
+
+
+def _of_status(number: int, status: int) -> Result:
+    """What became of a task whose process ended without a word."""
+    if status < 0:
+        import signal
+
+        return Result(number, "killed", what=signal.Signals(-status).name, lacks_memory=-status == signal.SIGKILL)
+    what = f"the process of the task ended with status {status}, without a result"
+    return Result(number, "failed", what=what, advice="the log of the worker says why")
+
+
+def _in_thread(stream: Any, lines: queue.SimpleQueue[bytes]) -> None:
+    import threading
+
+    def read() -> None:
+        for line in stream:
+            lines.put(line)
+        lines.put(b"")
+
+    threading.Thread(target=read, daemon=True).start()
+
+
+def _is_wanted(worker: Any, key: str) -> bool:
+    task = worker.state.tasks.get(key)
+    return task is not None and task.state == "executing" and worker.status.name == "running"
+
+
+def _let_go(process: subprocess.Popen[bytes]) -> None:
+    assert process.stdin
+    process.stdin.close()
+    try:
+        process.wait(_GRACE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:300]

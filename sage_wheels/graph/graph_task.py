@@ -1,0 +1,52 @@
+"""Do one task of many builds, for an engine on another machine: what it calls.
+
+The first line of standard input is the task. On standard output comes a line for each event, and at last the result;
+each is a JSON list of two texts. It ends, with all that it has started, when its standard input ends.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+import threading
+
+from sage_wheels import processes
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    pass
+
+
+def run(options: argparse.Namespace) -> int:
+    from sage_wheels.graph.remote import perform
+
+    line = sys.stdin.buffer.readline()
+    # What runs below must write into nothing but its log, and read nothing of ours.
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    processes.prepare()
+    threading.Thread(target=_end_with_input, args=(os.dup(0),), daemon=True).start()
+    with open(os.devnull) as nothing:
+        os.dup2(nothing.fileno(), 0)
+
+    def tell(kind: str, text: str) -> None:
+        answers.write(json.dumps([kind, text]) + "\n")
+        answers.flush()
+
+    try:
+        answer = perform(line.decode().removesuffix("\n"), tell)
+        processes.end_all()
+        tell(*answer)
+    except BrokenPipeError:  # who asked is gone
+        processes.end_all()
+        return 1
+    return 0
+
+
+def _end_with_input(descriptor: int) -> None:
+    while os.read(descriptor, 1 << 12):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)

@@ -1,0 +1,65 @@
+"""What both sides of a build on another machine have to agree on: who is alike, and how much may travel.
+
+A parcel is JSON of a few KiB that an engine carries. Files travel beside it, through the store, by their digests.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from sage_wheels.building.environment.interpreter import find_building
+from sage_wheels.building.options import BuildOptions, remote_of
+from sage_wheels.errors import UsageError
+from sage_wheels.store.results import Content, key_of
+from sage_wheels.store.store import digest_of
+from sage_wheels.version import __version__
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from sage_wheels.store.exchange import Exchange
+
+MOST = 64 << 10  # bytes of a task, and of its result
+ANSWER = "task"  # the kind of the signed result that answers a parcel
+LOG = "log"  # its file, beside the wheel
+
+
+class Identity(NamedTuple):
+    """What has to be the same on both sides, so that a wheel from there is what one from here would be."""
+
+    tool: str
+    interpreter: str
+    platform: str
+
+    def __str__(self) -> str:
+        return ", ".join(self)
+
+
+def identity(options: BuildOptions) -> Identity:
+    """Of this machine, for builds with `options`. Raises `InterpreterError`."""
+    facts = find_building(options.python, options.prefix, BuildOptions().cache_root()).facts
+    kind = facts.markers.get("platform_python_implementation", "")
+    return Identity(__version__, f"{kind} {facts.markers.get('python_full_version', '')}", facts.tags[0])
+
+
+def exchange_of(options: BuildOptions) -> Exchange:
+    """The store through which builds with `options` on several machines go.
+
+    Raises `UsageError` if there is none, or if it is not read and written, and what `remote_of` raises.
+    """
+    tier = remote_of(options._replace(store=True))  # --no-store is about results
+    if tier is None:
+        raise UsageError(
+            "builds on several machines need a store that all of them see",
+            "give --store URL --store-mode both, and workers $SAGE_WHEELS_STORE",
+        )
+    return tier.exchange()
+
+
+def content_of(path: str, name: str) -> Content:
+    """The file at `path` as a content called `name`. Raises `OSError`."""
+    return Content(name, *digest_of(path))
+
+
+def key_of_answer(line: str) -> str:
+    """The key of what answers the parcel `line`: no answer to one parcel counts for another."""
+    return key_of(ANSWER, line)

@@ -1,0 +1,42 @@
+"""Items become wheels, and wheels one transaction: `sage_wheels.install`, and what the commands that install call."""
+
+from __future__ import annotations
+
+import contextlib
+
+from sage_wheels.building import wheels_of
+from sage_wheels.fs import trust
+from sage_wheels.transaction.commit import CommitOptions
+from sage_wheels.transaction.install import InstallOptions
+from sage_wheels.transaction.install import install as install_wheels
+from sage_wheels.wheel import Request, Wheel
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from sage_wheels.archive.strict_zip import WheelLimits
+    from sage_wheels.building import BuildOptions
+    from sage_wheels.prefix import Prefix
+    from sage_wheels.transaction.report import Report
+
+
+def install(
+    items: Iterable[str],
+    prefix: Prefix,
+    options: InstallOptions | None = None,
+    settings: CommitOptions | None = None,
+    *,
+    build_options: BuildOptions | None = None,
+    limits: WheelLimits | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Report:
+    """Install wheels, or what wheels can be made of; see `sage_wheels.install`."""
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(trust.masked())
+        found = stack.enter_context(wheels_of(items, prefix, build_options))
+        requests = [
+            Request(stack.enter_context(Wheel(each.path, limits)), each.direct_url, extras=each.extras)
+            for each in found
+        ]
+        return install_wheels(prefix, requests, options or InstallOptions(), settings or CommitOptions(), on_progress)

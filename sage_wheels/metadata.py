@@ -1,0 +1,69 @@
+"""Names of projects and of their files, and the header fields of METADATA and WHEEL files.
+
+This reads only the few fields that an installation needs, and takes microseconds. `packaging.metadata` implements all
+rules of the core metadata specification.
+"""
+
+from __future__ import annotations
+
+import re
+
+PROJECT_FILES = ("pyproject.toml", "setup.py")
+"""A directory with one of these files is the source tree of a project."""
+
+# PEP 625, what it replaced, and what else pip takes.
+SDIST_EXTENSIONS = (".tar.gz", ".tgz", ".zip", ".tar.bz2", ".tbz", ".tar.xz", ".txz", ".tar")
+# By these endings pip knows a file that it could install.
+_ARCHIVE_EXTENSIONS = (".whl", *SDIST_EXTENSIONS, ".tlz", ".tar.lz", ".tar.lzma")
+
+
+def canonical_name(name: str) -> str:
+    """The normalised form of a project name (PEP 503).
+
+    >>> canonical_name("Ruamel.YAML__clib")
+    'ruamel-yaml-clib'
+    """
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def is_sdist_name(path: str) -> bool:
+    return path.lower().endswith(SDIST_EXTENSIONS)
+
+
+def is_archive_name(path: str) -> bool:
+    """Whether pip takes a file of that name for one that it could install."""
+    return path.lower().endswith(_ARCHIVE_EXTENSIONS)
+
+
+def headers(text: str) -> dict[str, list[str]]:
+    """The header fields of `text`, up to the first empty line: the values of each field, by its name in lower case.
+
+    A continued line is joined to the one before it with a line feed.
+
+    >>> headers("Name: six\\nTag: py2-none-any\\nTag: py3-none-any\\n\\nbody: no")["tag"]
+    ['py2-none-any', 'py3-none-any']
+    """
+    fields: dict[str, list[list[str]]] = {}
+    parts: list[str] = []
+    for line in text.split("\n"):
+        line = line.rstrip("\r")
+        if not line:
+            break
+        if line[0] in " \t":
+            parts.append(line.strip())
+            continue
+        key, colon, value = line.partition(":")
+        if colon:
+            parts = [value.strip()]
+            fields.setdefault(key.strip().lower(), []).append(parts)
+    return {key: ["\n".join(parts) for parts in values] for key, values in fields.items()}
+
+
+def requirement_name(requirement: str) -> str:
+    """The normalised name that a PEP 508 requirement begins with, without parsing the rest.
+
+    >>> requirement_name("Pexpect[x]>=4; python_version<'4'")
+    'pexpect'
+    """
+    found = re.match(r"\s*([A-Za-z0-9._-]+)", requirement)
+    return canonical_name(found[1]) if found else ""

@@ -1,0 +1,194 @@
+"""Install the wheels that pip has chosen in one transaction, if the prefix is still in the state that pip has seen.
+
+Other processes may change the prefix while pip resolves, downloads and builds. If they have installed the same version
+that pip has chosen, that is left as it is. If they have changed anything else that is replaced or required here, pip
+has to decide again. This is checked again under the lock, before the commit. This module does not retry:
+`transaction.commit` makes a new plan if the old one does not hold, and `process` runs pip again if its decision is
+outdated.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import NamedTuple
+
+from sage_wheels.errors import Conflict, Outdated, PrefixError
+from sage_wheels.installed.distributions import find_all
+from sage_wheels.metadata import canonical_name, requirement_name
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from typing import Any
+
+    from sage_wheels.archive.strict_zip import WheelLimits
+    from sage_wheels.installed import Distribution
+    from sage_wheels.manifests.entries import ManifestEntry
+    from sage_wheels.prefix import Prefix
+    from sage_wheels.transaction.commit import CommitOptions
+    from sage_wheels.transaction.install import InstallOptions
+    from sage_wheels.transaction.report import Report
+    from sage_wheels.wheel import Request, Wheel
+
+    Versions = dict[str, str]  # by normalised name
+
+
+class How(NamedTuple):
+    """Options for the change; `on_report` is called with the report of the transaction.
+
+    With `overwrite`, files of other distributions may be replaced. With `keep_distribution`, no distribution that a
+    package has installed (see `manifests`) is changed.
+    """
+
+    settings: CommitOptions
+    limits: WheelLimits
+    on_report: Callable[[Report], None]
+    overwrite: bool = False
+    keep_distribution: bool = False
+
+
+class Decision:
+    """One decision of pip: the installed distributions when pip began, and the installation of its result."""
+
+    def __init__(self, prefix: Prefix, how: How, belongs: dict[str, ManifestEntry]) -> None:
+        self.prefix = prefix
+        self.how = how
+        self.belongs = belongs
+        self.before = _versions(find_all(prefix))
+        self.is_done = False
+
+    def note_brought(self, new: Mapping[str, str]) -> None:
+        """Print a note for each distribution of a package that will be replaced by another version or build.
+
+        `new` are the new versions by normalised name. Raises `Conflict` if that is not allowed.
+        """
+        if not self.belongs:
+            return
+        versions = {canonical_name(name): version for name, version in new.items()}
+        for each, entry in brought_by_packages(versions, self.belongs, find_all(self.prefix)):
+            version = versions[each.canonical_name]
+            instead = f"another build of {version}" if version == each.version else version
+            change = f"{each}, which package {entry.package} brings, would become {instead}"
+            if self.how.keep_distribution:
+                raise Conflict(change, "give --replace-distribution if that is what you want")
+            self.how.settings.say(f"note: {change}; {entry.way_back} undoes that")
+
+    def check_unchanged(self) -> None:
+        """Raise `Outdated` if another process has changed the installed distributions since pip began."""
+        if not self.is_done and _versions(find_all(self.prefix)) != self.before:
+            raise Outdated(f"{self.prefix.root} was changed meanwhile")
+
+    def carry_out(self, items: list[dict[str, Any]]) -> list[tuple[str, str]]:
+        """Install the wheels `items`, in the form that `driver` sends; returns name and version of those replaced.
+
+        Raises `Outdated` if pip has to decide again, and the errors of `transaction.install`.
+        """
+        from sage_wheels.transaction.install import InstallOptions, install
+        from sage_wheels.wheel import Request, Wheel
+
+        with contextlib.ExitStack() as stack:
+            asked = [
+                Request(
+                    stack.enter_context(Wheel(each["path"], self.how.limits)),
+                    each["direct_url"],
+                    each["requested"],
+                    headers=os.path.basename(each["headers"]),  # the name as it was requested
+                )
+                for each in items
+            ]
+            for request, each in zip(asked, items, strict=True):
+                self._check_library(request.wheel, each["library"])
+            self.note_brought({request.wheel.name: request.wheel.version for request in asked})
+            options = InstallOptions(
+                compile_bytecode=all(each["compile"] for each in items),
+                overwrite=self.how.overwrite,
+                reinstall=True,
+                ignore_requires_python=True,  # pip has checked it
+                adopt=True,  # pip also replaces files without owner
+            )
+            now = _versions(find_all(self.prefix))
+            left = [each for each in asked if not self._is_there(each, now)]
+            if not left:
+                return []
+            report = install(self.prefix, left, self._checked(options, left, asked, now), self.how.settings)
+            self.is_done = True
+            self.how.on_report(report)
+            return [(change.name, change.old_version) for change in report.changes if change.old_version]
+
+    def _checked(
+        self, options: InstallOptions, left: list[Request], asked: list[Request], now: Versions
+    ) -> InstallOptions:
+        """`options` with a check that prevents the commit if the versions `now` change. Raises `Outdated` if some have
+        changed already."""
+        coming = {each.wheel.canonical_name for each in left}
+        there = {each.wheel.canonical_name for each in asked} - coming
+        required = {
+            requirement_name(line) for each in left for line in each.wheel.metadata.get("requires-dist", [])
+        } - {""}
+        for name in sorted((coming | required) - there):
+            if now.get(name) != self.before.get(name):
+                what = f"was changed to {now[name]}" if name in now else "was uninstalled"
+                raise Outdated(f"{name} {what} in {self.prefix.root} meanwhile")
+        names = coming | required | there
+
+        def check(distributions: list[Distribution]) -> None:
+            later = _versions(distributions)
+            if any(later.get(name) != now.get(name) for name in names):
+                raise Outdated(f"what pip's decision rests on was changed in {self.prefix.root} meanwhile")
+
+        return options._replace(check=check, watched=frozenset(names))
+
+    def _is_there(self, request: Request, now: Versions) -> bool:
+        """Whether another process has installed that version meanwhile, so that there is nothing to do."""
+        name = request.wheel.canonical_name
+        return now.get(name) == request.wheel.version != self.before.get(name) and not request.direct_url
+
+    def _check_library(self, wheel: Wheel, library: str) -> None:
+        if os.path.realpath(library) != os.path.realpath(self.prefix.path(self.prefix.scheme.purelib)):
+            raise PrefixError(
+                f"pip would install {wheel.name} into {library}, not to where {self.prefix.root} has its packages",
+                "make the prefix writable, or name another one",
+            )
+
+
+def brought_by_packages(
+    names: Iterable[str], belongs: Mapping[str, ManifestEntry], there: Iterable[Distribution]
+) -> list[tuple[Distribution, ManifestEntry]]:
+    """Those distributions of `there` that have one of the normalised `names`, and are in a manifest of a package."""
+    wanted = set(names)
+    return [
+        (each, belongs[each.canonical_name])
+        for each in there
+        if each.canonical_name in wanted and each.canonical_name in belongs
+    ]
+
+
+@contextlib.contextmanager
+def constraints(prefix: Prefix, belongs: Mapping[str, ManifestEntry]) -> Iterator[str]:
+    """Within this context, the path of a constraints file for pip that keeps the distributions in `belongs` at their
+    installed versions; "" if none of them is installed."""
+    there = [each for each in find_all(prefix) if each.canonical_name in belongs]
+    if not there:
+        yield ""
+        return
+    import tempfile
+
+    with tempfile.NamedTemporaryFile("w", prefix="distribution-", suffix=".txt") as f:
+        f.writelines(f"{each.canonical_name}=={each.version}\n" for each in there if _is_valid(each.version))
+        f.flush()
+        yield f.name
+
+
+def _is_valid(version: str) -> bool:
+    """Whether pip takes `version` in a requirement (PEP 440)."""
+    from packaging.version import InvalidVersion, Version
+
+    try:
+        return bool(Version(version))
+    except InvalidVersion:
+        return False
+
+
+def _versions(distributions: list[Distribution]) -> Versions:
+    return {each.canonical_name: each.version for each in distributions}

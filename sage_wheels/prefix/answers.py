@@ -1,0 +1,38 @@
+"""Run a program in another Python, and parse the JSON value that it prints."""
+
+from __future__ import annotations
+
+from sage_wheels.errors import InterpreterError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+ISOLATED = ("-I", "-S", "-B")  # ignore variables and the user's site directory; no `site`; write no byte-code
+_PATIENCE = 60  # seconds; Python starts in 10 ms, so one that takes longer than this hangs
+
+
+def answer_of(python: str, *arguments: str, advice: str, environ: Mapping[str, str] | None = None) -> Any:
+    """The parsed JSON that `python` prints when it is run with `arguments`.
+
+    `environ` are its environment variables; None stands for those of this process. Raises `InterpreterError`, with
+    `advice`, if it cannot be run or does not print JSON.
+    """
+    import json
+    import subprocess
+
+    command = [python, *arguments]
+    try:
+        result = subprocess.run(
+            command, env=environ, capture_output=True, text=True, timeout=_PATIENCE, stdin=subprocess.DEVNULL
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise InterpreterError(f"the Python {python} cannot be run ({error})", advice) from error
+    try:
+        if result.returncode == 0:
+            return json.loads(result.stdout)
+        why = (result.stderr.strip().splitlines() or [f"exit status {result.returncode}"])[-1]
+    except ValueError as error:
+        why = str(error)
+    raise InterpreterError(f"the Python {python} gives no answer ({why})", advice)

@@ -1,0 +1,1 @@
+"""REQUIREMENTS: requirements files, lock files, and the meaning of an argument on the command line."""

@@ -1,0 +1,99 @@
+"""Constraints: which versions may be taken of a project, if it is asked for at all; pip's `-c FILE`.
+
+A constraint is a requirement by name, or `NAME @ URL`, which says where the project comes from. As with pip, it has no
+extras and is not editable, and its hashes count.
+"""
+
+from __future__ import annotations
+
+import re
+
+from sage_wheels.errors import SourceError
+from sage_wheels.metadata import canonical_name
+from sage_wheels.named import NamedTuple
+from sage_wheels.requirements.arguments import applying, parse_source
+from sage_wheels.requirements.sources import Requirement, Source
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from sage_wheels.requirements.files import Line
+
+
+class Constraint(NamedTuple):
+    """What the line at `position` says: `source` is a `Requirement`, or what its URL leads to."""
+
+    position: str
+    source: Source
+
+    @property
+    def name(self) -> str:
+        return canonical_name(self.source.asked.name)
+
+
+def texts(lines: Iterable[Line], markers: Callable[[], Mapping[str, str]]) -> tuple[tuple[str, str], ...]:
+    """The constraints in `lines`, without those whose marker is false: each as a requirement, and where it stands.
+
+    Raises `SourceError` for what is no constraint.
+    """
+    found = []
+    for line in lines:
+        if line.is_editable:
+            raise SourceError(f"{line.position} is an editable constraint", "write NAME @ URL, or take it out")
+        text = applying(line.argument, markers)
+        if text is None:
+            continue
+        asked = parse_source(text).asked
+        if not asked.name:
+            raise SourceError(f"{line.position} names no project", "write NAME==VERSION, or NAME @ URL")
+        if asked.extras:
+            raise SourceError(f"{line.position} is a constraint with extras", "leave the extras out")
+        found.append((text, line.position))
+    return tuple(found)
+
+
+def parsed(constraints: Iterable[tuple[str, str]]) -> list[Constraint]:
+    """Constraints as `texts` gives them."""
+    return [Constraint(position, parse_source(text)) for text, position in constraints]
+
+
+def applied(sources: Iterable[Source], constraints: Iterable[tuple[str, str]]) -> list[Source]:
+    """`sources`, of which each requirement by name asks for what the constraints admit."""
+    by_name: dict[str, list[Constraint]] = {}
+    for each in parsed(constraints):
+        by_name.setdefault(each.name, []).append(each)
+    return [
+        _applied(source, by_name.get(canonical_name(source.name), [])) if isinstance(source, Requirement) else source
+        for source in sources
+    ]
+
+
+def _applied(source: Requirement, constraints: list[Constraint]) -> Source:
+    specifiers, hashes = [source.asked.specifier], [*source.asked.hashes]
+    for each in constraints:
+        if not isinstance(each.source, Requirement):
+            asked = each.source.asked._replace(name=source.name, extras=source.asked.extras)
+            return each.source._replace(asked=asked._replace(specifier=source.asked.specifier))
+        specifiers.append(each.source.asked.specifier)
+        hashes += each.source.asked.hashes
+    specifier = ",".join(filter(None, specifiers))
+    extras = f"[{','.join(source.asked.extras)}]" if source.asked.extras else ""
+    asked = source.asked._replace(specifier=specifier, hashes=tuple(dict.fromkeys(hashes)))
+    return Requirement(f"{source.name}{extras}{specifier}", asked) if constraints else source
+
+
+def check_wheel(path: str, constraints: Iterable[tuple[str, str]]) -> None:
+    """Raise `SourceError` if one of `constraints` does not admit the version in the name of the wheel at `path`."""
+    found = re.match(r"([^/-]+)-([^/-]+)-[^/]*$", path.rpartition("/")[2])
+    name, version = found.groups() if found else ("", "")
+    for each in parsed(constraints):
+        specifier = each.source.asked.specifier
+        if each.name == canonical_name(name) and specifier:
+            from packaging.specifiers import SpecifierSet
+
+            if not SpecifierSet(specifier).contains(version, prereleases=True):
+                raise SourceError(
+                    f"{name} {version} is not what {each.position} wants, {each.source.asked.name}{specifier}",
+                    "ask for another version, or change the constraint",
+                )

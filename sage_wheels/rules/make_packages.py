@@ -1,0 +1,92 @@
+"""What build/make/python-packages.mk asks: the rules for a list of packages, and what became of them."""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+from sage_wheels.errors import SageWheelsError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from sage_wheels.rules import lists
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("what", choices=("rules", "fingerprint", "left", "summary"))
+    parser.add_argument("--list", required=True, metavar="FILE")
+    parser.add_argument("--stamps", required=True, metavar="DIR")
+    parser.add_argument("--logs", metavar="DIR", default="")
+    parser.add_argument("--name", metavar="PACKAGE")
+
+
+def run(options: argparse.Namespace) -> int:
+    from sage_wheels.rules import lists
+
+    try:
+        packages = lists.read(options.list)
+    except SageWheelsError as error:
+        if options.what != "rules":
+            raise
+        print(f"$(error {_for_make(str(error))})@@")
+        return 0
+    if options.what == "rules":
+        names = {each.name for each in packages}
+        for package in packages:
+            new = lists.fingerprint(package, os.getcwd(), options.stamps)
+            is_old = new == _recorded(options.stamps, package.name)
+            words = " ".join(_for_make(f"'{word}'") for word in package.options)
+            arguments = (package.name, _for_make(package.source), words, " ".join(package.after))
+            force = "" if is_old else "sage-wheels-anew"
+            # make would take a tree that is called like a package for its goal; the fingerprint tells when it changes
+            made = "" if os.path.normpath(package.source) in names else _for_make(package.source)
+            print(f"$(eval $(call sage-wheels-rules,{','.join(arguments)},{' '.join(package.order)},{force} {made}))@@")
+        print("$(eval sage-wheels-read := yes)@@")
+    elif options.what == "fingerprint":
+        print(
+            next(lists.fingerprint(each, os.getcwd(), options.stamps) for each in packages if each.name == options.name)
+        )
+    elif options.what == "left":
+        for name in _left(options.stamps, packages):
+            print(name)
+    else:
+        return _summary(options, packages)
+    return 0
+
+
+def _for_make(text: str) -> str:
+    """`text` in a function call of make."""
+    return text.replace("$", "$$$$").replace(",", "$(sage-wheels-comma)").replace("#", "\\#")
+
+
+def _recorded(stamps: str, name: str) -> str:
+    try:
+        with open(os.path.join(stamps, f".{name}.said"), encoding="utf-8") as f:
+            return f.read().strip()
+    except (OSError, ValueError):
+        return ""
+
+
+def _left(stamps: str, packages: list[lists.Package]) -> list[str]:
+    """The packages that are installed and no longer in the list."""
+    try:
+        there = sorted(name for name in os.listdir(stamps) if name[0] != ".")
+    except OSError:
+        return []
+    names = {each.name for each in packages}
+    return [name for name in there if name not in names]
+
+
+def _summary(options: argparse.Namespace, packages: list[lists.Package]) -> int:
+    stamps, logs = options.stamps, options.logs
+    failed = [each.name for each in packages if os.path.exists(os.path.join(logs, f"{each.name}.failed"))]
+    there = [each.name for each in packages if os.path.exists(os.path.join(stamps, each.name))]
+    waiting = [each.name for each in packages if each.name not in {*failed, *there}]
+    print(f"python-packages: {len(packages)} in {options.list}: {len(there)} installed, {len(failed)} failed")
+    for name in failed:
+        print(f"  {name} failed: its log is {os.path.join(logs, name)}.log")
+    if waiting:
+        print(f"  not installed: {' '.join(waiting)}")
+    if left := _left(stamps, packages):
+        print(f"  no longer in the list: {' '.join(left)}; 'make python-packages-prune' takes them out")
+    return 0

@@ -1,0 +1,61 @@
+"""Where Sage keeps what `sage_wheels.manifests` asks for: the manifest of a package is its spkg-requirements.txt.
+
+    PREFIX/var/lib/sage/scripts/PKG/spkg-requirements.txt   `spkg-piprm` beside it says that it was installed.
+                                                            $SAGE_LOCAL has some of them, too, for the virtual
+                                                            environment $SAGE_LOCAL/var/lib/sage/venv*
+
+The package scripts write it, sage-spkg looks whether it is there, and uninstalling goes by its names.
+"""
+
+from __future__ import annotations
+
+import os
+
+from sage_wheels import environment
+from sage_wheels.fs import presence
+from sage_wheels.manifests.entries import packages_in
+from sage_wheels.manifests.providers import Manifest
+from sage_wheels.sage import variables
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sage_wheels.prefix import Prefix
+
+SPKG_SCRIPTS = "var/lib/sage/scripts"
+
+
+def manifests(prefix: Prefix) -> Iterator[Manifest]:
+    """See `sage_wheels.manifests.providers`."""
+    for directory in _script_directories(prefix):
+        wheels = os.path.join(os.path.dirname(directory), "wheels")
+        for package in packages_in(directory):
+            scripts = f"{directory}/{package}"
+            # a package whose wheel is only stored, for others to build with, has nothing to be uninstalled
+            if presence.is_there(f"{scripts}/spkg-piprm"):
+                rebuild = f"make {package}-clean && make {package}"
+                yield Manifest(package, f"{scripts}/spkg-requirements.txt", rebuild, wheels)
+
+
+def wheelhouses(prefix: Prefix | None) -> list[str]:
+    """See `sage_wheels.manifests.providers`."""
+    named = environment.get(variables.SPKG_WHEELS)
+    return [*([named] if named else []), *([prefix.path("var/lib/sage/wheels")] if prefix else [])]
+
+
+def _script_directories(prefix: Prefix) -> list[str]:
+    """Where the manifests of what is in `prefix` are: there, and in the $SAGE_LOCAL that it lies in.
+
+    Also $SAGE_SPKG_SCRIPTS, if the variables are about this prefix.
+    """
+    found: list[str] = [prefix.path(SPKG_SCRIPTS)]
+    if os.path.dirname(prefix.root).endswith("/var/lib/sage"):
+        found.append(os.path.join(os.path.dirname(prefix.root), "scripts"))
+    is_ours = os.path.abspath(environment.get(environment.SAGE_VENV) or "/") == prefix.root
+    if is_ours and (local := environment.get(variables.LOCAL)):
+        found.append(os.path.normpath(f"{local}/{SPKG_SCRIPTS}"))
+    named = os.path.normpath(environment.get(variables.SPKG_SCRIPTS) or found[0])
+    if is_ours or named.startswith(f"{prefix.root}/"):
+        found.append(named)
+    return list(dict.fromkeys(found))

@@ -1,0 +1,95 @@
+"""Remove distributions from the Sage virtual environment: `sage-pip-uninstall`, with the options that pip has.
+
+What is not installed, and a requirements file that is not there, is nothing to speak of. A file that another one
+includes must be there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+
+from sage_wheels.cli import common
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from sage_wheels.prefix import Prefix
+
+# What pip is told so that it does what is done here in any case.
+_SAID_FOR_PIP = (
+    *("--isolated", "--disable-pip-version-check", "--yes", "-y", "--no-input", "--no-color", "--verbose", "-v"),
+    *("-vv", "-vvv", "--no-cache-dir", "--require-virtualenv"),
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.prog = "sage-pip-uninstall"
+    common.add_writing(parser)
+    parser.add_argument("-r", "--requirement", action="append", default=[], metavar="FILE", help="more NAMEs")
+    # for the make rules
+    parser.add_argument("--manifest", metavar="FILE", help="more NAMEs; delete FILE, and the wheels that it names")
+    for option in (*_SAID_FOR_PIP, "--dry-run"):
+        parser.add_argument(
+            option, dest="dry_run" if option == "--dry-run" else "_", action="store_true", help=argparse.SUPPRESS
+        )
+    parser.add_argument("--root-user-action", dest="_", help=argparse.SUPPRESS)
+    parser.add_argument("names", nargs="*", metavar="NAME")
+
+
+def run(options: argparse.Namespace) -> int:
+    from sage_wheels.errors import UsageError
+    from sage_wheels.requirements.names import all_named
+
+    if not options.names and not options.requirement and not options.manifest:
+        raise UsageError("nothing is named to uninstall", "give names or -r FILE")
+    files = [*options.requirement, *([options.manifest] if options.manifest else [])]
+    names = all_named(options.names, files, must_exist=False)
+    remove(common.prefix_of(options), names, files, options)
+    if options.manifest and not options.dry_run:
+        _delete(options.manifest)
+    return 0
+
+
+def _delete(manifest: str) -> None:
+    """Delete the wheels that a manifest names, and then the manifest: what fails before is done by the next command."""
+    from sage_wheels.manifests.entries import entries_in
+
+    wheels = [entry.source for entry in entries_in(manifest) if not entry.is_editable]
+    for path in [*wheels, manifest]:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+
+
+def remove(prefix: Prefix, names: list[str], files: list[str], options: argparse.Namespace) -> None:
+    """Uninstall, and tell what was done; and what of it is not what the manifests `files` say of it."""
+    from sage_wheels.transaction.uninstall import uninstall
+
+    replaced = _replaced(prefix, files)
+    report = uninstall(prefix, names, common.settings_of(options))
+    common.print_report(report, prefix, options)
+    for name, version, _ in report.changes if not options.quiet else ():
+        if instead := replaced.get((name, version)):
+            removed = "would be removed" if options.dry_run else "is removed"
+            common.warn(f"{name} {version}, which somebody installed in place of {instead}, {removed} as well")
+
+
+def _replaced(prefix: Prefix, files: list[str]) -> dict[tuple[str, str], str]:
+    """What the manifests `files` name and is not what they say: name and version, and what was to be there."""
+    from sage_wheels.manifests.entries import entries_in
+    from sage_wheels.manifests.state import state
+
+    brought = {entry.name: entry for file in files for entry in entries_in(file)}
+    if not brought:
+        return {}
+    from sage_wheels.errors import FileOperationFailed
+    from sage_wheels.installed import find_all
+
+    found = {}
+    for each in find_all(prefix):
+        entry = brought.get(each.canonical_name)
+        with contextlib.suppress(FileOperationFailed):  # it is removed, even if it cannot be compared with the wheel
+            if entry and state(prefix, entry, each) == "replaced":
+                version = entry.version if entry.version != each.version else "own build"
+                found[each.name, each.version] = f"the package's {version or 'source tree'}"
+    return found

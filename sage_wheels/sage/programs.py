@@ -1,0 +1,23 @@
+"""Programs of their own that `pip install` gives: what scripts in build/bin are in a checkout."""
+
+from __future__ import annotations
+
+import sys
+
+
+def move_tree() -> int:
+    """sage-move-tree: merge a staged tree into a prefix, all or nothing."""
+    from sage_wheels.cli import main
+
+    sys.argv.insert(1, "move-tree")
+    return main()
+
+
+def flock() -> int:
+    """sage-flock: run a command while a lock is held."""
+    from sage_wheels.sage.flock import main
+
+    try:
+        return main(sys.argv[1:])
+    except KeyboardInterrupt:
+        return 130

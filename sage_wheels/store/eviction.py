@@ -1,0 +1,145 @@
+"""Keep the directory of the store within its limit: what was not used for the longest time goes first.
+
+Nobody counts all files each time something is added. Each writer appends the number of bytes to a small file, and only
+when these come to more than the limit does somebody look at everything, one process at a time. What was used within
+the last hour stays whatever its size, because somebody may be using it now.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import time
+
+from sage_wheels.fs import caches
+from sage_wheels.fs.deletion import delete_tree
+from sage_wheels.named import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SPARED = 3600.0  # seconds: what was used so recently may be in use
+_ABANDONED = 86400.0  # seconds: nothing takes a day to write
+_KEPT = 0.75  # of the limit is left, so that not every command has to clean up
+# Directories, and how many levels below each its entries are. What was fetched by pip is a wheelhouse, without levels.
+_KINDS = {"content": 1, "results": 1, "trees": 1, "wheels": 0}
+
+
+class Entry(NamedTuple):
+    """Something that can go by itself: when it was `used` last, its `size` in bytes, its kind and its `path`."""
+
+    used: float
+    size: int
+    kind: str
+    path: str
+
+
+def is_due(root: str, limit: int) -> bool:
+    """Whether more may be in the directory than `limit` bytes; a few microseconds."""
+    try:
+        with open(f"{root}/added", "rb", opener=caches.own) as f:
+            return sum(map(int, f.read().split())) > limit
+    except FileNotFoundError:
+        return os.path.isdir(root)
+    except (OSError, ValueError):
+        return True
+
+
+def evict(root: str, limit: int, *, spared: float = SPARED) -> int:
+    """Delete what was not used for longest until the rest is within `limit`; how many bytes went.
+
+    If somebody else is doing so, nothing is done. Raises `OSError`.
+    """
+    import filelock
+
+    if not os.path.isdir(root):
+        return 0
+    lock = filelock.FileLock(f"{root}/evict.lock", blocking=False, fallback_to_soft=False)
+    try:
+        with lock:
+            return _evict(root, limit, spared)
+    except filelock.Timeout:
+        return 0
+
+
+def _evict(root: str, limit: int, spared: float) -> int:
+    now = time.time()
+    _remove_abandoned(root, now)
+    found = sorted(entries(root))
+    total = before = sum(each.size for each in found)
+    if total > limit:
+        for each in found:
+            if total <= limit * _KEPT or now - each.used < spared:
+                break
+            remove(root, each)
+            total -= each.size
+    caches.write(f"{root}/added", b"%d\n" % total)
+    return before - total
+
+
+def clear(root: str) -> int:
+    """Delete everything that is kept; how many bytes went. Raises `OSError`."""
+    freed = 0
+    for each in entries(root):
+        freed += each.size
+        remove(root, each)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(f"{root}/added")
+    return freed
+
+
+def summary(root: str) -> dict[str, tuple[int, int]]:
+    """How many entries there are of each kind, and how many bytes."""
+    result = dict.fromkeys(_KINDS, (0, 0))
+    for each in entries(root):
+        number, size = result[each.kind]
+        result[each.kind] = (number + 1, size + each.size)
+    return result
+
+
+def remove(root: str, entry: Entry) -> None:
+    """Delete one entry: a tree is out of sight in one step, then it goes file by file."""
+    with contextlib.suppress(OSError):
+        if entry.kind != "trees":
+            os.unlink(entry.path)
+            return
+        caches.make_directory(f"{root}/staging")
+        trash = f"{root}/staging/{os.getpid()}-{os.urandom(4).hex()}"
+        os.rename(entry.path, trash)
+        delete_tree(trash)
+
+
+def entries(root: str) -> Iterator[Entry]:
+    """All that is kept in the directory."""
+    for kind, levels in _KINDS.items():
+        for path, status in _files(f"{root}/{kind}", levels):
+            if kind == "trees":
+                yield Entry(status.st_mtime, _size_of_tree(path), kind, path)
+            elif stat.S_ISREG(status.st_mode):
+                yield Entry(status.st_mtime, status.st_size, kind, path)
+
+
+def _files(directory: str, levels: int) -> Iterator[tuple[str, os.stat_result]]:
+    """What stands `levels` directories below `directory`."""
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(directory) as scan:
+        for entry in scan:
+            if levels:
+                yield from _files(entry.path, levels - 1)
+            else:
+                with contextlib.suppress(OSError):
+                    yield entry.path, entry.stat(follow_symlinks=False)
+
+
+def _size_of_tree(path: str) -> int:
+    with contextlib.suppress(OSError, ValueError), open(f"{path}/size", "rb", opener=caches.own) as f:
+        return int(f.read(32))
+    return 0
+
+
+def _remove_abandoned(root: str, now: float) -> None:
+    for path, status in _files(f"{root}/staging", 0):
+        if now - status.st_mtime > _ABANDONED:
+            with contextlib.suppress(OSError):
+                delete_tree(path)

@@ -1,0 +1,193 @@
+"""The local tier: a directory of the user's own.
+
+    ROOT/content/DI/DIGEST    a file under its SHA-256
+    ROOT/results/KE/KEY       the SHA-256 of a result's bytes, a line break, and these bytes
+    ROOT/trees/KEY/           a directory, with what is known of it beside it (see `trees`)
+    ROOT/staging/             what is being written; each thing appears elsewhere by one rename
+    ROOT/added                how much was added since the last look (see `eviction`)
+
+Reading takes no lock: a file that is open stays readable when somebody deletes it. All of it may be deleted, filled up,
+made read-only or damaged at any time: what is not what its name says counts as not there, and is deleted. The time of a
+file is when it was used last.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+
+from sage_wheels.fs import caches, copies
+from sage_wheels.fs.digest import sha256
+from sage_wheels.store.results import MOST
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_BLOCK = 1 << 20  # bytes
+_EXACT = 600.0  # seconds: how exactly it is noted when a result was used last
+
+
+class LocalTier:
+    """The directory `root`, which is made if need be. `on_trouble` hears of each error of the system."""
+
+    def __init__(self, root: str, on_trouble: Callable[[OSError], object]) -> None:
+        self.root = root
+        self._on_trouble = on_trouble
+        self._count = 0
+
+    def get_result(self, key: str) -> bytes | None:
+        path = self.result_path(key)
+        try:
+            with open(path, "rb", opener=caches.own) as f:
+                used = os.fstat(f.fileno()).st_mtime
+                head, _, body = f.read(MOST).partition(b"\n")
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            self._on_trouble(error)
+            return None
+        if head != sha256(body).hexdigest().encode():
+            self.forget(path)
+            return None
+        if abs(time.time() - used) > _EXACT:
+            touch(path)
+        return body
+
+    def put_result(self, key: str, data: bytes) -> None:
+        head = sha256(data).hexdigest().encode()
+        self._put(self.result_path(key), lambda path: _write(path, head + b"\n" + data))
+
+    def get_content(self, digest: str, path: str) -> bool:
+        source = self.content_path(digest)
+        try:
+            with open(source, "rb", opener=caches.own) as f, open(path, "xb") as target:
+                found = sha256()
+                while block := f.read(_BLOCK):
+                    found.update(block)
+                    target.write(block)
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            self._on_trouble(error)
+            _unlink(path)
+            return False
+        if found.hexdigest() != digest:
+            _unlink(path)
+            self.forget(source)
+            return False
+        touch(source)
+        return True
+
+    def read_content(self, digest: str) -> bytes | None:
+        """The content with this SHA-256, if it is there, whole and undamaged."""
+        path = self.content_path(digest)
+        try:
+            with open(path, "rb", opener=caches.own) as f:
+                data = f.read()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            self._on_trouble(error)
+            return None
+        if sha256(data).hexdigest() != digest:
+            self.forget(path)
+            return None
+        touch(path)
+        return data
+
+    def put_bytes(self, data: bytes) -> str:
+        """Keep `data` as a content; its SHA-256."""
+        digest = sha256(data).hexdigest()
+        self._put(self.content_path(digest), lambda path: _write(path, data))
+        return digest
+
+    def put_content(self, digest: str, path: str) -> None:
+        self._put(self.content_path(digest), lambda new: copy(path, new))
+
+    def has_content(self, digest: str, size: int) -> bool:
+        """Whether there is a file for the content; nothing is read."""
+        try:
+            return os.stat(self.content_path(digest)).st_size == size
+        except OSError:
+            return False
+
+    def use_content(self, digest: str, size: int) -> bool:
+        """Whether there is a file for the content; then it is noted as used now, and stays for a while."""
+        if not self.has_content(digest, size):
+            return False
+        touch(self.content_path(digest))
+        return True
+
+    def content_path(self, digest: str) -> str:
+        return f"{self.root}/content/{digest[:2]}/{digest}"
+
+    def result_path(self, key: str) -> str:
+        return f"{self.root}/results/{key[:2]}/{key}"
+
+    def forget(self, path: str) -> None:
+        """Delete a file that is not what its name says, or is of no use any more."""
+        _unlink(path)
+
+    def new_path(self) -> str:
+        """A path in `staging` that nothing has, in a directory that is there. Raises `OSError`."""
+        caches.make_directory(f"{self.root}/staging")
+        self._count += 1
+        return f"{self.root}/staging/{os.getpid()}-{self._count}-{os.urandom(4).hex()}"
+
+    def note_added(self, size: int) -> None:
+        """Note that so many bytes were added: one line, which the system appends whole."""
+        with contextlib.suppress(OSError):
+            fd = os.open(f"{self.root}/added", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            try:
+                os.write(fd, b"%d\n" % size)
+            finally:
+                os.close(fd)
+
+    def _put(self, destination: str, write: Callable[[str], object]) -> None:
+        """Let `write` make a new file, which is then renamed to `destination`; what the system refuses is no error."""
+        temporary = ""
+        try:
+            temporary = self.new_path()
+            write(temporary)
+            size = os.stat(temporary).st_size
+            os.chmod(temporary, 0o600)
+            self._rename(temporary, destination)
+        except OSError as error:
+            _unlink(temporary)
+            self._on_trouble(error)
+        except BaseException:
+            _unlink(temporary)
+            raise
+        else:
+            self.note_added(size)
+
+    def _rename(self, temporary: str, destination: str) -> None:
+        try:
+            os.replace(temporary, destination)
+        except FileNotFoundError:
+            caches.make_directory(os.path.dirname(destination))
+            os.replace(temporary, destination)
+
+
+def copy(source: str, destination: str) -> None:
+    """Copy the content of a file to a new one; where the file system can, it shares the blocks. Raises `OSError`."""
+    with open(source, "rb") as f, open(destination, "xb") as target:
+        copies.copy_blocks(f.fileno(), target.fileno())
+
+
+def _write(path: str, data: bytes) -> None:
+    with open(path, "xb") as f:
+        f.write(data)
+
+
+def touch(path: str) -> None:
+    """Note that `path` was used now; where it may not be written, nothing need be noted."""
+    with contextlib.suppress(OSError):
+        os.utime(path)
+
+
+def _unlink(path: str) -> None:
+    with contextlib.suppress(OSError):
+        os.unlink(path)

@@ -1,0 +1,379 @@
+"""The second tier: a server or a directory that several machines use.
+
+    ac/KEY        an entry (`action_result`): the files of the result, the sealed result among them
+    cas/SHA256    a content: a wheel, a log, a sealed result (`signing`)
+
+An entry only leads to the sealed result; what it says of the other files is for the server, which drops entries whose
+contents have gone. Contents are put before the entry that names them.
+
+Time is bounded: see the constants. After the first failure no process that uses the same local store asks again for a
+minute (`Pause`), so whatever the server does costs that and one line. Each call runs in a thread, which is left alone
+when its time is over: nothing else stops a look-up of a name, or a server that sends a byte a second.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import io
+import os
+import queue
+import threading
+import time
+
+from sage_wheels.errors import UnsafePath, UsageError
+from sage_wheels.fs import caches
+from sage_wheels.store import action_result, results, signing
+from sage_wheels.store.exchange import Exchange
+from sage_wheels.store.storage import Directory, Storage, Trouble
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import IO, TypeVar
+
+    from sage_wheels.store.results import Content
+    from sage_wheels.store.signing import Signer, Trust
+
+    T = TypeVar("T")
+
+MODES = ("read", "write", "both")
+LOOK_UP = 2.0  # seconds for an entry and its sealed result
+DOWNLOAD = 30.0  # for a content, or what making it again takes if that is less (but never less than a look-up)
+UPLOAD = 30.0  # at the end of a command
+PAUSE = 60.0  # after a failure
+_ENTRY = 1 << 20  # bytes; a server may add to what we have written
+_SEALED = results.MOST + 1024
+_CONTENT = 32 << 30  # as the largest wheel that may be
+NAME = "sage-wheels-result"  # of the sealed result in an entry; no wheel and no log is called so
+
+
+class Pause:
+    """Whether the store at `url` has just failed a process that uses the local store at `root`."""
+
+    def __init__(self, root: str, url: str) -> None:
+        self._path = f"{root}/paused/{hashlib.sha256(url.encode()).hexdigest()[:32]}"
+        self._since = float("-inf")
+
+    def is_on(self) -> bool:
+        if time.monotonic() - self._since < PAUSE:
+            return True
+        try:
+            with open(self._path, "rb", opener=caches.own) as f:
+                return abs(time.time() - float(f.read(32))) < PAUSE
+        except (OSError, ValueError):
+            return False
+
+    def begin(self) -> None:
+        self._since = time.monotonic()
+        with contextlib.suppress(OSError):
+            caches.make_directory(os.path.dirname(self._path))
+            caches.write(self._path, str(int(time.time())).encode())
+
+
+class RemoteTier:
+    """The store in `storage`, which people call `shown`; see `Tier`. Without `trust` nothing is read."""
+
+    def __init__(
+        self,
+        storage: Storage,
+        shown: str,
+        *,
+        pause: Pause,
+        trust: Trust | None,
+        writes: bool,
+        signer: Signer | None = None,
+        on_note: Callable[[str], object] | None = None,
+    ) -> None:
+        self._storage = storage
+        self._shown = shown
+        self._pause = pause
+        self._trust = trust
+        self._writes = writes
+        self._signer = signer
+        self._on_note = on_note
+        self._uploads: _Uploads | None = None
+
+    def exchange(self) -> Exchange:
+        """The same store, for contents that travel. Raises `UsageError` unless it is read and written."""
+        if self._trust is None or not self._writes:
+            mode = "read" if self._trust else "write"
+            raise UsageError(
+                f"the mode of the store {self._shown} is {mode!r}, and builds on several machines read and write",
+                "give --store-mode both, and $SAGE_WHEELS_STORE_MODE=both to workers",
+            )
+        return Exchange(self._storage, self._shown, trust=self._trust, signer=self._signer)
+
+    def get_result(self, key: str) -> bytes | None:
+        trust = self._trust
+        if trust is None:
+            return None
+        sealed = self._tried(LOOK_UP, lambda call: self._sealed(key, call))
+        if sealed is None:
+            return None
+        try:
+            data = trust.unsealed(sealed)
+            found = results.decode(data)
+            if found is None or found.key != key:
+                raise signing.Untrusted("is not what was asked for")
+            trust.check_time(sealed, found.time)
+        except signing.Untrusted as why:
+            self._say(f"a result in the store {self._shown} {why}; it does not count")
+            return None
+        return data
+
+    def _sealed(self, key: str, call: _Call) -> bytes | None:
+        entry = self._read(f"ac/{key}", _ENTRY, call)
+        if entry is None:
+            return None
+        files = action_result.decode(entry)
+        if files is None:
+            raise Trouble("has an entry that is no ActionResult")
+        file = next((each for each in files if each.path == NAME), None)
+        if file is None:
+            return None  # an entry of another program
+        if file.size > _SEALED:
+            raise Trouble("has a result that is larger than it may be")
+        data = self._read(f"cas/{file.digest}", file.size, call)
+        if data is not None and hashlib.sha256(data).hexdigest() != file.digest:
+            raise Trouble("sends something else than what was asked for")
+        return data
+
+    def _read(self, name: str, most: int, call: _Call) -> bytes | None:
+        target = io.BytesIO()
+        return target.getvalue() if self._storage.get(name, most, call.writer(target)) else None
+
+    def get_content(self, content: Content, path: str, seconds: float | None) -> bool:
+        if self._trust is None or content.size > _CONTENT:
+            return False
+        limit = min(DOWNLOAD, max(seconds, LOOK_UP)) if isinstance(seconds, (int, float)) else DOWNLOAD
+        is_there = self._tried(limit, lambda call: self._download(content, path, call))
+        if not is_there:
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+        return bool(is_there)
+
+    def _download(self, content: Content, path: str, call: _Call) -> bool:
+        found = hashlib.sha256()
+        try:
+            file = open(path, "xb")  # noqa: SIM115 (what this raises is no fault of the server)
+        except OSError:
+            return False
+        with file:
+            write = call.writer(file)
+
+            def take(block: bytes) -> None:
+                found.update(block)
+                try:
+                    write(block)
+                except OSError as error:
+                    raise Trouble(f"has sent what cannot be written here ({error.strerror})") from error
+
+            if not self._storage.get(f"cas/{content.digest}", content.size, take):
+                return False
+            size = file.tell()
+        if (found.hexdigest(), size) != (content.digest, content.size):
+            raise Trouble("sends something else than what was asked for")
+        return True
+
+    def keep(self, key: str, data: bytes, files: Mapping[str, str]) -> None:
+        if not self._writes or self._pause.is_on():
+            return
+        found = results.decode(data)
+        assert found
+        sealed = signing.sealed(data, self._signer)
+        seal = action_result.OutputFile(NAME, hashlib.sha256(sealed).hexdigest(), len(sealed))
+        outputs = [*(action_result.OutputFile(*each) for each in found.contents), seal]
+        contents: list[tuple[str, IO[bytes], int]] = []
+        try:
+            for each in found.contents:
+                contents.append((each.digest, open(files[each.digest], "rb"), each.size))  # noqa: SIM115
+        except OSError:
+            for _, file, _ in contents:
+                file.close()
+            return  # the local store says what is wrong with the file
+        contents.append((seal.digest, io.BytesIO(sealed), len(sealed)))
+        if self._uploads is None or self._uploads.is_over():
+            self._uploads = _Uploads()
+        self._uploads.add(lambda: self._upload(key, contents, action_result.encode(outputs)))
+
+    def _upload(self, key: str, contents: list[tuple[str, IO[bytes], int]], entry: bytes) -> None:
+        """Contents first, then what leads to them."""
+        try:
+            if self._pause.is_on():
+                return
+            for digest, file, size in contents:
+                if not self._storage.has(f"cas/{digest}"):
+                    self._storage.put(f"cas/{digest}", file, size)
+            self._storage.put(f"ac/{key}", io.BytesIO(entry), len(entry))
+        except (Trouble, OSError) as error:
+            self._failed(error)
+        finally:
+            for _, file, _ in contents:
+                file.close()
+
+    def finish(self) -> None:
+        if self._uploads and not self._uploads.wait(UPLOAD):
+            self._failed(Trouble(f"has not taken what was built within {UPLOAD:.3g} s"))
+        self._uploads = None
+
+    def _tried(self, seconds: float, ask: Callable[[_Call], T | None]) -> T | None:
+        """What `ask` returns within so many seconds; None if it fails, or if the store has failed before."""
+        if self._pause.is_on():
+            return None
+        call = _Call()
+        try:
+            return call.result(ask, seconds)
+        except (Trouble, OSError) as error:
+            self._failed(error)
+            return None
+
+    def _failed(self, error: Exception) -> None:
+        is_known = self._pause.is_on()
+        self._pause.begin()
+        if not is_known:
+            reason = f"cannot be used ({error.strerror or error})" if isinstance(error, OSError) else str(error)
+            self._say(f"the store {self._shown} {reason}; it is not asked again for {PAUSE:.0f} s")
+
+    def _say(self, note: str) -> None:
+        if self._on_note:
+            caches.say_once([note], self._on_note)
+
+
+class _Call:
+    """A call that runs in a thread of its own, and is left alone when its time is over."""
+
+    def __init__(self) -> None:
+        self._is_over = False
+
+    def writer(self, target: IO[bytes]) -> Callable[[bytes], object]:
+        """Writes to `target` as long as somebody waits for it."""
+
+        def write(block: bytes) -> None:
+            if self._is_over:
+                raise Trouble("is too slow")
+            target.write(block)
+
+        return write
+
+    def result(self, ask: Callable[[_Call], T], seconds: float) -> T:
+        """What `ask` returns or raises. Raises `Trouble` if it takes longer."""
+        done: queue.SimpleQueue[tuple[T | None, BaseException | None]] = queue.SimpleQueue()
+
+        def run() -> None:
+            try:
+                done.put((ask(self), None))
+            except BaseException as error:
+                done.put((None, error))
+
+        threading.Thread(target=run, daemon=True).start()
+        try:
+            value, error = done.get(timeout=seconds)
+        except queue.Empty:
+            raise Trouble(f"has not answered within {seconds:.3g} s") from None
+        finally:
+            self._is_over = True
+        if error:
+            raise error
+        return value  # type: ignore[return-value]
+
+
+class _Uploads:
+    """Does one thing after the other in a thread, in this process; one that is forked has a thread of its own."""
+
+    def __init__(self) -> None:
+        self._waiting: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
+        self._pid = os.getpid()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def add(self, job: Callable[[], object]) -> None:
+        self._waiting.put(job)
+
+    def is_over(self) -> bool:
+        return os.getpid() != self._pid or not self._thread.is_alive()
+
+    def wait(self, seconds: float) -> bool:
+        """Take no more jobs; whether all were done within so many seconds."""
+        if os.getpid() != self._pid:
+            return True
+        self._waiting.put(None)
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        while job := self._waiting.get():
+            job()
+
+
+_opened: list[RemoteTier] = []
+
+
+def finish() -> None:
+    """Wait, but not for long, until all that this process keeps in any store is there."""
+    for each in _opened:
+        each.finish()
+
+
+@functools.cache
+def opened(
+    *, url: str, mode: str, sign: str, trust: str, root: str, on_note: Callable[[str], object] | None = None
+) -> RemoteTier:
+    """The store at `url` behind the local one at `root`; the options are those of the command line, "" if not given.
+
+    Nothing is asked yet. Raises `UsageError`, `UnsafePath` or `FileOperationFailed` for what is said wrongly.
+    """
+    if mode not in MODES:
+        raise UsageError(f"the mode {mode!r} of a store is none", f"write one of {', '.join(MODES)}")
+    reads, writes = mode in ("read", "both"), mode in ("write", "both")
+    if sign and not writes:
+        raise UsageError("only who writes into a store signs", "give --store-mode both, or leave --store-sign out")
+    told = signing.read_trust(trust) if trust else None
+    storage, shown = _storage_at(url, needs_own=reads and (told is None or told.keys is None))
+    if reads and told is None:
+        if url.startswith("http"):
+            advice = "give --store-trust FILE with their keys, or 'any'"
+            raise UsageError(f"whose results count of those in the store {shown} is not said", advice)
+        told = signing.Trust(None)
+    tier = RemoteTier(
+        storage,
+        shown,
+        pause=Pause(root, url),
+        trust=told if reads else None,
+        writes=writes,
+        signer=signing.read_signer(sign) if sign else None,
+        on_note=on_note,
+    )
+    _opened.append(tier)
+    return tier
+
+
+def _storage_at(url: str, *, needs_own: bool) -> tuple[Storage, str]:
+    """The storage at `url`, and what people call it."""
+    from urllib.parse import unquote, urlsplit
+
+    try:
+        parts = urlsplit(url)
+        is_whole = parts.port is None or parts.port > 0
+    except ValueError:
+        parts, is_whole = urlsplit(""), False
+    if not is_whole or parts.query or parts.fragment:
+        raise UsageError(
+            "the address of the store is no URL of a directory", "write http(s)://HOST/PATH or file:///DIR"
+        )
+    if parts.scheme == "file" and parts.netloc in ("", "localhost") and parts.path.startswith("/"):
+        path = os.path.normpath(unquote(parts.path))
+        found = caches.problem(path) if needs_own else None
+        if found:
+            raise UnsafePath(f"{found}, so others may have written into the store {path}", "give --store-trust FILE")
+        return Directory(path, is_own=needs_own), path
+    if parts.scheme in ("http", "https") and parts.hostname:
+        from importlib.util import find_spec
+
+        if not find_spec("urllib3"):
+            raise UsageError("a store on a server needs urllib3, which is not there", "install sage-wheels[store]")
+        from sage_wheels.store.http import Server, shown
+
+        return Server(url), shown(url)
+    raise UsageError("the address of the store is no URL that is known", "write http(s)://HOST/PATH or file:///DIR")

@@ -1,0 +1,168 @@
+"""The store as its users see it: results and contents, wherever they are.
+
+    store = Store("/home/me/.cache/sage-wheels", on_note=print)
+    key = key_of("wheel", inputs)
+    result = store.result("wheel", key)                  # None: make it
+    if result and store.fetch(result, name, path): ...   # else it has vanished, or was damaged: make it
+    store.keep("wheel", key, values, {name: path})
+
+Nothing here raises an error: a store that cannot be used has nothing and keeps nothing, and says so once.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from sage_wheels.errors import FileOperationFailed, LockUnusable
+from sage_wheels.fs import caches
+from sage_wheels.store import results
+from sage_wheels.store.local import LocalTier
+from sage_wheels.store.results import Content, Result
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
+
+    from sage_wheels.store.tiers import Tier
+
+LIMIT = 10 << 30  # bytes
+
+
+class Store:
+    """The directory `root` and, for results that others can use, `remote` behind it.
+
+    `limit` bounds the directory, in bytes. `on_note` gets one sentence if something is wrong with it.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        *,
+        limit: int = LIMIT,
+        remote: Tier | None = None,
+        on_note: Callable[[str], object] | None = None,
+    ) -> None:
+        self.root = root
+        self.limit = limit
+        self.remote = remote
+        self.local = LocalTier(root, self._trouble)
+        self._on_note = on_note
+
+    def result(
+        self,
+        kind: str,
+        key: str,
+        *,
+        shared: bool = False,
+        is_wanted: Callable[[Result], bool] | None = None,
+    ) -> Result | None:
+        """The result under `key`, which is the digest of its inputs; one of `shared` kind may come from elsewhere.
+
+        Only one that `is_wanted`, if that is given.
+        """
+        data = self.local.get_result(key)
+        found = self._checked(data, kind, key)
+        if data is not None and found is None:
+            self.local.forget(self.local.result_path(key))
+        if found and is_wanted and not is_wanted(found):
+            found = None
+        if found is None and shared and self.remote:
+            data = self.remote.get_result(key)
+            found = self._checked(data, kind, key)
+            if found and is_wanted and not is_wanted(found):
+                return None
+            if found and data is not None:
+                self.local.put_result(key, data)
+        return found
+
+    def _checked(self, data: bytes | None, kind: str, key: str) -> Result | None:
+        found = results.decode(data) if data is not None else None
+        return found if found and (found.kind, found.key) == (kind, key) else None
+
+    def fetch(self, result: Result, name: str, path: str, *, shared: bool = False) -> bool:
+        """Write the file `name` of `result` to the new file `path`; whether it was to be had, undamaged."""
+        content = result.content(name)
+        if content is None:
+            return False
+        if self.local.get_content(content.digest, path):
+            return True
+        if shared and self.remote and self.remote.get_content(content, path, result.values.get("seconds")):
+            if digest_of(path) == (content.digest, content.size):
+                self.local.put_content(content.digest, path)
+                return True
+            os.unlink(path)
+        self.local.forget(self.local.result_path(result.key))
+        return False
+
+    def read(self, result: Result, name: str) -> bytes | None:
+        """What the file `name` of `result` has, if it is here and undamaged."""
+        content = result.content(name)
+        return self.local.read_content(content.digest) if content else None
+
+    def keep(
+        self,
+        kind: str,
+        key: str,
+        values: Mapping[str, Any],
+        files: Mapping[str, str] | None = None,
+        *,
+        data: Mapping[str, bytes] | None = None,
+        shared: bool = False,
+    ) -> None:
+        """Keep a result with the `files` (name: path) that belong to it: contents first, then the result.
+
+        What is not shared may have `data` as well.
+        """
+        try:
+            described = {name: (path, *digest_of(path)) for name, path in (files or {}).items()}
+        except OSError as error:
+            self._trouble(error)
+            return
+        contents = [Content(name, digest, size) for name, (_, digest, size) in described.items()]
+        contents += [Content(name, self.local.put_bytes(each), len(each)) for name, each in (data or {}).items()]
+        result = results.encode(Result(kind, key, tuple(sorted(contents)), dict(values), int(time.time())))
+        for path, digest, _ in described.values():
+            self.local.put_content(digest, path)
+        self.local.put_result(key, result)
+        if shared and self.remote:
+            self.remote.keep(key, result, {digest: path for path, digest, _ in described.values()})
+
+    def finish(self) -> None:
+        """Wait, but not for long, until what was kept is where others can take it."""
+        if self.remote:
+            self.remote.finish()
+
+    def forget(self, key: str) -> None:
+        """Let there be no result `key` in the directory any more."""
+        self.local.forget(self.local.result_path(key))
+
+    def tidy(self) -> None:
+        """Delete what was not used for longest, if more was added than there may be."""
+        from sage_wheels.store import eviction
+
+        try:
+            if eviction.is_due(self.root, self.limit):
+                eviction.evict(self.root, self.limit)
+        except (OSError, FileOperationFailed, LockUnusable) as error:
+            self._trouble(error if isinstance(error, OSError) else error.__cause__)
+
+    def _trouble(self, error: BaseException | None) -> None:
+        if self._on_note:
+            reason = getattr(error, "strerror", None) or str(error)
+            caches.say_once(
+                [f"the store {self.root} cannot be used as it should ({reason}); what it lacks is made"], self._on_note
+            )
+
+
+def digest_of(path: str) -> tuple[str, int]:
+    """The SHA-256 of the file at `path` in hexadecimal digits, and its size. Raises `OSError`."""
+    import hashlib
+
+    digest, size = hashlib.sha256(), 0
+    with open(path, "rb") as f:
+        while block := f.read(1 << 20):
+            digest.update(block)
+            size += len(block)
+    return digest.hexdigest(), size

@@ -1,0 +1,46 @@
+"""Trees: directories of the store, each under the key of what it was made from.
+
+    ROOT/trees/KE/KEY/    what was made, a directory with at least `size`: how many bytes it takes, for the eviction
+
+A tree appears by one rename, and goes by one. Nobody changes it in between, so any number of processes may use it.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from sage_wheels.fs import caches
+from sage_wheels.store import eviction
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def path_of(root: str, key: str) -> str:
+    """Where the tree with this key belongs."""
+    return f"{root}/trees/{key[:2]}/{key}"
+
+
+def put(root: str, ready: str, path: str, size: int, is_whole: Callable[[], object]) -> None:
+    """Let the directory `ready`, which takes `size` bytes, be the tree at `path`. Raises `OSError`.
+
+    If there is one, `is_whole` says whether it counts: then another process was first, with the same, and `ready` stays
+    where it is. Else it is half-deleted, and goes.
+    """
+    caches.write(f"{ready}/size", b"%d" % size)
+    caches.make_directory(os.path.dirname(path))
+    try:
+        os.rename(ready, path)
+    except OSError as error:
+        if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+            raise
+        if not is_whole():
+            discard(root, path)
+            os.rename(ready, path)
+
+
+def discard(root: str, path: str) -> None:
+    """Remove the tree at `path`: rename it first, then delete its files."""
+    eviction.remove(root, eviction.Entry(0, 0, "trees", path))

@@ -1,0 +1,58 @@
+"""The order of the steps of a plan, chosen so that a Python that starts meanwhile finds code that fits its metadata.
+
+The order is that in docs/design.md. Code is installed before the metadata that describe it. Files that run at every
+start of Python (`.pth`) are removed first and installed last.
+"""
+
+from __future__ import annotations
+
+import enum
+
+from sage_wheels.transaction.stage import SET_ASIDE
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from sage_wheels.prefix.locator import Landmarks
+    from sage_wheels.transaction.journal import Step
+
+
+class Rank(enum.IntEnum):
+    """What a step does to what; first empty directories that are needed again, and copies of edited files, with which
+    nothing that is used goes or comes."""
+
+    COPIES_ARE_SET_ASIDE = enum.auto()
+    PTH_GOES = enum.auto()
+    SCRIPT_GOES = enum.auto()
+    CODE_COMES = enum.auto()  # or data
+    SCRIPT_COMES = enum.auto()
+    CODE_GOES = enum.auto()
+    METADATA_COMES = enum.auto()
+    METADATA_GOES = enum.auto()
+    EMPTY_DIRECTORY_GOES = enum.auto()
+    PTH_COMES = enum.auto()
+
+
+def in_order(steps: list[Step], landmarks: Landmarks) -> list[Step]:
+    """`steps`, sorted by rank. Within a rank by path, but RECORD last, and inner empty directories first."""
+
+    def key(step: Step) -> tuple[Rank, bool, int, str]:
+        depth = step.path.count("/") if step.do == "rmdir" else 0
+        return rank_of(step, landmarks), step.path.endswith("/RECORD"), -depth, step.path
+
+    return sorted(steps, key=key)
+
+
+def rank_of(step: Step, landmarks: Landmarks) -> Rank:
+    comes = step.do not in ("remove", "rmdir")
+    directory, _, name = step.path.rpartition("/")
+    if step.path.startswith(SET_ASIDE) or step.do == "mkdir":
+        return Rank.COPIES_ARE_SET_ASIDE
+    if step.do == "rmdir":
+        return Rank.EMPTY_DIRECTORY_GOES
+    if name.endswith((".pth", ".start")) and landmarks.inside_library(step.path):
+        return Rank.PTH_COMES if comes else Rank.PTH_GOES
+    if landmarks.is_in_metadata(step.path):
+        return Rank.METADATA_COMES if comes else Rank.METADATA_GOES
+    if directory in landmarks.scripts:
+        return Rank.SCRIPT_COMES if comes else Rank.SCRIPT_GOES
+    return Rank.CODE_COMES if comes else Rank.CODE_GOES

@@ -1,0 +1,26 @@
+"""Whether a change of a prefix is under way, for commands that only read: they need nothing else of this room."""
+
+from __future__ import annotations
+
+from sage_wheels.errors import FileOperationFailed
+from sage_wheels.fs import presence
+from sage_wheels.prefix.model import STATE
+from sage_wheels.prefix.paths import below
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from sage_wheels.prefix import Prefix
+
+# The journal that counts; see `stage`.
+JOURNAL = below(STATE, "journal")
+
+
+def pending(prefix: Prefix) -> bool:
+    """Whether an interrupted transaction waits for recovery (or one is being applied right now).
+
+    Raises `FileOperationFailed` if that cannot be told.
+    """
+    try:
+        return presence.is_there(prefix.path(JOURNAL))
+    except OSError as error:
+        raise FileOperationFailed.from_os_error(error, f"looking for an interrupted change of {prefix.root}") from error

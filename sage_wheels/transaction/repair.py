@@ -1,0 +1,159 @@
+"""Repair: put back exactly the files that are missing or changed, if what RECORD says of them is to be had.
+
+A content comes from the old files that the history keeps, or from a wheel of that name and version, which is unpacked
+as an installation would: so scripts and byte-code are made anew. Whatever does not have the hash of RECORD is not
+used. One transaction; files that were edited are set aside. RECORD itself is never guessed.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from sage_wheels.errors import Conflict, FileOperationFailed
+from sage_wheels.fs.paths import full
+from sage_wheels.installed import files, unchanged
+from sage_wheels.named import NamedTuple
+from sage_wheels.prefix.locator import landmarks
+from sage_wheels.prefix.paths import NOWHERE, PrefixPath, below, plain
+from sage_wheels.transaction import commit, history, sweep
+from sage_wheels.transaction.commit import Purpose
+from sage_wheels.transaction.destination import Destination, Verdict
+from sage_wheels.transaction.journal import Step
+from sage_wheels.transaction.order import in_order
+from sage_wheels.transaction.outcome import report_of
+from sage_wheels.transaction.plan import identity_of
+from sage_wheels.transaction.planner import make_plan
+from sage_wheels.transaction.recover import recover_first
+from sage_wheels.transaction.repair_contents import put_together
+from sage_wheels.transaction.repair_faults import Fault, find_faults, left_behind
+from sage_wheels.transaction.report import Report
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from sage_wheels.archive.strict_zip import WheelLimits
+    from sage_wheels.fs.paths import FullPath
+    from sage_wheels.installed import Distribution
+    from sage_wheels.prefix import Prefix
+    from sage_wheels.transaction.commit import CommitOptions
+    from sage_wheels.transaction.history import FindWheels
+    from sage_wheels.transaction.plan import Listing, Plan
+    from sage_wheels.transaction.repair_faults import Wanted
+    from sage_wheels.transaction.stage import Stage
+
+
+class Repaired(NamedTuple):
+    """What the transaction did, and what became of each fault."""
+
+    report: Report
+    faults: tuple[Fault, ...]
+
+
+def repair(
+    prefix: Prefix,
+    names: frozenset[str] | None,
+    wheels: FindWheels,
+    settings: CommitOptions,
+    limits: WheelLimits | None = None,
+    *,
+    clear: bool = False,
+) -> Repaired:
+    """Repair the distributions with these normalised names, or all; with `clear`, remove what a killed pip has left.
+
+    `wheels` gives the paths of wheels of a distribution; it is told what the history says of those that were installed.
+    Raises as `install`.
+    """
+    recover_first(prefix, settings)
+    try:
+        wanted, faults = find_faults(prefix, names, settings.say)
+        left = left_behind(prefix, names)
+        with sweep.own_stage(prefix, settings.say, settings.history) as own:
+            sources = put_together(prefix, own, wanted, wheels, limits)
+            report = _commit(prefix, own, wanted, sources, left if clear else [], settings)
+        kept = [*own.kept, *sweep.sweep_dead(prefix, settings.say, settings.history)]
+    except OSError as error:
+        raise FileOperationFailed.from_os_error(error, f"repairing {prefix.root}") from error
+    report = report._replace(set_aside=(*report.set_aside, *map(prefix.path, map(plain, kept))))
+    for path, each in wanted.items():
+        source = sources.get(path, "")
+        why = "" if source else "no content with the hash of RECORD was found"
+        faults.append(Fault(str(each.distribution), each.state, prefix.path(path), source, why))
+    for path in left:
+        is_record = path.endswith(".dist-info")
+        what = "it has no RECORD, so which files belong to it is not known" if is_record else "a killed pip left it"
+        faults.append(Fault("", "left", prefix.path(path), "cleared" if clear else "", "" if clear else what))
+    return Repaired(report, tuple(sorted(faults)))
+
+
+class _Policy:
+    """What stands there makes room; a copy of it is kept, unless it is byte-code."""
+
+    advice = "move what is in the way"
+
+    def meet(self, staged: FullPath, logical: PrefixPath, path: PrefixPath) -> Verdict:
+        return Verdict.OVERWRITTEN if files.source_of_bytecode(path) else Verdict.SET_ASIDE
+
+    def newcomer(self, path: PrefixPath) -> str:
+        return "what was installed there"
+
+
+def _commit(
+    prefix: Prefix,
+    own: Stage,
+    wanted: dict[PrefixPath, Wanted],
+    sources: dict[PrefixPath, str],
+    left: list[PrefixPath],
+    settings: CommitOptions,
+) -> Report:
+    if not sources and not left:
+        return Report()
+    _drop_empty(f"{own.path}/new")
+    repaired = {wanted[path].distribution for path in sources if path in wanted}
+    new = dict.fromkeys(sources, "what was installed")
+
+    def destination(distributions: list[Distribution]) -> Destination:
+        if gone := repaired - set(distributions):
+            raise Conflict(f"{min(map(str, gone))} was changed meanwhile", "run the command again")
+        watched = frozenset(each.canonical_name for each in repaired)
+        return Destination(full(f"{own.path}/new"), new, [], True, _Policy(), watched=watched)
+
+    def make(prefix: Prefix, stage: Stage, wanted: Destination, listing: Listing, **how: object) -> Plan:
+        plan = make_plan(prefix, stage, wanted, listing, **how)  # type: ignore[arg-type]
+        steps = [step for path in left for step in _removal(prefix, stage, plan, path)]
+        return plan._replace(steps=in_order([*plan.steps, *steps], landmarks(prefix))) if steps else plan
+
+    def purpose(plan: Plan) -> Purpose:
+        changes = [history.Change(each.name, each.version, each.version) for each in sorted(repaired)]
+        gone = [each for each in plan.listing.distributions if each.path in left]
+        return Purpose("repair", [*changes, *(history.Change(each.name, each.version, "") for each in gone)])
+
+    outcome = commit.run(prefix, own, destination, settings, purpose, make=make)
+    if not settings.dry_run:
+        unchanged.forget(prefix, {each.canonical_name for each in repaired})
+    return report_of(prefix, outcome, [], [])
+
+
+def _drop_empty(top: str) -> None:
+    """Remove directories in which nothing has come to be."""
+    for directory, _, _ in os.walk(top, topdown=False):
+        if directory != top and not os.listdir(directory):
+            os.rmdir(directory)
+
+
+def _removal(prefix: Prefix, stage: Stage, plan: Plan, top: PrefixPath) -> list[Step]:
+    """The steps by which all goes that is at `top`."""
+    known = stage.tree.lstat(top)
+    if known is None:
+        return []
+    inside = [(plain(path), status) for path, status in stage.tree.files_below(top)]
+    directories = [(top, known), *stage.tree.directories_below(top)] if stat.S_ISDIR(known.st_mode) else []
+    steps = []
+    for path, status in inside if directories else [(top, known)]:
+        on = stage.location
+        if os.lstat(stage.path).st_dev != status.st_dev:
+            on = stage.beside(plain(os.path.dirname(path)))
+        stage.count += 1
+        backup = below(below(on, "old"), str(stage.count))
+        plan.identities[path] = identity_of(status)
+        steps.append(Step("remove", path, NOWHERE, backup, 0, 0, status.st_ino, status.st_mtime_ns))
+    return [*steps, *(Step("rmdir", plain(path), mode=stat.S_IMODE(each.st_mode)) for path, each in directories)]

@@ -1,0 +1,199 @@
+"""Undo: take back a transaction, or go back to the state after one, as one transaction."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from sage_wheels.errors import Conflict, FileOperationFailed, NotThere
+from sage_wheels.installed import unchanged
+from sage_wheels.metadata import canonical_name
+from sage_wheels.named import NamedTuple
+from sage_wheels.prefix.model import STATE
+from sage_wheels.prefix.tree import Tree
+from sage_wheels.transaction import commit, history, sweep
+from sage_wheels.transaction.commit import Purpose
+from sage_wheels.transaction.outcome import report_of
+from sage_wheels.transaction.recover import recover_first
+from sage_wheels.transaction.report import Change, Report
+from sage_wheels.transaction.undo_chain import OldFilesGone, Wanted, is_exact
+from sage_wheels.transaction.undo_plan import make_undo_plan
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
+    from sage_wheels.installed import Distribution
+    from sage_wheels.prefix import Prefix
+    from sage_wheels.transaction.commit import CommitOptions
+    from sage_wheels.transaction.history import Entry, FindWheels
+    from sage_wheels.transaction.plan import Plan
+
+
+class UndoOptions(NamedTuple):
+    """What to undo: the transaction with this `number`, or all after number `to`, or the last one. With `force`, what
+    others have put in its place since is set aside."""
+
+    number: int | None = None
+    to: int | None = None
+    force: bool = False
+
+
+def undo(
+    prefix: Prefix,
+    options: UndoOptions,
+    settings: CommitOptions,
+    finder: Callable[[], AbstractContextManager[FindWheels]] | None = None,
+) -> Report:
+    """Undo one transaction or several, all or nothing; from wheels that the `finder` finds, if old files are not kept.
+
+    Raises `NotThere` if there is no such transaction or its old files are not kept any more, `Conflict` if others have
+    changed the same since, and as `install`.
+    """
+    recover_first(prefix, settings)
+    wanted = [Wanted([], [], options.force)]
+
+    def destination(distributions: list[Distribution]) -> Wanted:
+        # read anew for each try: old files may have been let go meanwhile
+        wanted[0] = _settled(prefix, options, settings)
+        return wanted[0]
+
+    def purpose(plan: Plan) -> Purpose:
+        touched = _touched(plan)
+        changed: list[history.Change] = [
+            history.Change(*each)
+            for each in _changes(wanted[0], plan.removed)
+            if each.old_version != each.new_version or canonical_name(each.name) in touched
+        ]
+        named = {canonical_name(each.name) for each in changed}
+        changed += [each for name, each in _records(plan).items() if name not in named]
+        return Purpose("undo", changed, tuple(entry.number for entry in wanted[0].chain))
+
+    try:
+        with sweep.own_stage(prefix, settings.say, settings.history) as own:
+            outcome = commit.run(prefix, own, destination, settings, purpose, make=make_undo_plan)
+            changes = _changes(wanted[0], outcome.plan.removed)
+        kept = [*own.kept, *sweep.sweep_dead(prefix, settings.say, settings.history)]
+    except OldFilesGone as error:
+        if finder is None:
+            raise
+        from sage_wheels.transaction.undo_wheels import undo_from_wheels
+
+        old = [history.Change(each.name, each.new_version, each.old_version) for each in _changes(wanted[0], [])]
+        with finder() as wheels:
+            return undo_from_wheels(prefix, wanted[0], old, wheels, settings, error)
+    except OSError as error:
+        raise FileOperationFailed.from_os_error(error, f"undoing in {prefix.root}") from error
+    if not settings.dry_run:
+        unchanged.forget(prefix, {canonical_name(each.name) for each in changes})
+    return report_of(prefix, outcome, changes, kept)
+
+
+def _settled(prefix: Prefix, options: UndoOptions, settings: CommitOptions) -> Wanted:
+    """As `choose`, once the commands that have made these entries have put the old files where they are kept."""
+    end = time.monotonic() + _LONGEST
+    while True:
+        wanted = choose(prefix, options)
+        late = [each.stage for each in wanted.known if each.needs_old_files and not each.kept]
+        if not any(os.path.lexists(prefix.path(path)) for path in late) or time.monotonic() > end:
+            return wanted
+        sweep.sweep_dead(prefix, settings.say, settings.history)
+        time.sleep(0.01)
+
+
+def choose(prefix: Prefix, options: UndoOptions) -> Wanted:
+    """The entries that are to be taken back. Raises `NotThere`, `Conflict`."""
+    known: list[Entry] = []
+    try:
+        with Tree(prefix.root) as tree:
+            for entry in history.entries(tree):
+                if entry.is_undone:
+                    continue
+                if options.to is not None and entry.number <= options.to:
+                    break
+                if entry.problem:
+                    raise NotThere(f"number {entry.number} cannot be undone: {entry.problem}", _OTHERWISE)
+                known.append(entry)
+                if options.to is None and options.number in (None, entry.number):
+                    break
+                if options.number is not None and entry.number < options.number:
+                    break
+    except FileNotFoundError:
+        pass
+    if options.to is not None:
+        if not known:
+            raise NotThere(f"nothing was changed in {prefix.root} after number {options.to}", _LIST)
+        return Wanted(known, known, options.force)
+    if not known or (options.number is not None and known[-1].number != options.number):
+        which = "no transaction" if options.number is None else f"no transaction with number {options.number}"
+        raise NotThere(f"{which} stands in the history of {prefix.root}", _LIST)
+    chosen = known[-1]
+    _check_later(chosen, known[:-1])
+    return Wanted([chosen], known, options.force)
+
+
+_LONGEST = 10.0  # seconds: how long we wait until a command that has made its change has cleared up
+_LIST = "'sage-wheels history' lists what does"
+_OTHERWISE = "install by hand what you want back"
+
+
+def _check_later(chosen: Entry, later: list[Entry]) -> None:
+    """Raise `Conflict` if a later transaction has changed the same; one that was itself undone has not."""
+    gone: set[int] = set()
+    numbers = {entry.number for entry in later}
+    first: list[int] = []
+    for entry in later:
+        if entry.number in gone:
+            continue
+        if is_exact(entry) and numbers.issuperset(entry.about.undoes):
+            gone.update(entry.about.undoes)
+        elif chosen.number in entry.about.undoes or entry.names & chosen.names or _paths(entry) & _paths(chosen):
+            first.append(entry.number)
+    if first:
+        told = ", ".join(map(str, first))
+        raise Conflict(
+            f"what number {chosen.number} changed was changed again by number {told}",
+            f"undo {'that' if len(first) == 1 else 'those'} first, or go back with 'sage-wheels undo --to "
+            f"{chosen.number - 1}'",
+        )
+
+
+def _paths(entry: Entry) -> set[str]:
+    return {step.path for step in entry.journal.steps} if entry.journal else set()
+
+
+def _touched(plan: Plan) -> set[str]:
+    """The normalised names of the distributions whose records a plan changes."""
+    names = (name for step in plan.steps for name in step.path.split("/") if name.endswith(".dist-info"))
+    return {canonical_name(name.partition("-")[0]) for name in names}
+
+
+def _records(plan: Plan) -> dict[str, history.Change]:
+    """What the steps make of the records of distributions, by normalised name: some come back that an earlier undo had
+    set aside, and of which no entry in the chain speaks."""
+    ends: dict[str, list[str]] = {}  # the first and the last step about each record
+    for step in plan.steps:
+        record = step.path.removesuffix("/RECORD")
+        if record.endswith(".dist-info") and not record.startswith(f"{STATE}/"):
+            ends.setdefault(record, [step.do, ""])[1] = step.do
+    found: dict[str, history.Change] = {}
+    for record, (first, last) in ends.items():
+        name, _, version = record.rpartition("/")[2].removesuffix(".dist-info").partition("-")
+        before = found.get(canonical_name(name), history.Change(name, "", ""))
+        old = before.old if first == "place" else version
+        new = before.new if last == "remove" else version
+        found[canonical_name(name)] = before._replace(old=old, new=new)
+    return {name: change for name, change in found.items() if change.old or change.new}
+
+
+def _changes(wanted: Wanted, foreign: list[Distribution]) -> list[Change]:
+    """What becomes of each distribution; `foreign` are those that others have installed, and that are set aside."""
+    now: dict[str, str] = {}
+    then: dict[str, tuple[str, str]] = {}
+    for entry in wanted.chain:  # the newest first, so that the oldest counts
+        for change in entry.about.changes:
+            now.setdefault(canonical_name(change.name), change.new)
+            then[canonical_name(change.name)] = (change.name, change.old)
+    now.update({each.canonical_name: each.version for each in foreign})
+    return [Change(name, now[key], old) for key, (name, old) in then.items() if now[key] or old]

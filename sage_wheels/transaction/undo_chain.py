@@ -1,0 +1,116 @@
+"""The entries that an undo takes back, and what they and their steps say of one another."""
+
+from __future__ import annotations
+
+import os
+
+from sage_wheels.errors import NotThere
+from sage_wheels.metadata import canonical_name
+from sage_wheels.named import NamedTuple
+from sage_wheels.transaction.history import KEPT
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from sage_wheels.prefix.paths import PrefixPath
+    from sage_wheels.transaction.history import Entry
+    from sage_wheels.transaction.journal import Journal, Step
+
+
+class Wanted(NamedTuple):
+    """The entries to take back, the newest first; `known` are these and all later ones, the newest first. With `force`,
+    what others have put in the place of what comes back or goes is set aside."""
+
+    chain: list[Entry]
+    known: list[Entry]
+    force: bool
+
+
+class OldFilesGone(NotThere):
+    """The old files of an entry are not kept any more, or not whole."""
+
+
+def gone(entry: Entry) -> OldFilesGone:
+    """The error that the old files of `entry` are gone."""
+    before = ", ".join(f"{change.name} {change.old}" for change in entry.about.changes if change.old)
+    advice = f"install {before} again" if before else "install again what it removed"
+    return OldFilesGone(
+        f"number {entry.number} cannot be undone any more: its old files are not kept, or not whole", advice
+    )
+
+
+def journal_of(entry: Entry) -> Journal:
+    """The journal of an entry that has one, as all have that are taken back."""
+    assert entry.journal is not None
+    return entry.journal
+
+
+def is_exact(entry: Entry) -> bool:
+    """Whether the entry is an undo that took back the steps of earlier entries, and no installation in their place."""
+    return bool(entry.about.undoes) and journal_of(entry).chained
+
+
+def without_undone(chain: list[Entry]) -> list[Entry]:
+    """Without undos of which all that they took back is in the chain, and without that."""
+    numbers = {entry.number for entry in chain}
+    undone: set[int] = set()
+    left = []
+    for entry in chain:
+        if entry.number in undone:
+            continue
+        if is_exact(entry) and numbers.issuperset(entry.about.undoes):
+            undone.update(entry.about.undoes)
+        else:
+            left.append(entry)
+    return left
+
+
+def holders(known: list[Entry]) -> dict[str, tuple[str, str]]:
+    """The entries whose old files a later undo has fetched: by name, the name of that one and the path there."""
+    found: dict[str, tuple[str, str]] = {}
+    for entry in known:
+        for step in entry.journal.steps if entry.journal else ():
+            if step.staged.startswith(f"{KEPT}/"):
+                found[os.path.basename(step.staged)] = (entry.name, step.path[len(entry.stage) + 1 :])
+    return found
+
+
+def repaired(entry: Entry) -> set[str]:
+    """The distributions of which only files were put back, or taken away again: their records were left alone."""
+    paths = [step.path.removesuffix("/RECORD").rpartition("/")[2] for step in journal_of(entry).steps]
+    touched = {canonical_name(name.partition("-")[0]) for name in paths if name.endswith(".dist-info")}
+    same = {canonical_name(each.name) for each in entry.about.changes if each.old == each.new}
+    return same - touched
+
+
+def reduced(steps: list[Step]) -> list[Step]:
+    """Without pairs of steps of which one takes back the other."""
+    result: list[Step | None] = []
+    last: dict[PrefixPath, list[int]] = {}  # where in `result` the steps about each path are
+    for step in steps:
+        before = last.setdefault(step.path, [])
+        earlier = result[before[-1]] if before else None
+        if (
+            earlier
+            and _takes_back(step, earlier)
+            and not any(each and meet(each, step) for each in result[before[-1] + 1 :])
+        ):
+            result[before.pop()] = None
+        else:
+            before.append(len(result))
+            result.append(step)
+    return [each for each in result if each]
+
+
+def _takes_back(one: Step, other: Step) -> bool:
+    if {one.do, other.do} == {"place", "remove"}:
+        return (one.staged or one.backup) == (other.staged or other.backup)
+    if {one.do, other.do} == {"swap"}:
+        return (one.staged, one.backup) == (other.backup, other.staged)
+    return one.do == other.do == "exchange" and one.staged == other.staged
+
+
+def meet(one: Step, other: Step) -> bool:
+    """Whether two steps have to do with the same paths."""
+    mine = [each for each in (one.path, one.staged, one.backup) if each]
+    others = [each for each in (other.path, other.staged, other.backup) if each]
+    return any(f"{a}/".startswith(f"{b}/") or f"{b}/".startswith(f"{a}/") for a in mine for b in others)

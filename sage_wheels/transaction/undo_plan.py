@@ -1,0 +1,356 @@
+"""Plan an undo: the steps of earlier transactions taken back, the newest first, as one chained journal.
+
+What a transaction brought goes, and what it took away comes back from where its steps have put it. First the
+directories of old files (`kept`) come into the stage of the undo, whole; so whatever the undo takes away is in that
+stage in the end, and the undo can itself be undone. Only what stands in the prefix now was in the hands of others: it
+goes if it is what the transaction brought, or belongs to one of its distributions; edited files are copied, files of
+others stay where they are (`undo_found`). The steps are made by `undo_draft`.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+
+from sage_wheels.errors import Conflict
+from sage_wheels.fs import copies
+from sage_wheels.installed.unchanged import TICK_NS, changed_at, is_recent
+from sage_wheels.prefix.paths import NOWHERE, below, parent, plain
+from sage_wheels.transaction import stage
+from sage_wheels.transaction.history import HISTORY, KEPT
+from sage_wheels.transaction.journal import Step, who
+from sage_wheels.transaction.kept import is_whole
+from sage_wheels.transaction.later import MADE
+from sage_wheels.transaction.order import in_order
+from sage_wheels.transaction.plan import Plan
+from sage_wheels.transaction.stage import SET_ASIDE
+from sage_wheels.transaction.undo_chain import gone, holders, is_exact, journal_of, meet, reduced, without_undone
+from sage_wheels.transaction.undo_draft import Draft
+from sage_wheels.transaction.undo_found import NOT_KNOWN, Came, Found
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sage_wheels.prefix import Prefix
+    from sage_wheels.prefix.paths import PrefixPath
+    from sage_wheels.prefix.tree import Tree
+    from sage_wheels.transaction.history import Entry
+    from sage_wheels.transaction.plan import Listing
+    from sage_wheels.transaction.removal_set import Hashes
+    from sage_wheels.transaction.stage import Stage
+    from sage_wheels.transaction.undo_chain import Wanted
+
+
+def make_undo_plan(
+    prefix: Prefix,
+    own: Stage,
+    wanted: Wanted,
+    listing: Listing,
+    *,
+    whole_directories: bool = True,
+    hashes: Hashes | None = None,
+) -> Plan:
+    """Plan to undo `wanted`. Raises `Conflict`, `OldFilesGone`, `OSError`."""
+    return _Undoing(prefix, own, wanted, listing, whole_directories).plan()
+
+
+class _Undoing:
+    def __init__(self, prefix: Prefix, own: Stage, wanted: Wanted, listing: Listing, whole_directories: bool) -> None:
+        self._prefix = prefix
+        self._own = own
+        self._tree = own.tree
+        self._wanted = wanted
+        self._listing = listing
+        self._whole_directories = whole_directories
+        undo = next((entry for entry in wanted.chain if is_exact(entry)), wanted.chain[0])
+        too_much = f"go back with 'sage-wheels undo --to {undo.number - 1}' first"
+        self._draft = Draft(prefix, own, too_much, whole_directories=whole_directories)
+        self._later = self._draft.later
+        self._found = Found(prefix, own, wanted, listing, self._draft)
+        self._landmarks = self._found.landmarks
+        self._moved: dict[PrefixPath, PrefixPath] = {}  # where what an earlier transaction has in its stage will be
+        self._fetched: set[PrefixPath] = set()  # the stages of entries whose old files a later undo had fetched
+        self._missing: set[PrefixPath] = set()  # where something would go that somebody else has removed
+        self._left: list[PrefixPath] = []  # what had been set aside and was changed there
+        self._entry = wanted.chain[0]  # the one that is taken back just now
+        self._came = NOT_KNOWN  # when that was
+
+    def plan(self) -> Plan:
+        chain = without_undone(self._wanted.chain)
+        recent = [self._tree.lstat(step.path) for entry in chain[:1] for step in journal_of(entry).steps]
+        if any(each and is_recent(each) for each in recent):
+            time.sleep(TICK_NS / 1e9)
+        with open(f"{self._own.path}/planned", "w") as f:
+            began = os.fstat(f.fileno()).st_ctime_ns
+        self._tree.delete(below(self._own.location, "aside"))
+        self._tree.mkdir(below(self._own.location, "aside"))
+        self._found.check_distributions(chain)
+        self._fetch(chain)
+        draft = self._draft
+        begin = len(draft.steps)
+        self._found.set_foreign_aside()
+        draft.steps[begin:] = in_order(draft.steps[begin:], self._landmarks)
+        for entry in chain:
+            self._entry = entry
+            self._came = self._when(entry)
+            begin = len(draft.steps)
+            for step in reversed(journal_of(entry).steps):
+                self._take_back(step)
+            draft.steps[begin:] = self._sorted(draft.steps[begin:], apart=not journal_of(entry).chained)
+        steps = reduced(draft.steps)
+        used = [path for step in steps for path in {step.staged, step.backup} - {""}]
+        if len(used) != len(set(used)):  # from the disk it could not be told how far it has come
+            raise draft.too_much()
+        set_aside = self._set_aside(steps)
+        names = self._found.names_undone | {each.canonical_name for each in self._found.foreign}
+        return Plan(
+            steps,
+            draft.identities,
+            draft.directories,
+            self._listing,
+            frozenset(),
+            {},
+            frozenset(names),
+            self._found.foreign,
+            {},
+            set_aside,
+            [],
+            began,
+            chained=True,
+        )
+
+    def _when(self, entry: Entry) -> Came:
+        """When the entry was committed, which nothing but the renaming of its journal tells; in a copied prefix nothing
+        does."""
+        status = self._tree.lstat(below(HISTORY, entry.name))
+        is_own = status is not None and status.st_ino == journal_of(entry).inode
+        return Came(entry.about.planned, status.st_ctime_ns if status and is_own else 0)
+
+    def _sorted(self, steps: list[Step], *, apart: bool) -> list[Step]:
+        """In the usual order, but no step before an earlier one that is about the same path; `apart`: there is none."""
+        if apart:
+            return in_order(steps, self._landmarks)
+        groups: list[list[Step]] = [[]]
+        for step in steps:
+            if any(meet(step, each) for each in groups[-1]):
+                groups.append([])
+            groups[-1].append(step)
+        return [step for group in groups for step in in_order(group, self._landmarks)]
+
+    # --- where the old files are -----------------------------------------------------------------------------------
+
+    def _fetch(self, chain: list[Entry]) -> None:
+        """Let the old files of all these entries come into the stage; they may be among those of later ones."""
+        held = holders(self._wanted.known)
+        by_name = {entry.name: entry for entry in self._wanted.known}
+        for entry in chain:
+            within, name = "", entry.name
+            while not by_name[name].kept and name in held:
+                holder, inside = held[name]
+                within, name = f"/{inside}{within}", holder
+            kept = by_name[name].kept
+            if not kept:
+                if entry.needs_old_files:
+                    raise gone(entry)
+                continue
+            top = below(self._own.location, name)
+            if self._later.now(top) == top:
+                elsewhere = stage.stages_beside(self._tree, kept, by_name[name].id)
+                status = self._tree.lstat(kept)
+                if status is None or not is_whole(self._tree, kept, elsewhere):
+                    raise gone(entry)
+                self._draft.bring(kept, top, status)
+                for each in elsewhere:
+                    self._bring_beside(each, name)
+            self._moved[entry.stage] = plain(f"{top}{within}")
+            if within:
+                self._fetched.add(entry.stage)
+
+    def _bring_beside(self, beside: PrefixPath, name: str) -> None:
+        """Bring what is on another file system into the stage there."""
+        if status := self._tree.lstat(beside):
+            top = below(self._own.beside(parent(beside)), name)
+            self._draft.bring(beside, top, status)
+            self._moved[beside] = top
+
+    def _there(self, path: PrefixPath) -> PrefixPath | None:
+        """Where `path`, which an entry names, will be; None if it was in a stage that is gone."""
+        for old, new in self._moved.items():
+            if path.startswith(f"{old}/"):
+                return plain(new + path[len(old) :])
+        return None
+
+    # --- taking back -----------------------------------------------------------------------------------------------
+
+    def _take_back(self, step: Step) -> None:
+        if step.staged.startswith(f"{KEPT}/") or os.path.basename(step.staged).startswith(".sage-wheels-"):
+            return  # it fetched what an earlier transaction had kept, which stays with what this one has kept
+        self._found.check_between(step, self._entry)
+        if step.path.startswith(f"{SET_ASIDE}/"):
+            self._take_back_copies(step)
+        elif step.do == "rmdir":
+            if not self._draft.is_there(step.path):
+                self._draft.make(step.path, step.mode)
+        elif step.do == "mkdir":
+            self._draft.remove_if_empty(step.path)
+        elif step.do == "place":
+            self._restore(step.path, self._there(step.staged), False, step)
+        else:
+            old = self._there(step.staged if step.do == "exchange" else step.backup)
+            if old is None:
+                raise gone(self._entry)
+            comes = old not in self._missing or self._draft.is_there(old)
+            if comes:
+                self._check_kept(step, old)
+            self._restore(step.path, old, comes, step)
+
+    def _restore(
+        self, path: PrefixPath, other: PrefixPath | None, comes: bool, step: Step | None, certain: bool = False
+    ) -> None:
+        """Let `path` hold what is at `other`, if it `comes`; else nothing: what is there goes to `other`.
+
+        If it is `certain` that the directory above came with the transaction, so did what was not touched since.
+        """
+        draft = self._draft
+        here = self._later.now(path)
+        status = draft.status(here)
+        if here == MADE and not (comes and other and stat.S_ISDIR(draft.status_of(other).st_mode)):
+            self._merge(path, None, certain=False)  # nothing tells a directory that is not there yet: bit by bit
+            status = draft.status(self._later.now(path))
+        if status is None:
+            if other:
+                self._missing.add(other)
+                if comes:
+                    draft.place(path, other)
+            return
+        is_now = here == path  # others may have had it in their hands
+        if stat.S_ISDIR(status.st_mode):
+            if here == MADE or (is_now and not self._goes_whole(path, status, step)):
+                self._restore_in_parts(path, other, comes, status, self._is_certain(status, step, certain))
+                return
+        elif is_now and not self._may_go(path, status, step, comes=comes, certain=certain):
+            return
+        if comes:
+            assert other
+            vacant = self._there(step.staged) if step and step.do == "swap" else None
+            draft.exchange(path, other, vacant)
+        else:
+            draft.remove(path, other)
+
+    def _restore_in_parts(
+        self, path: PrefixPath, other: PrefixPath | None, comes: bool, status: os.stat_result, certain: bool
+    ) -> None:
+        """As `_restore`, where the directory `path` does not go whole, because there is something of others in it."""
+        draft = self._draft
+        if comes and other and stat.S_ISDIR(draft.status_of(other).st_mode):
+            self._merge(path, other, certain)
+        elif comes:
+            raise Conflict(f"{self._prefix.path(path)} is a directory with other files", "move these out of the way")
+        elif other and draft.can_take(other, path):
+            draft.make(other, stat.S_IMODE(status.st_mode))
+            self._merge(path, other, certain)
+        else:
+            self._merge(path, None, certain)
+
+    def _is_certain(self, status: os.stat_result, step: Step | None, certain: bool) -> bool:
+        """Whether the directory with that status came with the transaction."""
+        if step is not None:
+            return who(step, status) == "new"
+        return certain and self._came.is_untouched(status)
+
+    def _merge(self, path: PrefixPath, other: PrefixPath | None, certain: bool) -> None:
+        """Go through a directory in which there are files of others, too; what goes from there goes to `other`."""
+        names = set(self._draft.names(path))
+        old = set(self._draft.names(other)) if other else set()
+        for name in sorted(names | old):
+            self._restore(below(path, name), below(other, name) if other else None, name in old, None, certain)
+        if not old and not self._draft.names(path):
+            self._draft.remove_if_empty(path)
+
+    def _may_go(
+        self, path: PrefixPath, status: os.stat_result, step: Step | None, *, comes: bool, certain: bool
+    ) -> bool:
+        """Whether the file at `path`, which is there now, may go; of an edited one a copy is kept."""
+        is_new = step is not None and (status.st_ino, status.st_mtime_ns) == (step.inode, step.time)
+        if comes and is_new and changed_at(status) <= self._came.committed:
+            return True  # nobody has touched it since, and what is wanted at its place is there
+        certain = certain and self._came.is_untouched(status)
+        return self._found.may_go(path, status, step, comes=comes, certain=certain)
+
+    def _goes_whole(self, path: PrefixPath, status: os.stat_result, step: Step | None) -> bool:
+        if not self._whole_directories:
+            return False
+        certain = step is not None and who(step, status) == "new"
+        return self._found.goes_whole(path, status, self._came if certain else NOT_KNOWN)
+
+    def _check_kept(self, step: Step, old: PrefixPath) -> None:
+        """Raise `OldFilesGone` if what was kept is not what `step` had taken away."""
+        here = self._later.now(old)
+        status = self._draft.status(here)
+        if here is None or status is None:
+            raise gone(self._entry)
+        if stat.S_ISDIR(status.st_mode) or who(step, status) == "old" or self._entry.stage in self._fetched:
+            return  # what a later undo had fetched may have been edited when the next one moved it back there
+        # in a copied prefix, of two files with one time it cannot be told which it is; but nobody else is in a stage
+        if status.st_mtime_ns != step.old_time:
+            raise gone(self._entry)
+
+    # --- what is set aside -----------------------------------------------------------------------------------------
+
+    def _take_back_copies(self, step: Step) -> None:
+        """What had been set aside goes, if it is still what comes back by itself; else it stays there."""
+        here = self._later.now(step.path)
+        if here is None or self._draft.status(here) is None:
+            return
+        moved = {each.backup: each for each in journal_of(self._entry).steps if each.do == "remove"}
+        changed = []
+        for path, status in self._tree.files_below(here) if here == step.path else ():
+            inside = path[len(step.path) :]
+            if (one := moved.get(plain(step.staged + inside))) is not None:
+                is_same = who(one, status) == "old"
+            else:
+                original = self._later.now(plain(inside[1:]))
+                is_same = original is not None and self._is_copy(path, status, original)
+            if not is_same:
+                changed.append(path)
+        self._left += changed
+        if not changed:
+            self._draft.remove(step.path, self._there(step.staged))
+
+    def _is_copy(self, path: PrefixPath, status: os.stat_result, original: PrefixPath) -> bool:
+        found = self._draft.status(original)
+        if found is None or (found.st_size, found.st_mtime_ns) != (status.st_size, status.st_mtime_ns):
+            return False
+        return _same_content(self._tree, path, original)
+
+    def _set_aside(self, steps: list[Step]) -> list[PrefixPath]:
+        """Copy edited files, and let them arrive, with what was moved, where people find them, in the last step."""
+        edited = [*dict.fromkeys(self._found.edited)]
+        paths = [*self._found.aside, *edited]
+        if not paths:
+            return self._left
+        aside = below(self._own.location, "aside")
+        for path in edited:
+            self._tree.make_directories(parent(plain(f"{aside}/{path}")))
+            copies.copy(self._prefix.path(path), self._prefix.path(plain(f"{aside}/{path}")))
+        self._tree.make_directories(SET_ASIDE)
+        destination = below(SET_ASIDE, os.path.basename(self._own.location))
+        status = self._tree.lstat(aside)
+        assert status
+        self._draft.identities[destination] = None
+        steps.append(Step("place", destination, aside, NOWHERE, status.st_ino, status.st_mtime_ns))
+        return [*(plain(f"{destination}/{path}") for path in paths), *self._left]
+
+
+def _same_content(tree: Tree, one: PrefixPath, other: PrefixPath) -> bool:
+    def content(path: PrefixPath) -> Iterator[bytes]:
+        with open(tree.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as f:
+            while block := f.read(1 << 20):
+                yield block
+
+    status = tree.lstat(one)
+    if status and stat.S_ISLNK(status.st_mode):
+        return tree.readlink(one) == tree.readlink(other)
+    return all(a == b for a, b in zip(content(one), content(other), strict=True))

@@ -1,0 +1,114 @@
+"""Undo without the old files, which are not kept any more: the earlier versions are installed from their wheels.
+
+One transaction, as an installation is; so edited files and byte-code do not come back, and the history's entry is one
+of steps that rest on nothing earlier. A wheel is used if it has the digest that the history knows; if it knows none, as
+of what pip had installed, one of that name and version.
+"""
+
+from __future__ import annotations
+
+import contextlib
+
+from sage_wheels.errors import SageWheelsError
+from sage_wheels.metadata import canonical_name
+from sage_wheels.prefix.tree import Tree
+from sage_wheels.requirements.sources import digest_of
+from sage_wheels.transaction import history, install
+from sage_wheels.transaction.install import InstallOptions
+from sage_wheels.transaction.plan import look
+from sage_wheels.transaction.undo_found import installed_by_others, removed_by_others
+from sage_wheels.wheel import Request, Wheel
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sage_wheels.installed import Distribution
+    from sage_wheels.prefix import Prefix
+    from sage_wheels.transaction.commit import CommitOptions
+    from sage_wheels.transaction.history import Change, Entry, FindWheels
+    from sage_wheels.transaction.report import Report
+    from sage_wheels.transaction.undo_chain import OldFilesGone, Wanted
+
+# Kinds of entries that change nothing but distributions.
+_KINDS = ("install", "uninstall", "undo", "repair")
+
+
+def can_come(chain: Sequence[Entry]) -> bool:
+    """Whether wheels are all that is needed to take back these entries."""
+    return all(entry.about.kind in _KINDS for entry in chain)
+
+
+def undo_from_wheels(
+    prefix: Prefix,
+    wanted: Wanted,
+    changes: Sequence[Change],
+    wheels: FindWheels,
+    settings: CommitOptions,
+    error: OldFilesGone,
+) -> Report:
+    """Install the old version of each of the `changes`, and remove what had none, in one transaction.
+
+    Raises `error` if a wheel is not to be had; else as `install`, and `Conflict` if others have changed the same.
+    """
+    if not can_come(wanted.chain):
+        raise error
+    changes = [each for each in changes if each.old != each.new]
+    names = frozenset(canonical_name(each.name) for each in changes)
+    with contextlib.ExitStack() as stack:
+        found = _open_wheels(prefix, changes, wheels, stack)
+        if len(found) < sum(bool(each.old) for each in changes):
+            raise error
+        for path, wheel in found.items():
+            settings.say(f"the old files of {wheel.name} {wheel.version} are not kept: it comes from {path}")
+
+        def check(there: list[Distribution]) -> None:
+            if not wanted.force:
+                _check(changes, there, wanted)
+
+        check(look(prefix).distributions)
+        gone = frozenset(canonical_name(each.name) for each in changes if not each.old)
+        how = InstallOptions(also_remove=gone, check=check, watched=names)
+        requests = [Request(wheel) for wheel in found.values()]
+        return install.install(prefix, requests, how, settings, undoes=tuple(each.number for each in wanted.chain))
+
+
+def _open_wheels(
+    prefix: Prefix, changes: Sequence[Change], wheels: FindWheels, stack: contextlib.ExitStack
+) -> dict[str, Wheel]:
+    """The wheel of each old version, by its path, for as long as `stack` is open; without those that are not to be
+    had."""
+    old = [each for each in changes if each.old]
+    with Tree(prefix.root) as tree:
+        told = history.told_of(tree, {canonical_name(each.name): each.old for each in old})
+    found: dict[str, Wheel] = {}
+    for each in old:
+        name = canonical_name(each.name)
+        digests = {one.digest for one in told.get(name, [])}
+        for path in wheels(each.name, each.old, told.get(name, [])):
+            with contextlib.suppress(SageWheelsError):
+                if digests and f"sha256={digest_of(path)}" not in digests:
+                    continue
+                wheel = stack.enter_context(Wheel(path))
+                if (wheel.canonical_name, wheel.version) == (name, each.old):
+                    found[path] = wheel
+                    break
+    return found
+
+
+def to_be_had(prefix: Prefix, changes: Sequence[Change], wheels: FindWheels) -> bool:
+    """Whether there is a wheel of each old version."""
+    with contextlib.ExitStack() as stack:
+        return len(_open_wheels(prefix, changes, wheels, stack)) == sum(bool(each.old) for each in changes)
+
+
+def _check(changes: Sequence[Change], there: Sequence[Distribution], wanted: Wanted) -> None:
+    """Raise `Conflict` if another version than the history knows is there, or none."""
+    last = wanted.chain[0]
+    for each in changes:
+        versions = [one for one in there if one.canonical_name == canonical_name(each.name)]
+        for one in versions:
+            if one.version != each.new:
+                raise installed_by_others(one, last)
+        if each.new and not versions:
+            raise removed_by_others(f"{each.name} {each.new}", last)

@@ -1,0 +1,200 @@
+"""Inputs that a real compiler sees: each is changed, and a wheel shows the change. Promise 8."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.inputs import Project
+from support.run import tool_environment
+from support.sandboxes import no_sandbox
+
+pytestmark = pytest.mark.skipif(
+    not all(map(shutil.which, ("cc", "make", "ar"))), reason="needs a C compiler, make and ar"
+)
+# The wheel has what the compiled function returns.
+HOOK = """
+import ctypes, subprocess
+done = subprocess.run(["make", "answer.so"], capture_output=True, text=True)
+about["v"] = ctypes.CDLL("./answer.so").answer() if done.returncode == 0 else "nothing was compiled"
+"""
+SOURCE = """
+#ifndef ANSWER
+#define ANSWER 1
+#endif
+int answer(void) { return ANSWER; }
+"""
+MAKEFILE = "answer.so: answer.c\n\t$(CC) $(CFLAGS) $(MORE) -shared -fPIC -o $@ answer.c $(LIBS)\n"
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    made = Project(tmp_path, monkeypatch)
+    made.options = made.options._replace(cache_system=None)
+    made.hook(HOOK)
+    write(made, SOURCE)
+    return made
+
+
+def write(project: Project, source: str, makefile: str = MAKEFILE) -> None:
+    (project.tree / "answer.c").write_text(source)
+    (project.tree / "Makefile").write_text(makefile)
+
+
+def answers(project: Project, **more: Any) -> tuple[str, bool]:
+    """What was compiled, and whether it came from the store."""
+    built = project.build(**more)
+    text = project.about_of(built)
+    return text.rpartition("'v': ")[2].rstrip("}"), built.is_stored
+
+
+def check_changes(project: Project, change: Any, before: str = "1", after: str = "2") -> None:
+    """Before `change` the wheel says the one, after it the other, each time built once."""
+    assert [answers(project), answers(project)] == [(before, False), (before, True)]
+    change()
+    assert [answers(project), answers(project)] == [(after, False), (after, True)]
+
+
+def test_flags(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    check_changes(project, lambda: monkeypatch.setenv("CFLAGS", "-DANSWER=2"))
+
+
+def test_definitions_for_make(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`make CFLAGS=...` sets MAKEFLAGS for what it starts, this tool included."""
+    check_changes(project, lambda: monkeypatch.setenv("MAKEFLAGS", " -- CFLAGS=-DANSWER=2"))
+    monkeypatch.setenv("MAKEFLAGS", " -j3 -- CFLAGS=-DANSWER=2")
+    assert answers(project) == ("2", True)
+
+
+def test_a_header(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    include = project.top / "include"
+    include.mkdir()
+    monkeypatch.setenv("CPATH", str(include))
+    write(project, "#include <of-a-test.h>\nint answer(void) { return ANSWER; }\n")
+    (include / "of-a-test.h").write_text("#define ANSWER 1\n")
+    check_changes(project, lambda: (include / "of-a-test.h").write_text("#define ANSWER 2\n"))
+
+
+def test_a_library(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = project.top / "lib"
+    place.mkdir()
+    monkeypatch.setenv("LIBRARY_PATH", str(place))
+
+    def make(number: int) -> None:
+        (place / "number.c").write_text(f"int number(void) {{ return {number}; }}\n")
+        subprocess.run(["cc", "-fPIC", "-c", "-o", "number.o", "number.c"], cwd=place, check=True)
+        subprocess.run(["ar", "rc", "libnumber.a", "number.o"], cwd=place, check=True)
+
+    write(project, "int number(void);\nint answer(void) { return number(); }\n", f"LIBS = -lnumber\n{MAKEFILE}")
+    make(1)
+    check_changes(project, lambda: make(2))
+
+
+@pytest.mark.skipif(not shutil.which("pkg-config"), reason="needs pkg-config")
+def test_what_pkg_config_says(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = project.top / "pkgconfig"
+    place.mkdir()
+    monkeypatch.setenv("PKG_CONFIG_PATH", str(place))
+    about = "Name: number\nDescription: number\nVersion: 1\nCflags: -DANSWER={}\n"
+    write(project, SOURCE, f"MORE = $(shell pkg-config --cflags number)\n{MAKEFILE}")
+    (place / "number.pc").write_text(about.format(1))
+    check_changes(project, lambda: (place / "number.pc").write_text(about.format(2)))
+
+
+def compiler(project: Project, name: str, answer: int) -> None:
+    """A compiler of its own version, which compiles another answer."""
+    path = project.tools / name
+    path.unlink(missing_ok=True)
+    real = shutil.which("cc")
+    path.write_text(f'#!/bin/sh\n[ "$1" = --version ] && echo "cc {answer}.0" || exec {real} -DANSWER={answer} "$@"\n')
+    path.chmod(0o755)
+
+
+def test_another_compiler_on_the_path(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", f"{project.tools}:{os.environ['PATH']}")
+    check_changes(project, lambda: compiler(project, "cc", 2))
+    compiler(project, "cc", 3)  # a new version of it
+    assert [answers(project), answers(project)] == [("3", False), ("3", True)]
+
+
+def test_a_compiler_that_a_variable_names(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiler(project, "my-cc", 2)
+    check_changes(project, lambda: monkeypatch.setenv("CC", f"{project.tools}/my-cc -g"))
+    compiler(project, "my-cc", 3)
+    assert [answers(project), answers(project)] == [("3", False), ("3", True)]
+
+
+def test_no_compiler_also_gives_a_wheel(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    tools = project.top / "few"
+    tools.mkdir()
+    for name in ("make", "sh"):
+        (tools / name).symlink_to(str(shutil.which(name)))
+    before = os.environ["PATH"]
+    assert answers(project) == ("1", False)
+    monkeypatch.setenv("PATH", str(tools))
+    nothing = "'nothing was compiled'"
+    assert [answers(project), answers(project)] == [(nothing, False), (nothing, True)]
+    monkeypatch.setenv("PATH", before)
+    assert answers(project) == ("1", True)
+
+
+def test_an_edited_source(project: Project) -> None:
+    check_changes(project, lambda: write(project, "int answer(void) { return 2; }\n"))
+
+
+def test_what_a_compiler_does_not_see(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert answers(project) == ("1", False)
+    monkeypatch.setenv("CCACHE_DIR", str(project.top / "ccache"))
+    monkeypatch.setenv("TMPDIR", str(project.top))
+    (project.top / "include").mkdir()
+    (project.top / "include" / "of-a-test.h").touch()  # which no variable names
+    assert answers(project) == ("1", True)
+
+
+# What is of the system cannot be changed by a test, but it can be another one for a process.
+@pytest.mark.skipif(bool(no_sandbox()), reason=no_sandbox() or "there are sandboxes")
+@pytest.mark.parametrize("what", ["/usr/local", "/proc/cpuinfo", "/var/lib/dpkg/status", "nothing"])
+def test_what_is_of_the_system(project: Project, what: str) -> None:
+    """A header in /usr/local, the processor and the installed packages; and, the other way, anything else."""
+    if what.startswith("/var") and not os.path.exists(what):
+        pytest.skip(f"there is no {what} here")
+    write(project, "#if __has_include(<of-a-test.h>)\n#include <of-a-test.h>\n#endif\n" + SOURCE)
+    other = project.top / "other"
+    changed = ["--ro-bind", str(other), what]
+    if what == "/usr/local":
+        (other / "include").mkdir(parents=True)
+        (other / "include" / "of-a-test.h").write_text("#define ANSWER 2\n")
+        changed[2] = "/usr/local/include"
+        changed[1] = str(other / "include")
+    elif what == "nothing":
+        other.mkdir()
+        changed[2] = "/mnt"
+    else:
+        text = Path(what).read_text(errors="replace")
+        other.write_text(text.replace("flags", "flags of-a-test").replace("\nVersion: 1", "\nVersion: 91"))
+
+    program = f"""
+from support.inputs import Project
+from sage_wheels.building import *
+options = BuildOptions(cache_dir={project.options.cache_dir!r}, find_links={project.options.find_links!r})
+built = build_wheel(parse_source({str(project.tree)!r}), wheel_dir={str(project.top / "dist")!r}, options=options)
+print(Project.about_of(built).rpartition("'v': ")[2].rstrip("}}"), built.is_stored)
+"""
+    tests = str(Path(__file__).parents[2])
+    environ = tool_environment()
+    environ["PYTHONPATH"] += f":{tests}"
+
+    def run(*binds: str) -> str:
+        command = ["bwrap", "--dev-bind", "/", "/", *binds, "--", sys.executable, "-c", program]
+        return subprocess.run(command, check=True, capture_output=True, text=True, env=environ).stdout.strip()
+
+    assert [run(), run()] == ["1 False", "1 True"]
+    after = "2" if what == "/usr/local" else "1"
+    assert [run(*changed), run(*changed)] == [f"{after} {what == 'nothing'}", f"{after} True"]
+    assert run() == "1 True"

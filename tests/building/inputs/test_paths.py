@@ -1,0 +1,85 @@
+"""Does a wheel speak of a place? In whatever form the path stands there."""
+
+from __future__ import annotations
+
+import py_compile
+import shutil
+import subprocess
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from sage_wheels.building.inputs.paths import named_in
+
+PLACE = "/some/where/to build é"
+PLACES = {"build": PLACE, "prefix": "/opt/prefix"}
+
+
+def wheel(tmp_path: Path, data: bytes) -> str:
+    path = tmp_path / "a-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a/data", b"x" * 100_000 + data)
+        archive.writestr("b/", b"")
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        PLACE.encode(),
+        PLACE.replace("/", "\\/").encode(),
+        PLACE.replace(" ", "\\ ").encode(),
+        PLACE.encode("utf-16-le"),
+        PLACE.encode("utf-16-be"),
+        PLACE.encode("utf-32-le"),
+        b"file:///some/where/to%20build%20%C3%A9/x",
+        b"%2Fsome%2Fwhere%2Fto%20build%20%C3%A9",
+        b"/some/where/to build \\xe9",
+    ],
+)
+def test_a_path_in_a_member(tmp_path: Path, data: bytes) -> None:
+    assert named_in(wheel(tmp_path, data), PLACES) == ["build"]
+
+
+def test_no_path(tmp_path: Path) -> None:
+    assert named_in(wheel(tmp_path, b"/some/where/else"), PLACES) == []
+    assert named_in(wheel(tmp_path, b"/opt/prefix/bin and " + PLACE.encode()), PLACES) == ["build", "prefix"]
+
+
+def test_byte_code(tmp_path: Path) -> None:
+    source = tmp_path / "a.py"
+    source.write_text("def f(): return 1\n")
+    compiled = Path(py_compile.compile(str(source), cfile=str(tmp_path / "a.pyc"), dfile="/opt/prefix/lib/a.py") or "")
+    assert named_in(wheel(tmp_path, compiled.read_bytes()), PLACES) == ["prefix"]
+
+
+@pytest.mark.skipif(not shutil.which("gcc"), reason="needs gcc")
+@pytest.mark.parametrize("compression", ["none", "zlib", "zlib-gnu"])
+def test_debug_sections(tmp_path: Path, compression: str) -> None:
+    """A real compiler writes the directory that it ran in, compressed or not."""
+    build = tmp_path / "build directory"
+    build.mkdir()
+    many = "".join(f"int function_{number}(int x) {{ return x + {number}; }}\n" for number in range(300))
+    (build / "a.c").write_text(many)  # what is small is not compressed
+    command = ["gcc", "-gdwarf-4", "-shared", "-fPIC", "-o", "a.so", "a.c", f"-gz={compression}"]
+    if subprocess.run(command, cwd=build, capture_output=True, check=False).returncode:
+        pytest.skip(f"this gcc does not compress with {compression}")
+    data = (build / "a.so").read_bytes()
+    path = tmp_path / "a-1.0-cp311-cp311-linux_x86_64.whl"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a.so", data)
+    assert named_in(str(path), {"build": str(build), "other": "/nowhere/x"}) == ["build"]
+    if compression != "none":
+        assert str(build).encode() not in data, "the test would prove nothing"
+
+
+def test_what_cannot_be_looked_into_may_speak_of_everything(tmp_path: Path) -> None:
+    """An ELF file with sections that are compressed in a way that we do not know, or damaged."""
+    path = tmp_path / "a-1.0-cp311-cp311-linux_x86_64.whl"
+    header = bytearray(b"\x7fELF\x02\x01\x01" + b"\0" * 57)
+    header[0x28:0x30] = (10_000).to_bytes(8, "little")  # sections beyond the end
+    header[0x3A:0x3E] = (64).to_bytes(2, "little") + (3).to_bytes(2, "little")
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a.so", bytes(header))
+    assert named_in(str(path), PLACES) == ["build", "prefix"]

@@ -1,0 +1,80 @@
+"""What is shown while something is built, and that this process has one thread whenever it starts another one."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import pty
+import select
+import socket
+import struct
+import subprocess
+import sys
+import termios
+from collections.abc import Callable
+from pathlib import Path
+
+from sage_wheels.wheel import workers
+from support.projects import Gate
+from support.run import tool_environment
+from support.wheels import make_wheel
+
+MakeProject = Callable[..., Path]
+
+# `sage-wheels`, which writes down how many threads it has whenever it starts a process.
+WATCHED = """
+import json, os, sys, threading
+from sage_wheels.cli import main
+
+report = open(sys.argv.pop(1), "a", buffering=1)
+
+def watch(event, arguments):
+    if event in ("os.fork", "os.posix_spawn", "subprocess.Popen"):
+        threads = os.listdir("/proc/self/task") if os.path.exists("/proc/self/task") else threading.enumerate()
+        print(json.dumps([event, len(threads)]), file=report)
+
+sys.addaudithook(watch)
+sys.exit(main())
+"""
+
+
+def read_until(descriptor: int, wanted: str) -> str:
+    """What comes from `descriptor` up to `wanted`, which must come while nobody else goes on."""
+    seen = b""
+    while wanted.encode() not in seen:
+        assert select.select([descriptor], [], [], 60)[0], f"no {wanted!r} after {seen!r}"
+        seen += os.read(descriptor, 4096)
+    return seen.decode()
+
+
+def test_a_line_and_the_log_are_shown_by_a_process_of_one_thread(
+    make_project: MakeProject, wheelhouse: Path, tmp_path: Path
+) -> None:
+    make_wheel(wheelhouse, "big", "1.0", {f"big_{n}.bin": os.urandom(1 << 20) for n in range(4)})  # worth a fork
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        gate = Gate(listening)
+        waiting = "; ".join(["print('compiling', flush=True)", *gate.hook.splitlines()])
+        tree = make_project(requires=["tiny", "big"], hook=f"if hook == 'build_wheel': {waiting}")
+        terminal, stderr = pty.openpty()
+        fcntl.ioctl(stderr, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 1000, 0, 0))  # or the line would be cut
+        command: list[str | Path] = [sys.executable, "-W", "error", "-c", WATCHED, tmp_path / "report", "build", tree]
+        command += ["-w", tmp_path / "dist", "--find-links", wheelhouse, "--log", tmp_path / "log", "--show-log"]
+        env = tool_environment(XDG_CACHE_HOME=str(tmp_path / "cache"))
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, env=env, cwd="/")
+        os.close(stderr)
+        assert process.stdout
+        with process, gate.wait() as connection:
+            shown = read_until(process.stdout.fileno(), "compiling\n")
+            read_until(terminal, f"\r\x1b[K{tree}: build ")
+            connection.close()
+            out = shown + process.stdout.read().decode()
+        os.close(terminal)
+    assert process.returncode == 0
+    wheel = f"{tmp_path}/dist/hello-1.0-py3-none-any.whl\n"
+    assert wheel in out
+    assert out.replace(wheel, "") == (tmp_path / "log").read_text()
+    report = [json.loads(line) for line in (tmp_path / "report").read_text().splitlines()]
+    assert {threads for _, threads in report} == {1}
+    if workers.processors() > 1:
+        assert "os.fork" in {event for event, _ in report}

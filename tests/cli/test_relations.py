@@ -1,0 +1,99 @@
+"""check, why, tree and freeze: read-only, and without running anything of the prefix."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from support.run import install, tool
+from support.trees import make_prefix
+from support.wheels import make_wheel
+
+
+@pytest.fixture
+def prefix(tmp_path: Path) -> Path:
+    """top needs middle, middle needs bottom; an extra of top needs what is not there. No Python is in the prefix."""
+    root = make_prefix(tmp_path)
+    wheels = [
+        make_wheel(tmp_path, "top", "1.0", {"top.py": ""}, requires=["middle>=1", "absent; extra == 'more'"]),
+        make_wheel(tmp_path, "middle", "1.0", {"middle.py": ""}, requires=["bottom"]),
+        make_wheel(tmp_path, "bottom", "1.0", {"bottom/__init__.py": ""}),
+    ]
+    install(root, *wheels)
+    for each in (root / "bin").glob("python*"):
+        each.unlink()
+    return root
+
+
+def run(prefix: Path, *arguments: str, status: int = 0) -> str:
+    done = tool(*arguments, "--prefix", prefix)
+    assert done.returncode == status, done.stderr
+    return done.stdout
+
+
+def test_nothing_is_wrong(prefix: Path) -> None:
+    assert run(prefix, "check") == ""
+
+
+def test_what_is_missing_or_in_conflict_is_named(prefix: Path, tmp_path: Path) -> None:
+    other = make_wheel(
+        tmp_path,
+        "other",
+        "1.0",
+        {"bottom.py": "", "middle.py": "other"},
+        requires=["nothing-like-it", "middle>=2"],
+        requires_python=">=4",
+    )
+    install(prefix, other, overwrite=True, ignore_requires_python=True)
+    found = json.loads(run(prefix, "check", "--json", status=4))
+    kinds = sorted(each["kind"] for each in found)
+    assert kinds == ["import", "owners", "owners", "python", "unmet", "unmet"] or kinds == [
+        *("import", "owners", "python", "unmet", "unmet")
+    ]
+    text = run(prefix, "check", status=4)
+    assert "other 1.0 needs nothing-like-it, which is not installed" in text
+    assert "other 1.0 needs middle>=2, but 1.0 is installed" in text
+    assert "other 1.0 needs Python >=4" in text
+    assert "'import bottom' may mean" in text
+    assert "middle.py belongs to middle 1.0 and to other 1.0" in text
+
+
+def test_who_needs_it(prefix: Path) -> None:
+    assert run(prefix, "why", "Bottom") == ("bottom 1.0\n  middle 1.0 needs bottom\n    top 1.0 needs middle>=1\n")
+    facts = json.loads(run(prefix, "why", "bottom", "--json"))
+    assert facts["needed_by"][0]["needed_by"][0]["name"] == "top"
+    assert tool("why", "absent", "--prefix", prefix).returncode == 1
+
+
+def test_the_tree(prefix: Path) -> None:
+    assert run(prefix, "tree") == "top 1.0\n  middle 1.0 (middle>=1)\n    bottom 1.0 (bottom)\n"
+    assert run(prefix, "tree", "middle") == "middle 1.0\n  bottom 1.0 (bottom)\n"
+
+
+def test_circles_end(prefix: Path, tmp_path: Path) -> None:
+    one = make_wheel(tmp_path, "one", "1", {"one.py": ""}, requires=["two"])
+    two = make_wheel(tmp_path, "two", "1", {"two.py": ""}, requires=["one"])
+    install(prefix, one, two)
+    assert run(prefix, "tree").splitlines()[3:] == ["one 1", "  two 1 (two)", "    one 1 (one) (*)"]
+    assert run(prefix, "why", "one") == "one 1\n  two 1 needs one\n"
+
+
+def test_freeze(prefix: Path, tmp_path: Path) -> None:
+    lines = run(prefix, "freeze").splitlines()
+    assert lines[0].startswith("bottom @ file:///")
+    (site,) = prefix.glob("lib/python*/site-packages")
+    (site / "bottom-1.0.dist-info/direct_url.json").unlink()
+    assert run(prefix, "freeze").splitlines()[0] == "bottom==1.0"
+
+
+def test_a_name_is_spelt_as_its_project_spells_it(tmp_path: Path) -> None:
+    root = make_prefix(tmp_path)
+    wheel = make_wheel(tmp_path, "Mixed-Case", "1.0", {"mixed.py": ""}, requires=["absent"])
+    install(root, wheel)
+    assert run(root, "list").startswith("Mixed-Case 1.0 ")
+    assert run(root, "check", status=4).startswith("Mixed-Case 1.0 needs absent")
+    assert run(root, "why", "absent").splitlines() == ["absent (not installed)", "  Mixed-Case 1.0 needs absent"]
+    assert run(root, "tree").startswith("Mixed-Case 1.0\n")
+    assert run(root, "freeze").startswith("Mixed-Case @ file:")

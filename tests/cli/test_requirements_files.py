@@ -1,0 +1,143 @@
+"""`-r FILE` and `-c FILE` of install and build: what they mean to pip, or a refusal."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from support.projects import make_sdist, make_tree
+from support.run import names, python, tool
+from support.trees import make_prefix
+from support.wheels import make_wheel
+
+
+def install(directory: Path, prefix: Path, *words: str | Path, status: int = 0) -> str:
+    done = tool("install", "--prefix", prefix, "--cache-dir", directory / "cache", *words, cwd=directory)
+    assert done.returncode == status, done.stderr
+    return done.stderr
+
+
+def test_items_of_a_file_and_of_the_command_line_are_one_transaction(tmp_path: Path) -> None:
+    prefix = make_prefix(tmp_path)
+    one, two, three = (make_wheel(tmp_path, each, "1", {f"{each}.py": ""}) for each in ("one", "two", "three"))
+    digest = hashlib.sha256(two.read_bytes()).hexdigest()
+    (tmp_path / "more.txt").write_text(f"{three} ; python_version < '3'\n./{two.name} --hash=sha256:{digest}\n")
+    (tmp_path / "items.txt").write_text("# why\n-r more.txt\n")
+    install(tmp_path, prefix, "-r", "items.txt", one)
+    assert names(prefix) == ["one 1", "two 1"]
+    make_tree(tmp_path / "tree", "tree", "1")
+    (tmp_path / "sources.txt").write_text("./tree\n")
+    built = tool("build", "--cache-dir", tmp_path / "cache", "-w", tmp_path, "-r", "sources.txt", cwd=tmp_path)
+    assert built.stdout == f"{tmp_path}/tree-1-py3-none-any.whl\n"
+
+
+def test_an_editable_line(tmp_path: Path) -> None:
+    prefix = make_prefix(tmp_path)
+    one = make_wheel(tmp_path, "one", "1", {"one.py": ""})
+    make_tree(tmp_path / "tree", "tree", "1")
+    (tmp_path / "items.txt").write_text(f"-e ./tree\n{one}\n")
+    install(tmp_path, prefix, "-r", "items.txt")
+    assert names(prefix) == ["one 1", "tree 1"]
+    (told,) = prefix.rglob("tree-1.dist-info/direct_url.json")
+    assert json.loads(told.read_text()) == {"dir_info": {"editable": True}, "url": f"file://{tmp_path}/tree"}
+    (tmp_path / "items.txt").write_text(f"-e {one}\n")
+    said = install(tmp_path, prefix, "-r", "items.txt", status=2)
+    assert f"{one} is no source tree, and only that can be editable; name a directory" in said
+    # `pip wheel` makes the usual wheel of it, and so does `build`
+    (tmp_path / "items.txt").write_text("-e ./tree\n")
+    built = tool("build", "--cache-dir", tmp_path / "cache", "-w", tmp_path, "-r", "items.txt", cwd=tmp_path)
+    assert built.stdout == f"{tmp_path}/tree-1-py3-none-any.whl\n"
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_constraints(tmp_path: Path, inside: bool) -> None:
+    """A requirement takes what a constraint admits, and anything else is refused if it is not that."""
+    prefix = make_prefix(tmp_path)
+    old, new = (make_wheel(tmp_path, "one", version, {"one.py": f"x = {version}\n"}) for version in ("1", "2"))
+    other = make_wheel(tmp_path, "other", "1", {"other.py": ""})
+    (tmp_path / "c.txt").write_text(f"One<2\nnobody-asked==7\nother @ {other.as_uri()}\nold; python_version < '3'\n")
+    (tmp_path / "items.txt").write_text("-c c.txt\none\nother\n" if inside else "one\nother\n")
+    words = ["-r", "items.txt", *([] if inside else ["-c", "c.txt"])]
+    install(tmp_path, prefix, "--find-links", tmp_path, *words)
+    assert names(prefix) == ["one 1", "other 1"]
+    assert [each.parent.name for each in prefix.rglob("direct_url.json")] == ["other-1.dist-info"]
+    said = install(tmp_path, prefix, "-c", "c.txt", new, status=1)
+    assert said == (
+        "sage-wheels: error: one 2 is not what line 1 of c.txt wants, One<2; ask for another version, or change the "
+        "constraint\n"
+    )
+    install(tmp_path, prefix, "-c", "c.txt", "--reinstall", old)
+    make_tree(tmp_path / "tree", "one", "3")
+    assert "one 3 is not what" in install(tmp_path, prefix, "-c", "c.txt", "./tree", status=1)
+    done = tool("build", "--cache-dir", tmp_path / "cache", "-c", "c.txt", "./tree", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert names(prefix) == ["one 1", "other 1"]
+    assert "one 2 is not what" in install(tmp_path, prefix, "--destdir", tmp_path / "d", "-c", "c.txt", new, status=1)
+
+
+def locked(wheel: Path, sdist: Path, digest: str = "") -> str:
+    files = [hashlib.sha256(each.read_bytes()).hexdigest() for each in (wheel, sdist)]
+    return (
+        'lock-version = "1.0"\ncreated-by = "tests"\ndefault-groups = ["usual"]\n'
+        '[[packages]]\nname = "one"\nversion = "1"\n'
+        f'wheels = [{{ path = "{wheel.name}", hashes = {{ sha256 = "{digest or files[0]}" }} }},\n'
+        '{ url = "https://example.invalid/one-1-py2-none-any.whl", hashes = { sha256 = "0" } }]\n'
+        '[[packages]]\nname = "two"\nversion = "1"\nmarker = "\'usual\' in dependency_groups"\n'
+        f'sdist = {{ path = "{sdist.name}", hashes = {{ sha256 = "{files[1]}" }} }}\n'
+        '[[packages]]\nname = "three"\nversion = "1"\nmarker = "\'other\' in dependency_groups"\n'
+        'sdist = { url = "https://example.invalid/three-1.tar.gz", hashes = { sha256 = "0" } }\n'
+    )
+
+
+def test_a_lock_file(tmp_path: Path) -> None:
+    """The wheel that fits, else the sdist, with hashes; and nothing else."""
+    prefix = make_prefix(tmp_path)
+    wheel = make_wheel(tmp_path, "one", "1", {"one.py": "x = 'the wheel'\n"})
+    sdist = make_sdist(tmp_path, make_tree(tmp_path / "tree", "two", "1"), "two", "1")
+    lock = tmp_path / "pylock.toml"
+    lock.write_text(locked(wheel, sdist, "0" * 64))
+    said = install(tmp_path, prefix, "-r", "pylock.toml", status=1)
+    assert f"{wheel} has none of the hashes that were given for it" in said
+    lock.write_text(locked(wheel, sdist))
+    install(tmp_path, prefix, "-r", "pylock.toml")
+    assert names(prefix) == ["one 1", "two 1"]
+    assert python(prefix, "import one; print(one.x)") == "the wheel"
+    assert not list(prefix.rglob("direct_url.json"))
+    lock.write_text('requires-python = "<3"\n' + locked(wheel, sdist))
+    assert "pylock.toml requires Python <3, and this is 3." in install(tmp_path, prefix, "-r", "pylock.toml", status=1)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("--index-url https://example.org\n", "has --index-url, which is not followed"),
+        ("# nothing\n", "items.txt names nothing"),
+        ("-c c.txt\n", "items.txt names nothing"),
+    ],
+)
+def test_what_cannot_be_followed_is_refused(tmp_path: Path, text: str, said: str) -> None:
+    prefix = make_prefix(tmp_path)
+    (tmp_path / "items.txt").write_text(text)
+    (tmp_path / "c.txt").write_text("one==1\n")
+    done = tool("install", "--prefix", prefix, "-r", "items.txt", cwd=tmp_path)
+    assert done.returncode in (1, 2)
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("one[extra]==1\n", "line 1 of c.txt is a constraint with extras; leave"),
+        ("-e ./tree\n", "line 1 of c.txt is an editable constraint; write"),
+        ("./tree\n", "line 1 of c.txt names no project; write"),
+    ],
+)
+def test_constraints_that_pip_refuses(tmp_path: Path, text: str, said: str) -> None:
+    one = make_wheel(tmp_path, "one", "1", {"one.py": ""})
+    make_tree(tmp_path / "tree", "tree", "1")
+    (tmp_path / "c.txt").write_text(text)
+    assert said in install(tmp_path, make_prefix(tmp_path), "-c", "c.txt", one, status=1)

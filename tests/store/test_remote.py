@@ -1,0 +1,632 @@
+"""A store on a server: what comes from it is what was kept, and nothing that it does costs more than some seconds."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sage_wheels.errors import SageWheelsError, UnsafePath, UsageError
+from sage_wheels.fs import caches
+from sage_wheels.store import action_result, remote, results, signing
+from sage_wheels.store.results import Content, Result, key_of
+from sage_wheels.store.store import Store
+from support.bazel import Bazel, Handler, Request, files_of
+
+pytest.importorskip("urllib3", reason="urllib3 is not installed")
+pytest.importorskip("cryptography", reason="cryptography is not installed")
+
+KEY, OTHER = key_of("wheel", {"source": "x"}), key_of("wheel", {"source": "y"})
+CONTENT = b"content of a wheel" * 10_000
+
+
+@pytest.fixture
+def server() -> Iterator[Bazel]:
+    with Bazel() as server:
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def _nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """An empty home, and no proxy."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+class Home:
+    """A process of somebody with a local store; `notes` are what he was told."""
+
+    def __init__(self, root: Path, url: str, *, mode: str = "both", trust: str = "any", sign: str = "") -> None:
+        self.root = root
+        self.notes: list[str] = []
+        caches.said.clear()  # another process
+        root.mkdir(exist_ok=True)
+        self.tier = remote.opened(url=url, mode=mode, sign=sign, trust=trust, root=str(root), on_note=self.notes.append)
+        self.store = Store(str(root), remote=self.tier, on_note=self.notes.append)
+        self.wheel = root / "a-1.0-py3-none-any.whl"
+
+    def keep(self, content: bytes = CONTENT, *, seconds: float = 60, key: str = KEY) -> None:
+        self.wheel.write_bytes(content)
+        self.store.keep("wheel", key, {"seconds": seconds}, {self.wheel.name: str(self.wheel)}, shared=True)
+        self.wheel.unlink()  # as a build directory goes
+        self.store.finish()
+
+    def take(self, key: str = KEY) -> bytes | None:
+        result = self.store.result("wheel", key, shared=True)
+        new = self.root / "taken"
+        if result is None or not self.store.fetch(result, self.wheel.name, str(new), shared=True):
+            assert not new.exists()
+            return None
+        data = new.read_bytes()
+        new.unlink()
+        return data
+
+
+@pytest.fixture
+def first(tmp_path: Path, server: Bazel) -> Home:
+    """Has put a wheel on the server."""
+    home = Home(tmp_path / "first", server.url)
+    home.keep()
+    assert not home.notes
+    return home
+
+
+def second(tmp_path: Path, server: Bazel, **more: str) -> Home:
+    return Home(tmp_path / "second", server.url, mode="read", **more)
+
+
+def keys(tmp_path: Path, name: str = "ci") -> tuple[str, str]:
+    """The file of a key, and the line that trusts it."""
+    path = str(tmp_path / name)
+    return path, signing.make_key(path, name)
+
+
+def trusting(tmp_path: Path, *lines: str) -> str:
+    path = tmp_path / "trusted"
+    path.write_text("# those who are trusted\n\n" + "".join(f"{line}\n" for line in lines))
+    return str(path)
+
+
+def test_what_one_has_made_another_takes(first: Home, server: Bazel, tmp_path: Path) -> None:
+    puts = server.asked("PUT")
+    assert [path.split("/")[2] for path in puts] == ["cas", "cas", "ac"]  # never an entry before what it names
+    assert all(each.headers["Content-Length"] == str(len(each.body)) for each in server.requests if each.body)
+    home = second(tmp_path, server)
+    assert home.take() == CONTENT
+    server.requests.clear()
+    assert home.take() == CONTENT  # of its own now
+    assert server.requests == []
+    assert home.take(OTHER) is None
+    assert home.notes == []
+
+
+def test_connections_are_used_again(server: Bazel, tmp_path: Path) -> None:
+    home = Home(tmp_path / "first", server.url)
+    for number in range(5):
+        home.keep(b"%d" % number, key=key_of("wheel", number))
+        home.take(key_of("wheel", -number - 1))
+    assert len(server.requests) == 5 * 6
+    assert server.connections <= 2  # one looks up, one puts
+    assert not home.notes
+
+
+def test_what_is_there_is_not_sent_again(first: Home, server: Bazel, tmp_path: Path) -> None:
+    server.requests.clear()
+    first.keep(key=OTHER)
+    assert [path.split("/")[2] for path in server.asked("PUT")] == ["cas", "ac"]  # the result and the entry
+    assert Home(tmp_path / "second", server.url).take(OTHER) == CONTENT
+
+
+def test_results_without_contents(server: Bazel, tmp_path: Path) -> None:
+    home = Home(tmp_path / "first", server.url)
+    home.store.keep("requires", KEY, {"rounds": []}, shared=True)
+    home.store.finish()
+    found = second(tmp_path, server).store.result("requires", KEY, shared=True)
+    assert found
+    assert found.values == {"rounds": []}
+    [entry] = server.entries.values()
+    assert [path for path, _, _ in files_of(entry)] == [remote.NAME]
+
+
+def test_reading_writes_nothing_and_writing_reads_nothing(first: Home, server: Bazel, tmp_path: Path) -> None:
+    server.requests.clear()
+    home = second(tmp_path, server)
+    home.keep(b"another", key=OTHER)
+    assert server.requests == []
+    writer = Home(tmp_path / "third", server.url, mode="write", trust="")
+    assert writer.take() is None
+    assert server.requests == []
+    writer.keep(b"another", key=OTHER)
+    assert server.asked("PUT")
+    assert server.asked("GET") == []
+
+
+def test_what_was_evicted_is_made_again(first: Home, server: Bazel, tmp_path: Path) -> None:
+    del server.contents[hashlib.sha256(CONTENT).hexdigest()]
+    home = Home(tmp_path / "second", server.url)
+    assert home.take() is None
+    assert KEY not in server.entries
+    home.keep()
+    assert Home(tmp_path / "third", server.url).take() == CONTENT
+    assert not home.notes
+
+
+def test_a_server_that_evicts_between_two_questions(first: Home, server: Bazel, tmp_path: Path) -> None:
+    home = second(tmp_path, server)
+    assert home.store.result("wheel", KEY, shared=True)
+    server.contents.clear()
+    assert home.take() is None
+    assert home.notes == []
+    first.store.finish()
+
+
+# What a server may do instead of answering; the test says whether it is found out at the first or the second question.
+def hangs(request: Request, handler: Handler) -> bool:
+    handler.hang()
+    return True
+
+
+def drips(request: Request, handler: Handler) -> bool:
+    """Send a header that never ends, a byte now and then."""
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\nX: ")
+    while not handler.bazel.over.wait(0.05):
+        try:
+            handler.wfile.write(b"x")
+        except OSError:
+            break
+    handler.close_connection = True
+    return True
+
+
+def says_500(request: Request, handler: Handler) -> bool:
+    handler.answer(500, b"oh")
+    return True
+
+
+def says_503(request: Request, handler: Handler) -> bool:
+    handler.answer(503)
+    return True
+
+
+def forbids(request: Request, handler: Handler) -> bool:
+    handler.answer(403)
+    return True
+
+
+def is_full(request: Request, handler: Handler) -> bool:
+    if request.method == "PUT":
+        handler.answer(507)
+    return request.method == "PUT"
+
+
+def hangs_at_put(request: Request, handler: Handler) -> bool:
+    return request.method == "PUT" and hangs(request, handler)
+
+
+def cuts_off(request: Request, handler: Handler) -> bool:
+    handler.send_response(200)
+    handler.send_header("Content-Length", "20")
+    handler.end_headers()
+    handler.wfile.write(b"x" * 10)
+    handler.close_connection = True
+    return True
+
+
+def says_nothing(request: Request, handler: Handler) -> bool:
+    handler.close_connection = True
+    return True
+
+
+def is_no_http(request: Request, handler: Handler) -> bool:
+    handler.wfile.write(b"SSH-2.0-x\r\n\r\n")
+    handler.close_connection = True
+    return True
+
+
+def sends_a_page(request: Request, handler: Handler) -> bool:
+    handler.answer(200, b"<html>log in here</html>")
+    return True
+
+
+def is_huge(request: Request, handler: Handler) -> bool:
+    """Say nothing of a length, and send without end."""
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")
+    try:
+        while not handler.bazel.over.is_set():
+            handler.wfile.write(b"x" * 65536)
+    except OSError:
+        pass
+    handler.close_connection = True
+    return True
+
+
+def says_it_is_huge(request: Request, handler: Handler) -> bool:
+    handler.send_response(200)
+    handler.send_header("Content-Length", str(1 << 40))
+    handler.end_headers()
+    handler.close_connection = True
+    return True
+
+
+def goes_round(request: Request, handler: Handler) -> bool:
+    handler.answer(302, Location=request.path)
+    return True
+
+
+LOOK_UPS = {
+    hangs: "has not answered within 0.5 s",
+    drips: "has not answered within 0.5 s",
+    says_500: "answers with the status 500",
+    says_503: "answers with the status 503",
+    forbids: "answers with the status 403",
+    cuts_off: "breaks off the connection",
+    says_nothing: "breaks off the connection",
+    is_no_http: "breaks off the connection",
+    sends_a_page: "has an entry that is no ActionResult",
+    is_huge: "sends more than it may",
+    says_it_is_huge: "sends more than it may",
+    goes_round: "sends us from one address to the next",
+}
+
+
+@pytest.mark.parametrize("fault", LOOK_UPS, ids=lambda each: each.__name__)
+@pytest.mark.parametrize("what", ["ac", "result", "content"])
+def test_a_server_that_fails(
+    first: Home, server: Bazel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: object, what: str
+) -> None:
+    """It costs its time and one line; then nobody with that local store asks again for a minute."""
+    if fault in (hangs, drips):
+        monkeypatch.setattr(remote, "LOOK_UP", 0.5)
+        monkeypatch.setattr(remote, "DOWNLOAD", 0.5)
+    wheel = hashlib.sha256(CONTENT).hexdigest()
+    said = LOOK_UPS[fault]  # type: ignore[index]
+    if fault is sends_a_page and what != "ac":
+        said = "sends something else than what was asked for"
+
+    def failing(request: Request, handler: Handler) -> bool:
+        is_wheel = request.path.endswith(wheel)
+        kind = "ac" if "/ac/" in request.path else "content" if is_wheel else "result"
+        return kind == what and fault(request, handler)  # type: ignore[operator]
+
+    server.fault = failing
+    home = second(tmp_path, server)
+    assert home.take() is None
+    assert home.notes == [f"the store {server.url} {said}; it is not asked again for 60 s"]
+    server.fault = None
+    server.requests.clear()
+    assert home.take() is None
+    assert second(tmp_path, server).take() is None  # another process of the same local store
+    assert server.requests == []
+    assert len(home.notes) == 1
+    assert Home(tmp_path / "third", server.url).take() == CONTENT
+    for path in (home.root / "paused").iterdir():  # the minute is over
+        path.write_text(str(int(path.read_text()) - 61))
+    assert Home(tmp_path / "second", server.url, mode="both").take() == CONTENT
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (is_full, "answers with the status 507"),
+        (says_500, "answers with the status 500"),
+        (says_nothing, "breaks off the connection"),
+        (hangs_at_put, "has not taken what was built within 0.5 s"),
+    ],
+)
+def test_a_server_that_takes_nothing(
+    server: Bazel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: object, said: str
+) -> None:
+    monkeypatch.setattr(remote, "UPLOAD", 0.5 if fault is hangs_at_put else 30)
+    server.fault = fault  # type: ignore[assignment]
+    home = Home(tmp_path / "first", server.url)
+    home.keep()
+    assert home.notes == [f"the store {server.url} {said}; it is not asked again for 60 s"]
+    assert server.entries == {}
+    assert home.take() == CONTENT  # from here
+    server.requests.clear()
+    home.keep(key=OTHER)
+    assert server.requests == []
+
+
+def test_a_server_that_is_not_there(tmp_path: Path) -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{nobody.getsockname()[1]}/cache"
+        home = Home(tmp_path / "first", url)
+        assert home.take() is None
+        home.keep()
+    assert home.notes == [f"the store {url} cannot be reached; it is not asked again for 60 s"]
+
+
+def test_an_error_that_passes_is_none(first: Home, server: Bazel, tmp_path: Path) -> None:
+    """A proxy that restarts says 503 once; so is a connection that the server has closed meanwhile."""
+    seen: set[str] = set()
+
+    def once(request: Request, handler: Handler) -> bool:
+        is_new = request.path not in seen
+        seen.add(request.path)
+        return is_new and (says_503 if len(seen) % 2 else says_nothing)(request, handler)
+
+    server.fault = once
+    home = second(tmp_path, server)
+    assert home.take() == CONTENT
+    assert home.notes == []
+
+
+def test_wrong_bytes_do_not_count(first: Home, server: Bazel, tmp_path: Path) -> None:
+    digest = hashlib.sha256(CONTENT).hexdigest()
+    server.contents[digest] = CONTENT[:-1] + b"?"
+    home = second(tmp_path, server)
+    assert home.take() is None
+    assert "sends something else than what was asked for" in home.notes[0]
+    assert [path.name for path in (home.root / "content").rglob("*") if path.is_file()] == []
+
+
+def test_an_entry_that_leads_elsewhere_gives_nothing(first: Home, server: Bazel, tmp_path: Path) -> None:
+    """What another key was signed for; what no result is; and the entry of another program."""
+    server.entries[OTHER] = server.entries[KEY]
+    home = second(tmp_path, server)
+    assert home.take(OTHER) is None
+    assert home.notes == [f"a result in the store {server.url} is not what was asked for; it does not count"]
+    digest = hashlib.sha256(CONTENT).hexdigest()
+    server.entries[OTHER] = action_result.encode([action_result.OutputFile(remote.NAME, digest, len(CONTENT))])
+    assert home.take(OTHER) is None
+    assert home.notes[1:] == [f"a result in the store {server.url} is no sealed result; it does not count"]
+    server.entries[OTHER] = action_result.encode([action_result.OutputFile("bin/x", digest, len(CONTENT))])
+    assert home.take(OTHER) is None
+    assert len(home.notes) == 2
+
+
+def test_a_signature_is_asked_for(server: Bazel, tmp_path: Path) -> None:
+    path, line = keys(tmp_path)
+    Home(tmp_path / "first", server.url, sign=path).keep()
+    assert second(tmp_path, server, trust=trusting(tmp_path, line)).take() == CONTENT
+    _, other = keys(tmp_path, "stranger")
+    home = Home(tmp_path / "third", server.url, trust=trusting(tmp_path, other))
+    assert home.take() is None
+    public = line.split()[1]
+    assert home.notes == [
+        f"a result in the store {server.url} is signed by a key that is not trusted ({public}); it does not count"
+    ]
+    assert Home(tmp_path / "fourth", server.url, trust="any").take() == CONTENT
+
+
+def test_what_nobody_signed(first: Home, server: Bazel, tmp_path: Path) -> None:
+    home = second(tmp_path, server, trust=trusting(tmp_path, keys(tmp_path)[1]))
+    assert home.take() is None
+    assert home.notes == [f"a result in the store {server.url} is not signed; it does not count"]
+
+
+def test_no_byte_of_a_signed_result_can_be_changed(tmp_path: Path) -> None:
+    path, line = keys(tmp_path)
+    trust = signing.read_trust(trusting(tmp_path, line))
+    content = Content("a.whl", "0" * 64, 7)
+    data = results.encode(Result("wheel", KEY, (content,), {"seconds": 1}, 1_700_000_000))
+    sealed = signing.sealed(data, signing.read_signer(path))
+    assert trust.unsealed(sealed) == data
+    for place in range(len(sealed)):
+        for bit in (1, 128):
+            changed = sealed[:place] + bytes([sealed[place] ^ bit]) + sealed[place + 1 :]
+            with pytest.raises(signing.Untrusted):
+                trust.unsealed(changed)
+    for changed in (sealed + b" ", sealed[:-1], sealed[1:], b"", signing.LABEL, signing.LABEL + b"-\n" + data):
+        with pytest.raises(signing.Untrusted):
+            trust.unsealed(changed)
+
+
+def test_every_kind_is_signed_and_a_replayed_one_is_none(server: Bazel, tmp_path: Path) -> None:
+    path, line = keys(tmp_path)
+    home = Home(tmp_path / "first", server.url, sign=path)
+    home.store.keep("requires", KEY, {"rounds": []}, shared=True)
+    home.store.finish()
+    trust = trusting(tmp_path, line)
+    reader = second(tmp_path, server, trust=trust)
+    assert reader.store.result("wheel", KEY, shared=True) is None  # the right key, of another kind
+    assert reader.store.result("requires", KEY, shared=True)
+    server.entries[OTHER] = server.entries[KEY]
+    assert reader.store.result("requires", OTHER, shared=True) is None
+    assert "is not what was asked for" in reader.notes[0]
+
+
+def test_a_key_that_is_bounded_in_time(server: Bazel, tmp_path: Path) -> None:
+    path, line = keys(tmp_path)
+    Home(tmp_path / "first", server.url, sign=path).keep()
+    cases = {"until=2001-01-01": False, "from=2999-01-01": False, "from=2001-01-01 until=2999-01-01": True}
+    for number, (bounds, counts) in enumerate(cases.items()):
+        trust = tmp_path / f"trusted-{number}"
+        trust.write_text(f"{line} {bounds}\n")
+        home = Home(tmp_path / f"home-{number}", server.url, trust=str(trust))
+        assert (home.take() == CONTENT) is counts
+        told = f"a result in the store {server.url} was made at a time at which ci is not trusted; it does not count"
+        assert home.notes == ([] if counts else [told])
+
+
+def test_credentials(server: Bazel, tmp_path: Path) -> None:
+    """In the URL, where no note shows them, or in ~/.netrc."""
+    server.account = "me:se cret"
+    url = server.url.replace("//", "//me:se%20cret@")
+    home = Home(tmp_path / "first", url)
+    home.keep()
+    assert home.notes == []
+    nameless = second(tmp_path, server)
+    assert nameless.take() is None
+    assert nameless.notes == [f"the store {server.url} answers with the status 401; it is not asked again for 60 s"]
+    wrong = Home(tmp_path / "third", server.url.replace("//", "//me:WRONG@"))
+    assert wrong.take() is None
+    assert "WRONG" not in str(wrong.notes)
+    netrc = tmp_path / "home" / ".netrc"
+    netrc.parent.mkdir()
+    netrc.write_text('machine 127.0.0.1 login me password "se cret"\n')
+    netrc.chmod(0o600)
+    assert Home(tmp_path / "fourth", server.url).take() == CONTENT
+
+
+@pytest.mark.parametrize("is_elsewhere", [True, False])
+def test_redirects(first: Home, server: Bazel, tmp_path: Path, is_elsewhere: bool) -> None:
+    """They are followed; only the server that was named gets the credentials; nothing is sent elsewhere."""
+    with Bazel() as other:
+        other.entries, other.contents = server.entries, server.contents
+        place = other if is_elsewhere else server
+
+        def elsewhere(request: Request, handler: Handler) -> bool:
+            if request.path.startswith("/cache/"):
+                handler.answer(307, Location=f"http://127.0.0.1:{place.port}/x{request.path}")
+                return True
+            return False
+
+        def served(request: Request, handler: Handler) -> bool:
+            handler.path = request.path.removeprefix("/x")
+            return False
+
+        server.fault = elsewhere
+        if is_elsewhere:
+            other.fault = served
+        else:
+            server.fault = lambda request, handler: elsewhere(request, handler) or served(request, handler)
+        home = Home(tmp_path / "second", server.url.replace("//", "//me:secret@"))
+        assert home.take() == CONTENT
+        own = [each for each in server.requests if each.path.startswith("/cache/") and each.method == "GET"]
+        assert own
+        assert all("Authorization" in each.headers for each in own)
+        there = [each for each in place.requests if each.path.startswith("/x")]
+        assert there
+        assert all(("Authorization" in each.headers) is not is_elsewhere for each in there)
+        other.requests.clear()
+        home.keep(b"another", key=OTHER)
+        assert "PUT" not in {each.method for each in other.requests}
+        assert "answers with the status 307" in home.notes[0]
+
+
+def test_a_redirect_from_tls_to_clear_text_is_refused(server: Bazel, tmp_path: Path) -> None:
+    certificate = tmp_path / "certificate.pem"
+    options = "-x509 -newkey rsa:2048 -nodes -subj /CN=x -addext subjectAltName=IP:127.0.0.1 -keyout - -out - -days 2"
+    made = subprocess.run(["openssl", "req", *options.split()], capture_output=True, check=True)
+    certificate.write_bytes(made.stdout)
+    with Bazel() as secure:
+        secure.wrap(str(certificate))
+        secure.fault = lambda request, handler: handler.answer(302, Location=server.url) or True  # type: ignore[func-returns-value]
+        url = secure.url.replace("http:", "https:")
+        program = (
+            "import sys; from sage_wheels.store import remote; "
+            "print(remote.opened(url=sys.argv[1], mode='read', sign='', trust='any', root=sys.argv[2], on_note=print)"
+            ".get_result('0' * 64))"
+        )
+        for trusted, said in ((str(certificate), "nothing is protected"), ("", "no certificate that is trusted here")):
+            done = subprocess.run(
+                [sys.executable, "-c", program, url, str(tmp_path / f"root{bool(trusted)}")],
+                env={**os.environ, "SSL_CERT_FILE": trusted},
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+            assert said in done.stdout
+            assert done.stdout.endswith("None\n")
+    assert server.requests == []
+
+
+def test_a_proxy(server: Bazel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: Home) -> None:
+    with Bazel() as proxy:
+        proxy.entries, proxy.contents = server.entries, server.contents
+
+        def through(request: Request, handler: Handler) -> bool:
+            handler.path = request.path.removeprefix("http://example.invalid")
+            return not request.path.startswith("http://example.invalid/cache/")
+
+        proxy.fault = through
+        monkeypatch.setenv("http_proxy", f"http://me:secret@127.0.0.1:{proxy.port}")
+        home = Home(tmp_path / "second", "http://example.invalid/cache")
+        assert home.take() == CONTENT
+        told = base64.b64encode(b"me:secret").decode()
+        assert {each.headers["Proxy-Authorization"] for each in proxy.requests} == {f"Basic {told}"}
+
+
+def test_a_directory_of_several_users(tmp_path: Path) -> None:
+    share = tmp_path / "share"
+    url = share.as_uri()
+    home = Home(tmp_path / "first", url, trust="")
+    assert home.take() is None
+    assert home.notes == [f"the store {share} is not there; it is not asked again for 60 s"]
+    share.mkdir()
+    home = Home(tmp_path / "second", url, trust="")
+    home.keep()
+    assert Home(tmp_path / "third", url, mode="read", trust="").take() == CONTENT
+    assert sorted(path.name for path in share.iterdir()) == ["ac", "cas"]
+    path, line = keys(tmp_path)
+    for each in (share, share / "cas"):  # others may write there: only with keys
+        each.chmod(0o777)
+        for trust in ("", "any"):
+            with pytest.raises(UnsafePath, match="may write in"):
+                Home(tmp_path / "fourth", url, trust=trust)
+        each.chmod(0o755)
+    share.chmod(0o777)
+    Home(tmp_path / "fifth", url, mode="both", sign=path, trust=trusting(tmp_path, line)).keep(key=OTHER)
+    assert Home(tmp_path / "sixth", url, trust=trusting(tmp_path, line)).take(OTHER) == CONTENT
+    unsigned = Home(tmp_path / "seventh", url, trust=trusting(tmp_path, line))
+    assert unsigned.take() is None
+    assert "is not signed" in unsigned.notes[0]
+
+
+def test_a_file_of_others_in_a_directory_of_ours(tmp_path: Path) -> None:
+    share = tmp_path / "share"
+    share.mkdir()
+    Home(tmp_path / "first", share.as_uri(), trust="").keep()
+    (share / "ac" / KEY).chmod(0o666)
+    home = Home(tmp_path / "second", share.as_uri(), trust="")
+    assert home.take() is None
+    assert home.notes == [f"the store {share} cannot be used (Operation not permitted); it is not asked again for 60 s"]
+
+
+WRONG = {
+    "ftp://host/x": "write http",
+    "http://": "write http",
+    "file://host/x": "write http",
+    "file:x": "write http",
+    "cache": "write http",
+    "http://host:99999/": "write http",
+    "http://host/x?y": "write http",
+    "http://host/[": "give --store-trust",
+}
+
+
+@pytest.mark.parametrize("url", WRONG)
+def test_what_is_no_address(tmp_path: Path, url: str) -> None:
+    with pytest.raises(UsageError, match=WRONG[url]):
+        Home(tmp_path / "first", url, trust="")
+
+
+def test_what_is_said_wrongly(tmp_path: Path, server: Bazel) -> None:
+    path, line = keys(tmp_path)
+
+    def refused(text: str, **more: str) -> None:
+        with pytest.raises(SageWheelsError, match=text) as error:
+            Home(tmp_path / "first", server.url, **more)
+        assert "\n" not in str(error.value)
+
+    refused("whose results count", trust="")
+    refused("is none", mode="all")
+    refused("only who writes", mode="read", sign=path)
+    refused("No such file", sign=str(tmp_path / "nothing"))
+    empty = tmp_path / "empty"
+    empty.touch(0o600)
+    refused("is no key that signs", sign=str(empty))
+    Path(path).chmod(0o640)
+    refused("others may use the key", sign=path)
+    refused("No such file", trust=str(tmp_path / "nothing"))
+    for wrong in ("nonsense", line.replace("=", ""), f"{line} until=soon", f"{line} until=2026-13-01", f"{line} x=1"):
+        refused("line 3 of", trust=trusting(tmp_path, wrong))
+    refused("an earlier line", trust=trusting(tmp_path, line, line))
+    trust = trusting(tmp_path, line)
+    Path(trust).chmod(0o666)
+    refused("others could have written", trust=trust)
+    with pytest.raises(SageWheelsError, match="File exists"):
+        signing.make_key(path, "again")
+    with pytest.raises(UsageError):
+        signing.make_key(str(tmp_path / "new"), "two words")

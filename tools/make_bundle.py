@@ -1,0 +1,73 @@
+"""Put the tool and its dependencies into one self-contained directory, or one file: `python -I make_bundle.py GOAL`.
+
+    GOAL a directory    bin/sage-wheels, sage_wheels/ and the dependencies beside it, byte-compiled; made anew
+    GOAL a .pyz         the same as a zip file that Python runs: `python3 -I -S sage-wheels.pyz`
+
+Both have manual pages, completion and make rules in share/; `sage-wheels make-rules` of the zip file unpacks the last.
+
+`build/bin/sage-wheels` must have been started once: see `build/lib/bundle.py`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+import zipapp
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(CHECKOUT / "build/lib"))
+from bundle import bundle  # noqa: E402  which is beside the other parts of a distribution's build/
+
+sys.path.append(str(CHECKOUT))  # last: its build/ is not the package `build`
+from sage_wheels.cli.make_rules import programs  # noqa: E402
+
+# Nothing of the machine's site-packages or of the caller's PYTHON* variables gets in.
+_INTERPRETER = "/usr/bin/env -S python3 -I -S"
+_MAIN = """\
+import sys
+
+sys.argv[0] = "sage-wheels"
+import sage_wheels.__main__
+"""
+
+
+def bundle_file(checkout: Path, goal: Path) -> None:
+    """Write the single file `goal`, by a rename."""
+    with tempfile.TemporaryDirectory(dir=goal.parent) as work:
+        directory = Path(work) / "tool"
+        bundle(checkout, directory)
+        for cache in list(directory.rglob("__pycache__")):
+            shutil.rmtree(cache)  # of one version of Python only
+        for compiled in directory.glob("zlib_ng*"):
+            shutil.rmtree(compiled)  # it cannot be loaded from a zip file
+        shutil.copytree(checkout / "data/share", directory / "share")
+        (directory / "__main__.py").write_text(_MAIN)
+        zipapp.create_archive(directory, Path(work) / goal.name, interpreter=_INTERPRETER, compressed=True)
+        (Path(work) / goal.name).chmod(0o755)
+        os.replace(Path(work) / goal.name, goal)
+
+
+def bundle_directory(checkout: Path, goal: Path) -> None:
+    """Write the directory `goal`, which must not exist."""
+    bundle(checkout, goal)
+    shutil.copytree(checkout / "data/share", goal / "share")
+    (goal / "bin").mkdir(exist_ok=True)
+    for name, text in programs('"$(dirname -- "$(readlink -f -- "$0")")/.."').items():
+        (goal / "bin" / name).write_text(text)
+        (goal / "bin" / name).chmod(0o755)
+
+
+def main(goal: Path) -> None:
+    goal.parent.mkdir(parents=True, exist_ok=True)
+    if goal.suffix == ".pyz":
+        bundle_file(CHECKOUT, goal)
+    else:
+        shutil.rmtree(goal, ignore_errors=True)
+        bundle_directory(CHECKOUT, goal)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]).absolute())
