@@ -45,8 +45,9 @@ class Bench:
         self.effort = effort
         self.seed = seed
         self.ours = SageWheels(work)
+        self.pip = Pip(work)
         self.contenders: dict[str, Contender] = {
-            each.name: each for each in (Pip(work), Installer(work), Uv(work), self.ours)
+            each.name: each for each in (self.pip, Installer(work), Uv(work), self.ours)
         }
         self._empty = work / "empty"
         make_prefix(self._empty)
@@ -60,10 +61,11 @@ class Bench:
         *,
         bytecode: bool | None = None,
         warm_up: bool = True,
+        variables: Mapping[str, str] | None = None,
     ) -> dict[str, list[Run]]:
-        """Measure how each contender installs `wheels`, each time after `prepare`."""
+        """Measure how each contender installs `wheels`, each time after `prepare`; `variables` are more for all."""
         commands = {name: self.contenders[name].install(wheels, bytecode=bytecode) for name in names}
-        return self._measure(commands, prepare, rounds, warm_up)
+        return self._measure(commands, prepare, rounds, warm_up, variables)
 
     def uninstalls(
         self, distribution: str, prepare: Callable[[Contender], object], rounds: int
@@ -78,12 +80,14 @@ class Bench:
         prepare: Callable[[Contender], object],
         rounds: int,
         warm_up: bool,
+        variables: Mapping[str, str] | None = None,
     ) -> dict[str, list[Run]]:
         trials = []
         for name, command in commands.items():
             each = self.contenders[name]
             if command is not None:
-                trials.append(Trial(name, partial(prepare, each), command, each.environment))
+                environment = {**each.environment, **(variables or {})}
+                trials.append(Trial(name, partial(prepare, each), command, environment))
         return paired(trials, rounds, warm_up=warm_up)
 
     def empty_prefix(self, contender: Contender) -> None:
@@ -111,6 +115,10 @@ class Bench:
 
 def milliseconds(runs: Mapping[str, Sequence[Run]]) -> dict[str, list[float]]:
     return {name: [each.seconds * 1000 for each in several] for name, several in runs.items()}
+
+
+def processor(runs: Mapping[str, Sequence[Run]]) -> dict[str, list[float]]:
+    return {name: [each.processor * 1000 for each in several] for name, several in runs.items()}
 
 
 def mebibytes(runs: Mapping[str, Sequence[Run]]) -> dict[str, list[float]]:

@@ -36,9 +36,9 @@ COLUMNS = ("build, pip", "build, uv", "uv build", "sage-wheels")
 HOOKS = """
 import os, sys, tempfile, time
 from build import ProjectBuilder
-from sage_wheels.building.hooks import HookRunner
+from sage_wheels.building.backend.hooks import HookRunner
 from sage_wheels.building.log import Log
-from sage_wheels.building.variables import for_build
+from sage_wheels.building.backend.variables import for_build
 how, project, python = sys.argv[1:]
 with tempfile.TemporaryDirectory() as out, Log(out + "/log") as log, HookRunner(for_build(os.environ), log) as forks:
     def processes(cmd, cwd=None, extra_environ=None):
@@ -110,7 +110,15 @@ class _Builders:
         return samples
 
     def _command(self, project: Path) -> list[str]:
-        options = ["--find-links", str(self._house), "--cache-dir", str(self._cache), "--wheel-dir", str(self._out)]
+        options = [
+            "--rebuild",
+            "--find-links",
+            str(self._house),
+            "--cache-dir",
+            str(self._cache),
+            "--wheel-dir",
+            str(self._out),
+        ]
         return [self._ours, "build", *options, str(project)]
 
 

@@ -1,4 +1,4 @@
-"""Run commands and measure them: wall time, and the largest resident set of any process of the command.
+"""Run commands and measure them: wall time, processor time, and the largest resident set of any of their processes.
 
 The kernel counts the memory of whoever starts a process to that process, so the least that can be seen is the size of
 this harness (some 20 MiB): it holds nothing large.
@@ -27,9 +27,10 @@ class Failed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One command that succeeded: `seconds` of wall time, `peak` in bytes."""
+    """One command that succeeded: `seconds` of wall time, `processor` seconds of all processes, `peak` in bytes."""
 
     seconds: float
+    processor: float
     peak: int
     stdout: str
 
@@ -58,7 +59,7 @@ def run(command: Sequence[str], environment: Mapping[str, str]) -> Run:
         if status:
             said = "".join(map(_text, (out, err)))[-2000:]
             raise Failed(f"{shlex.join(command)[:500]}\nended with {os.waitstatus_to_exitcode(status)}:\n{said}")
-        return Run(seconds, usage.ru_maxrss * _RSS_UNIT, _text(out))
+        return Run(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * _RSS_UNIT, _text(out))
 
 
 def complaint(command: Sequence[str], environment: Mapping[str, str]) -> str:

@@ -80,6 +80,10 @@ class Pip(Contender):
     def uninstall(self, name: str) -> list[str]:
         return [self.python, self._program, "uninstall", "--yes", "--disable-pip-version-check", name]
 
+    def ask(self, *command: str) -> list[str]:
+        """A command that only reads."""
+        return [self.python, self._program, *command, "--disable-pip-version-check"]
+
 
 class Installer(Contender):
     name = "installer"
@@ -127,7 +131,7 @@ class SageWheels(Contender):
 
     def __init__(self, home: Path) -> None:
         super().__init__(home)
-        self._program = str(CHECKOUT / "build" / "bin" / "sage-wheels")
+        self.program = str(CHECKOUT / "build" / "bin" / "sage-wheels")
 
     def install(self, wheels: Sequence[Path], *, bytecode: bool | None = None, again: bool = False) -> list[str]:
         options = ["--json", "--prefix", str(self.prefix)]
@@ -135,13 +139,24 @@ class SageWheels(Contender):
             options.append("--no-compile")
         if again:
             options.append("--reinstall")
-        return [self._program, "install", *options, *map(str, wheels)]
+        return [self.program, "install", *options, *map(str, wheels)]
 
     def uninstall(self, name: str) -> list[str]:
-        return [self._program, "uninstall", "--json", "--prefix", str(self.prefix), name]
+        return [self.program, "uninstall", "--json", "--prefix", str(self.prefix), name]
+
+    def undo(self) -> list[str]:
+        return [self.program, "undo", "--json", "--prefix", str(self.prefix)]
+
+    def ask(self, *command: str) -> list[str]:
+        """A command that only reads."""
+        return [self.program, *command, "--prefix", str(self.prefix)]
+
+    def has_fast_inflater(self) -> bool:
+        """Whether the launcher has the extra `fast`."""
+        return any(CHECKOUT.glob(".cache/tool-*/zlib_ng"))
 
     def recover(self) -> list[str]:
-        return [self._program, "recover", "--prefix", str(self.prefix)]
+        return [self.program, "recover", "--prefix", str(self.prefix)]
 
 
 def make_prefix(path: Path) -> None:
@@ -154,12 +169,12 @@ def site_packages(prefix: Path) -> Path:
     return prefix / "lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}" / "site-packages"
 
 
-def copy_package(name: str, goal: Path) -> Path:
+def copy_package(name: str, destination: Path) -> Path:
     """Copy a package that this interpreter has, without anything beside it, and compile it."""
     spec = importlib.util.find_spec(name)
     if spec is None or spec.origin is None:
         raise ModuleNotFoundError(f"{name} is missing; use `nox -s benchmarks`, which brings it")
-    shutil.copytree(Path(spec.origin).parent, goal / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(Path(spec.origin).parent, destination / name, ignore=shutil.ignore_patterns("__pycache__"))
     # Not in this process: its size is what the memory of all others is measured against.
-    subprocess.run([sys.executable, "-m", "compileall", "-q", str(goal / name)], check=True)
-    return goal / name
+    subprocess.run([sys.executable, "-m", "compileall", "-q", str(destination / name)], check=True)
+    return destination / name

@@ -1,4 +1,4 @@
-"""One large package, sympy; an upgrade of one of middling size, networkx."""
+"""One large package, sympy; an upgrade of one of middling size, networkx; wheels with large members."""
 
 from __future__ import annotations
 
@@ -36,4 +36,8 @@ def measure(bench: Bench) -> None:
     for bytecode in (False, True):
         runs = bench.installs([new], bench.prefix_with(old), rounds, upgrading, bytecode=bytecode)
         table.add(f"upgrade networkx, {'with' if bytecode else 'no'} byte-code, again", milliseconds(runs))
+    for wheel in bench.wheels.binary:
+        runs = bench.installs([wheel], cold, rounds, bytecode=False, warm_up=False)
+        what = f"install {wheel.name.split('-')[0]}, no byte-code, caches empty"
+        table.add(what, milliseconds(runs), [Aim(0.8 if bench.ours.has_fast_inflater() else 1.2, "uv")])
     table.end()

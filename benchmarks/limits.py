@@ -11,9 +11,9 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from sage_wheels.archive.strict_zip import MAX_DEPTH, MAX_PATH, WheelLimits
 from sage_wheels.errors import SageWheelsError
 from sage_wheels.wheel import Wheel
-from sage_wheels.wheel.archive import MAX_DEPTH, MAX_PATH, Limits
 
 if TYPE_CHECKING:
     from bench import Bench
@@ -59,7 +59,7 @@ def measure(bench: Bench) -> None:
                 total = _larger(total, facts)
                 _print("-".join(path.name.split("-")[:2]), facts)
     _print(f"the largest of all {count}", total)
-    usual = Limits()
+    usual = WheelLimits()
     _print("limit", Facts(usual.size, usual.members, usual.ratio, MAX_PATH, MAX_DEPTH))
     print(flush=True)
 

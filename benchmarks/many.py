@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench import ALL, OURS, mebibytes, milliseconds
+from bench import ALL, OURS, mebibytes, milliseconds, processor
 from table import Aim, Table
 
 if TYPE_CHECKING:
@@ -25,6 +25,13 @@ def measure(bench: Bench) -> None:
     table.add("no byte-code, caches empty", milliseconds(plain), [Aim(0.25, "pip"), Aim(2.0, "uv")])
     again = bench.installs(wheels, bench.empty_prefix, rounds, ("uv", OURS), bytecode=False)
     table.add("no byte-code, again", milliseconds(again))
+    linked = bench.installs(
+        *(wheels, bench.empty_prefix, rounds, ("uv", OURS)),
+        bytecode=False,
+        variables={"SAGE_WHEELS_LINK_MODE": "hardlink"},  # as uv's
+    )
+    table.add("no byte-code, again, hard links", milliseconds(linked), [Aim(1.5, "uv")])
+    table.add("the same, processor time", processor(linked), [Aim(1.5, "uv")])
     compiled = bench.installs(wheels, cold, rounds, bytecode=True, warm_up=False)
     table.add("with byte-code, caches empty", milliseconds(compiled))
     again = bench.installs(wheels, bench.empty_prefix, rounds, ("uv", OURS), bytecode=True)

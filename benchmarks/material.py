@@ -21,6 +21,8 @@ CACHE = CHECKOUT / ".cache" / "benchmarks"
 LIST = Path(__file__).with_name("wheels.txt")  # what a SageMath distribution installs from wheels
 _OTHERS = ("six==1.16.0", "networkx==3.4.2", "networkx==3.5", "sympy==1.13.2", "sympy==1.13.3")
 
+_BINARY = ("llvmlite==0.50.0", "pyarrow==26.0.1", "semgrep==1.185.0")  # 55 to 72 MB each
+
 
 class Wheels:
     """The wheels from the index."""
@@ -29,12 +31,14 @@ class Wheels:
         self._directory = CACHE / "wheels"
         self._directory.mkdir(parents=True, exist_ok=True)
         listed = LIST.read_text(encoding="utf-8").split()
-        for each in (set(listed), *({other} for other in _OTHERS)):  # pip takes no two versions of one at once
+        # pip takes no two versions of one at once
+        for each in (set(listed), *({other} for other in (*_OTHERS, *_BINARY))):
             self._fetch(each)
         found = self._found()
         missing = [each for each in _OTHERS if each not in found]
         if missing:
             sys.exit(f"benchmarks: pip cannot download {', '.join(missing)}; make an index reachable for it")
+        self.binary = [found[each] for each in _BINARY if each in found]
         self.many = [found[each] for each in listed if each in found]
 
     def __getitem__(self, requirement: str) -> Path:
@@ -84,6 +88,23 @@ def make_large_wheel(directory: Path, *, compress: bool, size: int) -> Path:
     return path
 
 
+def make_wheel_of_many(directory: Path, name: str, version: str, *, files: int, scripts: int = 0) -> Path:
+    """Make a wheel with `files` small files, fifty to a directory, and `scripts` entry points."""
+    path = directory / f"{name}-{version}-py3-none-any.whl"
+    where = f"{name}-{version}.dist-info"
+    content = {f"{name}/__init__.py": f"def main(): print({version!r})\n"}
+    content |= {f"{name}/d{n // 2000}/d{n // 50 % 40}/f{n}.txt": f"{n} of {version}\n" * 30 for n in range(files)}
+    content |= _dist_info(name, version)
+    if scripts:
+        lines = "".join(f"script-{n} = {name}:main\n" for n in range(scripts))
+        content[f"{where}/entry_points.txt"] = f"[console_scripts]\n{lines}"
+    record = "".join([*(_row(file, text) for file, text in content.items()), f"{where}/RECORD,,\n"])
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for file, text in {**content, f"{where}/RECORD": record}.items():
+            archive.writestr(file, text)
+    return path
+
+
 def make_full_prefix(path: Path, count: int) -> None:
     """Make a prefix in which `count` small distributions are installed."""
     make_prefix(path)
@@ -101,10 +122,10 @@ def make_full_prefix(path: Path, count: int) -> None:
             (library / file).write_text(text, encoding="utf-8")
 
 
-def _dist_info(name: str) -> dict[str, str]:
-    where = f"{name}-1.dist-info"
+def _dist_info(name: str, version: str = "1") -> dict[str, str]:
+    where = f"{name}-{version}.dist-info"
     return {
-        f"{where}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n",
+        f"{where}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
         f"{where}/WHEEL": "Wheel-Version: 1.0\nGenerator: benchmarks\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
 

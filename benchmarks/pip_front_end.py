@@ -30,12 +30,12 @@ MANY = 10
 LOCKED = """
 import json, sys
 from sage_wheels.prefix import find_prefix
-from sage_wheels.sage.pip import install
-from sage_wheels.sage.pip_decision import How
-from sage_wheels.transaction.commit import Settings
-from sage_wheels.wheel.archive import Limits
+from sage_wheels.pip.process import install
+from sage_wheels.pip.decision import How
+from sage_wheels.transaction.commit import CommitOptions
+from sage_wheels.archive.strict_zip import WheelLimits
 seconds = []
-how = How(Settings(), Limits(), lambda report: seconds.append(report.lock_seconds))
+how = How(CommitOptions(), WheelLimits(), lambda report: seconds.append(report.lock_seconds))
 status = install(find_prefix(sys.argv[1]), sys.argv[2:], how)
 print(json.dumps(seconds))
 sys.exit(status)
@@ -86,6 +86,6 @@ def _line(bench: Bench, name: str, wheels: Sequence[Path]) -> list[str]:
     return ["install", *options, *(each.name.partition("-")[0] for each in wheels)]
 
 
-def _copy(template: Path, goal: Path) -> None:
-    shutil.rmtree(goal, ignore_errors=True)
-    shutil.copytree(template, goal, symlinks=True)
+def _copy(template: Path, destination: Path) -> None:
+    shutil.rmtree(destination, ignore_errors=True)
+    shutil.copytree(template, destination, symlinks=True)

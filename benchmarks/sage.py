@@ -1,15 +1,22 @@
 """Sage's own scripts against ours, in a genuine tree: prints the table of docs/sage.md.
 
-usage: python benchmarks/sage.py DIRECTORY [PACKAGE...]
+usage: python benchmarks/sage.py [--keep-going | --processor] DIRECTORY [PACKAGE...]
 
-DIRECTORY is what tests/sage/genuine/set-up has made, or what is laid out like it. Without PACKAGE, those of
-tests/sage/genuine/packages. The rows of six are medians of PAIRS pairs. Needs strace to count processes.
+DIRECTORY is what tests/sage/genuine/set-up or set-up-today has made, or what is laid out like it. Without PACKAGE,
+those of tests/sage/genuine/packages or packages-today. The rows of six, and of sagelib in a tree of today, are medians
+of PAIRS pairs. Needs strace to count processes.
+
+  --keep-going  nothing but all packages, what they install, and what is left after -clean of all; what cannot be
+                built is named
+  --processor   nothing but six and sagelib, by the time of the processors (of make and all that it waits for), for a
+                machine that others use, too
 """
 
 from __future__ import annotations
 
 import os
 import re
+import resource
 import shutil
 import subprocess
 import sys
@@ -20,16 +27,29 @@ from statistics import median
 from typing import NamedTuple
 
 CHECKOUT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(CHECKOUT / "benchmarks"))  # python -I leaves it out
+
+import sage_files  # noqa: E402
+
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-PAIRS = 9
+PAIRS = int(os.environ.get("PAIRS", "9"))
 # What spkg-pipinst, which sage-spkg has written, does in the course of `make six`.
 PIPINST = '. "$SAGE_ROOT/build/bin/sage-dist-helpers"; sdh_actually_pip_install_wheel six -r "$1"'
 
 
 class Tree(NamedTuple):
-    """A tree of Sage in the directory `work`, with its own scripts (`stock`) or with ours."""
+    """A tree of Sage in the directory `work`, with its own scripts (`stock`) or with ours.
+
+    `keep_going`: what fails is named, and make goes on. `processor`: seconds are those of processors.
+    """
 
     work: Path
+    keep_going: bool = False
+    processor: bool = False
+
+    @property
+    def is_of_today(self) -> bool:
+        return (self.work / "wheels").is_dir()
 
     @property
     def venv(self) -> Path:
@@ -40,9 +60,10 @@ class Tree(NamedTuple):
         command = [str(CHECKOUT / "build/overlay"), str(self.work / "tree"), *["--undo"] * stock]
         subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
 
-    def make(self, *targets: str, count: bool = False) -> float:
-        """Build `targets`; the wall time in seconds, or with `count` how many Python processes there were."""
-        return self._run(["./install", *targets], {"V": "0", "MAKE": "make -j2"}, count)
+    def make(self, *targets: str, count: bool = False, **environment: str) -> float:
+        """Build `targets`; the time in seconds, or with `count` how many Python processes there were."""
+        make = "make -j2 -k" if self.keep_going else "make -j2"
+        return self._run(["./install", *targets], {"V": "0", "MAKE": make, **environment}, count)
 
     def pipinst(self, count: bool = False) -> float:
         """Install six, whose wheel is stored, as `make six` does."""
@@ -60,7 +81,7 @@ class Tree(NamedTuple):
         with tempfile.TemporaryDirectory() as traces:
             # a file for each process, or lines would be torn
             strace = ["strace", "-ff", "-qq", "-o", f"{traces}/trace", "-e", "trace=execve"] if count else []
-            start = time.perf_counter()
+            start = self._now()
             done = subprocess.run(
                 ["env", *strace, *command],  # env looks for the command on the PATH that it gets
                 cwd=self.work / "tree/build/make",
@@ -69,30 +90,42 @@ class Tree(NamedTuple):
                 stderr=subprocess.STDOUT,
                 text=True,
             )
-            seconds = time.perf_counter() - start
-            if done.returncode:
+            seconds = self._now() - start
+            if done.returncode and self.keep_going:
+                failed = re.findall(r"\[(\S+)\] error installing", done.stdout)
+                print(f"not built: {' '.join(dict.fromkeys(failed))}", file=sys.stderr)
+            elif done.returncode:
                 sys.exit(f"{' '.join(command)} failed:\n{done.stdout[-3000:]}")
             calls = "".join(path.read_text(errors="replace") for path in Path(traces).iterdir())
         return len(re.findall(r'^execve\("[^"]*/python[0-9.]*".* = 0$', calls, re.MULTILINE)) if count else seconds
 
-    def files(self) -> set[str]:
-        """What was installed, and what Sage keeps about that; without byte-code and what is ours alone."""
-        there = (path for path in self.venv.rglob("*") if path.is_file() or path.is_symlink())
-        paths = (str(path.relative_to(self.venv)) for path in there)
-        ignored = re.compile(r"var/(tmp|lock|lib/sage-wheels)/|.*\.pyc$|lib64/")
-        return {path for path in paths if not ignored.match(path)}
+    def _now(self) -> float:
+        if not self.processor:
+            return time.perf_counter()
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return usage.ru_utime + usage.ru_stime
 
 
-def all_packages(tree: Tree, packages: list[str]) -> tuple[list[str], set[str]]:
-    """The cells about all packages, and the files that they installed."""
+class Built(NamedTuple):
+    """What all packages left below SAGE_LOCAL, and of that, what was not there without them and -clean has left."""
+
+    files: dict[str, sage_files.Entry]
+    left: list[str]
+
+
+def all_packages(tree: Tree, packages: list[str]) -> tuple[list[str], Built]:
+    """The cells about all packages, and what they installed."""
     local = tree.work / "tree/local"
     shutil.rmtree(local, ignore_errors=True)
     (local / "var/lib/sage/installed").mkdir(parents=True)
     (local / "var/lib/sage/installed/.dummy").touch()
-    cold = tree.make(*packages)
-    found = tree.files()
-    clean = tree.make(*(f"{each}-clean" for each in packages))
-    return [f"{cold:.0f} s", f"{clean:.0f} s"], found
+    last = [each for each in packages if each.endswith("-no-deps")]  # what they need must be there
+    cold = tree.make(*(each for each in packages if each not in last))
+    cold += sum(tree.make(each) for each in last)
+    files = sage_files.look(str(local))
+    clean = tree.make(*(f"{each.removesuffix('-no-deps')}-clean" for each in packages))
+    left = [path for path in sage_files.look(str(local)) if sage_files.LEFT_BY_A_PACKAGE.search(path)]
+    return [f"{cold:.0f} s", f"{clean:.0f} s"], Built(files, left)
 
 
 def six(tree: Tree, count: bool = False) -> list[float]:
@@ -101,41 +134,86 @@ def six(tree: Tree, count: bool = False) -> list[float]:
     return [tree.make("six", count=count), tree.pipinst(count), tree.make("six-clean", count=count)]
 
 
-def main(work: Path, packages: list[str]) -> None:
-    tree = Tree(work)
-    packages = packages or [
-        line.split()[0] for line in (CHECKOUT / "tests/sage/genuine/packages").read_text().splitlines()
-    ]
+SAGELIB = ("sagelib, nothing changed", "sagelib, one module touched", "sagelib, editable, nothing changed")
+
+
+def prepare_sagelib(tree: Tree) -> None:
+    """What its build needs, as tests/sage/genuine/test_sagelib.py has it."""
+    tree.make("meson_python", "pkgconfig", "platformdirs", "six")
+    [cython] = (tree.work / "wheels").glob("cython-*.whl")
+    command = [str(CHECKOUT / "build/bin/sage-wheels"), "install", f"--prefix={tree.venv}", str(cython)]
+    subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
+    jupyter = tree.venv / "bin/jupyter"
+    jupyter.write_text("#!/bin/sh\n")
+    jupyter.chmod(0o755)
+    tree.make("sagelib-no-deps", SAGE_EDITABLE="no")
+
+
+def sagelib(tree: Tree) -> list[float]:
+    """The figures of the rows SAGELIB; the last one leaves it as it was."""
+    same = tree.make("sagelib-no-deps", SAGE_EDITABLE="no")
+    (tree.work / "tree/src/sage/cpython/string.pyx").touch()
+    touched = tree.make("sagelib-no-deps", SAGE_EDITABLE="no")
+    tree.make("sagelib-no-deps", SAGE_EDITABLE="yes")
+    editable = tree.make("sagelib-no-deps", SAGE_EDITABLE="yes")
+    tree.make("sagelib-no-deps", SAGE_EDITABLE="no")
+    return [same, touched, editable]
+
+
+def main(tree: Tree, packages: list[str]) -> None:
+    name = "packages-today" if tree.is_of_today else "packages"
+    lines = (CHECKOUT / "tests/sage/genuine" / name).read_text().splitlines()
+    packages = packages or [line.split()[0] for line in lines]
     sides = (True, False)  # stock, and with the overlay
-    cells: dict[bool, list[str]] = {}
-    found: dict[bool, set[str]] = {}
-    times: dict[bool, list[list[float]]] = {stock: [] for stock in sides}
-    pythons: dict[bool, list[float]] = {}
-    for stock in sides:
-        tree.overlay(stock)
-        cells[stock], found[stock] = all_packages(tree, packages)
-    tree.make("six")
-    for _ in range(PAIRS):
+    rows: list[str] = []
+    cells: dict[bool, list[str]] = {stock: [] for stock in sides}
+    found: dict[bool, Built] = {}
+    if not tree.processor:
+        rows += [f"{len(packages)} packages, cold, -j2", "all of them -clean"]
         for stock in sides:
             tree.overlay(stock)
-            times[stock].append(six(tree))
-    for stock in sides:
-        tree.overlay(stock)
-        pythons[stock] = six(tree, count=True)
-        for seconds, number in zip(zip(*times[stock], strict=True), pythons[stock], strict=True):
-            cells[stock].append(f"{median(seconds):.2f} s, {number} Python{'s' * (number > 1)}")
+            cells[stock], found[stock] = all_packages(tree, packages)
+    if not tree.keep_going:
+        compare_small(tree, rows, cells)
     tree.overlay(stock=True)
-    rows = [f"{len(packages)} packages, cold, -j2", "all of them -clean"]
-    rows += ["`make six`", "of that, uninstalling and installing", "`make six-clean`"]
     print("| | stock | with the overlay |\n|---|---|---|")
     for row in zip(rows, cells[True], cells[False], strict=True):
         print(f"| {' | '.join(row)} |")
-    print(f"| files installed | {len(found[True])} | {len(found[False])} |")
-    for path in sorted(found[True] ^ found[False]):
-        print(f"only {'stock' if path in found[True] else 'ours'}: {path}")
+    if not tree.processor:
+        theirs, ours = found[True], found[False]
+        print(f"| below SAGE_LOCAL | {sage_files.summary(theirs.files)} | {sage_files.summary(ours.files)} |")
+        print(f"| left after -clean | {len(theirs.left)} | {len(ours.left)} |")
+        lines = [*sage_files.differences(theirs.files, ours.files, ("stock", "ours"))]
+        lines += [f"left with the overlay: {path}" for path in ours.left]
+        print("\n".join(["", *lines, f"{len(lines)} differences"]))
+
+
+def compare_small(tree: Tree, rows: list[str], cells: dict[bool, list[str]]) -> None:
+    """Append the rows of six and of sagelib."""
+    sides = (True, False)
+    times: dict[bool, list[list[float]]] = {stock: [] for stock in sides}
+    counts: dict[bool, list[str]] = {stock: [] for stock in sides}
+    tree.make("six")
+    if tree.is_of_today:
+        prepare_sagelib(tree)
+    for _ in range(PAIRS):
+        for stock in sides:
+            tree.overlay(stock)
+            times[stock].append(six(tree) + (sagelib(tree) if tree.is_of_today else []))
+    for stock in sides:
+        tree.overlay(stock)
+        counts[stock] = [f", {number} Python{'s' * (number > 1)}" for number in six(tree, count=True)]
+        counts[stock] += [""] * (len(times[stock][0]) - len(counts[stock]))
+        medians = map(median, zip(*times[stock], strict=True))
+        cells[stock] += [f"{each:.2f} s{more}" for each, more in zip(medians, counts[stock], strict=True)]
+    rows += ["`make six`", "of that, uninstalling and installing", "`make six-clean`"]
+    rows += SAGELIB if tree.is_of_today else ()
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 2 or sys.argv[1].startswith("-"):
+    options = [each for each in sys.argv[1:] if each in ("--keep-going", "--processor")]
+    words = sys.argv[1 + len(options) :]
+    if not words or words[0].startswith("-"):
         sys.exit(__doc__)
-    main(Path(sys.argv[1]).resolve(), sys.argv[2:])
+    chosen = {each[2:].replace("-", "_"): True for each in options}
+    main(Tree(Path(words[0]).resolve(), **chosen), words[1:])

@@ -1,11 +1,15 @@
 """Build real sdists offline and compare each wheel with the one that `python -m build` makes.
 
-    python benchmarks/sdists.py DIRECTORY [NAME...]
+    python benchmarks/sdists.py [--again] DIRECTORY [NAME...]
 
 DIRECTORY holds upstream files: its wheels are the wheelhouse, and what is built from its sdists joins them, so that one
 may need another; passes are made until no more can be built. `build` gets the same wheelhouse through pip. For each
 sdist one line: the seconds of both, and "same" if the wheels have the same members and contents. Debugging information
 names the directory of the build, which cannot be the same, so shared objects are compared without it (strip(1)).
+
+With `--again` each is built by us a second time, which takes it from the store, and by `build` with uv (`--installer
+uv`); the line has the seconds of both, and "same" if the wheel from the store has the bytes of one that is built
+without it. The last line has the sums of wall and of processor time, and their ratios.
 
 Of the 59 isolated sdists of the Sage 10.7 list, 47 are the same. The others, with the reason:
 
@@ -23,6 +27,7 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import time
 import zipfile
@@ -41,12 +46,14 @@ class Attempt(NamedTuple):
     seconds: float
     wheel: Path | None
     said: str
+    processor: float
 
 
 def main() -> int:
-    if len(sys.argv) < 2:
+    arguments = [each for each in sys.argv[1:] if each != "--again"]
+    if not arguments:
         sys.exit((__doc__ or "").split("\n\n")[1].strip())
-    upstream, chosen = Path(sys.argv[1]), sys.argv[2:]
+    upstream, chosen = Path(arguments[0]), arguments[1:]
     waiting = sorted(path for path in upstream.iterdir() if path.name.endswith((".tar.gz", ".zip")))
     waiting = [path for path in waiting if not chosen or path.name.startswith(tuple(chosen))]
     with tempfile.TemporaryDirectory(prefix="sdists-") as directory:
@@ -54,6 +61,8 @@ def main() -> int:
         (work / "wheelhouse").mkdir()
         for wheel in upstream.glob("*.whl"):
             (work / "wheelhouse" / wheel.name).symlink_to(wheel.resolve())
+        if "--again" in sys.argv:
+            return again(waiting, work)
         same = different = 0
         said: dict[Path, str] = {}
         while waiting:
@@ -81,36 +90,76 @@ def main() -> int:
     return 0
 
 
-def by_us(sdist: Path, work: Path) -> Attempt:
+def again(waiting: list[Path], work: Path) -> int:
+    """The second time, and what it is compared with; the other way round for every other sdist."""
+    ours, theirs = [0.0, 0.0], [0.0, 0.0]
+    number = 0
+    while True:
+        left = []
+        for sdist in waiting:
+            if by_us(sdist, work).wheel is None:
+                left.append(sdist)
+                continue
+            number += 1
+            if number % 2:
+                stored, built = by_us(sdist, work), by_build(sdist, work, "--installer", "uv")
+            else:
+                built, stored = by_build(sdist, work, "--installer", "uv"), by_us(sdist, work)
+            anew = by_us(sdist, work, "--rebuild", where="anew")
+            assert stored.wheel
+            assert anew.wheel
+            said = "same" if stored.wheel.read_bytes() == anew.wheel.read_bytes() else "DIFFERENT"
+            shutil.copy(anew.wheel, work / "wheelhouse")
+            if built.wheel is None:
+                print(f"{sdist.name}: {stored.seconds:.2f} s, {said}; build fails: {built.said}", flush=True)
+                continue
+            print(f"{sdist.name}: {stored.seconds:.2f} s, build {built.seconds:.2f} s, {said}", flush=True)
+            for sums, each in ((ours, stored), (theirs, built)):
+                sums[0] += each.seconds
+                sums[1] += each.processor
+        if len(left) == len(waiting):
+            break
+        waiting = left
+    print(f"not built: {', '.join(sdist.name for sdist in waiting) or 'none'}")
+    for what, own, other in zip(("wall", "processor"), ours, theirs, strict=True):
+        print(f"{what}: {own:.1f} s, build with uv {other:.1f} s, {own / max(other, 1e-9):.3f}x")
+    return 0
+
+
+def by_us(sdist: Path, work: Path, *more: str, where: str = "ours") -> Attempt:
     options: list[str | Path] = [
         "--find-links",
         work / "wheelhouse",
         "--cache-dir",
         work / "cache",
         "--wheel-dir",
-        work / "ours",
+        work / where,
     ]
-    return attempt([CHECKOUT / "build" / "bin" / "sage-wheels", "build", *options, sdist], ENVIRONMENT, work / "ours")
+    command = [CHECKOUT / "build" / "bin" / "sage-wheels", "build", *options, *more, sdist]
+    return attempt(command, ENVIRONMENT, work / where)
 
 
-def by_build(sdist: Path, work: Path) -> Attempt:
-    environment = {**ENVIRONMENT, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(work / "wheelhouse")}
-    environment["PIP_CONFIG_FILE"] = os.devnull
+def by_build(sdist: Path, work: Path, *more: str) -> Attempt:
+    house = str(work / "wheelhouse")
+    environment = {**ENVIRONMENT, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": house, "PIP_CONFIG_FILE": os.devnull}
+    environment |= {"UV_NO_INDEX": "1", "UV_FIND_LINKS": house, "UV_OFFLINE": "1", "UV_NO_CONFIG": "1"}
+    environment["PATH"] = f"{sysconfig.get_path('scripts')}{os.pathsep}{environment.get('PATH', os.defpath)}"
     with tempfile.TemporaryDirectory(dir=work) as place:
         shutil.unpack_archive(sdist, place)
         (tree,) = Path(place).iterdir()
-        command: list[str | Path] = [sys.executable, "-I", "-m", "build", "--wheel", "--outdir", work / "theirs", tree]
+        command: list[str | Path] = [sys.executable, "-I", "-m", "build", *more, "--wheel"]
+        command += ["--outdir", work / "theirs", tree]
         return attempt(command, environment, work / "theirs")
 
 
-def attempt(command: list[str | Path], environment: dict[str, str], goal: Path) -> Attempt:
-    shutil.rmtree(goal, ignore_errors=True)
-    begin = time.perf_counter()
+def attempt(command: list[str | Path], environment: dict[str, str], destination: Path) -> Attempt:
+    shutil.rmtree(destination, ignore_errors=True)
+    begin, used = time.perf_counter(), sum(os.times()[2:4])
     result = subprocess.run(command, env=environment, capture_output=True, text=True)
     seconds = time.perf_counter() - begin
-    wheel = next(goal.glob("*.whl"), None) if result.returncode == 0 else None
+    wheel = next(destination.glob("*.whl"), None) if result.returncode == 0 else None
     said = next(iter(result.stderr.strip().splitlines() or result.stdout.strip().splitlines()[-1:]), "")
-    return Attempt(seconds, wheel, said)
+    return Attempt(seconds, wheel, said, sum(os.times()[2:4]) - used)
 
 
 def compare(ours: Attempt, theirs: Attempt) -> str:
