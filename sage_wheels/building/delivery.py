@@ -13,10 +13,12 @@ from sage_wheels.errors import FileOperationFailed
 def deliver(wheel: str, wheel_dir: str) -> str:
     """Move the file `wheel` into `wheel_dir`, which is made if need be; its new path.
 
-    A wheel of the same name is replaced; who has it open keeps the old one. Raises `FileOperationFailed`.
+    A wheel of the same name is replaced; who has it open keeps the old one. Who may read the new one is for the umask
+    to say: the backend has run with another, and may have made a file that is private. Raises `FileOperationFailed`.
     """
     destination = os.path.join(wheel_dir, os.path.basename(wheel))
     try:
+        os.chmod(wheel, 0o666 & ~_umask())
         os.makedirs(wheel_dir, exist_ok=True)
         try:
             os.replace(wheel, destination)
@@ -27,6 +29,12 @@ def deliver(wheel: str, wheel_dir: str) -> str:
     except OSError as error:
         raise FileOperationFailed.from_os_error(error, f"storing {os.path.basename(wheel)} in {wheel_dir}") from error
     return destination
+
+
+def _umask() -> int:
+    old = os.umask(0o077)
+    os.umask(old)
+    return old
 
 
 def differing_members(wheel: str, other: str) -> list[str]:
