@@ -292,10 +292,13 @@ def test_where_bubblewrap_does_not_work_one_sentence_says_so(
         build(make_project(), options)
 
 
-@pytest.mark.parametrize("directory", ["/", "/nowhere"])
-def test_what_is_shown_is_a_directory(make_project: MakeProject, options: BuildOptions, directory: str) -> None:
+@pytest.mark.parametrize("directory", ["/", "{tmp_path}/missing"])
+def test_what_is_shown_is_a_directory(
+    make_project: MakeProject, options: BuildOptions, directory: str, tmp_path: Path
+) -> None:
     if not shutil.which("bwrap"):
         pytest.skip("needs bubblewrap")
+    directory = directory.format(tmp_path=tmp_path)
     with pytest.raises(UsageError, match=f"--sandbox-read {directory} shows "):
         build(make_project(), options, sandbox_read=(directory,))
 
