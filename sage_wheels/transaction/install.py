@@ -6,7 +6,7 @@ import contextlib
 import os
 
 from sage_wheels import environment, trace
-from sage_wheels.errors import FileOperationFailed, UsageError
+from sage_wheels.errors import FileOperationFailed, Outdated, UsageError
 from sage_wheels.fs import caches
 from sage_wheels.fs.paths import full
 from sage_wheels.installed import requirements, unchanged
@@ -23,7 +23,7 @@ from sage_wheels.transaction.commit import Purpose
 from sage_wheels.transaction.destination import Destination
 from sage_wheels.transaction.outcome import report_of
 from sage_wheels.transaction.plan import look
-from sage_wheels.transaction.recover import recover_first
+from sage_wheels.transaction.recover import is_finished, recover_first
 from sage_wheels.transaction.report import Change, Report, Unchanged
 from sage_wheels.wheel import image, tags
 from sage_wheels.wheel.image import Image, Request
@@ -73,6 +73,13 @@ class InstallOptions(NamedTuple):
 
 LINK_MODES = ("auto", "hardlink")
 
+# How often it is decided anew what need not be installed; then everything is installed.
+_TRIES = 5
+
+
+class _Changed(Outdated):
+    """What was left out, because that very content was installed, is not what is there any more."""
+
 
 def install(
     prefix: Prefix,
@@ -92,16 +99,35 @@ def install(
     refuse_twice([request.wheel for request in requests])
     for request in requests:
         tags.check_fits(request.wheel, prefix, ignore_requires_python=options.ignore_requires_python)
-    recover_first(prefix, settings)
     options = options._replace(also_remove=options.also_remove - {each.wheel.canonical_name for each in requests})
+    for _ in range(_TRIES):
+        with contextlib.suppress(_Changed):
+            return _install(prefix, requests, options, settings, on_progress, undoes)
+        trace.decided("deciding anew what is to be installed: what was left out has changed meanwhile")
+    return _install(prefix, requests, options._replace(reinstall=True), settings, on_progress, undoes)
+
+
+def _install(
+    prefix: Prefix,
+    requests: list[Request],
+    options: InstallOptions,
+    settings: CommitOptions,
+    on_progress: Callable[[int, int], None] | None,
+    undoes: tuple[int, ...],
+) -> Report:
+    """Decide what is to be installed, and do it. Raises `_Changed` as well."""
+    recover_first(prefix, settings)
     unchanged: tuple[Unchanged, ...] = ()
+    there: list[Distribution] = []
     try:
         listing = look(prefix)
         everything = requests
         if not options.reinstall:
-            requests, unchanged = _without_unchanged(prefix, requests, listing.distributions)
+            requests, unchanged, there = _without_unchanged(prefix, requests, listing.distributions)
         unmet = _unmet(prefix, [each for each in everything if each in requests or each.extras], listing.distributions)
         if not requests:
+            if there and not settings.dry_run and not is_finished(prefix, listing):
+                raise _Changed(f"{prefix.root} was changed meanwhile")
             return _remove_only(prefix, options, settings, undoes)._replace(unchanged=unchanged, unmet=unmet)
         for each in requests:
             if each.wheel.newer_format:  # the specification requires a warning
@@ -121,7 +147,7 @@ def install(
                 on_progress=on_progress,
                 unpacked=unpacked,
             )
-            outcome = _commit(prefix, own, requests, images, options, settings, listing, undoes)
+            outcome = _commit(prefix, own, requests, images, options, settings, listing, there, undoes)
             if not settings.dry_run:
                 _remember(prefix, images, outcome, options)
         kept = [*own.kept, *sweep.sweep_dead(prefix, settings.say, settings.history)]
@@ -168,11 +194,13 @@ def _commit(
     options: InstallOptions,
     settings: CommitOptions,
     listing: Listing,
+    there: list[Distribution],
     undoes: tuple[int, ...],
 ) -> Outcome:
-    """Plan and commit; returns the outcome."""
+    """Plan and commit; returns the outcome. Raises `_Changed` if one of `there`, which were left out, has changed."""
     new = {path: each.canonical_name for each in images for path in each.files}
     names = {each.canonical_name for each in images} | options.also_remove
+    watched = options.watched | {each.canonical_name for each in there}
     wheels = [] if settings.history.is_off or settings.dry_run else [_told(request) for request in requests]
 
     def purpose(plan: Plan) -> Purpose:
@@ -183,9 +211,11 @@ def _commit(
 
     def destination(distributions: list[Distribution]) -> Destination:
         options.check(distributions)
+        if not set(there) <= set(distributions):
+            raise _Changed(f"{prefix.root} was changed meanwhile")
         replaced = [each for each in distributions if each.canonical_name in names]
         return Destination(
-            full(f"{own.path}/new"), new, replaced, options.overwrite, adopt=options.adopt, watched=options.watched
+            full(f"{own.path}/new"), new, replaced, options.overwrite, adopt=options.adopt, watched=watched
         )
 
     return commit.run(prefix, own, destination, settings, purpose, listing)
@@ -254,8 +284,9 @@ def _installed(prefix: Prefix, distribution: Distribution) -> Known:
 
 def _without_unchanged(
     prefix: Prefix, requests: list[Request], listing: list[Distribution]
-) -> tuple[list[Request], tuple[Unchanged, ...]]:
-    """Split `requests`: the wheels to install; and those that are installed already with the same content."""
+) -> tuple[list[Request], tuple[Unchanged, ...], list[Distribution]]:
+    """Split `requests`: the wheels to install; and those that are installed already with the same content, as it is
+    reported and as it was found in `listing`."""
     from sage_wheels.installed import verify
 
     names = {request.wheel.canonical_name for request in requests}
@@ -263,7 +294,7 @@ def _without_unchanged(
     for each in listing:
         if each.canonical_name in names:
             installed.setdefault(each.canonical_name, []).append(each)
-    left, unchanged = [], []
+    left, unchanged, kept = [], [], []
     for request in requests:
         wheel, there = request.wheel, installed.get(request.wheel.canonical_name, [])
         if len(there) == 1 and verify.is_installed(
@@ -271,10 +302,11 @@ def _without_unchanged(
         ):
             trace.decided("%s %s is left out: that very content is installed", wheel.name, wheel.version)
             unchanged.append(Unchanged(wheel.name, wheel.version))
+            kept.append(there[0])
         else:
             others = ", ".join(map(str, there)) or "nothing"
             trace.decided(
                 "%s %s is installed from %s, in the place of %s", wheel.name, wheel.version, wheel.path, others
             )
             left.append(request)
-    return left, tuple(unchanged)
+    return left, tuple(unchanged), kept

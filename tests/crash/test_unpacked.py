@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import itertools
-import os
 import random
 import shutil
 from pathlib import Path
@@ -16,11 +15,11 @@ from typing import NamedTuple
 
 import pytest
 
+from support.chance import seed
 from support.puppet import Command, Outcome, Puppet
 from support.trees import Tree, difference, leftovers, make_prefix, snapshot
 from support.wheels import make_wheel
 
-SEED = int(os.environ.get("FAULT_SEED", random.SystemRandom().randrange(10**9)))
 ERRORS = ("ENOSPC", "EIO", "EACCES", "EXDEV", "EROFS", "EDQUOT", "EMFILE", "EMLINK")
 
 
@@ -117,8 +116,7 @@ def test_killed_before_every_operation(place: Place) -> None:
 @pytest.mark.parametrize("lasting", ["", "space"])
 def test_every_operation_fails(place: Place, lasting: str) -> None:
     """Where it is one on the store, the command does without it. All of those, and of the others a third by chance."""
-    print(f"FAULT_SEED={SEED}")
-    chance = random.Random(SEED)
+    chance = random.Random(seed("FAULT_SEED"))
     store = f"{place.root}/store"
     operations = place.install(place.prefix).operations
     of_store = {at for at, operation in enumerate(operations, 1) if f" {store}" in operation}

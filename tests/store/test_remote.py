@@ -34,6 +34,14 @@ def server() -> Iterator[Bazel]:
 
 
 @pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that answers has a minute, for this machine may be busy."""
+    monkeypatch.setattr(remote, "LOOK_UP", 60.0)
+    monkeypatch.setattr(remote, "DOWNLOAD", 60.0)
+    monkeypatch.setattr(remote, "UPLOAD", 60.0)
+
+
+@pytest.fixture(autouse=True)
 def _nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """An empty home, and no proxy."""
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
@@ -283,9 +291,6 @@ def test_a_server_that_fails(
     first: Home, server: Bazel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: object, what: str
 ) -> None:
     """It costs its time and one line; then nobody with that local store asks again for a minute."""
-    if fault in (hangs, drips):
-        monkeypatch.setattr(remote, "LOOK_UP", 0.5)
-        monkeypatch.setattr(remote, "DOWNLOAD", 0.5)
     wheel = hashlib.sha256(CONTENT).hexdigest()
     said = LOOK_UPS[fault]  # type: ignore[index]
     if fault is sends_a_page and what != "ac":
@@ -298,7 +303,11 @@ def test_a_server_that_fails(
 
     server.fault = failing
     home = second(tmp_path, server)
-    assert home.take() is None
+    with monkeypatch.context() as patch:
+        if fault in (hangs, drips):
+            patch.setattr(remote, "LOOK_UP", 0.5)
+            patch.setattr(remote, "DOWNLOAD", 0.5)
+        assert home.take() is None
     assert home.notes == [f"the store {server.url} {said}; it is not asked again for 60 s"]
     server.fault = None
     server.requests.clear()
@@ -324,7 +333,8 @@ def test_a_server_that_fails(
 def test_a_server_that_takes_nothing(
     server: Bazel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: object, said: str
 ) -> None:
-    monkeypatch.setattr(remote, "UPLOAD", 0.5 if fault is hangs_at_put else 30)
+    if fault is hangs_at_put:
+        monkeypatch.setattr(remote, "UPLOAD", 0.5)
     server.fault = fault  # type: ignore[assignment]
     home = Home(tmp_path / "first", server.url)
     home.keep()
