@@ -350,12 +350,21 @@ def test_an_editable_package_is_recorded_and_removed(scripts: Scripts, venv: Pat
 
 @pytest.mark.parametrize("function", ["sdh_pip_install", "sdh_pip_editable_install"])
 def test_sagelib_hides_the_tree_from_its_build(scripts: Scripts, venv: Path, function: str) -> None:
+    """sagemath/sage#38304, #38293, #38253: it was built and stored then, but not installed."""
+    before = everything(venv)
     spkg = Spkg(scripts, venv, "tree")
     spkg.prepare()
     sources(spkg.build / "src")
-    hidden = "export SAGE_ROOT=/doesnotexist SAGE_SRC=/doesnotexist; unset SAGE_LOCAL; "
+    script = "content['tree-1.0.data/scripts/sage-ipython'] = '#!python\\n'\n"
+    (spkg.build / "src/hook.py").write_text(f"if hook.startswith('build_'): {script}")
+    variables = ("SAGE_ROOT", "SAGE_SRC", "SAGE_SRC_ROOT", "SAGE_DOC_SRC", "SAGE_PKGCONFIG", "SAGE_SHARE")
+    hidden = "".join(f"export {name}=/doesnotexist; " for name in variables) + "unset SAGE_LOCAL SAGE_PKG_CONFIG_PATH; "
     assert spkg.install(f"{hidden}{function} .", "src") == 0, spkg.log
     assert names(venv) == ["tree 1.0"]
+    assert (venv / "bin/sage-ipython").exists()
+    assert spkg.requirements.read_text().startswith("tree @ file://")
+    spkg.uninstall()
+    assert (everything(venv), state(spkg)) == (before, [])
 
 
 def test_what_setuptools_develops_is_recorded_and_removed(scripts: Scripts, venv: Path, tmp_path: Path) -> None:
