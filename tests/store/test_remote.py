@@ -611,7 +611,7 @@ def test_what_is_said_wrongly(tmp_path: Path, server: Bazel) -> None:
         assert "\n" not in str(error.value)
 
     refused("whose results in the store", trust="")
-    refused("is none", mode="all")
+    refused("is no mode", mode="all")
     refused("only results that are written", mode="read", sign=path)
     refused("No such file", sign=str(tmp_path / "nothing"))
     empty = tmp_path / "empty"
