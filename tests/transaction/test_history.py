@@ -306,7 +306,8 @@ def test_what_is_not_kept_is_named(prefix: Path, wheels: list[Path]) -> None:
     done = tool("undo", "--prefix", prefix)
     assert done.returncode == 1
     assert (
-        "number 2 cannot be undone any more: its old files are not kept, or not all of them; install demo 1.0" in done.stderr
+        "number 2 cannot be undone any more: its old files are not kept, or not all of them; install demo 1.0"
+        in done.stderr
     )
     assert names(prefix) == ["demo 2.0"]
 
