@@ -372,7 +372,7 @@ def test_a_wrong_hash_anywhere_in_a_large_wheel(tmp_path: Path, prefix: Path) ->
 
 def test_two_members_for_one_place(tmp_path: Path, prefix: Path) -> None:
     wheel = make_wheel(tmp_path, "pkg", "1", {"pkg/a": "x"}, data={"purelib/pkg/a": "y"})
-    with pytest.raises(WheelRefused, match="two of its members go to the same place"):
+    with pytest.raises(WheelRefused, match="two of its members have the same destination"):
         install(prefix, wheel)
 
 
