@@ -275,7 +275,7 @@ def test_without_bubblewrap_one_sentence_says_so(
     make_project: MakeProject, options: BuildOptions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
-    with pytest.raises(UsageError, match="--sandbox needs bubblewrap, which is not there"):
+    with pytest.raises(UsageError, match="--sandbox needs bubblewrap, which is not installed"):
         build(make_project(), options)
 
 

@@ -58,7 +58,7 @@ def _unmet(
 def installed_for(path: list[str], requirements: Iterable[str], markers: Mapping[str, str]) -> list[list[str]]:
     """Name, version and digest of RECORD of the distributions on `path` for `requirements`, and all that these require.
 
-    Raises `NotKeyable` for one without RECORD, or one that is editable: what it is cannot be told.
+    Raises `NotKeyable` for one without RECORD, or an editable one: nothing says what its files are.
     """
     found: dict[str, list[str]] = {}
     waiting = [(line, frozenset[str]()) for line in requirements]
