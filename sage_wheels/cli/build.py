@@ -158,9 +158,9 @@ def _timed(source: Source) -> Iterator[list[tuple[str, float]]]:
     finally:
         path = environment.get(environment.SAGE_WHEELS_TIMINGS)
         if path:
-            from sage_wheels.building.project import project_name
             from sage_wheels.cli import many
             from sage_wheels.graph.timings import entry_of_one
+            from sage_wheels.requirements.sources import project_name
 
             many.collect(path, [entry_of_one(project_name(source), status, began, phases)])
 

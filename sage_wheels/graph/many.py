@@ -8,13 +8,13 @@ from sage_wheels.building.environment.images import ImageCache
 from sage_wheels.building.environment.interpreter import find_building
 from sage_wheels.building.environment.wheelhouse import Wheelhouse
 from sage_wheels.building.options import store_of
-from sage_wheels.building.project import project_name
 from sage_wheels.building.stored import seconds_of
 from sage_wheels.errors import SageWheelsError
 from sage_wheels.fs import caches
 from sage_wheels.graph import projects, scheduler
 from sage_wheels.graph.graph import Graph, Wheels
 from sage_wheels.graph.local import LocalEngine
+from sage_wheels.requirements.sources import project_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

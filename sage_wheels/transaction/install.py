@@ -273,8 +273,6 @@ def _without_unchanged(
             unchanged.append(Unchanged(wheel.name, wheel.version))
         else:
             others = ", ".join(map(str, there)) or "nothing"
-            trace.decided(
-                "%s %s is installed from %s, instead of %s", wheel.name, wheel.version, wheel.path, others
-            )
+            trace.decided("%s %s is installed from %s, instead of %s", wheel.name, wheel.version, wheel.path, others)
             left.append(request)
     return left, tuple(unchanged)
