@@ -1,8 +1,8 @@
 """Say what was changed in a prefix, when, by whom, with which command; the newest change last.
 
-With a number, that change in full. With names of distributions, the changes of those. What an interrupted command had
-begun, and recovery has undone, is there, too. 'sage-wheels undo' takes a change back while its old files are kept:
---size tells how much that is. --forget deletes entries and what is kept for them.
+With a number, print that change in full. With names of distributions, print the changes of those. Changes that were
+interrupted and undone are there, too. 'sage-wheels undo' can undo a change while its old files are kept; --size prints
+how large they are. --forget deletes entries and their old files.
 """
 
 from __future__ import annotations
