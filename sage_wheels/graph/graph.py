@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from packaging.markers import UndefinedComparison, UndefinedEnvironmentName
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
+
+from sage_wheels.requirements.markers import applies
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -209,15 +210,13 @@ class Graph:
         return self._parsed[line]
 
     def _holds(self, line: str, requirement: Requirement, extras: frozenset[str]) -> bool:
-        marker = requirement.marker
-        if marker is None:
+        if requirement.marker is None:
             return True
         key = (line, extras)
         if key not in self._applies:
-            tried = extras or frozenset({""})
             try:
-                self._applies[key] = any(marker.evaluate({**self._markers, "extra": each}) for each in tried)
-            except (UndefinedComparison, UndefinedEnvironmentName):
+                self._applies[key] = applies(requirement, self._markers, extras)
+            except InvalidRequirement:
                 self._applies[key] = False  # as above
         return self._applies[key]
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
-
 from sage_wheels.errors import FileOperationFailed
 from sage_wheels.installed import requirements
 from sage_wheels.installed.distributions import described, find_all, find_in, read_metadata
+from sage_wheels.installed.neighbours import holds
 from sage_wheels.installed.owners import Owners
 from sage_wheels.installed.requirements import Known
 from sage_wheels.metadata import requirement_name
 from sage_wheels.named import NamedTuple
-from sage_wheels.prefix import interpreter
 from sage_wheels.prefix.beside import libraries_beside
 from sage_wheels.prefix.locator import landmarks
 
@@ -21,9 +19,6 @@ if TYPE_CHECKING:
 
     from sage_wheels.installed.distributions import Distribution
     from sage_wheels.prefix import Prefix
-
-# A marker that is true only for an extra, as nearly all markers of requirements are.
-_ONLY_EXTRA = re.compile(r"extra\s*==\s*['\"][^'\"]*['\"]")
 
 
 class Need(NamedTuple):
@@ -63,22 +58,9 @@ def relations(prefix: Prefix) -> Relations:
 
 def _needs(prefix: Prefix, metadata: dict[str, list[str]]) -> Iterator[Need]:
     for text in metadata.get("requires-dist", ()):
-        plain, semicolon, marker = text.partition(";")
-        if semicolon and not _holds(prefix, marker):
-            continue
-        if name := requirement_name(plain):
+        plain = text.partition(";")[0]
+        if (name := requirement_name(plain)) and holds(prefix, text):
             yield Need(name, plain.strip())
-
-
-def _holds(prefix: Prefix, marker: str) -> bool:
-    if _ONLY_EXTRA.search(marker) and " or " not in marker:
-        return False
-    from packaging.markers import InvalidMarker, Marker, UndefinedEnvironmentName
-
-    try:
-        return Marker(marker).evaluate({**interpreter.markers_of(prefix), "extra": ""})
-    except (InvalidMarker, UndefinedEnvironmentName):
-        return True
 
 
 def _metadata(prefix: Prefix, distribution: Distribution) -> dict[str, list[str]]:

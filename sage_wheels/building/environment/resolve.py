@@ -17,6 +17,7 @@ from packaging.utils import canonicalize_name
 
 from sage_wheels.errors import BuildFailed, FileOperationFailed, WheelRefused
 from sage_wheels.prefix.versions import is_allowed
+from sage_wheels.requirements.markers import applies
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -164,13 +165,11 @@ class _Provider(resolvelib.AbstractProvider):  # type: ignore[type-arg]
         """The requirement in `line`, if its marker is true. Raises `Missing` if it is invalid, or has a URL."""
         try:
             requirement = Requirement(line)
+            is_needed = applies(requirement, self._markers, extras)
         except (InvalidRequirement, RecursionError) as error:
             reason = str(error).splitlines()[0]
             raise Missing(f"{asker} asks for {line!r}, which is no requirement ({reason})", "correct it") from error
-        marker = requirement.marker
-        if marker and not any(
-            marker.evaluate({**self._markers, "extra": extra}) for extra in (extras or frozenset({""}))
-        ):
+        if not is_needed:
             return
         if requirement.url:
             raise Missing(
