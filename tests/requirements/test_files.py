@@ -109,8 +109,8 @@ def made_up(chance: random.Random) -> bytes:
 
 def told(line: Line) -> list[object]:
     hashes = sorted({each.value for each in line.options if each.name == "--hash"})
-    place = [Path(line.file).name, line.number]
-    return [line.text, *place, line.is_constraint, line.is_editable, hashes]
+    where = [Path(line.file).name, line.number]
+    return [line.text, *where, line.is_constraint, line.is_editable, hashes]
 
 
 def pips(directories: list[Path]) -> list[list[list[object]] | None]:

@@ -196,7 +196,7 @@ def test_what_is_said_wrongly_ends_the_command(tmp_path: Path, server: Bazel, tr
     environ = {**os.environ, "SAGE_WHEELS_CACHE": str(tmp_path / "cache")}
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, env=environ, check=False)
     assert done.returncode == 2
-    assert "whose results count" in done.stderr
+    assert "whose results in the store" in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 
