@@ -84,7 +84,7 @@ class Lookup:
         from sage_wheels.building import stored
 
         opened = self.provider.store
-        sandbox = self.provider.sandbox()
+        sandbox = self.provider.sandbox
         is_closed = sandbox is not None and sandbox.is_closed
         images = self.provider.images
         files: dict[str, str] = {}

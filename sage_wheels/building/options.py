@@ -110,6 +110,11 @@ class BuildOptions(NamedTuple):
     on_note: Callable[[str], None] | None = None
     on_log: Callable[[str], None] | None = None
 
+    @property
+    def uses_the_tree_itself(self) -> bool:
+        """Whether the backend runs in the source tree, and not in a copy of it."""
+        return self.editable or self.in_place
+
     def of_builds(self) -> BuildOptions:
         """These options without those about the items to install, which the build of a source does not need."""
         return self._replace(editables=(), constraints=(), indexed=())

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 import time
 
 from sage_wheels import environment, trace
@@ -15,32 +14,19 @@ from sage_wheels.building.backend.hooks import HookRunner
 from sage_wheels.building.backend.variables import BUILD_BACKEND, for_build
 from sage_wheels.building.delivery import deliver, differing_members
 from sage_wheels.building.directory import build_directory
-from sage_wheels.building.download import fetch
 from sage_wheels.building.failures import Failures, advice_after
 from sage_wheels.building.in_place import HOLDS, build_directory_of, one_at_a_time
 from sage_wheels.building.keyable import NotKeyable
 from sage_wheels.building.log import Log, noted
 from sage_wheels.building.lookup import Given, Lookup, Made
+from sage_wheels.building.obtaining import obtain, source_directory, unpacked
 from sage_wheels.building.options import BuildOptions, BuiltWheel, remote_of
 from sage_wheels.building.providing import Provider
 from sage_wheels.building.source import pyproject
-from sage_wheels.building.source.replica import copy_source_tree
 from sage_wheels.building.stored import Round
 from sage_wheels.errors import BuildFailed, SageWheelsError, SourceError, UsageError, printable
 from sage_wheels.fs import caches, presence, trust
-from sage_wheels.fs.deletion import delete_tree
-from sage_wheels.fs.files import below
-from sage_wheels.requirements.sources import (
-    GitRepository,
-    RemoteFile,
-    Requirement,
-    SdistFile,
-    SourceTree,
-    WheelFile,
-    check_asked,
-    project_name,
-    written,
-)
+from sage_wheels.requirements.sources import SdistFile, SourceTree, WheelFile, check_asked, project_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,10 +35,8 @@ if TYPE_CHECKING:
 
     from sage_wheels.building.backend.variables import Variables
     from sage_wheels.building.explaining import Explanation
-    from sage_wheels.building.source.replica import SourceCopy
-    from sage_wheels.prefix.interpreter import Facts
-    from sage_wheels.requirements.direct_url import DirectUrl
-    from sage_wheels.requirements.sources import Source
+    from sage_wheels.building.obtaining import Obtained
+    from sage_wheels.requirements.sources import Asked, Source
 
     Kind = Literal["wheel", "editable"]
 
@@ -61,7 +45,7 @@ _NAMED = 10  # how many paths of a kind are named in a sentence
 
 def _check_together(options: BuildOptions) -> None:
     """Raise `UsageError` for options that exclude each other."""
-    if options.sandbox and (options.editable or options.in_place):
+    if options.sandbox and options.uses_the_tree_itself:
         raise UsageError("what is built where it stands is built in no sandbox", "leave --sandbox out")
     if not options.sdist_then_wheel:
         return
@@ -91,7 +75,7 @@ def build_wheel(source: Source, *, wheel_dir: str, options: BuildOptions) -> Bui
     if options.verify_store:
         return _verified(source, wheel_dir, options._replace(verify_store=False))
     name = project_name(source)
-    where = "where it stands" if options.in_place or options.editable else "in a copy"
+    where = "where it stands" if options.uses_the_tree_itself else "in a copy"
     how = "in an environment of its own" if options.isolation else "against what is installed"
     trace.decided("%s is built %s and %s: it is no wheel, but %s", name, where, how, type(source).__name__)
     remote_of(options)  # so that wrong options for it are reported before the build
@@ -170,16 +154,12 @@ class _Build:
     ) -> None:
         self.name = name
         self.source = source
-        self.asked = source.asked
         self.directory = directory
         self.wheel_dir = os.path.abspath(wheel_dir)
         self.log = log
         self.held = {HOLDS: held} if held else {}
-        self.direct_url: DirectUrl | None = None
         self.phases: dict[str, float] = {}
         self.noted: list[str] = []
-        self.copy: SourceCopy | None = None  # of a source tree
-        self.sdist: SdistFile | None = None  # or the sdist that is unpacked
         self.why_not = ""  # why the store cannot keep the result
         self.rounds: list[tuple[Round, list[list[str]]]] = []  # the requirements of each call, and the wheels for them
         self.start = log.size()
@@ -187,17 +167,15 @@ class _Build:
         self.declared_wheels: list[list[str]] = []  # those in the environment when the backend was asked for more
         self.current = ""  # the phase
         self.kind: Kind = "editable" if options.editable else "wheel"
-        self.is_original = options.editable or options.in_place  # the backend gets the tree itself, no copy
         self.prepare(options)
 
     def prepare(self, options: BuildOptions) -> None:
         """Prepare a `run` with these options. Raises `UsageError` or `OSError` if there can be no sandbox."""
         self.options = options
         self.provider = Provider(self.name, self.directory, options, self.log)
-        self.sandbox = self.provider.sandbox()
         tree = self.source.project if isinstance(self.source, SourceTree) else ""
         self.failures = Failures(
-            self.name, self.log, self.start, tree=tree, is_isolated=options.isolation, sandbox=self.sandbox
+            self.name, self.log, self.start, tree=tree, is_isolated=options.isolation, sandbox=self.provider.sandbox
         )
 
     def with_fallback(self) -> BuiltWheel:
@@ -215,42 +193,49 @@ class _Build:
 
     def run(self) -> BuiltWheel:
         with self.phase("source"):
-            project = self.project_directory()
-            if self.options.in_place and project:
-                self.configure_again_if_needed(project)
+            obtained = self.obtained()
+            if self.options.in_place and obtained.project:
+                self.configure_again_if_needed(obtained.project)
         variables = self.variables()
         with self.phase("look-up"):
             lookup = Lookup(self.provider)
-            lookup.begin(self.given(project), variables.environ)
+            lookup.begin(self.given(obtained), variables.environ)
             taken = lookup.taken(self.required)
-            if taken and not self.is_fit(taken.wheel):
+            if taken and not self.is_fit(taken.wheel, obtained.asked):
                 taken = None
         if taken:
             self.note(f"{self.name} comes from the store; its build had taken {taken.seconds} s")
-        wheel = taken.wheel if taken else self.made(project or self.unpacked_sdist(), variables)
+        wheel = taken.wheel if taken else self.made(obtained, variables)
         with self.phase("store"):
             if not taken:  # a wheel from the store was checked by `is_fit`
-                self.check_fits(wheel)
+                self.check_fits(wheel, obtained.asked)
                 lookup.keep(self.made_of(wheel))
             path = deliver(wheel, self.wheel_dir)
         kept = self.options.log or self.options.keep_build_dir
         log = self.log.path if kept else None
-        built = BuiltWheel(path, self.name, self.direct_url, self.phases, log)
+        built = BuiltWheel(path, self.name, obtained.direct_url, self.phases, log)
         return built._replace(is_stored=True, stored_seconds=taken.seconds) if taken else built
 
     def variables(self) -> Variables:
         """The environment variables of the backend."""
-        variables = for_build(
-            environment.for_processes(**self.held), above=None if self.is_original else self.directory
-        )
-        return self.sandbox.variables(variables) if self.sandbox else variables
+        above = None if self.options.uses_the_tree_itself else self.directory
+        variables = for_build(environment.for_processes(**self.held), above=above)
+        sandbox = self.provider.sandbox
+        return sandbox.variables(variables) if sandbox else variables
 
-    def made(self, project: str, variables: Variables) -> str:
+    def obtained(self) -> Obtained:
+        """What there is to build; failures name what of it cannot be read."""
+        obtained = obtain(self.source, self.provider, self.note)
+        self.failures.unreadable = obtained.copy.unreadable if obtained.copy else []
+        return obtained
+
+    def made(self, obtained: Obtained, variables: Variables) -> str:
         """Let the backend build. Returns the path of the wheel."""
         self.rounds.clear()
-        sandbox = self.sandbox
-        if sandbox and self.copy:
-            sandbox = sandbox.showing(path for each in self.copy.repositories.values() for path in each.directories())
+        project = obtained.project or self.unpacked(obtained)
+        sandbox, copy = self.provider.sandbox, obtained.copy
+        if sandbox and copy:
+            sandbox = sandbox.showing(path for each in copy.repositories.values() for path in each.directories())
         with HookRunner(variables, self.log, sandbox) as runner, self.failures.of(runner):
             runner.meanwhile = _import_what_comes_last
             if self.options.sdist_then_wheel:
@@ -270,47 +255,11 @@ class _Build:
         finally:
             self.phases[name] = self.phases.get(name, 0.0) + time.perf_counter() - start
 
-    def project_directory(self) -> str | None:
-        """The directory to build in: a copy, except for a build that is editable or in place; None for an sdist,
-        which is not unpacked yet."""
-        source, destination = self.source, f"{self.directory}/src"
-        delete_tree(destination)
-        if isinstance(source, SourceTree):
-            self.direct_url = source.direct_url(editable=self.options.editable)
-            if self.is_original:
-                return source.project
-            return below(self.copied(source.path, destination), source.subdirectory)
-        if isinstance(source, GitRepository):
-            from sage_wheels.building.clone import clone
-
-            os.mkdir(destination)
-            tree, self.direct_url = clone(source, f"{destination}/{self.name}")
-            return tree.project
-        if isinstance(source, (Requirement, RemoteFile)):
-            fetched = fetch(
-                source,
-                f"{self.directory}/download",
-                from_source=True,
-                find_links=self.options.find_links,
-                target=self.other_target(),
-                on_note=self.options.on_note,
-            )
-            if not isinstance(fetched.source, SdistFile):
-                raise SourceError(f"{written(source)} is a wheel already", "install it as it is")
-            self.sdist, self.direct_url = fetched.source, fetched.direct_url
-            self.asked = self.sdist.asked
-        else:
-            assert isinstance(source, SdistFile)
-            self.sdist, self.direct_url = source, source.direct_url()
-        return None
-
-    def unpacked_sdist(self) -> str:
-        sdist = self.sdist
-        assert sdist
+    def unpacked(self, obtained: Obtained) -> str:
+        """The directory of the project in the sdist, which is unpacked now."""
+        assert obtained.sdist
         with self.phase("source"):
-            destination = f"{self.directory}/src"
-            delete_tree(destination)
-            return self.unpacked(sdist.path, destination, sdist.subdirectory, sdist.origin)
+            return unpacked(obtained.sdist, source_directory(self.provider), self.options)
 
     def configure_again_if_needed(self, project: str) -> None:
         from sage_wheels.building.configured import forget_unusable
@@ -321,26 +270,6 @@ class _Build:
             why = forget_unusable(directory, f"Python {building.facts.full_version}, {building.executable}")
             if why:
                 self.note(f"{directory} is configured again: {why}")
-
-    def other_target(self) -> Facts | None:
-        """The facts about the building interpreter, if it is not the one that runs this tool; for pip's choice."""
-        building = self.provider.interpreter
-        ours = getattr(sys, "_base_executable", sys.executable)
-        return None if building.executable == os.path.realpath(ours) else building.facts
-
-    def copied(self, tree: str, destination: str) -> str:
-        """Copy a source tree to the directory `destination`; there is a note about files that cannot be read."""
-        leave_out = (self.options.cache_root(), self.options.build_root())
-        copy = copy_source_tree(tree, destination, leave_out=leave_out, seen=self.sandbox.seen if self.sandbox else str)
-        self.copy = copy
-        self.failures.unreadable = copy.unreadable
-        for note in copy.notes:
-            self.note(note)
-        if copy.unreadable:
-            named = ", ".join(copy.unreadable[:_NAMED])
-            more = f" and {len(copy.unreadable) - _NAMED} more" if len(copy.unreadable) > _NAMED else ""
-            self.note(f"these cannot be read, so they are not in the copy that is built: {named}{more}")
-        return copy.path
 
     def note(self, sentence: str) -> None:
         """Print a sentence, once, and write it to the log."""
@@ -355,16 +284,7 @@ class _Build:
         """Build the sdist of `project` and unpack it, so that only files in the sdist can get into the wheel."""
         sdist = self.call(project, runner, "sdist")
         runner.restart()
-        destination = f"{self.directory}/src-of-sdist"
-        delete_tree(destination)
-        return self.unpacked(sdist, destination)
-
-    def unpacked(self, sdist: str, destination: str, subdirectory: str = "", origin: str = "") -> str:
-        from sage_wheels.archive.unpack import SdistLimits, unpack_sdist
-
-        os.mkdir(destination)
-        limits = SdistLimits(self.options.max_sdist_size, self.options.max_sdist_members)
-        return unpack_sdist(sdist, destination, limits, subdirectory, origin)
+        return unpacked(SdistFile(sdist), source_directory(self.provider, "src-of-sdist"), self.options)
 
     def call(self, project: str, runner: HookRunner, kind: Literal["wheel", "editable", "sdist"]) -> str:
         """Provide what the backend needs, then let it build. Returns the path of the file that it made."""
@@ -417,9 +337,9 @@ class _Build:
         if self.options.on_requires:
             self.options.on_requires(lines)
 
-    def given(self, project: str | None) -> Given:
+    def given(self, obtained: Obtained) -> Given:
         tree = self.source.path if isinstance(self.source, SourceTree) else ""
-        return Given(project, self.copy, tree, self.sdist, self.unpacked_sdist)
+        return Given(obtained.project, obtained.copy, tree, obtained.sdist, lambda: self.unpacked(obtained))
 
     def made_of(self, wheel: str) -> Made:
         """What the store needs to know about the wheel that was built."""
@@ -428,9 +348,8 @@ class _Build:
         return Made(wheel, self.rounds, self.declared_wheels, self.is_intact, log, seconds, self.why_not)
 
     def explained(self) -> Explanation:
-        project = self.project_directory()
         lookup = Lookup(self.provider)
-        lookup.begin(self.given(project), self.variables().environ)
+        lookup.begin(self.given(self.obtained()), self.variables().environ)
         return lookup.explained()
 
     def check_named(self, name: str, version: str) -> None:
@@ -442,24 +361,24 @@ class _Build:
                 what = f"its build backend made {name} {version}, because {why}"
                 raise self.failures.failure(what, "make that file first")
 
-    def is_fit(self, wheel: str) -> bool:
+    def is_fit(self, wheel: str, asked: Asked) -> bool:
         """Whether a wheel from the store, perhaps of another machine, is a valid result. If not, it is deleted."""
         try:
-            self.check_fits(wheel)
+            self.check_fits(wheel, asked)
         except (SageWheelsError, OSError) as error:
             self.note(f"the wheel of {self.name} in the store is not taken: {error}")
             os.unlink(wheel)
             return False
         return True
 
-    def check_fits(self, wheel: str) -> None:
+    def check_fits(self, wheel: str, asked: Asked) -> None:
         """Check that the wheel is valid, is of the requested project and version, and fits the prefix."""
         from sage_wheels.wheel import Wheel
         from sage_wheels.wheel.tags import check_fits
 
         with Wheel(wheel, self.options.wheel_limits) as opened:
             self.check_named(opened.name, opened.version)
-            check_asked(self.source._replace(asked=self.asked), opened.name, opened.version)
+            check_asked(self.source._replace(asked=asked), opened.name, opened.version)
             if self.options.prefix:
                 check_fits(opened, self.options.prefix)
 

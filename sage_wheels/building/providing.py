@@ -74,6 +74,7 @@ class Provider:
         options = self.options
         return options.python or (options.prefix.python if options.prefix else sys.executable)
 
+    @functools.cached_property
     def sandbox(self) -> Sandbox | None:
         """The sandbox for the backend; None for a build without sandbox. Raises `UsageError`, `OSError`."""
         options = self.options
