@@ -187,7 +187,7 @@ def test_a_log_that_is_named_gets_everything(command: Command, make_project: Mak
 
 def test_help_explains_isolation(command: Command) -> None:
     text = " ".join(command("--help").stdout.split())
-    for words in ("build-system.requires", "--find-links", "--no-isolation", "nothing is downloaded"):
+    for words in ("build-system.requires", "--find-links", "--no-isolation", "none is downloaded"):
         assert words in text
 
 
