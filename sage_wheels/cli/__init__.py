@@ -198,7 +198,7 @@ def _set_defaults(name: str, parser: Parser, options: argparse.Namespace) -> boo
     """Let files and variables say what the command line does not; whether there are any."""
     from sage_wheels.cli import common, defaults
 
-    items = [each for key in ("sources", "items", "arguments") for each in getattr(options, key, [])]
+    items = [each for key in ("sources", "items", "editables", "arguments") for each in getattr(options, key, [])]
     trees = [each.removeprefix("file://").partition("[")[0] for each in items]
     try:
         here = os.getcwd()

@@ -88,6 +88,15 @@ def test_freeze(prefix: Path, tmp_path: Path) -> None:
     assert run(prefix, "freeze").splitlines()[0] == "bottom==1.0"
 
 
+def test_freeze_of_an_egg_link_names_the_source_tree(tmp_path: Path) -> None:
+    """Its second line leads from the library to where setup.py is; it tells no version."""
+    root = make_prefix(tmp_path)
+    (site,) = root.glob("lib/python*/site-packages")
+    (site / "old.egg-link").write_text("/work/my old/src\n../")
+    (site / "flat.egg-link").write_text("/work/flat\n.")
+    assert run(root, "freeze").splitlines() == ["-e file:///work/flat", "-e file:///work/my%20old"]
+
+
 def test_a_name_is_spelt_as_its_project_spells_it(tmp_path: Path) -> None:
     root = make_prefix(tmp_path)
     wheel = make_wheel(tmp_path, "Mixed-Case", "1.0", {"mixed.py": ""}, requires=["absent"])
