@@ -287,7 +287,7 @@ def test_build_and_store_does_not_install(scripts: Scripts, venv: Path) -> None:
 
 @pytest.mark.parametrize("function", ["sdh_pip_install", "sdh_build_and_store_wheel"])
 def test_without_a_virtual_environment_wheels_are_only_stored(scripts: Scripts, venv: Path, function: str) -> None:
-    """passagemath, configured with --disable-venv: for the functions that install as well."""
+    """passagemath, configured with --with-sage-venv=none: for the functions that install as well."""
     spkg = Spkg(scripts, venv, "tree")
     spkg.prepare()
     sources(spkg.build / "src")

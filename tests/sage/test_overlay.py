@@ -446,6 +446,12 @@ def test_git_clean_leaves_one_sentence_that_names_the_command(overlay: list[str]
         assert (done.returncode, done.stderr.count("\n")) == (1, 1)
         assert f"{script}: " in done.stderr
         assert "git checkout build src" in done.stderr
+    before = look(repository)
+    for options, status in ((["--status"], 0), (["--undo"], 1), ([], 1)):
+        done = run(overlay, repository, *options)
+        assert (done.returncode, (done.stdout + done.stderr).count("\n")) == (status, 1)
+        assert "'git checkout build src' puts the genuine scripts back" in done.stdout + done.stderr
+    assert look(repository) == before
     git(repository, "checkout", "build", "src")
     assert git(repository, "status", "--porcelain") == ""
     assert run(overlay, repository).returncode == 0
