@@ -298,7 +298,9 @@ def test_without_a_virtual_environment_wheels_are_only_stored(
     spkg = Spkg(scripts, local, "tree")
     spkg.prepare()
     sources(spkg.build / "src")
-    (spkg.build / "src/hook.py").write_text("if hook == 'build_wheel': import sys; content['of.py'] = sys.base_prefix\n")
+    (spkg.build / "src/hook.py").write_text(
+        "if hook == 'build_wheel': import sys; content['of.py'] = sys.base_prefix\n"
+    )
     tools = make_prefix(tmp_path, "tools")
     before = snapshot(tools)
     disabled = "export SAGE_VENV_FLAGS=DISABLED; "
