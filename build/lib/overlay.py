@@ -160,7 +160,10 @@ class State(NamedTuple):
         except FileNotFoundError:
             return None
         except (ValueError, KeyError, TypeError):
-            raise Refused(f"{root / LIST} is damaged; put it back, or take {root / HOME} away by hand") from None
+            raise Refused(
+                f"{root / LIST} is damaged; put it back, or move what is in {root / GENUINE} to its places by hand,"
+                f" and delete {root / HOME}"
+            ) from None
 
 
 def apply(checkout: Path, root: Path) -> str:
@@ -366,7 +369,7 @@ def _left_alone(root: Path) -> str:
             if entry.ours and _OURS_SAYS in (root / entry.path).read_bytes():
                 return (
                     f"{root / entry.path} is ours, but {HOME} is gone, which 'git clean -x' deletes;"
-                    " 'git checkout build src' puts the genuine scripts back"
+                    " 'git checkout build src', or the archive of that release, has the genuine scripts"
                 )
         except OSError:
             continue
