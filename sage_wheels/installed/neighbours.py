@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from sage_wheels.installed.distributions import Distribution
     from sage_wheels.prefix import Prefix
 
+# A marker that is true only for an extra, as nearly all markers of requirements are.
+_ONLY_EXTRA = re.compile(r"extra\s*==\s*['\"][^'\"]+['\"]")
+
 
 def required_by(
     prefix: Prefix, names: Collection[str], distributions: Iterable[Distribution]
@@ -29,24 +32,30 @@ def required_by(
             lines = read_metadata(prefix, each).get("requires-dist", [])
         except FileOperationFailed:
             continue  # the result is only used in messages
-        wanted = {name: line for line in lines if (name := requirement_name(line)) in found and _holds(prefix, line)}
+        wanted = {name: line for line in lines if (name := requirement_name(line)) in found and holds(prefix, line)}
         for name in wanted:
             found[name].append(each)
     return found
 
 
-def _holds(prefix: Prefix, line: str) -> bool:
-    """Whether the marker of the requirement `line` is true if no extra is requested."""
-    if ";" not in line:
+def holds(prefix: Prefix, line: str) -> bool:
+    """Whether the marker of the requirement `line` is true for the target interpreter if no extra is requested.
+
+    False for an invalid line: invalid requirements are ignored, as by pip.
+    """
+    _, semicolon, marker = line.partition(";")
+    if not semicolon:
         return True
+    if _ONLY_EXTRA.search(marker) and " or " not in marker:
+        return False
     from packaging.requirements import InvalidRequirement, Requirement
 
     from sage_wheels.prefix import interpreter
+    from sage_wheels.requirements.markers import applies
 
     try:
-        marker = Requirement(line).marker
-        return marker is None or marker.evaluate({**interpreter.markers_of(prefix), "extra": ""})
-    except (InvalidRequirement, RecursionError):
+        return applies(Requirement(line), interpreter.markers_of(prefix))
+    except (InvalidRequirement, RecursionError):  # RecursionError: deeply nested brackets
         return False
 
 

@@ -7,6 +7,7 @@ import functools
 from sage_wheels.metadata import canonical_name, requirement_name
 from sage_wheels.named import NamedTuple
 from sage_wheels.prefix import interpreter
+from sage_wheels.requirements.markers import applies
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -84,10 +85,9 @@ def _asker(
     itself: bool,
 ) -> str:
     """The name, with an extra if need be, that has this requirement; "" if its marker is false for all of them."""
-    marker = requirement.marker
-    if marker is None or marker.evaluate({**markers(), "extra": ""}):
+    if requirement.marker is None or applies(requirement, markers()):
         return f"{one.name} {one.version}" if itself else ""
     for extra in extras:
-        if marker.evaluate({**markers(), "extra": extra}):
+        if applies(requirement, markers(), [extra]):
             return f"{one.name}[{extra}] {one.version}"
     return ""

@@ -116,7 +116,7 @@ def _set_times(tree: str, epoch: int) -> None:
 
 
 def _take_times(images: list[Image], tree: str, root: str) -> None:
-    """Give each source that is in `root` already the time that it has there: its byte-code is the same then, too."""
+    """Give each source that is already in `root` the same time as there, so that its byte-code is the same, too."""
     for path in [path for each in images for path in each.files if path.endswith(".py")]:
         source, there = f"{tree}/{path}", f"{root}/{path}"
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):

@@ -83,8 +83,8 @@ class Site:
 
     def command(self, engine: str, *sources: Path, jobs: int = 2) -> list[str]:
         program = _SUPPORT / "engine_run.py"
-        places = [self.root / "ours", self.workshop.wheels, jobs]
-        return [sys.executable, *map(str, [program, engine, *places, *sources])]
+        paths = [self.root / "ours", self.workshop.wheels, jobs]
+        return [sys.executable, *map(str, [program, engine, *paths, *sources])]
 
     def run(self, engine: str, *sources: Path, jobs: int = 2) -> dict[str, dict[str, Any]]:
         done = subprocess.run(

@@ -243,7 +243,7 @@ def test_the_log_is_shown_while_it_is_written(scripts: Scripts, venv: Path, tmp_
     waiting = f"""
 import os, time
 os.write(1, b"compiling\\n")
-for _ in range(500):
+for _ in range(12000):
     time.sleep(0.01)
     if os.path.exists({str(go)!r}): break
 else: raise ValueError("nobody has seen that")

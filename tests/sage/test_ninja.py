@@ -111,9 +111,9 @@ def test_who_may_not_write_the_directory_builds_nothing(checkout: Path) -> None:
 
 
 def test_it_finds_the_programs_of_its_prefix(ninja: Ninja, tmp_path: Path) -> None:
-    place = tmp_path / "venv/var/lib/sage-wheels"
-    place.mkdir(parents=True)
-    ninja.program = ninja.program.rename(place / "ninja")
+    state = tmp_path / "venv/var/lib/sage-wheels"
+    state.mkdir(parents=True)
+    ninja.program = ninja.program.rename(state / "ninja")
     real = tmp_path / "bin/ninja"
     real.write_text('#!/bin/sh\necho "$PATH" >>"$LOG"\n')
     path = f"{tmp_path}/bin:/usr/bin:/bin"
