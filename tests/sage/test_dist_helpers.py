@@ -10,6 +10,8 @@ import os
 import re
 import shutil
 import subprocess
+import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -285,19 +287,33 @@ def test_build_and_store_does_not_install(scripts: Scripts, venv: Path) -> None:
     assert state(spkg) == []
 
 
+@pytest.mark.parametrize("python", ["of the system", "of an environment"])
 @pytest.mark.parametrize("function", ["sdh_pip_install", "sdh_build_and_store_wheel"])
-def test_without_a_virtual_environment_wheels_are_only_stored(scripts: Scripts, venv: Path, function: str) -> None:
-    """passagemath, configured with --disable-venv: for the functions that install as well."""
-    spkg = Spkg(scripts, venv, "tree")
+def test_without_a_virtual_environment_wheels_are_only_stored(
+    scripts: Scripts, tmp_path: Path, function: str, python: str
+) -> None:
+    """passagemath, configured with --with-sage-venv=none: SAGE_VENV is SAGE_LOCAL, and there is no Python in it."""
+    local = tmp_path / "local"
+    local.mkdir()
+    spkg = Spkg(scripts, local, "tree")
     spkg.prepare()
     sources(spkg.build / "src")
-    before = everything(venv)
+    (spkg.build / "src/hook.py").write_text(
+        "if hook == 'build_wheel': import sys; content['of.py'] = sys.base_prefix\n"
+    )
+    tools = make_prefix(tmp_path, "tools")
+    before = snapshot(tools)
     disabled = "export SAGE_VENV_FLAGS=DISABLED; "
+    if python == "of an environment":
+        disabled += f"export PATH='{tools}/bin':\"$PATH\"; "
     for script in (f"{function} .", "sdh_pip_uninstall tree", "sdh_pip_editable_install ."):
         assert spkg.bash(f"{disabled}{script}", spkg.build / "src") == 0, spkg.log
     assert state(spkg) == ["scripts/tree/spkg-requirements.txt", "wheels/tree-1.0-py3-none-any.whl"]
+    with zipfile.ZipFile(spkg.state / "wheels/tree-1.0-py3-none-any.whl") as wheel:
+        assert wheel.read("of.py").decode() == sys.base_prefix
     assert not [*spkg.build.glob("spkg-pipinst"), *spkg.build.glob("spkg-piprm")]
-    assert everything(venv) == before
+    assert everything(local) == {}
+    assert snapshot(tools) == before
 
 
 @pytest.mark.parametrize(
