@@ -269,10 +269,11 @@ def _beside(prefix: Prefix) -> dict[str, Known]:
 
 
 def _unmet_by(prefix: Prefix, requests: list[Request], available: dict[str, Known]) -> tuple[str, ...]:
+    markers = requirements.Markers(prefix)
     return tuple(
         sentence
         for each in requests
-        for sentence in requirements.unmet(prefix, available[each.wheel.canonical_name], each.extras, available)
+        for sentence in requirements.unmet(markers, available[each.wheel.canonical_name], each.extras, available)
     )
 
 
