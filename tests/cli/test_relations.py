@@ -100,7 +100,7 @@ def test_a_name_is_spelt_as_its_project_spells_it(tmp_path: Path) -> None:
 
 
 def test_markers_that_cannot_be_evaluated(prefix: Path, tmp_path: Path) -> None:
-    """They are valid, and compare what has no order, name what is unknown, or are nested too deeply: they are ignored."""
+    """They are valid, and compare what has no order, name what is unknown, or are nested too deeply: ignored."""
     nested = "(" * 3000 + "os_name == 'x'" + ")" * 3000
     lines = [f"middle; {marker}" for marker in ("os_name ~= 'x'", "'a' in extras", nested)]
     odd = make_wheel(tmp_path, "odd", "1.0", {"odd.py": ""}, requires=[*lines, "bottom"])

@@ -61,7 +61,7 @@ def test_markers(tmp_path: Path) -> None:
     status, said, _ = build(tmp_path, "-r", lock)
     assert (status, "names nothing" in said) == (2, True)
     undefined = locked(tmp_path, "two", marker="os_name ~= 'x'")
-    with pytest.raises(SourceError, match="the marker of two in .* cannot be evaluated"):
+    with pytest.raises(SourceError, match=r"the marker of two in .* cannot be evaluated"):
         sources_in(str(undefined), {"python_version": "3.11"})
 
 
