@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from sage_wheels.errors import FileOperationFailed
 from sage_wheels.installed.distributions import described, read_metadata
 from sage_wheels.installed.requirements import Markers
