@@ -69,7 +69,7 @@ def build_wheel(
 
 
 def sources_of(items: Iterable[str], options: BuildOptions) -> list[Source]:
-    """The sources that `items` name, without those whose marker is false; there is a note about each of these.
+    """The sources that `items` name, without those whose marker is false; a note names each of those.
 
     Markers are evaluated for the prefix in `options` or, if there is none, for the building interpreter. Raises
     `SourceError`, `FileOperationFailed`, and `InterpreterError` if the interpreter has to be run and cannot.
@@ -140,7 +140,7 @@ def wheels_of(items: Iterable[str], prefix: Prefix, options: BuildOptions | None
 
 
 def _as_told(found: list[FoundWheel], options: BuildOptions) -> list[FoundWheel]:
-    """`found`, without direct_url.json for what comes from an index. Raises `SourceError` for a constraint."""
+    """`found`, without direct_url.json for projects from an index. Raises `SourceError` for a constraint."""
     for each in found:
         check_constraints(each.path, options)
     if not options.indexed:
@@ -169,7 +169,7 @@ def _wheels_of(sources: list[Source], directory: str, options: BuildOptions) -> 
     found = []
     for source, (file, direct_url) in zip(sources, fetched, strict=True):
         if isinstance(file, WheelFile):
-            trace.decided("%s is taken as it is: it is a wheel", file.path)
+            trace.decided("%s is used as it is, because it is a wheel", file.path)
             found.append(FoundWheel(file.path, direct_url, source.asked.extras))
             continue
         built = next(made)
@@ -194,7 +194,7 @@ def _one_by_one(
 def _fetched(
     source: Source, directory: str, options: BuildOptions
 ) -> tuple[LocalSource | GitRepository, DirectUrl | None]:
-    """`source` as a file or tree that is here, and what direct_url.json shall say of it."""
+    """`source` as a file, tree or repository that needs no download, and the content of its direct_url.json."""
     if not isinstance(source, (Requirement, RemoteFile)):
         return source, None if isinstance(source, (SourceTree, GitRepository)) else source.direct_url()
     from sage_wheels.building import download

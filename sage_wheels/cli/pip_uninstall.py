@@ -185,9 +185,9 @@ class _Voice:
         """Write a line of the log; one that cannot be written is no reason to stop."""
         if self._log:
             now = time.time()
-            stamp = f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.localtime(now))},{int(now % 1 * 1000):03}"
+            when = f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.localtime(now))},{int(now % 1 * 1000):03}"
             with contextlib.suppress(OSError):
-                print(f"{stamp} {text}", file=self._log, flush=True)
+                print(f"{when} {text}", file=self._log, flush=True)
 
 
 def _wanted(said: argparse.Namespace, voice: _Voice) -> dict[str, str]:

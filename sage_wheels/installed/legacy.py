@@ -8,8 +8,8 @@ Their files are known in four cases:
 - an `.egg-link`, which points to a source tree.
 
 The last two also have a line in `easy-install.pth`, and scripts that name the distribution in their second line. In all
-other cases removal is refused, as by pip. If a wheel of that name is installed, the metadata are removed, and files
-that the wheel does not replace stay.
+other cases removal is refused, as by pip. If a wheel of that name is installed over it, the old metadata are removed,
+and files that the wheel does not replace stay.
 """
 
 from __future__ import annotations

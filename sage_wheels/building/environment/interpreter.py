@@ -1,7 +1,7 @@
-"""The interpreter that builds, as a virtual environment made from it would see it.
+"""The interpreter that builds, described as the prefix of a virtual environment made from it.
 
-The room `wheel` writes images for a prefix. A build environment is a virtual environment, so the building interpreter
-is described here as the `Prefix` of one: a directory in the cache, which need not be there.
+The package `wheel` writes images for a prefix, and a build environment is a virtual environment. So the building
+interpreter is described here as a `Prefix`, whose root is a directory in the cache that need not exist.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ _OLDEST = (3, 8)
 
 
 class BuildInterpreter(NamedTuple):
-    """The building interpreter: `executable` is not that of a virtual environment; `pattern` is the prefix for
-    images."""
+    """The building interpreter. `executable` is the base interpreter, not that of a virtual environment; `pattern` is
+    the prefix for which images are written."""
 
     executable: str
     facts: Facts
