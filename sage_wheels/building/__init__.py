@@ -19,7 +19,7 @@ from sage_wheels.building.options import BuildOptions, BuiltWheel, finish_upload
 from sage_wheels.errors import UsageError
 from sage_wheels.metadata import canonical_name
 from sage_wheels.named import NamedTuple
-from sage_wheels.requirements.arguments import parse_source, selected
+from sage_wheels.requirements.arguments import as_directory, parse_source, selected
 from sage_wheels.requirements.direct_url import DirectUrl
 from sage_wheels.requirements.sources import (
     Asked,
@@ -75,7 +75,7 @@ def sources_of(items: Iterable[str], options: BuildOptions) -> list[Source]:
     `SourceError`, `FileOperationFailed`, and `InterpreterError` if the interpreter has to be run and cannot.
     """
     if options.editable:
-        items = map(_as_directory, items)
+        items = map(as_directory, items)
     found = selected(items, lambda: markers_of(options), options.on_note)
     if options.constraints:
         from sage_wheels.requirements import constraints
@@ -90,11 +90,6 @@ def check_constraints(wheel: str, options: BuildOptions) -> None:
         from sage_wheels.requirements import constraints
 
         constraints.check_wheel(wheel, options.constraints)
-
-
-def _as_directory(item: str) -> str:
-    """`item` as a path if a directory has this name: so does pip with the argument of `--editable`."""
-    return f"./{item}" if "/" not in item and os.path.isdir(item.partition("[")[0].partition(";")[0].strip()) else item
 
 
 def markers_of(options: BuildOptions) -> Mapping[str, str]:
@@ -159,7 +154,8 @@ def _as_told(found: list[FoundWheel], options: BuildOptions) -> list[FoundWheel]
 def _already_built(wheel: str, sources: list[Source], options: BuildOptions) -> FoundWheel:
     """Use `wheel` instead of building one. The source tree is not read, because it may belong to another user."""
     built = parse_source(wheel)
-    if len(sources) != 1 or not isinstance(built, WheelFile) or not isinstance(sources[0], SourceTree):
+    is_one = len(sources) == 1 and not options.editables
+    if not is_one or not isinstance(built, WheelFile) or not isinstance(sources[0], SourceTree):
         raise UsageError("--built does not name the wheel of one source tree", "give a wheel and one directory")
     check_asked(sources[0], project_of_file(built.path))
     return FoundWheel(built.path, sources[0].direct_url(editable=options.editable), sources[0].asked.extras)

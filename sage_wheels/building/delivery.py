@@ -8,16 +8,19 @@ import os
 import shutil
 
 from sage_wheels.errors import FileOperationFailed
+from sage_wheels.fs.files import current_umask
 
 
 def deliver(wheel: str, wheel_dir: str) -> str:
     """Move the file `wheel` into `wheel_dir`, which is made if needed. Returns its new path.
 
-    A wheel of the same name is replaced; programs that have it open still read the old one. Raises
+    A wheel of the same name is replaced; programs that have it open still read the old one. The umask decides who may
+    read the new one: the backend ran with another umask, and may have made a private file. Raises
     `FileOperationFailed`.
     """
     destination = os.path.join(wheel_dir, os.path.basename(wheel))
     try:
+        os.chmod(wheel, 0o666 & ~current_umask())
         os.makedirs(wheel_dir, exist_ok=True)
         try:
             os.replace(wheel, destination)

@@ -211,7 +211,7 @@ def add_requirements(parser: argparse.ArgumentParser, what: str) -> None:
 
 class Named(NamedTuple):
     """What is named on the command line and in files: `items` as `parse_source` takes them; `editables`, source trees
-    behind a -e in a file; the lines of `constraints`; and the names of projects that a lock file has from an index.
+    behind a -e; the lines of `constraints`; and the names of projects that a lock file has from an index.
     """
 
     items: list[str]
@@ -239,15 +239,22 @@ def named(
 
     `markers` gives the environment for which a lock file is read, `best` chooses from it one of several wheels.
 
-    Raises `UsageError` if that is nothing, and `SourceError` for an option in a file that cannot be followed.
+    A file may name nothing, as with pip; a note says so. Raises `UsageError` if there is neither an item nor a file,
+    and `SourceError` for an option in a file that cannot be followed.
     """
     files, constraints = arguments.requirement, arguments.constraint
     found = _named_in(items, files, constraints, markers, arguments.find_links, best) if files or constraints else None
     found = found or Named(items)
+    if editables := getattr(arguments, "editables", ()):
+        from sage_wheels.requirements.arguments import as_directory
+
+        found = found._replace(editables=(*map(as_directory, editables), *found.editables))
     if not found.items and not found.editables:
-        command = "install" if what == "ITEM" else "build"
-        problem = f"{files[0]} names nothing" if files else f"{what} is missing"
-        raise UsageError(problem, f"see 'sage-wheels {command} --help'")
+        if not files:
+            command = "install" if what == "ITEM" else "build"
+            raise UsageError(f"{what} is missing", f"see 'sage-wheels {command} --help'")
+        if not getattr(arguments, "quiet", False):
+            common.warn(f"{' and '.join(files)} {'name' if files[1:] else 'names'} nothing")
     return found
 
 
@@ -261,6 +268,7 @@ def _named_in(
 ) -> Named:
     from sage_wheels.errors import SourceError
     from sage_wheels.requirements import pylock
+    from sage_wheels.requirements.arguments import as_directory
     from sage_wheels.requirements.files import read
 
     found, editables, indexed = [*items], list[str](), set[str]()
@@ -274,7 +282,7 @@ def _named_in(
             lines += read(file, followed)
     for line in lines:
         if line.is_editable and not line.is_constraint:
-            editables.append(line.text)
+            editables.append(as_directory(line.text))
         elif not line.text:
             raise SourceError(f"{line.position} names nothing", "take it out")
         elif not line.is_constraint:

@@ -55,14 +55,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-e",
         "--editable",
-        action="store_true",
-        help="install source trees so that they are used where they are (PEP 660)",
+        metavar="TREE",
+        nargs="?",
+        default=False,
+        action=_Editable,
+        help="install source trees so that they are used where they are (PEP 660): TREE, which may be given several "
+        "times, or, without a TREE, every ITEM",
     )
+    parser.set_defaults(editables=[])
     parser.add_argument("--built", metavar="WHEEL", help="the wheel of the one source tree ITEM: build nothing")
     _add_destdir(parser)
     build_options.add_build_arguments(parser)
     build_options.add_many_arguments(parser)
     build_options.add_requirements(parser, "ITEM")
+
+
+class _Editable(argparse.Action):
+    """Keeps the trees that are named behind the option; without one, the option is said of every item."""
+
+    def __call__(self, parser: object, namespace: argparse.Namespace, value: object, option: str | None = None) -> None:
+        if value is None:
+            namespace.editable = True
+        else:
+            namespace.editables = [*namespace.editables, value]
 
 
 def _add_destdir(parser: argparse.ArgumentParser) -> None:
@@ -90,6 +105,8 @@ def _add_destdir(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    if options.editables and (options.editable or not (options.items or options.requirement)):  # that is every item
+        options.items, options.editables, options.editable = [*options.items, *options.editables], [], True
     if options.destdir:
         return _stage(options)
     named = build_options.named(

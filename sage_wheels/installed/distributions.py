@@ -20,6 +20,8 @@ from sage_wheels.named import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sage_wheels.prefix import Prefix
 
 # The errors that mean that there is no regular file at a path; ENXIO is that of `regular` for a pipe.
@@ -91,7 +93,11 @@ def described(prefix: Prefix, distribution: Distribution) -> Distribution:
 
     Raises `FileOperationFailed`.
     """
-    about = read_metadata(prefix, distribution)
+    return spelt(distribution, read_metadata(prefix, distribution))
+
+
+def spelt(distribution: Distribution, about: Mapping[str, list[str]]) -> Distribution:
+    """`distribution` with name and version as its metadata `about` spell them, if these can be believed."""
     name, version = about.get("name", [""])[0], about.get("version", [""])[0]
     if canonical_name(name) != distribution.canonical_name or not name.isprintable():
         name = distribution.name

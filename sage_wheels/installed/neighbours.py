@@ -6,6 +6,7 @@ import re
 
 from sage_wheels.errors import FileOperationFailed
 from sage_wheels.installed.distributions import described, read_metadata
+from sage_wheels.installed.requirements import Markers
 from sage_wheels.metadata import canonical_name, requirement_name
 
 TYPE_CHECKING = False
@@ -15,9 +16,6 @@ if TYPE_CHECKING:
     from sage_wheels.installed.distributions import Distribution
     from sage_wheels.prefix import Prefix
 
-# A marker that is true only for an extra, as nearly all markers of requirements are.
-_ONLY_EXTRA = re.compile(r"extra\s*==\s*['\"][^'\"]+['\"]")
-
 
 def required_by(
     prefix: Prefix, names: Collection[str], distributions: Iterable[Distribution]
@@ -26,37 +24,17 @@ def required_by(
 
     Markers are evaluated for the target interpreter.
     """
+    markers = Markers(prefix)
     found: dict[str, list[Distribution]] = {name: [] for name in names}
     for each in distributions:
         try:
             lines = read_metadata(prefix, each).get("requires-dist", [])
         except FileOperationFailed:
             continue  # the result is only used in messages
-        wanted = {name: line for line in lines if (name := requirement_name(line)) in found and holds(prefix, line)}
+        wanted = {name: line for line in lines if (name := requirement_name(line)) in found and markers.hold(line)}
         for name in wanted:
             found[name].append(each)
     return found
-
-
-def holds(prefix: Prefix, line: str) -> bool:
-    """Whether the marker of the requirement `line` is true for the target interpreter if no extra is requested.
-
-    False for an invalid line: invalid requirements are ignored, as by pip.
-    """
-    _, semicolon, marker = line.partition(";")
-    if not semicolon:
-        return True
-    if _ONLY_EXTRA.search(marker) and " or " not in marker:
-        return False
-    from packaging.requirements import InvalidRequirement, Requirement
-
-    from sage_wheels.prefix import interpreter
-    from sage_wheels.requirements.markers import applies
-
-    try:
-        return applies(Requirement(line), interpreter.markers_of(prefix))
-    except (InvalidRequirement, RecursionError):  # RecursionError: deeply nested brackets
-        return False
 
 
 def close_to(prefix: Prefix, name: str, distributions: Iterable[Distribution]) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+
 from sage_wheels.errors import FileOperationFailed
 from sage_wheels.installed import requirements
-from sage_wheels.installed.distributions import described, find_all, find_in, read_metadata
-from sage_wheels.installed.neighbours import holds
+from sage_wheels.installed.distributions import find_all, find_in, read_metadata, spelt
 from sage_wheels.installed.owners import Owners
-from sage_wheels.installed.requirements import Known
+from sage_wheels.installed.requirements import Known, Markers
 from sage_wheels.metadata import requirement_name
 from sage_wheels.named import NamedTuple
 from sage_wheels.prefix.beside import libraries_beside
@@ -50,32 +51,29 @@ def relations(prefix: Prefix) -> Relations:
     Markers are evaluated for the target interpreter. Metadata that cannot be read count as empty. Raises
     `FileOperationFailed` if the library directories cannot be listed.
     """
-    distributions = {each.canonical_name: _spelt(prefix, each) for each in find_all(prefix)}
-    return Relations(
-        distributions, {name: list(_needs(prefix, _metadata(prefix, each))) for name, each in distributions.items()}
-    )
+    markers = Markers(prefix)
+    distributions: dict[str, Distribution] = {}
+    needs: dict[str, list[Need]] = {}
+    for each in find_all(prefix):
+        metadata = _metadata(prefix, each)
+        distributions[each.canonical_name] = spelt(each, metadata)
+        needs[each.canonical_name] = list(_needs(markers, metadata))
+    return Relations(distributions, needs)
 
 
-def _needs(prefix: Prefix, metadata: dict[str, list[str]]) -> Iterator[Need]:
+def _needs(markers: Markers, metadata: dict[str, list[str]]) -> Iterator[Need]:
     for text in metadata.get("requires-dist", ()):
         plain = text.partition(";")[0]
-        if (name := requirement_name(plain)) and holds(prefix, text):
+        if (name := requirement_name(plain)) and markers.hold(text):
             yield Need(name, plain.strip())
 
 
 def _metadata(prefix: Prefix, distribution: Distribution) -> dict[str, list[str]]:
+    """The metadata of `distribution`, as far as they can be read."""
     try:
         return read_metadata(prefix, distribution)
     except FileOperationFailed:
         return {}
-
-
-def _spelt(prefix: Prefix, distribution: Distribution) -> Distribution:
-    """`distribution` with name and version as in its metadata, if these can be read."""
-    try:
-        return described(prefix, distribution)
-    except FileOperationFailed:
-        return distribution
 
 
 class Finding(NamedTuple):
@@ -94,15 +92,19 @@ class Finding(NamedTuple):
 
 def check(prefix: Prefix) -> Iterator[Finding]:
     """Every fault (see `Finding`) of the distributions in `prefix`. Raises `FileOperationFailed`."""
-    everything = [_spelt(prefix, each) for each in find_all(prefix)]
     available: dict[str, Known] = {}
     for directory in libraries_beside(prefix):
         there = prefix._replace(root=directory)
         for each in find_in(directory, prefix):
             available.setdefault(each.canonical_name, _known(there, each))
-    available.update({each.canonical_name: _known(prefix, each) for each in everything})
+    everything: list[Distribution] = []
+    for each in find_all(prefix):
+        known = _known(prefix, each)
+        everything.append(spelt(each, known.metadata()))
+        available[each.canonical_name] = known._replace(name=everything[-1].name, version=everything[-1].version)
+    markers = Markers(prefix)
     for each in everything:
-        for sentence in requirements.unmet(prefix, available[each.canonical_name], (), available):
+        for sentence in requirements.unmet(markers, available[each.canonical_name], (), available):
             yield Finding("unmet", each.canonical_name, sentence)
         wanted = available[each.canonical_name].metadata().get("requires-python", [""])[0]
         if wanted and not _fits(wanted, prefix.full_version):
@@ -111,16 +113,11 @@ def check(prefix: Prefix) -> Iterator[Finding]:
 
 
 def _known(prefix: Prefix, distribution: Distribution) -> Known:
-    read: list[dict[str, list[str]]] = []
-
-    def metadata() -> dict[str, list[str]]:
-        if not read:
-            read.append(_metadata(prefix, distribution))
-        return read[0]
-
+    metadata = functools.cache(lambda: _metadata(prefix, distribution))
     return Known(distribution.name, distribution.version, metadata)
 
 
+@functools.cache  # nearly all distributions ask for one of a few
 def _fits(wanted: str, version: str) -> bool:
     from packaging.specifiers import InvalidSpecifier, SpecifierSet
 

@@ -22,8 +22,8 @@ from sage_wheels.transaction import commit, history, sweep
 from sage_wheels.transaction.commit import Purpose
 from sage_wheels.transaction.destination import Destination
 from sage_wheels.transaction.outcome import report_of
-from sage_wheels.transaction.plan import look
-from sage_wheels.transaction.recover import is_finished, recover_first
+from sage_wheels.transaction.plan import is_same, look
+from sage_wheels.transaction.recover import recover_first
 from sage_wheels.transaction.report import Change, Report, Unchanged
 from sage_wheels.wheel import image, tags
 from sage_wheels.wheel.image import Image, Request
@@ -126,8 +126,7 @@ def _install(
             requests, unchanged, there = _without_unchanged(prefix, requests, listing.distributions)
         unmet = _unmet(prefix, [each for each in everything if each in requests or each.extras], listing.distributions)
         if not requests:
-            if there and not settings.dry_run and not is_finished(prefix, listing):
-                raise _Changed(f"{prefix.root} was changed meanwhile")
+            _check_there(prefix, there, listing, settings)
             return _remove_only(prefix, options, settings, undoes)._replace(unchanged=unchanged, unmet=unmet)
         for each in requests:
             if each.wheel.newer_format:  # the specification requires a warning
@@ -176,6 +175,15 @@ def _unpacked(
         return contextlib.nullcontext()
     store = Store(root, limit=options.cache_size or LIMIT, on_note=say)
     return UnpackedWheels(store, stage, linking=mode == "hardlink", say=say)
+
+
+def _check_there(prefix: Prefix, there: list[Distribution], listing: Listing, settings: CommitOptions) -> None:
+    """Raise `_Changed` if these distributions of `listing` were part of a change that was then undone."""
+    if not there or settings.dry_run:
+        return
+    recover_first(prefix, settings)  # whatever change was under way is made or undone then
+    if not is_same(prefix, listing) and not set(there) <= set(look(prefix).distributions):
+        raise _Changed(f"{prefix.root} was changed meanwhile")
 
 
 def _remove_only(prefix: Prefix, options: InstallOptions, settings: CommitOptions, undoes: tuple[int, ...]) -> Report:
@@ -261,10 +269,11 @@ def _beside(prefix: Prefix) -> dict[str, Known]:
 
 
 def _unmet_by(prefix: Prefix, requests: list[Request], available: dict[str, Known]) -> tuple[str, ...]:
+    markers = requirements.Markers(prefix)
     return tuple(
         sentence
         for each in requests
-        for sentence in requirements.unmet(prefix, available[each.wheel.canonical_name], each.extras, available)
+        for sentence in requirements.unmet(markers, available[each.wheel.canonical_name], each.extras, available)
     )
 
 

@@ -7,14 +7,12 @@ from sage_wheels.fs import presence
 from sage_wheels.prefix.tree import Tree
 from sage_wheels.transaction import journal, recovery, stage, sweep
 from sage_wheels.transaction.pending import pending
-from sage_wheels.transaction.plan import is_same
 from sage_wheels.transaction.stage import hold_lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sage_wheels.prefix import Prefix
     from sage_wheels.transaction.commit import CommitOptions
-    from sage_wheels.transaction.plan import Listing
 
 
 def recover_first(prefix: Prefix, settings: CommitOptions) -> None:
@@ -26,11 +24,6 @@ def recover_first(prefix: Prefix, settings: CommitOptions) -> None:
         sentences, unfinished = _recover(prefix, settings)
         for sentence in (*sentences, *unfinished):
             settings.say(sentence)
-
-
-def is_finished(prefix: Prefix, listing: Listing) -> bool:
-    """Whether `listing` shows what is there, and no unfinished change of another process, which may still be undone."""
-    return not pending(prefix) and is_same(prefix, listing)
 
 
 def recover(prefix: Prefix, settings: CommitOptions, *, set_aside: bool = False) -> list[str]:

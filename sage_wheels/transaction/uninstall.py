@@ -17,7 +17,7 @@ from sage_wheels.transaction.commit import Purpose
 from sage_wheels.transaction.destination import Destination
 from sage_wheels.transaction.outcome import report_of
 from sage_wheels.transaction.plan import look
-from sage_wheels.transaction.recover import is_finished, recover_first
+from sage_wheels.transaction.recover import recover_first
 from sage_wheels.transaction.report import Change, Report, Unchanged
 
 TYPE_CHECKING = False
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     from sage_wheels.transaction.commit import CommitOptions
     from sage_wheels.transaction.plan import Plan
 
-# How often distributions that are not there are looked for while others change the prefix.
-_TRIES = 5
-
 
 def uninstall(prefix: Prefix, names: list[str], settings: CommitOptions, undoes: tuple[int, ...] = ()) -> Report:
     """Remove the distributions `names` in one transaction; those that are not installed are in `unchanged`.
@@ -38,11 +35,11 @@ def uninstall(prefix: Prefix, names: list[str], settings: CommitOptions, undoes:
     `LockUnusable`, `JournalDamaged`, `FileOperationFailed`.
     """
     wanted = {canonical_name(name): name for name in names}
-    for _ in range(_TRIES):
+    for _ in range(2):  # the first time, what is not there may be part of a removal that is then undone
         recover_first(prefix, settings)
         listing = look(prefix)
         there = [each for each in listing.distributions if each.canonical_name in wanted]
-        if there or settings.dry_run or is_finished(prefix, listing):
+        if there or settings.dry_run:
             break
     absent = tuple(Unchanged(wanted[name]) for name in wanted if name not in {each.canonical_name for each in there})
     if not there:

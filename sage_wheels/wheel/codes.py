@@ -13,7 +13,7 @@ from sage_wheels.wheel import bytecode, bytecode_cache
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable
+    from collections.abc import Container, Iterable, Sequence
 
     from sage_wheels.prefix import Prefix
     from sage_wheels.prefix.paths import PrefixPath
@@ -163,18 +163,29 @@ def run_compiler(prefix: Prefix, tree: str, wanted: dict[str, str]) -> tuple[str
         return "", set()
     import subprocess
 
-    listing = json.dumps([[f"{tree}/{source}", path] for source, path in wanted.items()])
-    loader = bytecode.__spec__.loader
-    program = loader.get_data(bytecode.__file__).decode()  # type: ignore[union-attr]  # also from within a zip
-    command = [interpreter.base_executable(prefix), "-I", "-S", "-B", "-c", program]
+    jobs = [(f"{tree}/{source}", path) for source, path in wanted.items()]
     try:
-        answer = subprocess.run(command, input=listing.encode(), capture_output=True, check=True).stdout
-        tag, done = json.loads(answer)
+        tag, done = compiled_by(interpreter.base_executable(prefix), jobs)
         if tag.partition("-")[2] != f"{prefix.version[0]}{prefix.version[1]}":
             raise ValueError("the Python of the prefix was replaced by one of another version")
-    except (OSError, subprocess.CalledProcessError, ValueError):
+    except (OSError, subprocess.SubprocessError, ValueError):
         return None
     return tag, {source for source, compiled in zip(wanted, done, strict=True) if compiled}
+
+
+def compiled_by(python: str, jobs: Sequence[tuple[object, ...]], *arguments: str) -> tuple[str, list[bool]]:
+    """Let the interpreter `python` do `jobs` and return its cache tag, and which sources are valid (`bytecode.main`).
+
+    Raises `OSError`, `subprocess.SubprocessError`, and `ValueError` if its output is invalid.
+    """
+    import subprocess
+
+    loader = bytecode.__spec__.loader
+    program = loader.get_data(bytecode.__file__).decode()  # type: ignore[union-attr]  # also from within a zip
+    command = [python, "-I", "-S", "-B", "-c", program, *arguments]
+    answer = subprocess.run(command, input=json.dumps(jobs).encode(), capture_output=True, check=True).stdout
+    tag, done = json.loads(answer)
+    return tag, done
 
 
 def remove_bytecode(tree: str, sources: Iterable[str], brought: Container[str]) -> None:

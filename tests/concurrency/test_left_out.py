@@ -86,6 +86,16 @@ def test_all_of_an_unfinished_change(prefix: Path, tmp_path: Path, monkeypatch: 
     assert leftovers(prefix) == []
 
 
+def test_an_unfinished_change_of_something_else(prefix: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is no reason to install anything again."""
+    other = make_wheel(tmp_path, "other", "1", {"other.py": ""})
+    with _seen_in_the_middle(monkeypatch, prefix, "install", other, at=commit_of(prefix)) as seen:
+        report = install(prefix, *twins(tmp_path, "1"))
+    assert seen == [["one 1", "other 1", "two 1"]]
+    assert list(report.changes) == []
+    assert names(prefix) == ["one 1", "two 1"]
+
+
 def test_an_unfinished_removal(prefix: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """There seems to be nothing to remove."""
     with _seen_in_the_middle(monkeypatch, prefix, "uninstall", "one", "two", at=commit_of(prefix)) as seen:

@@ -97,6 +97,22 @@ class Workshop:
             time.sleep(0.02)
 
 
+def wait_until_gone(child: Path) -> None:
+    """Until the process whose number stands in that file has ended; on a busy machine, what is killed takes a while."""
+    limit = time.monotonic() + 60
+    while _is_running(int(child.read_text())):
+        assert time.monotonic() < limit
+        time.sleep(0.05)
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state not in ("Z", "X")
+
+
 @pytest.fixture
 def workshop(tmp_path: Path) -> Workshop:
     return Workshop(tmp_path)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from graph.conftest import Run, Workshop
+from graph.conftest import Run, Workshop, wait_until_gone
 from sage_wheels.building.stored import keep_seconds, seconds_of
 from sage_wheels.store.store import Store
 from support.run import names, tool_environment
@@ -224,10 +224,10 @@ def test_slots(workshop: Workshop) -> None:
 
 
 def test_interrupted_and_gone_on(workshop: Workshop) -> None:
-    quick, slow = workshop.project("quick"), workshop.project("slow", seconds=60)
+    quick, slow = workshop.project("quick"), workshop.project("slow", seconds=600)
     child = workshop.root / "child"
     hook = (
-        "import subprocess\nstarted = subprocess.Popen(['sleep', '60'], start_new_session=True)\n"
+        "import subprocess\nstarted = subprocess.Popen(['sleep', '600'], start_new_session=True)\n"
         f"open({str(child)!r}, 'w').write(str(started.pid))"
     )
     (slow / "hook.py").write_text(f"{hook}\n{(slow / 'hook.py').read_text()}")
@@ -242,7 +242,7 @@ def test_interrupted_and_gone_on(workshop: Workshop) -> None:
             time.sleep(0.02)
         process.send_signal(signal.SIGINT)
         assert process.wait() == 128 + signal.SIGINT
-    assert not Path(f"/proc/{child.read_text()}").exists()
+    wait_until_gone(child)
     assert [each.name for each in workshop.wheels.iterdir()] == ["quick-1.0-py3-none-any.whl"]
 
 

@@ -11,6 +11,7 @@ import re
 import sys
 from typing import NamedTuple
 
+from sage_wheels.errors import InterpreterError
 from sage_wheels.prefix import Prefix, Scheme, answers
 from sage_wheels.prefix import interpreter as facts_of
 from sage_wheels.store.store import Store
@@ -18,6 +19,9 @@ from sage_wheels.store.store import Store
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sage_wheels.prefix.interpreter import Facts
+
+# The oldest Python for which `hook_server` is written.
+_OLDEST = (3, 8)
 
 
 class BuildInterpreter(NamedTuple):
@@ -32,10 +36,15 @@ class BuildInterpreter(NamedTuple):
 def find_building(python: str | None, prefix: Prefix | None, cache: str) -> BuildInterpreter:
     """The interpreter to build with: `python`, else the base interpreter of `prefix`, else the one that runs the tool.
 
-    Raises `InterpreterError` if it cannot be run.
+    Raises `InterpreterError` if it cannot be run, or is too old.
     """
     named = python or (facts_of.base_executable(prefix) if prefix else sys.executable)
     executable, version = _base_of(named)
+    if version < _OLDEST:
+        raise InterpreterError(
+            "the Python {} is {}.{}, and builds are run from {}.{} on".format(executable, *version, *_OLDEST),
+            "name another with --python",
+        )
     key = re.sub(r"[^A-Za-z0-9._+-]+", "-", executable).strip("-")
     root = f"{cache}/pythons/{key}"
     pattern = _pattern(root, executable, version, f"python{version[0]}.{version[1]}")

@@ -51,7 +51,7 @@ function _shtab_sage_wheels_using
 end
 
 set -g _shtab_sage_wheels_commands build install uninstall pip list show files owner check why tree freeze lock history undo verify repair restore timings cache recover config completion make-rules help
-set -g _shtab_sage_wheels_opts_with_value --built --cache-cpu --cache-dir --cache-path --cache-size --cache-system --color --config-setting --config-settings --constraint --destdir --engine --find-links --follow --forget --history --history-days --history-size --installer --invalidation-mode --jobs --link-mode --lock-timeout --log --max-sdist-members --max-sdist-size --max-wheel-members --max-wheel-ratio --max-wheel-size --on-conflict --optimize --outdated-by --output --prefix --python --report --requirement --sandbox-read --scheme --slots --store --store-mode --store-sign --store-trust --timings --to --usual-build-dir --wheel-dir -C -c -f -j -o -r -w
+set -g _shtab_sage_wheels_opts_with_value --built --cache-cpu --cache-dir --cache-path --cache-size --cache-system --color --config-setting --config-settings --constraint --destdir --editable --engine --find-links --follow --forget --history --history-days --history-size --installer --invalidation-mode --jobs --link-mode --lock-timeout --log --max-sdist-members --max-sdist-size --max-wheel-members --max-wheel-ratio --max-wheel-size --on-conflict --optimize --outdated-by --output --prefix --python --report --requirement --sandbox-read --scheme --slots --store --store-mode --store-sign --store-trust --timings --to --usual-build-dir --wheel-dir -C -c -e -f -j -o -r -w
 
 complete -c sage-wheels -e
 complete -c sage-wheels -f
@@ -131,7 +131,7 @@ complete -c sage-wheels -n '_shtab_sage_wheels_using install' -l reinstall -d 'i
 complete -c sage-wheels -n '_shtab_sage_wheels_using install' -l link-mode -xka "auto hardlink" -d 'hardlink: files become hard links to the store, so a change of one changes all of them, and is noticed by its size and time only (default: auto, files are copies that share blocks if the file system can)'
 complete -c sage-wheels -n '_shtab_sage_wheels_using install' -l dry-run -d 'say what would be done, and change nothing'
 complete -c sage-wheels -n '_shtab_sage_wheels_using install' -l ignore-requires-python -d 'do not check Requires-Python'
-complete -c sage-wheels -n '_shtab_sage_wheels_using install' -s e -l editable -d 'install source trees so that they are used where they are (PEP 660)'
+complete -c sage-wheels -n '_shtab_sage_wheels_using install' -s e -l editable -x -d 'install source trees so that they are used where they are (PEP 660): TREE, which may be given several times, or, without a TREE, every ITEM'
 complete -c sage-wheels -n '_shtab_sage_wheels_using install' -l built -xka "(__fish_complete_path (commandline -ct))" -d 'the wheel of the one source tree ITEM: build nothing'
 complete -c sage-wheels -n '_shtab_sage_wheels_using install' -l destdir -xka "(__fish_complete_directories)" -d 'write wheels below DIR, as they would stand in --prefix (default: that of --python), and nothing else'
 complete -c sage-wheels -n '_shtab_sage_wheels_using install' -l scheme -x -d 'the sysconfig scheme to install by (Debian: deb_system)'
