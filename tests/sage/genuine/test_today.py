@@ -43,10 +43,10 @@ def test_the_platform_wheel_of_many(sage: Sage) -> None:
 def test_the_shells_of_sage_know_the_command(sage: Sage, shell: str) -> None:
     """docs/sage.md says so, and what to type elsewhere."""
     sage.make("six")
-    command = [sage.root / "sage", shell, "-c", "sage-wheels list"]
+    command = [str(sage.root / "sage"), shell, "-c", "sage-wheels list"]
     done = subprocess.run(command, env=sage.environment, capture_output=True, text=True)
     assert " package six\n" in done.stdout, done.stderr
-    elsewhere = [sage.root / "build/bin/sage-wheels", "list", "--prefix", "venv"]
+    elsewhere = [str(sage.root / "build/bin/sage-wheels"), "list", "--prefix", "venv"]
     again = subprocess.run(elsewhere, cwd=sage.root, env=sage.environment, capture_output=True, text=True)
     assert again.stdout == done.stdout, again.stderr
 
