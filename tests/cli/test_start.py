@@ -78,7 +78,9 @@ def wheel(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    "command", [("list",), ("show", "one"), ("files", "one"), ("verify",)], ids=lambda each: each[0]
+    "command",
+    [("list",), ("show", "one"), ("files", "one"), ("verify",), ("check",), ("why", "one"), ("tree",), ("freeze",)],
+    ids=lambda each: each[0],
 )
 def test_what_reads_a_prefix(prefix: Path, wheel: Path, command: tuple[str, ...]) -> None:
     install(prefix, wheel)
