@@ -1,4 +1,4 @@
-"""Who needs whom, among the distributions that are installed; and what of this does not hold."""
+"""Requirements between the installed distributions, and a check of what is installed."""
 
 from __future__ import annotations
 
@@ -23,30 +23,34 @@ if TYPE_CHECKING:
 
 
 class Need(NamedTuple):
-    """A requirement: the normalised `name` that it asks for, and its `text`."""
+    """A requirement: the normalised `name` of what is required, and its `text`, without the marker."""
 
     name: str
     text: str
 
 
 class Relations(NamedTuple):
-    """The distributions by normalised name, in order, and the needs of each."""
+    """The installed distributions by normalised name, sorted, and what each of them needs."""
 
     distributions: dict[str, Distribution]
     needs: dict[str, list[Need]]
 
     def needed_by(self, name: str) -> list[tuple[str, Need]]:
-        """Who needs `name`, and with which words."""
+        """The normalised name of each distribution that needs `name`, and its requirement."""
         return [(other, need) for other, needs in self.needs.items() for need in needs if need.name == name]
 
     def roots(self) -> list[str]:
-        """What nobody else needs."""
+        """The names of the distributions that no other one needs."""
         needed = {need.name for name, needs in self.needs.items() for need in needs if need.name != name}
         return [name for name in self.distributions if name not in needed]
 
 
 def relations(prefix: Prefix) -> Relations:
-    """Read the requirements of all distributions, without those of extras; markers are those of the target."""
+    """Read the requirements of all distributions in `prefix`, without those of extras.
+
+    Markers are evaluated for the target interpreter. Metadata that cannot be read count as empty. Raises
+    `FileOperationFailed` if the library directories cannot be listed.
+    """
     markers = Markers(prefix)
     distributions: dict[str, Distribution] = {}
     needs: dict[str, list[Need]] = {}
@@ -59,10 +63,8 @@ def relations(prefix: Prefix) -> Relations:
 
 def _needs(markers: Markers, metadata: dict[str, list[str]]) -> Iterator[Need]:
     for text in metadata.get("requires-dist", ()):
-        plain, semicolon, marker = text.partition(";")
-        if semicolon and not markers.hold(marker):
-            continue
-        if name := requirement_name(plain):
+        plain = text.partition(";")[0]
+        if (name := requirement_name(plain)) and markers.hold(text):
             yield Need(name, plain.strip())
 
 
@@ -75,7 +77,13 @@ def _metadata(prefix: Prefix, distribution: Distribution) -> dict[str, list[str]
 
 
 class Finding(NamedTuple):
-    """Something that does not hold: `kind` is unmet, python, owners or import."""
+    """A fault of what is installed; `problem` is a sentence without a full stop. `kind` is one of:
+
+    - "unmet": a requirement of `distribution` (normalised name) is not fulfilled.
+    - "python": it requires another version of Python.
+    - "owners": another distribution owns the same file.
+    - "import": another distribution has a module or package of the same import name.
+    """
 
     kind: str
     distribution: str
@@ -83,7 +91,7 @@ class Finding(NamedTuple):
 
 
 def check(prefix: Prefix) -> Iterator[Finding]:
-    """Requirements unmet or in conflict, other Pythons, files of two owners, import names that two claim."""
+    """Every fault (see `Finding`) of the distributions in `prefix`. Raises `FileOperationFailed`."""
     available: dict[str, Known] = {}
     for directory in libraries_beside(prefix):
         there = prefix._replace(root=directory)
@@ -122,26 +130,29 @@ def _fits(wanted: str, version: str) -> bool:
 def _owners(prefix: Prefix, everything: list[Distribution]) -> Iterator[Finding]:
     owners = Owners(prefix, everything)
     by_path = {each.path: each for each in everything}
-    speakers: dict[str, list[Distribution]] = {}
+    by_area: dict[str, list[Distribution]] = {}
     for path, areas in owners.areas().items():
         for area in areas:
-            speakers.setdefault(area, []).append(by_path[path])
+            by_area.setdefault(area, []).append(by_path[path])
     seen: dict[str, Distribution] = {}
     told = set()
-    for each in dict.fromkeys(one for several in speakers.values() if len(several) > 1 for one in several):
+    for each in dict.fromkeys(one for several in by_area.values() if len(several) > 1 for one in several):
         for file in owners.claims(each).rows:
             other = seen.setdefault(file, each)
             if other is not each and (file, each.path) not in told:
                 told.add((file, each.path))
                 yield Finding("owners", each.canonical_name, f"{prefix.path(file)} belongs to {other} and to {each}")
-    yield from _import_names(prefix, speakers)
+    yield from _import_names(prefix, by_area)
 
 
-def _import_names(prefix: Prefix, speakers: dict[str, list[Distribution]]) -> Iterator[Finding]:
-    """A module `x.py` of one and a package `x` of another: which one Python imports, their order does not tell."""
+def _import_names(prefix: Prefix, by_area: dict[str, list[Distribution]]) -> Iterator[Finding]:
+    """A module `x.py` of one distribution and a package `x` of another: Python can import only one of them.
+
+    `by_area` has the distributions with files in each area (see `owners`).
+    """
     libraries = landmarks(prefix).libraries
     names: dict[str, dict[str, Distribution]] = {}
-    for area, several in speakers.items():
+    for area, several in by_area.items():
         library = next((each for each in libraries if area.startswith(f"{each}/")), None)
         if library is not None:
             name = area[len(library) + 1 :].removesuffix(".py")

@@ -8,6 +8,7 @@ import re
 from sage_wheels.metadata import canonical_name, requirement_name
 from sage_wheels.named import NamedTuple
 from sage_wheels.prefix import interpreter
+from sage_wheels.requirements.markers import applies
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,18 +41,28 @@ class Markers:
     def environment(self) -> Mapping[str, str]:
         return interpreter.markers_of(self._prefix)
 
-    def hold(self, marker: str) -> bool:
-        """Whether `marker` is true without any extra; True if it is not valid."""
-        if _ONLY_EXTRA.match(marker):
+    def hold(self, line: str) -> bool:
+        """Whether the marker of the requirement `line` is true if no extra is requested.
+
+        False for an invalid line: invalid requirements are ignored, as by pip.
+        """
+        plain, semicolon, marker = line.partition(";")
+        if not semicolon:
+            return True
+        if "@" in plain:  # perhaps the semicolon is part of the URL
+            marked = line
+        elif _ONLY_EXTRA.match(marker):
             return False
-        if marker not in self._answers:  # the same few are in many distributions
-            from packaging.markers import Marker
+        else:
+            marked = f"any;{marker}"  # the same few markers are in many distributions
+        if marked not in self._answers:
+            from packaging.requirements import InvalidRequirement, Requirement
 
             try:
-                self._answers[marker] = Marker(marker).evaluate({**self.environment, "extra": ""})
-            except (ValueError, RecursionError):
-                self._answers[marker] = True
-        return self._answers[marker]
+                self._answers[marked] = applies(Requirement(marked), self.environment)
+            except (InvalidRequirement, RecursionError):  # RecursionError: deeply nested brackets
+                self._answers[marked] = False
+        return self._answers[marked]
 
 
 def unmet(markers: Markers, one: Known, extras: tuple[str, ...], available: Mapping[str, Known]) -> Iterator[str]:
@@ -77,13 +88,13 @@ def _unmet(
     has = {canonical_name(each) for each in metadata.get("provides-extra", ())} if extras else set()
     yield from (f"{one.name} {one.version} has no extra {extra}" for extra in extras if extra not in has)
     for text in metadata.get("requires-dist", ()):
-        plain, semicolon, marker = text.partition(";")
-        if semicolon and not extras and not markers.hold(marker):
+        if not extras and not markers.hold(text):
             continue
-        name = requirement_name(plain)
-        if not semicolon and (not itself or (name in available and canonical_name(text.strip()) == name)):
+        name = requirement_name(text)
+        if ";" not in text and (not itself or (name in available and canonical_name(text.strip()) == name)):
             continue  # fulfilled; importing packaging would take 15 ms
-        from packaging.requirements import Requirement
+        from packaging.requirements import InvalidRequirement, Requirement
+        from packaging.version import InvalidVersion
 
         try:
             requirement = Requirement(text)
@@ -96,7 +107,7 @@ def _unmet(
                 continue
             if not requirement.specifier.contains(there.version, prereleases=True):
                 yield f"{asker} needs {wanted}, but {there.version} is installed"
-        except (ValueError, RecursionError):  # an invalid requirement, marker or version; deeply nested brackets
+        except (InvalidRequirement, InvalidVersion, RecursionError):
             continue
         more = tuple(sorted({canonical_name(each) for each in requirement.extras}))
         if more and (name, more) not in seen:
@@ -113,10 +124,9 @@ def _asker(
     itself: bool,
 ) -> str:
     """The name, with an extra if need be, that has this requirement; "" if its marker is false for all of them."""
-    marker = requirement.marker
-    if marker is None or marker.evaluate({**markers.environment, "extra": ""}):
+    if requirement.marker is None or applies(requirement, markers.environment):
         return f"{one.name} {one.version}" if itself else ""
     for extra in extras:
-        if marker.evaluate({**markers.environment, "extra": extra}):
+        if applies(requirement, markers.environment, [extra]):
             return f"{one.name}[{extra}] {one.version}"
     return ""
