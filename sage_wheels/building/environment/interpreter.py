@@ -80,10 +80,10 @@ def _base_of(named: str) -> tuple[str, tuple[int, int]]:
 
     They are known for the Python that runs the tool, and for one such as /usr/bin/python3.12; others are run.
     """
-    ours: str = getattr(sys, "_base_executable", sys.executable)
-    if os.path.realpath(named) in (os.path.realpath(sys.executable), os.path.realpath(ours)):
-        version = sys.version_info[:2]
-        return _outside(ours, sys.base_prefix, version), version
+    version = sys.version_info[:2]
+    ours = _outside(getattr(sys, "_base_executable", sys.executable), sys.base_prefix, version)
+    if os.path.realpath(named) in (os.path.realpath(sys.executable), ours):
+        return ours, version
     real = os.path.realpath(named)
     plain = _NUMBERED.fullmatch(os.path.basename(real))
     if plain and os.access(real, os.X_OK) and not _is_in_environment(real):
