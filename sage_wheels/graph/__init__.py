@@ -6,6 +6,7 @@ tasks       a build and its result as data (JSON)
 worker      performs one task
 parcel      what both sides of a build on another machine agree on: who is alike, how much travels
 sender      here: a task into a parcel, and the answer into a result
+nursery     there: a process for each task, forked from one that has imported the tool
 remote      there: does the task in a parcel; `graph_task` is the command for it
 engine      the interface of an engine, which runs tasks; `local`: as processes of this machine; `dask`: a Dask cluster
 slots       how many builds and compilers run at the same time (GNU make's jobserver)

@@ -2,6 +2,8 @@
 
 The first line of standard input is the task. On standard output comes a line for each event, and at last the result;
 each is a JSON list of two texts. It ends, with all that it has started, when its standard input ends.
+
+With --forks it does this in a process of its own for each request (`nursery`).
 """
 
 from __future__ import annotations
@@ -17,12 +19,17 @@ from sage_wheels import processes
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    pass
+    parser.add_argument("--forks", action="store_true", help="do many tasks, each in a process that is forked")
 
 
 def run(options: argparse.Namespace) -> int:
     from sage_wheels.graph.remote import perform
 
+    if options.forks:
+        from sage_wheels.graph import nursery
+
+        if not nursery.serve():
+            return 0
     line = sys.stdin.buffer.readline()
     # What runs below must write into nothing but its log, and read nothing of ours.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")

@@ -2,8 +2,9 @@
 
 PEP 517 requires a new process for each hook, "so that backends are free to change process global state". Here that is a
 fork of this process after it has imported the backend, which saves the start of Python and the import for each hook. A
-backend in the source tree is imported by each hook itself, as `pyproject_hooks` finds it in its own way. If a fork is not
-safe (not on Linux, a backend that starts threads or cannot be imported), each hook is run by a new interpreter.
+backend in the source tree is imported by each hook itself, because `pyproject_hooks` finds it in a way of its own. If a
+fork is not safe (not on Linux, a backend that starts threads or cannot be imported), each hook is run by a new
+interpreter.
 
 The arguments are: the descriptor for requests; the descriptor for answers; the name of the variable in which
 `pyproject_hooks` passes the name of the backend; and the beginning of the name of the variable for its path. A request
