@@ -193,7 +193,8 @@ class BuiltWheel(NamedTuple):
 
     `phases` has the seconds of each phase; `direct_url` is for direct_url.json (PEP 610); `log` is None if the log went
     with the build directory; `notes` are sentences that people should read; `is_stored` says that it was
-    not built, but came from the store, and `stored_seconds` how long its build had taken.
+    not built, but came from the store, and `stored_seconds` how long its build had taken; `is_sandboxed` that it was
+    built in a sandbox, by whomever.
     """
 
     path: str
@@ -204,3 +205,4 @@ class BuiltWheel(NamedTuple):
     notes: tuple[str, ...] = ()
     is_stored: bool = False
     stored_seconds: float = 0.0
+    is_sandboxed: bool = False

@@ -271,7 +271,9 @@ class _Build:
         kept = self.options.log or self.options.keep_build_dir
         log = self.log.path if kept else None
         built = BuiltWheel(path, self.name, self.direct_url, self.phases, log)
-        return built._replace(is_stored=True, stored_seconds=taken.seconds) if taken else built
+        if taken:
+            return built._replace(is_stored=True, stored_seconds=taken.seconds, is_sandboxed=taken.is_sandboxed)
+        return built._replace(is_sandboxed=self.sandbox is not None and self.sandbox.is_closed)
 
     def variables(self) -> Variables:
         """What the backend sees of the variables."""

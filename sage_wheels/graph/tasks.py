@@ -95,7 +95,7 @@ class Result(NamedTuple):
     status: "built"; "needs", with the `requires` that must be built first; "failed"; "killed", with the number of the
     signal as `what`; "cancelled".
     wheel, version, requires: of what was built: the path, the version, the Requires-Dist lines. `stored` says that it
-    came from the store, and `stored_seconds` how long its build had taken.
+    came from the store, `stored_seconds` how long its build had taken, and `sandboxed` that it was built in a sandbox.
     what, advice, details: of a failure, as `SageWheelsError` has them. `log` is the path of the log if there is one.
     lacks_memory: whether something was killed in the way in which a system without memory kills (SIGKILL).
     phases: the seconds of each phase. `direct_url` is for direct_url.json.
@@ -116,6 +116,7 @@ class Result(NamedTuple):
     stored_seconds: float = 0.0
     notes: tuple[str, ...] = ()
     lacks_memory: bool = False
+    sandboxed: bool = False
 
     @classmethod
     def of_error(cls, number: int, error: SageWheelsError, log: str = "") -> Result:

@@ -80,6 +80,7 @@ def perform(task: Task, on_event: Callable[[str, str], None]) -> Result:
         direct_url=built.direct_url,
         stored=built.is_stored,
         stored_seconds=built.stored_seconds,
+        sandboxed=built.is_sandboxed,
         notes=built.notes,
     )
 
