@@ -31,6 +31,8 @@ def run(options: argparse.Namespace) -> int:
         if not nursery.serve():
             return 0
     line = sys.stdin.buffer.readline()
+    if not line:  # who wanted something is gone
+        return 1
     # What runs below must write into nothing but its log, and read nothing of ours.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)

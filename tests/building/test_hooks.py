@@ -203,12 +203,16 @@ def test_an_interrupt_ends_the_hook_and_what_it_started(call: Caller) -> None:
 
 
 def test_an_interrupt_ends_a_backend_that_is_still_being_imported(tmp_path: Path, log: Log) -> None:
+    is_started = threading.Event()
+
     def interrupt() -> None:
+        is_started.wait()
         wait_for(tmp_path / "importing")
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
     with HookRunner(for_build(os.environ), log) as runner:
         call = Caller(runner, tmp_path, "slow")
+        runner.meanwhile = is_started.set  # else the signal may come while the process is still being started
         with open(tmp_path / "slow.py", "a") as f:
             f.write("open('importing', 'w').close(); time.sleep(1000)\n")
         thread = threading.Thread(target=interrupt)
