@@ -191,7 +191,7 @@ def install(
     """Install `items`, which are paths of wheels or sources to build wheels from (see `build`), in one transaction.
 
     `prefix` is a path, or None for the one that an environment variable names (`environment.OF_PREFIX`). `settings` are
-    about the commit (lock timeout, durability), `limits` bound the size to which each wheel may unpack. `on_progress`
+    about the commit (lock timeout, durability); `limits` limit the size to which each wheel may unpack. `on_progress`
     is called with the number of pieces of work begun, and of all pieces.
 
     Raises `WheelRefused`, `Conflict`, `SourceError`, `BuildFailed`, `PrefixError`, `LockTimeout` and other
@@ -226,10 +226,13 @@ def undo(
     to: int | None = None,
     force: bool = False,
 ) -> Report:
-    """Take back the last change, or that with the `number`, or all after number `to`, in one transaction.
+    """Undo the last change, or the one with the `number`, or all changes after number `to`, in one transaction.
 
-    If old files are not kept any more, the earlier versions come from their wheels, if these are to be found. With
-    `force`, what others who leave no entry in the history have put in its place is set aside.
+    If old files are not kept any more, the earlier versions are installed from their wheels, if these are found. With
+    `force`, files that other tools, which write no history, have put at the same paths since are set aside.
+
+    Raises `NotThere` if there is no such change or if it cannot be undone any more, `Conflict` if something else was
+    changed at the same paths since, and the errors of `install`; nothing is changed then.
     """
     from sage_wheels.fs import trust
     from sage_wheels.manifests.wheels import wheel_finder
@@ -242,7 +245,7 @@ def undo(
 
 
 def history(prefix: PrefixLike = None) -> list[HistoryEntry]:
-    """The changes of `prefix` that its history tells of, the oldest first."""
+    """The changes of `prefix` that are in its history, the oldest first. Raises `PrefixError`."""
     from sage_wheels.prefix.tree import Tree
     from sage_wheels.transaction.history import entries, public
 
@@ -275,10 +278,11 @@ def verify(name: str, prefix: PrefixLike = None) -> list[Problem]:
 
 
 def recover(prefix: PrefixLike = None, settings: CommitOptions | None = None, *, set_aside: bool = False) -> list[str]:
-    """Undo the transaction of a killed process, if there is one; returns a sentence for each thing that was found.
+    """Undo the transaction of a killed process, if there is one. Returns a sentence for each thing that was found.
 
-    With `set_aside`, files that cannot be put back are moved to `PREFIX/var/lib/sage-wheels/set-aside`. Without it,
-    `JournalDamaged` is raised for them.
+    With `set_aside`, files that cannot be restored are moved to `PREFIX/var/lib/sage-wheels/set-aside`. Without it,
+    `JournalDamaged` is raised for them. Also raises `PrefixError`, `LockTimeout`, `LockUnusable` and
+    `FileOperationFailed`.
     """
     from sage_wheels.fs import trust
     from sage_wheels.transaction.commit import CommitOptions

@@ -110,7 +110,7 @@ class InterpreterError(SageWheelsError):
 
 
 class Conflict(SageWheelsError):
-    """A file in the prefix is in the way: it belongs to another distribution, or to none."""
+    """A file in the prefix is in the way, or something was changed there that does not fit the change."""
 
 
 class NotRemovable(SageWheelsError):

@@ -45,7 +45,7 @@ def headers(text: str) -> dict[str, list[str]]:
     """
     fields: dict[str, list[list[str]]] = {}
     parts: list[str] = []
-    for line in text.split("\n"):
+    for line in text.partition("\n\n")[0].split("\n"):  # the description behind it may be long
         line = line.rstrip("\r")
         if not line:
             break

@@ -40,6 +40,7 @@ HOME = "build/sage-wheels"
 LIST = f"{HOME}/overlay.json"
 GENUINE = f"{HOME}/genuine"
 UNFINISHED = f"{HOME}.new"
+_OURS_SAYS = b"sage-wheels is in this tree only in part"  # each of our scripts, where the tool is gone
 
 
 class Refused(Exception):
@@ -159,12 +160,17 @@ class State(NamedTuple):
         except FileNotFoundError:
             return None
         except (ValueError, KeyError, TypeError):
-            raise Refused(f"{root / LIST} is damaged; put it back, or take {root / HOME} away by hand") from None
+            raise Refused(
+                f"{root / LIST} is damaged; put it back, or move what is in {root / GENUINE} to its places by hand,"
+                f" and delete {root / HOME}"
+            ) from None
 
 
 def apply(checkout: Path, root: Path) -> str:
     """Put everything in; a sentence about it. Raises `Refused`, and then nothing was changed."""
     state = State.of(root)
+    if state is None and (left := _left_alone(root)):
+        raise Refused(left)
     there = [entry for entry in REPLACED if not entry.optional or _genuine(root, entry.path, state).exists()]
     new = {entry.path: _new_text(checkout, root, entry, state) for entry in there}
     if differences := _module("interfaces").differences(root, lambda path: _genuine(root, path, state)):
@@ -205,6 +211,8 @@ def undo(root: Path) -> str:
     shutil.rmtree(root / UNFINISHED, ignore_errors=True)
     state = State.of(root)
     if state is None:
+        if left := _left_alone(root):
+            raise Refused(left)
         return f"sage-wheels is not in {root}"
     if edited := [path for path in [*state.added, *state.replaced] if _what(root, path, state) == "edited"]:
         raise Refused(
@@ -234,7 +242,7 @@ def status(root: Path) -> str:
     """What stands at each place: a line each, and a last line that says what to do about it."""
     state = State.of(root)
     if state is None:
-        return f"sage-wheels is not in {root}; 'build/overlay {root}' puts it in"
+        return _left_alone(root) or f"sage-wheels is not in {root}; 'build/overlay {root}' puts it in"
     found = {path: _what(root, path, state) for path in [*state.replaced, *state.added]}
     lines = [f"{kind:8}  {path}" for path, kind in found.items()]
     kinds = set(found.values())
@@ -352,6 +360,20 @@ def _refuse_what_is_in_the_way(root: Path, added: dict[str, str], state: State |
 def _is_left_by_git(home: Path) -> bool:
     """Whether only byte-code is there, which git ignores: `git stash -u` took the rest."""
     return home.is_dir() and all(path.suffix == ".pyc" for path in home.rglob("*") if not path.is_dir())
+
+
+def _left_alone(root: Path) -> str:
+    """A sentence if scripts of ours stand in a tree where nothing else of ours is: `git clean -x` takes that."""
+    for entry in REPLACED:
+        try:
+            if entry.ours and _OURS_SAYS in (root / entry.path).read_bytes():
+                return (
+                    f"{root / entry.path} is ours, but {HOME} is gone, which 'git clean -x' deletes;"
+                    " 'git checkout build src', or the archive of that release, has the genuine scripts"
+                )
+        except OSError:
+            continue
+    return ""
 
 
 def _not_recognised(root: Path, why: str) -> NoReturn:

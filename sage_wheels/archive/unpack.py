@@ -40,7 +40,7 @@ MAX_MEMBERS = 200_000
 # tarfile reads a PAX header or a long name by one `read` of the size in its header; contents in smaller pieces.
 MAX_READ = 4 << 20  # bytes
 _ANY_RATIO = 2000  # no limit: deflate reaches 1,032:1. Here only the size is limited.
-_END_OF_TIME = 1 << 34  # seconds: the year 2514, where the time stamps of ext4 end
+_END_OF_TIME = 1 << 34  # seconds: the year 2514, where the timestamps of ext4 end
 _PER_MEMBER = 4096  # bytes of headers and padding that a member may take beyond its content
 _NO_TARGET = "the link {!r} has a target that is not a path"
 # Entries beside the project directory that are ignored: they are made by `git archive`, and by Finder and tar on macOS.
@@ -313,7 +313,7 @@ def _extract(
 ) -> list[_Member]:
     """Write directories and files, then symbolic links, and return the links.
 
-    Time stamps are kept; modes become 755 or 644. If the archive has a file twice, with the same content, mode and time
+    Timestamps are kept; modes become 755 or 644. If the archive has a file twice, with the same content, mode and time
     are those of the later one, as with tar(1).
     """
     left = limits.size

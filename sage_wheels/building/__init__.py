@@ -19,7 +19,7 @@ from sage_wheels.building.options import BuildOptions, BuiltWheel, finish_upload
 from sage_wheels.errors import UsageError
 from sage_wheels.metadata import canonical_name
 from sage_wheels.named import NamedTuple
-from sage_wheels.requirements.arguments import parse_source, selected
+from sage_wheels.requirements.arguments import as_directory, parse_source, selected
 from sage_wheels.requirements.direct_url import DirectUrl
 from sage_wheels.requirements.sources import (
     Asked,
@@ -69,13 +69,13 @@ def build_wheel(
 
 
 def sources_of(items: Iterable[str], options: BuildOptions) -> list[Source]:
-    """The sources that `items` name, without those whose marker is false; there is a note about each of these.
+    """The sources that `items` name, without those whose marker is false; a note names each of those.
 
     Markers are evaluated for the prefix in `options` or, if there is none, for the building interpreter. Raises
     `SourceError`, `FileOperationFailed`, and `InterpreterError` if the interpreter has to be run and cannot.
     """
     if options.editable:
-        items = map(_as_directory, items)
+        items = map(as_directory, items)
     found = selected(items, lambda: markers_of(options), options.on_note)
     if options.constraints:
         from sage_wheels.requirements import constraints
@@ -90,11 +90,6 @@ def check_constraints(wheel: str, options: BuildOptions) -> None:
         from sage_wheels.requirements import constraints
 
         constraints.check_wheel(wheel, options.constraints)
-
-
-def _as_directory(item: str) -> str:
-    """`item`, for pip takes what is to be editable for a directory if there is one of that name."""
-    return f"./{item}" if "/" not in item and os.path.isdir(item.partition("[")[0].partition(";")[0].strip()) else item
 
 
 def markers_of(options: BuildOptions) -> Mapping[str, str]:
@@ -145,7 +140,7 @@ def wheels_of(items: Iterable[str], prefix: Prefix, options: BuildOptions | None
 
 
 def _as_told(found: list[FoundWheel], options: BuildOptions) -> list[FoundWheel]:
-    """`found`, without direct_url.json for what comes from an index. Raises `SourceError` for a constraint."""
+    """`found`, without direct_url.json for projects from an index. Raises `SourceError` for a constraint."""
     for each in found:
         check_constraints(each.path, options)
     if not options.indexed:
@@ -159,7 +154,8 @@ def _as_told(found: list[FoundWheel], options: BuildOptions) -> list[FoundWheel]
 def _already_built(wheel: str, sources: list[Source], options: BuildOptions) -> FoundWheel:
     """Use `wheel` instead of building one. The source tree is not read, because it may belong to another user."""
     built = parse_source(wheel)
-    if len(sources) != 1 or not isinstance(built, WheelFile) or not isinstance(sources[0], SourceTree):
+    is_one = len(sources) == 1 and not options.editables
+    if not is_one or not isinstance(built, WheelFile) or not isinstance(sources[0], SourceTree):
         raise UsageError("--built does not name the wheel of one source tree", "give a wheel and one directory")
     check_asked(sources[0], project_of_file(built.path))
     return FoundWheel(built.path, sources[0].direct_url(editable=options.editable), sources[0].asked.extras)
@@ -173,7 +169,7 @@ def _wheels_of(sources: list[Source], directory: str, options: BuildOptions) -> 
     found = []
     for source, (file, direct_url) in zip(sources, fetched, strict=True):
         if isinstance(file, WheelFile):
-            trace.decided("%s is taken as it is: it is a wheel", file.path)
+            trace.decided("%s is used as it is, because it is a wheel", file.path)
             found.append(FoundWheel(file.path, direct_url, source.asked.extras))
             continue
         built = next(made)
@@ -198,7 +194,7 @@ def _one_by_one(
 def _fetched(
     source: Source, directory: str, options: BuildOptions
 ) -> tuple[LocalSource | GitRepository, DirectUrl | None]:
-    """`source` as a file or tree that is here, and what direct_url.json shall say of it."""
+    """`source` as a file, tree or repository that needs no download, and the content of its direct_url.json."""
     if not isinstance(source, (Requirement, RemoteFile)):
         return source, None if isinstance(source, (SourceTree, GitRepository)) else source.direct_url()
     from sage_wheels.building import download

@@ -1,4 +1,4 @@
-"""Let git clone the repository in a `git+` URL, and check out the revision after its @, as pip does."""
+"""Clone the repository in a `git+` URL with git, and check out the revision after its @, as pip does."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _commit_of(source: GitRepository, directory: str) -> str:
             return done.stdout.strip()
     done = _run(
         "-C", directory, "fetch", "--quiet", "origin", source.revision
-    )  # what a clone has not: refs/pull/1/head
+    )  # a revision that a clone does not have, such as refs/pull/1/head
     if done.returncode:
         raise SourceError(f"{written(source)} has no revision {source.revision}", "name a branch, a tag or a commit")
     return _git(source, "-C", directory, "rev-parse", "--verify", "FETCH_HEAD^{commit}")

@@ -8,15 +8,19 @@ import os
 import shutil
 
 from sage_wheels.errors import FileOperationFailed
+from sage_wheels.fs.files import current_umask
 
 
 def deliver(wheel: str, wheel_dir: str) -> str:
-    """Move the file `wheel` into `wheel_dir`, which is made if need be; its new path.
+    """Move the file `wheel` into `wheel_dir`, which is made if needed. Returns its new path.
 
-    A wheel of the same name is replaced; who has it open keeps the old one. Raises `FileOperationFailed`.
+    A wheel of the same name is replaced; programs that have it open still read the old one. The umask decides who may
+    read the new one: the backend ran with another umask, and may have made a private file. Raises
+    `FileOperationFailed`.
     """
     destination = os.path.join(wheel_dir, os.path.basename(wheel))
     try:
+        os.chmod(wheel, 0o666 & ~current_umask())
         os.makedirs(wheel_dir, exist_ok=True)
         try:
             os.replace(wheel, destination)
@@ -30,7 +34,7 @@ def deliver(wheel: str, wheel_dir: str) -> str:
 
 
 def differing_members(wheel: str, other: str) -> list[str]:
-    """The names of the members that are not the same in two wheels, but for RECORD, which follows from the others."""
+    """The names of the members that differ between two wheels; without RECORD, unless only RECORD differs."""
     import zipfile
 
     with zipfile.ZipFile(wheel) as one, zipfile.ZipFile(other) as two:
@@ -41,13 +45,13 @@ def differing_members(wheel: str, other: str) -> list[str]:
 
 
 def _copy_beside(wheel: str, destination: str) -> None:
-    """Copy from another file system under a name that no reader takes for a wheel, then rename."""
+    """Copy `wheel` from another file system under a name that is not that of a wheel, then rename it."""
     directory, name = os.path.split(destination)
     temporary = os.path.join(directory, f".{name}.{os.getpid()}.part")
     try:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
-        # never through a link that somebody planted, should everybody be allowed to write there
+        # a new file, never through a link: other users may be allowed to write in that directory
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
         with open(wheel, "rb") as source, os.fdopen(fd, "wb") as target:
             shutil.copyfileobj(source, target)

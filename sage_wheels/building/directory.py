@@ -24,10 +24,10 @@ ELSEWHERE = "name a directory of your own for the cache with --cache-dir"
 def build_directory(
     root: str, name: str, *, keep: bool = False, on_wait: Callable[[str], None] | None = None
 ) -> Iterator[str]:
-    """The empty directory `root`/`name`, locked; removed at the end unless `keep`, or a `BuildFailed` passes.
+    """The empty directory `root`/`name`, locked; removed at the end, unless `keep` is true or `BuildFailed` is raised.
 
-    Nobody else may enter it: what is private in a source tree stays so, whatever modes the copy has inside. `on_wait`
-    gets one sentence, which says who has it, if it must wait. Raises `FileOperationFailed`, `LockUnusable`.
+    Other users cannot enter it, so private files in a source tree stay private. If it is in use, `on_wait` is called
+    with a sentence that says by whom. Raises `FileOperationFailed`, `LockUnusable`.
     """
     directory = os.path.join(os.path.abspath(root), name)
     try:

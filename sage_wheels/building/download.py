@@ -58,11 +58,11 @@ def fetch(
     target: Facts | None = None,
     on_note: Callable[[str], object] | None = None,
 ) -> Fetched:
-    """Download the one file that pip chooses for `source` into `directory`, which is made if need be.
+    """Download the one file that pip chooses for `source` into `directory`, which is made if needed.
 
-    With `from_source` it is an sdist. `target` is the interpreter to choose for, if it is not the one that runs us.
-    Dependencies are not looked at, and nothing of the file is run. `on_note` gets what pip says of a file that was
-    yanked. Raises `SourceError` with the end of pip's output.
+    With `from_source` it is an sdist. `target` is the interpreter for which pip chooses, if it is not the one that runs
+    this tool. Dependencies are not downloaded, and no code of the file is run. `on_note` is called with pip's warning
+    about a yanked file. Raises `SourceError` with the end of pip's output.
     """
     os.makedirs(directory, exist_ok=True)
     before = set(os.listdir(directory))
@@ -95,7 +95,7 @@ def fetch(
 
 
 def _as_named(file: str, asked: Asked) -> Asked:
-    """`asked` with the version in the name of the sdist `file`: pip has chosen the file for that version."""
+    """`asked` with the version in the name of the sdist `file`, because pip has chosen the file for that version."""
     from packaging.version import InvalidVersion, Version
 
     stem = sdist_stem(file)
@@ -108,7 +108,7 @@ def _as_named(file: str, asked: Asked) -> Asked:
 
 @contextlib.contextmanager
 def _as_arguments(source: Requirement | RemoteFile) -> Iterator[list[str]]:
-    """`source` for pip's command line: without extras, which choose no other file."""
+    """`source` for pip's command line; without extras, because the file is the same."""
     text = (
         f"{source.name} @ {source.url}" if isinstance(source, RemoteFile) else f"{source.name}{source.asked.specifier}"
     )
@@ -118,7 +118,7 @@ def _as_arguments(source: Requirement | RemoteFile) -> Iterator[list[str]]:
     import tempfile
 
     hashes = "".join(f" --hash={each.replace('=', ':')}" for each in source.asked.hashes)
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".txt") as f:  # where alone pip takes hashes
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".txt") as f:  # only there pip accepts hashes
         f.write(f"{text}{hashes}\n")
         f.flush()
         yield ["--requirement", f.name]
@@ -139,10 +139,10 @@ def _chosen_for(target: Facts) -> list[str]:
 def fetch_build_requirements(
     requirements: Iterable[str], directory: str, *, find_links: Iterable[str], python: str
 ) -> None:
-    """Put wheels for `requirements`, and for all that these require, for the interpreter `python`, into `directory`.
+    """Put wheels of `requirements`, and of all that these require, for the interpreter `python`, into `directory`.
 
-    pip takes what the wheelhouses `find_links` have, too, and builds what the index has no wheel of. The wheels
-    appear in `directory` by rename. Raises `BuildFailed` with the end of pip's output.
+    pip uses the wheelhouses `find_links`, too, and builds wheels that the index does not have. The wheels appear in
+    `directory` by rename. Raises `BuildFailed` with the end of pip's output.
     """
     import tempfile
 
@@ -189,7 +189,7 @@ def _pip(arguments: list[str]) -> tuple[bool, str]:
 
 
 def _end_of(output: str) -> str:
-    """The last lines of it, without passwords, which old versions of pip show."""
+    """The last lines of pip's `output`, without passwords, which old versions of pip print."""
     plain = re.sub(r"(://[^\s/:@]*:)[^\s/@]+@", r"\1****@", output)
     return "\n".join(plain.splitlines()[-_LAST_LINES:])
 

@@ -1,4 +1,4 @@
-"""Why a build would run again: what differs between its inputs and those of the last one of the same project."""
+"""Explain why a build would run again: what differs between its inputs and those of the project's last build."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from sage_wheels.store.results import Result
 
 _DIGEST = re.compile("[0-9a-f]{64}")
-_MOST = 20  # files that are named
+_MOST = 20  # files that are named in a message
 
 
 class Explanation(NamedTuple):
-    """Of the project `name`: why a build of it is `not_kept` ("": it is kept), whether the next one would be taken
-    from the store (`is_stored`), how many `seconds` that one had taken, and the `differences` from the last one that
-    was kept (None: there was none)."""
+    """About builds of the project `name`: why they are `not_kept` in the store ("" if they are kept); whether the next
+    one would come from the store (`is_stored`), and how many `seconds` that build had taken; and the `differences` from
+    the last build that was kept (None if none was)."""
 
     name: str
     not_kept: str
@@ -33,13 +33,13 @@ class Explanation(NamedTuple):
 
 
 def compared(stored: StoredBuild, inputs: Mapping[str, Any], found: Result | None, *, is_whole: bool) -> Explanation:
-    """`inputs` beside those of the last build; not the wheels if they are not all known (`is_whole`)."""
+    """Compare `inputs` with those of the last build; without the wheels, unless all are known (`is_whole`)."""
     last = stored.store.result("last", last_key(stored.name))
     then = last.values.get("inputs") if last else None
     differences = None
     if last and isinstance(then, dict):
         now = dict(inputs)
-        if not is_whole:  # what the backend asks for in addition is not known before it has been asked
+        if not is_whole:  # which requirements the backend returns is not known before it has run
             now.pop("wheels")
             then = {name: value for name, value in then.items() if name != "wheels"}
         differences = [*_of_files(last.values.get("files"), stored.files), *_all(then, now)]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-# What git sets for the hooks that it runs: they speak of the repository of the hook, which need not be the one of what
-# is built. git(1), "The Git Repository".
+# git sets these for the hooks that it runs. They name the repository of the hook, and a build in a hook may be that of
+# another one. See git(1), "The Git Repository".
 OF_ONE_REPOSITORY = frozenset(
     f"GIT_{name}"
     for name in ("DIR", "WORK_TREE", "IMPLICIT_WORK_TREE", "INDEX_FILE", "COMMON_DIR", "OBJECT_DIRECTORY", "PREFIX")

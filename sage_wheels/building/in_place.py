@@ -17,10 +17,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-# What backends call the setting that names their build directory: meson-python (the second is its older name) and
-# scikit-build-core.
+# The config settings for the build directory, of meson-python (the second one is its older name) and scikit-build-core.
 _BUILD_DIRECTORY = ("build-dir", "builddir")
-# The variable by which a process tells its children which lock it holds; build/bin/sage-ninja reads it.
+# The variable with the lock that a process holds, for its children; build/bin/sage-ninja reads it.
 HOLDS = environment.SAGE_WHEELS_HOLDS
 
 
@@ -65,13 +64,13 @@ def build_directory_of(tree: str, settings: Mapping[str, str | list[str]]) -> st
         value = settings.get(key)
         if isinstance(value, list):
             value = value[-1] if value else None
-        if value and "{" not in value:  # scikit-build-core fills in {wheel_tag} and the like: then it is the tree
+        if value and "{" not in value:  # scikit-build-core replaces {wheel_tag} and the like; then the tree is locked
             return os.path.normpath(os.path.join(tree, value))
     return None
 
 
 def lock_path(cache: str, directory: str) -> str:
-    """The lock file of `directory` in the cache: the same under whatever name it is reached. Raises `OSError`."""
+    """The lock file of `directory` in the cache, the same for every path that leads to it. Raises `OSError`."""
     status = os.stat(directory)
     return os.path.join(cache, "in-place", f"{status.st_dev}-{status.st_ino}.lock")
 

@@ -1,7 +1,7 @@
-"""What is kept in the store has a key of everything that it depends on; what cannot have one is not kept."""
+"""The key of a result contains everything that it depends on. A build for which that is impossible is not kept."""
 
 from __future__ import annotations
 
 
 class NotKeyable(Exception):
-    """The build depends on something that cannot be named; the argument is the reason, for people."""
+    """The build depends on something that cannot be part of a key. The message says on what."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 
-TAIL = 20  # lines of a log that are worth showing with an error
+TAIL = 20  # lines of a log that are shown with an error
 _TAIL_BYTES = 16384
 
 
 def noted(sentence: str) -> str:
-    """The line that a log has for a sentence that people are told as well."""
+    """The line of the log for a sentence that is printed, too."""
     return f"--- {sentence}"
 
 

@@ -1,6 +1,6 @@
-"""A build asks the store before it begins, and gives it its wheel at the end.
+"""Look for a wheel in the store before a build, and keep the wheel there after it.
 
-Nothing here fails a build: what cannot be told for certain is neither taken nor kept, and the log says why.
+Nothing here makes a build fail. If the inputs cannot all be found out, nothing is taken or kept, and the log says why.
 """
 
 from __future__ import annotations
@@ -39,9 +39,10 @@ class Given(NamedTuple):
 
 
 class Made(NamedTuple):
-    """What was built: the `wheel`; what each call of the backend needed, with the wheels that were there; those that
-    were there when it was `first` asked for more. `log` is what it said, `seconds` how long it took,
-    `why_not` why the store cannot keep it."""
+    """What was built: the `wheel`; `rounds`, the requirements of each call of the backend with the wheels in its
+    environment; `first`, the wheels that were there when the backend was asked for its requirements. `is_intact` is
+    whether the build environment was not changed, `log` the text of the log, `seconds` how long the build took, and
+    `why_not` the reason if the store cannot keep it."""
 
     wheel: str
     rounds: list[tuple[Round, list[list[str]]]]
@@ -53,7 +54,7 @@ class Made(NamedTuple):
 
 
 class Lookup:
-    """The store's side of the build that `provider` provides for; `why_not` is why it is neither kept nor taken."""
+    """Asks the store for the build of `provider`; `why_not` is the reason if nothing is taken or kept."""
 
     def __init__(self, provider: Provider) -> None:
         self.provider = provider
@@ -63,7 +64,7 @@ class Lookup:
         self.stored: StoredBuild | None = None
 
     def begin(self, given: Given, environ: Mapping[str, str]) -> bool:
-        """Look at what is `given` and at the variables that the backend sees; whether the result may be stored."""
+        """Find out the inputs: the source `given`, and the backend's variables. Returns whether that is possible."""
         from sage_wheels.building import stored
 
         reason = stored.why_not(self.options)
@@ -83,7 +84,7 @@ class Lookup:
         from sage_wheels.building import stored
 
         opened = self.provider.store
-        sandbox = self.provider.sandbox()
+        sandbox = self.provider.sandbox
         is_closed = sandbox is not None and sandbox.is_closed
         images = self.provider.images
         files: dict[str, str] = {}
@@ -118,7 +119,7 @@ class Lookup:
     def _source_of_copy(
         self, project: str, copy: SourceCopy | None, tree: str
     ) -> tuple[dict[str, object], dict[str, str]]:
-        """What the copy of the source tree is, and the beginning of the digest of each file."""
+        """The inputs from the copy of the source tree, and the beginning of the digest of each file."""
         from sage_wheels.building.inputs.repositories import states
         from sage_wheels.building.inputs.source import fingerprint
         from sage_wheels.building.source.git import Git
@@ -136,8 +137,10 @@ class Lookup:
         return {"tree": found.digest, "project": where, "repositories": repositories}, found.files
 
     def taken(self, required: Callable[[set[str]], object]) -> Taken | None:
-        """The wheel out of the store; None if it has to be built. Raises what `required` raises, which is called with
-        the lines of what the build requires."""
+        """The wheel from the store; None if it has to be built.
+
+        `required` is called with the requirements of the build; its errors are raised.
+        """
         stored = self.stored
         if stored is None or self.options.rebuild:
             return None
@@ -156,14 +159,14 @@ class Lookup:
         return stored.take(found, f"{self.directory}/out")
 
     def _tell(self, sentence: str) -> None:
-        """Tell people, and the log."""
+        """Print a sentence, and write it to the log."""
         sentence = printable(sentence)
         if self.options.on_note:
             self.options.on_note(sentence)
         self.log.write(noted(sentence))
 
     def _asked(self, ask: Callable[[], _T]) -> _T | None:
-        """What `ask` answers; None if it cannot be told: the build says what is wrong."""
+        """What `ask` returns; None if it raises an error, which the build will report."""
         try:
             return ask()
         except (NotKeyable, SageWheelsError, OSError) as error:
@@ -174,7 +177,7 @@ class Lookup:
         return self.provider.wheels_for(*needed)
 
     def keep(self, made: Made) -> None:
-        """Keep what was built under what it was built of: the wheels that were there, not those that were looked up."""
+        """Keep what was built, under the wheels that were used; they may differ from those that were looked up."""
         stored = self.stored
         if stored is None:
             return
@@ -215,7 +218,7 @@ class Lookup:
 
 
 def _declared_by(store: Store, digest: str, subdirectory: str, unpack: Callable[[], str]) -> Declared | None:
-    """What the sdist with this digest says of its build; it is unpacked only if nobody knows."""
+    """What the sdist with this digest declares; it is unpacked only if the store does not know it."""
     from sage_wheels.building import stored
 
     declared = stored.declared_of(store, digest, subdirectory)

@@ -14,7 +14,7 @@ _FILES = ("pyproject.toml", "setup.cfg", "setup.py")
 
 
 def reason(tree: str, name: str, version: str) -> str | None:
-    """Why the wheel of the source tree `tree` has the place-holder `name` or `version`; None if they are real."""
+    """Why the wheel of the source tree `tree` has the placeholder `name` or `version`; None if they are real."""
     nameless = name.upper() in ("", "UNKNOWN") and not _says(tree, r"""^\s*["']?name["']?\s*[=:]\s*["']?unknown\b""")
     versionless = version in ("", "0.0.0") and not _says(tree, r"\bversion\b|^Version:|dynamic")
     if not nameless and not versionless:

@@ -26,40 +26,41 @@ _MAX_SDIST_MEMBERS = 200_000
 class BuildOptions(NamedTuple):
     """How to build; the defaults are an isolated build without wheelhouse and without network.
 
-    find_links: wheelhouses that build requirements come from, first ones first.
-    use_index: let pip fetch from the package index what they lack.
+    find_links: wheelhouses for build requirements; earlier ones are preferred.
+    use_index: let pip download what they do not have from the package index.
     isolation, fallback_no_isolation, skip_dependency_check, editable, sdist_then_wheel, keep_build_dir: as the
         options of `sage-wheels build`.
-    in_place: build source trees where they stand; the config setting `build-dir` names what is locked meanwhile.
+    in_place: build source trees without a copy; the directory in the config setting `build-dir` is locked meanwhile.
     config_settings: for the backend (PEP 517); a key that was given several times has a list.
-    python: the interpreter that builds (a path, or a name on PATH). None: that of `prefix`, else the one that runs us.
-    prefix: what the wheel is for; it must fit, and without isolation it is what the backend is imported from.
-    log: the file that gets the whole output; None: one in the build directory, which goes with it.
-    cache_dir: where the store, build directories and logs of failed builds are; refused if others may write there.
-        None: $SAGE_WHEELS_CACHE, else in the user's cache directory; if others may write there, for this process only,
-        in the directory for temporary files.
-    usual_build_dir: a directory for build directories alone, if nobody else may write there.
-    store: take what was built before, and keep what is built; rebuild: keep, and take nothing;
-        verify_store: build once more at another path, and compare.
-    sandbox: let the backend see nothing but the system, the interpreter, the prefix, its sources and what it requires,
-        and the directories `sandbox_read`; store_sandboxed: take from the store only what was built so.
+    python: the interpreter that builds (a path, or a name on PATH). None: that of `prefix`, or else the one that runs
+        this tool.
+    prefix: the wheel must fit this prefix; without isolation, the backend is imported from it.
+    log: the file for the whole output; None: a file in the build directory, which is deleted with it.
+    cache_dir: the directory of the store, build directories and logs of failed builds; refused if others can write
+        there. None: $SAGE_WHEELS_CACHE, or else a directory in the user's cache directory; if others can write there,
+        a temporary directory for this process only.
+    usual_build_dir: a directory for build directories alone, if nobody else can write there.
+    store: use wheels that were built before, and keep those that are built. rebuild: keep, but use none.
+        verify_store: build a second time at another path, and compare.
+    sandbox: let the backend read nothing but the system, the interpreter, the prefix, its sources, its requirements and
+        the directories `sandbox_read`. store_sandboxed: use only wheels from the store that were built in this way.
     cache_size: how large the store may be, in bytes; None: 10 GiB.
-    store_url, store_mode, store_sign, store_trust: the store behind it that several machines use, as the options of
-        `sage-wheels build`. None: $SAGE_WHEELS_STORE, $SAGE_WHEELS_STORE_MODE ... say.
-    cache_paths: more paths, by name, that stand for themselves where a variable or a setting has them.
-    cache_cpu, cache_system: what the caller vouches for in place of the features of the processor, and of what is
-        installed on this system.
-    cache_declared: without isolation, the declared requirements are all that the build depends on; the caller says so.
-    max_sdist_size, max_sdist_members: how much an sdist may unpack to, in bytes and in number.
-    wheel_limits: how much a build requirement, and the wheel that is built, may unpack to; None: the usual limits.
-    editables: items that are installed editable, where `editable` is not said of all.
-    constraints: which versions may be taken of what is named: requirements, each with where it stands, for messages.
+    store_url, store_mode, store_sign, store_trust: the store that several machines use, as the options of `sage-wheels
+        build`. None: the values of $SAGE_WHEELS_STORE, $SAGE_WHEELS_STORE_MODE ...
+    cache_paths: names and paths; in the key of a build, a name replaces its path in variables and settings.
+    cache_cpu, cache_system: texts that the key contains instead of the features of the processor, and instead of what
+        is installed on this system.
+    cache_declared: the caller states that a build without isolation depends on nothing but its declared requirements.
+    max_sdist_size, max_sdist_members: limits of what an sdist unpacks to: bytes, and number of members.
+    wheel_limits: limits of what a build requirement, and the wheel that is built, unpacks to; None: the default limits.
+    editables: items to install as editable, if `editable` does not make all of them so.
+    constraints: requirements that limit the versions of projects, each with its file and line for messages.
     indexed: normalised names of projects that are named by a URL but come from an index: they get no direct_url.json.
-    built: the wheel that was built of the one source tree, by whomever; what installs takes it and builds nothing.
-    preferred: a wheelhouse whose wheels win over those of find_links, whatever their versions.
+    built: the wheel of the one source tree, built by another program; it is installed, and nothing is built.
+    preferred: a wheelhouse whose wheels are preferred to those of find_links, whatever their versions.
     build_name: the name of the build directory in the cache; None: that of the project.
-    build_all: builds two sources and more into a directory; None: one after the other.
-    on_requires: called with the lines that the build requires, once they are known; what it raises ends the build.
+    build_all: builds two or more sources into a directory; None: they are built one after the other.
+    on_requires: called with the requirements of the build, once they are known; an error that it raises ends the build.
     on_phase: called with the name of each phase as it begins; on_note: with a sentence for people; on_log: with the
         path of the log.
     """
@@ -109,12 +110,17 @@ class BuildOptions(NamedTuple):
     on_note: Callable[[str], None] | None = None
     on_log: Callable[[str], None] | None = None
 
+    @property
+    def uses_the_tree_itself(self) -> bool:
+        """Whether the backend runs in the source tree, and not in a copy of it."""
+        return self.editable or self.in_place
+
     def of_builds(self) -> BuildOptions:
-        """These options without what is about the items, and is nothing to the build of any of them."""
+        """These options without those about the items to install, which the build of a source does not need."""
         return self._replace(editables=(), constraints=(), indexed=())
 
     def cache_root(self) -> str:
-        """The directory of the store, absolute; it need not be there. Raises `UnsafePath` if it was named.
+        """The directory of the store, absolute; it need not exist. Raises `UnsafePath` if a named one is not safe.
 
         >>> BuildOptions(cache_dir="/sage/cache/").cache_root()
         '/sage/cache'
@@ -127,7 +133,7 @@ class BuildOptions(NamedTuple):
         return self._chosen(*caches.directories_of_user())
 
     def build_root(self) -> str:
-        """The directory that build directories are made in."""
+        """The directory in which build directories are made."""
         from sage_wheels.fs import caches
 
         if not self.usual_build_dir:
@@ -135,7 +141,7 @@ class BuildOptions(NamedTuple):
         return self._chosen(os.path.abspath(self.usual_build_dir), *caches.directories_of_user())
 
     def tools_directory(self) -> str:
-        """The directory for scripts that take the place of old tools."""
+        """The directory for scripts that run instead of old tools (see `stand_ins`)."""
         return f"{self.cache_root()}/tools"
 
     def _chosen(self, *candidates: str) -> str:
@@ -157,9 +163,9 @@ def store_of(options: BuildOptions) -> Store:
 
 
 def remote_of(options: BuildOptions) -> RemoteTier | None:
-    """The store of several machines behind it, None if none is named.
+    """The store that several machines use; None if none is named.
 
-    Raises `UnsafePath`, `UsageError` or `FileOperationFailed` if it was named wrongly.
+    Raises `UnsafePath`, `UsageError` or `FileOperationFailed` if an option about it is wrong.
     """
     url = options.store_url or environment.get(environment.SAGE_WHEELS_STORE)
     if not url or not options.store:
@@ -177,9 +183,9 @@ def remote_of(options: BuildOptions) -> RemoteTier | None:
 
 
 def finish_uploads() -> None:
-    """Wait, for a bounded time, until what this process has built is in the store of several machines, too.
+    """Wait, for a limited time, until everything that this process has built was sent to the store of several machines.
 
-    For the end of a command: what is built next does not wait for it.
+    Called at the end of a command, so that a next build need not wait for it.
     """
     import sys
 
@@ -191,10 +197,10 @@ def finish_uploads() -> None:
 class BuiltWheel(NamedTuple):
     """A wheel that was built, and is in the wheel directory now.
 
-    `phases` has the seconds of each phase; `direct_url` is for direct_url.json (PEP 610); `log` is None if the log went
-    with the build directory; `notes` are sentences that people should read; `is_stored` says that it was
-    not built, but came from the store, and `stored_seconds` how long its build had taken; `is_sandboxed` that it was
-    built in a sandbox, by whomever.
+    `phases` has the seconds of each phase. `direct_url` is for direct_url.json (PEP 610). `log` is None if the log was
+    deleted with the build directory. `notes` are sentences for people. `is_stored` is whether it came from the store
+    instead of being built; then `stored_seconds` is how long its build had taken. `is_sandboxed` is whether it was
+    built in a sandbox, here or elsewhere.
     """
 
     path: str

@@ -7,44 +7,26 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
-import signal
-import subprocess
-import sys
 import time
-import warnings
 
 from sage_wheels import environment, trace
 from sage_wheels.building.backend.hooks import HookRunner
-from sage_wheels.building.backend.variables import BUILD_BACKEND, HOOK_ANSWER, for_build
+from sage_wheels.building.backend.variables import BUILD_BACKEND, for_build
 from sage_wheels.building.delivery import deliver, differing_members
 from sage_wheels.building.directory import build_directory
-from sage_wheels.building.download import fetch
+from sage_wheels.building.failures import Failures, advice_after
 from sage_wheels.building.in_place import HOLDS, build_directory_of, one_at_a_time
 from sage_wheels.building.keyable import NotKeyable
 from sage_wheels.building.log import Log, noted
 from sage_wheels.building.lookup import Given, Lookup, Made
+from sage_wheels.building.obtaining import obtain, source_directory, unpacked
 from sage_wheels.building.options import BuildOptions, BuiltWheel, remote_of
 from sage_wheels.building.providing import Provider
 from sage_wheels.building.source import pyproject
-from sage_wheels.building.source.replica import copy_source_tree
 from sage_wheels.building.stored import Round
-from sage_wheels.errors import BuildFailed, FileOperationFailed, SageWheelsError, SourceError, UsageError, printable
+from sage_wheels.errors import BuildFailed, SageWheelsError, SourceError, UsageError, printable
 from sage_wheels.fs import caches, presence, trust
-from sage_wheels.fs.deletion import delete_tree
-from sage_wheels.fs.files import below
-from sage_wheels.metadata import canonical_name
-from sage_wheels.requirements.sources import (
-    GitRepository,
-    RemoteFile,
-    Requirement,
-    SdistFile,
-    SourceTree,
-    WheelFile,
-    check_asked,
-    project_of_file,
-    written,
-)
+from sage_wheels.requirements.sources import SdistFile, SourceTree, WheelFile, check_asked, project_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,21 +35,17 @@ if TYPE_CHECKING:
 
     from sage_wheels.building.backend.variables import Variables
     from sage_wheels.building.explaining import Explanation
-    from sage_wheels.building.source.replica import SourceCopy
-    from sage_wheels.prefix.interpreter import Facts
-    from sage_wheels.requirements.direct_url import DirectUrl
-    from sage_wheels.requirements.sources import Source
+    from sage_wheels.building.obtaining import Obtained
+    from sage_wheels.requirements.sources import Asked, Source
 
     Kind = Literal["wheel", "editable"]
 
 _NAMED = 10  # how many paths of a kind are named in a sentence
-_TELL_AUTHORS = "tell the authors of the backend"
-_NO_MODULE = re.compile(r"ModuleNotFoundError: No module named '([\w.]+)'")
 
 
 def _check_together(options: BuildOptions) -> None:
     """Raise `UsageError` for options that exclude each other."""
-    if options.sandbox and (options.editable or options.in_place):
+    if options.sandbox and options.uses_the_tree_itself:
         raise UsageError("what is built where it stands is built in no sandbox", "leave --sandbox out")
     if not options.sdist_then_wheel:
         return
@@ -85,7 +63,7 @@ def _check_together(options: BuildOptions) -> None:
 def build_wheel(source: Source, *, wheel_dir: str, options: BuildOptions) -> BuiltWheel:
     """Build the wheel of `source` and put it into `wheel_dir`. See `sage_wheels.building.build_wheel`.
 
-    What goes to a store of several machines may still be on its way; see `options.finish_uploads`.
+    When it returns, uploads to a store of several machines may not be finished; see `options.finish_uploads`.
     """
     if isinstance(source, WheelFile):
         raise SourceError(f"{source.path} is a wheel already", "install it as it is")
@@ -97,13 +75,13 @@ def build_wheel(source: Source, *, wheel_dir: str, options: BuildOptions) -> Bui
     if options.verify_store:
         return _verified(source, wheel_dir, options._replace(verify_store=False))
     name = project_name(source)
-    where = "where it stands" if options.in_place or options.editable else "in a copy"
+    where = "where it stands" if options.uses_the_tree_itself else "in a copy"
     how = "in an environment of its own" if options.isolation else "against what is installed"
     trace.decided("%s is built %s and %s: it is no wheel, but %s", name, where, how, type(source).__name__)
-    remote_of(options)  # whoever names one wrongly hears of it now
+    remote_of(options)  # so that wrong options for it are reported before the build
     root = options.build_root()
     if options.on_note:
-        caches.say_once(caches.of_user().notes, options.on_note)  # of the byte-code of what the build needs
+        caches.say_once(caches.of_user().notes, options.on_note)  # about the store for byte-code of build requirements
     if options.log:
         trust.check(options.log, "name another --log")
     with (
@@ -122,7 +100,7 @@ def build_wheel(source: Source, *, wheel_dir: str, options: BuildOptions) -> Bui
 def explain(source: Source, options: BuildOptions) -> Explanation:
     """Whether the next build of `source` would come from the store, and what differs from the last one that is kept.
 
-    Nothing is built. Raises what a build raises before it begins.
+    Nothing is built. Raises the errors of `build_wheel` from before the build begins.
     """
     name = project_name(source)
     with (
@@ -133,7 +111,7 @@ def explain(source: Source, options: BuildOptions) -> Explanation:
 
 
 def _verified(source: Source, wheel_dir: str, options: BuildOptions) -> BuiltWheel:
-    """The wheel that a build gives, compared with what a build without the store makes at another path."""
+    """Build the wheel, and compare it with that of another build, without the store and at another path."""
     import tempfile
 
     built = build_wheel(source, wheel_dir=wheel_dir, options=options)
@@ -161,42 +139,8 @@ def _lock_of(source: Source, options: BuildOptions) -> contextlib.AbstractContex
     return one_at_a_time(source.project, options.config_settings, options.build_root(), options.on_note)
 
 
-def project_name(source: Source) -> str:
-    """The canonical name of the project, as far as it can be told before the build.
-
-    >>> project_name(SdistFile("/x/Foo_bar-1.0.tar.gz"))
-    'foo-bar'
-    """
-    if isinstance(source, (Requirement, RemoteFile)):
-        return canonical_name(source.name)
-    if isinstance(source, GitRepository):
-        return canonical_name(re.sub(r"[^\w.-]", "-", source.name))
-    if source.asked.name:
-        return canonical_name(source.asked.name)
-    if isinstance(source, SourceTree):
-        return canonical_name(_name_in(source.project) or os.path.basename(source.project))
-    return canonical_name(project_of_file(source.path))
-
-
-def _name_in(tree: str) -> str:
-    """The name in a source tree's pyproject.toml, PKG-INFO or setup.cfg; a line that looks like one is enough."""
-    for file, pattern in (
-        ("PKG-INFO", r"^Name:\s*([\w.-]+)\s*$"),
-        ("pyproject.toml", r"^name\s*=\s*[\"']([\w.-]+)[\"']"),
-        ("setup.cfg", r"^name\s*=\s*([\w.-]+)\s*$"),
-    ):
-        try:
-            with open(os.path.join(tree, file), encoding="utf-8", errors="replace") as f:
-                found = re.search(pattern, f.read(), re.MULTILINE)
-        except OSError:
-            continue  # not there, or not ours to read: the next file, then the directory's name
-        if found:
-            return found[1]
-    return ""
-
-
 class _Build:
-    """One build and what it needs to know; a second attempt is another `run`."""
+    """One build and its state. A second attempt is another `run`, after another `prepare`."""
 
     def __init__(
         self,
@@ -210,85 +154,92 @@ class _Build:
     ) -> None:
         self.name = name
         self.source = source
-        self.asked = source.asked
         self.directory = directory
         self.wheel_dir = os.path.abspath(wheel_dir)
-        self.options = options
         self.log = log
         self.held = {HOLDS: held} if held else {}
-        self.direct_url: DirectUrl | None = None
         self.phases: dict[str, float] = {}
-        self.unreadable: list[str] = []  # paths that are not in the copy of a source tree
         self.noted: list[str] = []
-        self.copy: SourceCopy | None = None  # of a source tree
-        self.sdist: SdistFile | None = None  # or what is unpacked
-        self.why_not = ""  # why what was built is not kept
-        self.rounds: list[tuple[Round, list[list[str]]]] = []  # what each call of the backend needed, and which wheels
+        self.why_not = ""  # why the store cannot keep the result
+        self.rounds: list[tuple[Round, list[list[str]]]] = []  # the requirements of each call, and the wheels for them
         self.start = log.size()
         self.is_intact = True
-        self.declared_wheels: list[list[str]] = []  # those that were there when the backend was asked for more
-        self.current = ""  # phase
+        self.declared_wheels: list[list[str]] = []  # those in the environment when the backend was asked for more
+        self.current = ""  # the phase
         self.kind: Kind = "editable" if options.editable else "wheel"
-        self.is_original = options.editable or options.in_place  # what the backend sees, no copy
-        self.provider = Provider(name, directory, options, log)
-        self.sandbox = self.provider.sandbox()
+        self.prepare(options)
+
+    def prepare(self, options: BuildOptions) -> None:
+        """Prepare a `run` with these options. Raises `UsageError` or `OSError` if there can be no sandbox."""
+        self.options = options
+        self.provider = Provider(self.name, self.directory, options, self.log)
+        tree = self.source.project if isinstance(self.source, SourceTree) else ""
+        self.failures = Failures(
+            self.name, self.log, self.start, tree=tree, is_isolated=options.isolation, sandbox=self.provider.sandbox
+        )
 
     def with_fallback(self) -> BuiltWheel:
-        """Isolated; if that fails, against what is installed, with a note that says what to declare."""
+        """Build isolated; if that fails, against what is installed, with a note that says what to declare."""
         start = self.log.size()
         try:
             return self.run()
         except BuildFailed as failure:
-            advice = _advice(failure, self.log.since(start))
+            advice = advice_after(failure, self.log.since(start))
             note = f"{self.name} is built without isolation, because {failure.what}; {advice}"
         self.note(note)
         trace.decided("%s", note)
-        self.options = self.options._replace(isolation=False)
-        self.provider = Provider(self.name, self.directory, self.options, self.log)
-        self.sandbox = self.provider.sandbox()
+        self.prepare(self.options._replace(isolation=False))
         return self.run()._replace(notes=(note,))
 
     def run(self) -> BuiltWheel:
         with self.phase("source"):
-            project = self.project_directory()
-            if self.options.in_place and project:
-                self.configure_anew_if_needed(project)
+            obtained = self.obtained()
+            if self.options.in_place and obtained.project:
+                self.configure_again_if_needed(obtained.project)
         variables = self.variables()
         with self.phase("look-up"):
             lookup = Lookup(self.provider)
-            lookup.begin(self.given(project), variables.environ)
+            lookup.begin(self.given(obtained), variables.environ)
             taken = lookup.taken(self.required)
-            if taken and not self.is_fit(taken.wheel):
+            if taken and not self.is_fit(taken.wheel, obtained.asked):
                 taken = None
         if taken:
             self.note(f"{self.name} comes from the store; its build had taken {taken.seconds} s")
-        wheel = taken.wheel if taken else self.made(project or self.unpacked_sdist(), variables)
+        wheel = taken.wheel if taken else self.made(obtained, variables)
         with self.phase("store"):
-            if not taken:  # what was taken has been checked
-                self.check_fits(wheel)
+            if not taken:  # a wheel from the store was checked by `is_fit`
+                self.check_fits(wheel, obtained.asked)
                 lookup.keep(self.made_of(wheel))
             path = deliver(wheel, self.wheel_dir)
         kept = self.options.log or self.options.keep_build_dir
         log = self.log.path if kept else None
-        built = BuiltWheel(path, self.name, self.direct_url, self.phases, log)
+        built = BuiltWheel(path, self.name, obtained.direct_url, self.phases, log)
         if taken:
             return built._replace(is_stored=True, stored_seconds=taken.seconds, is_sandboxed=taken.is_sandboxed)
-        return built._replace(is_sandboxed=self.sandbox is not None and self.sandbox.is_closed)
+        sandbox = self.provider.sandbox
+        return built._replace(is_sandboxed=sandbox is not None and sandbox.is_closed)
 
     def variables(self) -> Variables:
-        """What the backend sees of the variables."""
-        variables = for_build(
-            environment.for_processes(**self.held), above=None if self.is_original else self.directory
-        )
-        return self.sandbox.variables(variables) if self.sandbox else variables
+        """The environment variables of the backend."""
+        above = None if self.options.uses_the_tree_itself else self.directory
+        variables = for_build(environment.for_processes(**self.held), above=above)
+        sandbox = self.provider.sandbox
+        return sandbox.variables(variables) if sandbox else variables
 
-    def made(self, project: str, variables: Variables) -> str:
-        """The wheel that the backend builds."""
+    def obtained(self) -> Obtained:
+        """What there is to build; failures name what of it cannot be read."""
+        obtained = obtain(self.source, self.provider, self.note)
+        self.failures.unreadable = obtained.copy.unreadable if obtained.copy else []
+        return obtained
+
+    def made(self, obtained: Obtained, variables: Variables) -> str:
+        """Let the backend build. Returns the path of the wheel."""
         self.rounds.clear()
-        sandbox = self.sandbox
-        if sandbox and self.copy:
-            sandbox = sandbox.showing(path for each in self.copy.repositories.values() for path in each.directories())
-        with HookRunner(variables, self.log, sandbox) as runner, self.failures(runner):
+        project = obtained.project or self.unpacked(obtained)
+        sandbox, copy = self.provider.sandbox, obtained.copy
+        if sandbox and copy:
+            sandbox = sandbox.showing(path for each in copy.repositories.values() for path in each.directories())
+        with HookRunner(variables, self.log, sandbox) as runner, self.failures.of(runner):
             runner.meanwhile = _import_what_comes_last
             if self.options.sdist_then_wheel:
                 project = self.rebuilt_sdist(project, runner)
@@ -307,125 +258,13 @@ class _Build:
         finally:
             self.phases[name] = self.phases.get(name, 0.0) + time.perf_counter() - start
 
-    @contextlib.contextmanager
-    def failures(self, runner: HookRunner) -> Iterator[None]:
-        """Turn what `build` raises into sentences, and what it warns of into lines of the log."""
-        with warnings.catch_warnings(record=True) as warned:
-            warnings.simplefilter("always")
-            try:
-                yield
-            except SageWheelsError:
-                raise
-            except Exception as error:
-                sentence = self.translated(error, runner.current)
-                if sentence is None:
-                    raise
-                raise sentence from error
-            finally:
-                for each in warned:
-                    self.log.write(f"warning: {each.message}")
-
-    def translated(self, error: Exception, hook: str) -> SageWheelsError | None:
-        """`error` as a message for users; None if it is a bug of this tool."""
-        import build  # only now: a build that succeeds has imported it while the backend started
-
-        if isinstance(error, build.BuildBackendException):
-            if _is_lack_of_answer(error.exception):
-                return self.failure(
-                    f"its build backend ended in {hook} without a result",
-                    "look at the end of the log for what ended it",
-                )
-            if isinstance(error.exception, OSError):  # of this process: what the backend raises stays in its own
-                import tempfile
-
-                doing = f"building {self.name} with temporary files in {tempfile.gettempdir()}"
-                return FileOperationFailed.from_os_error(error.exception, doing)
-            return self.backend_failed(error.exception, hook)
-        if isinstance(error, RecursionError):
-            error = build.BuildException("its pyproject.toml is nested too deeply")
-        if isinstance(error, build.BuildException):
-            return SourceError(f"{self.name} cannot be built: {error}", "correct its pyproject.toml")
-        return None
-
-    def backend_failed(self, error: Exception, hook: str) -> BuildFailed:
-        import pyproject_hooks
-
-        if isinstance(error, pyproject_hooks.HookMissing):
-            what, advice = f"its build backend has no {hook}", "build it in another way"
-        elif isinstance(error, pyproject_hooks.BackendUnavailable):
-            self.log.write(str(error))
-            what, advice = "its build backend cannot be imported", "declare what is missing in build-system.requires"
-        elif isinstance(error, pyproject_hooks.UnsupportedOperation):
-            self.log.write(str(error))
-            what, advice = f"its build backend says that it cannot do {hook} here", "build it in another way"
-        elif isinstance(error, subprocess.CalledProcessError):
-            what, advice = _end_of_process(error.returncode, hook)
-            modules = _NO_MODULE.findall(self.log.tail()) if error.returncode >= 0 else []
-            if modules and self.options.isolation:
-                advice = f"{_to_declare(modules[-1])}, or correct the error at the end of the log"
-            if self.sandbox and error.returncode >= 0:
-                tree = self.source.project if isinstance(self.source, SourceTree) else ""
-                home = environment.get(environment.HOME)
-                where, advice = self.sandbox.explained(self.log.since(self.start), tree, home)
-                what += where
-        else:
-            what, advice = f"its build backend returned an invalid result in {hook} ({error})", _TELL_AUTHORS
-        failed = self.failure(what, advice)
-        failed.was_killed = getattr(error, "returncode", 0) == -signal.SIGKILL
-        return failed
-
-    def failure(self, what: str, advice: str) -> BuildFailed:
-        if self.unreadable:
-            advice += f"; perhaps it needs {self.unreadable[0]}, which cannot be read"
-        failed = BuildFailed(
-            f"building {self.name}: {what} (the whole log is {self.log.path})", advice, self.log.tail()
-        )
-        failed.log = self.log.path
-        return failed
-
-    def project_directory(self) -> str | None:
-        """The directory to build in: a copy, except for a build that is editable or in place; None for an sdist,
-        which is not unpacked yet."""
-        source, destination = self.source, f"{self.directory}/src"
-        delete_tree(destination)
-        if isinstance(source, SourceTree):
-            self.direct_url = source.direct_url(editable=self.options.editable)
-            if self.is_original:
-                return source.project
-            return below(self.copied(source.path, destination), source.subdirectory)
-        if isinstance(source, GitRepository):
-            from sage_wheels.building.clone import clone
-
-            os.mkdir(destination)
-            tree, self.direct_url = clone(source, f"{destination}/{self.name}")
-            return tree.project
-        if isinstance(source, (Requirement, RemoteFile)):
-            fetched = fetch(
-                source,
-                f"{self.directory}/download",
-                from_source=True,
-                find_links=self.options.find_links,
-                target=self.other_target(),
-                on_note=self.options.on_note,
-            )
-            if not isinstance(fetched.source, SdistFile):
-                raise SourceError(f"{written(source)} is a wheel already", "install it as it is")
-            self.sdist, self.direct_url = fetched.source, fetched.direct_url
-            self.asked = self.sdist.asked
-        else:
-            assert isinstance(source, SdistFile)
-            self.sdist, self.direct_url = source, source.direct_url()
-        return None
-
-    def unpacked_sdist(self) -> str:
-        sdist = self.sdist
-        assert sdist
+    def unpacked(self, obtained: Obtained) -> str:
+        """The directory of the project in the sdist, which is unpacked now."""
+        assert obtained.sdist
         with self.phase("source"):
-            destination = f"{self.directory}/src"
-            delete_tree(destination)
-            return self.unpacked(sdist.path, destination, sdist.subdirectory, sdist.origin)
+            return unpacked(obtained.sdist, source_directory(self.provider), self.options)
 
-    def configure_anew_if_needed(self, project: str) -> None:
+    def configure_again_if_needed(self, project: str) -> None:
         from sage_wheels.building.configured import forget_unusable
 
         directory = build_directory_of(project, self.options.config_settings)
@@ -433,54 +272,25 @@ class _Build:
             building = self.provider.interpreter
             why = forget_unusable(directory, f"Python {building.facts.full_version}, {building.executable}")
             if why:
-                self.note(f"{directory} is configured anew: {why}")
-
-    def other_target(self) -> Facts | None:
-        """The interpreter that the wheel is for, if pip has to choose for another one than ours."""
-        building = self.provider.interpreter
-        ours = getattr(sys, "_base_executable", sys.executable)
-        return None if building.executable == os.path.realpath(ours) else building.facts
-
-    def copied(self, tree: str, destination: str) -> str:
-        """Copy a source tree to the directory `destination`; there is a note about files that cannot be read."""
-        leave_out = (self.options.cache_root(), self.options.build_root())
-        copy = copy_source_tree(tree, destination, leave_out=leave_out, seen=self.sandbox.seen if self.sandbox else str)
-        self.copy = copy
-        self.unreadable = copy.unreadable
-        for note in copy.notes:
-            self.note(note)
-        if copy.unreadable:
-            named = ", ".join(copy.unreadable[:_NAMED])
-            more = f" and {len(copy.unreadable) - _NAMED} more" if len(copy.unreadable) > _NAMED else ""
-            self.note(f"these cannot be read, so they are not in the copy that is built: {named}{more}")
-        return copy.path
+                self.note(f"{directory} is configured again: {why}")
 
     def note(self, sentence: str) -> None:
-        """Tell people, once, and the log."""
+        """Print a sentence, once, and write it to the log."""
         sentence = printable(sentence)
         if sentence not in self.noted:
             self.noted.append(sentence)
             if self.options.on_note:
-                self.options.on_note(sentence)  # first: who shows the log can leave it out there
+                self.options.on_note(sentence)  # first, so that a program that shows the log can leave it out there
             self.log.write(noted(sentence))
 
     def rebuilt_sdist(self, project: str, runner: HookRunner) -> str:
         """Build the sdist of `project` and unpack it, so that only files in the sdist can get into the wheel."""
         sdist = self.call(project, runner, "sdist")
         runner.restart()
-        destination = f"{self.directory}/src-of-sdist"
-        delete_tree(destination)
-        return self.unpacked(sdist, destination)
-
-    def unpacked(self, sdist: str, destination: str, subdirectory: str = "", origin: str = "") -> str:
-        from sage_wheels.archive.unpack import SdistLimits, unpack_sdist
-
-        os.mkdir(destination)
-        limits = SdistLimits(self.options.max_sdist_size, self.options.max_sdist_members)
-        return unpack_sdist(sdist, destination, limits, subdirectory, origin)
+        return unpacked(SdistFile(sdist), source_directory(self.provider, "src-of-sdist"), self.options)
 
     def call(self, project: str, runner: HookRunner, kind: Literal["wheel", "editable", "sdist"]) -> str:
-        """Provide what the backend needs, then let it build; the path of what it made."""
+        """Provide what the backend needs, then let it build. Returns the path of the file that it made."""
         settings = dict(self.options.config_settings)
         output = f"{self.directory}/out"
         asker = f"the pyproject.toml of {self.name}"
@@ -505,7 +315,7 @@ class _Build:
         with self.phase("get_requires"):
             more = builder.get_requires_for_build(kind, settings) - declared
             if not all(isinstance(each, str) for each in more):
-                raise self.lie(f"it requires {more}, which are not requirements")
+                raise self.failures.invalid_result(f"it requires {more}, which are not requirements")
         if more:
             self.required(more)
             with self.phase("environment"):
@@ -515,12 +325,12 @@ class _Build:
             try:
                 made = builder.build(kind, output, settings)
             except TypeError as error:  # `build` joins what the hook returned to the directory
-                raise self.lie("it made something without a file name") from error
+                raise self.failures.invalid_result("it made something without a file name") from error
         if not _is_file_in(output, made):
-            raise self.lie(f"it made {made}, which is not there")
+            raise self.failures.invalid_result(f"it made {made}, which is not there")
         try:
             wheels = environment.wheels()
-        except NotKeyable as error:  # of what the operating system has installed, for one
+        except NotKeyable as error:  # for example for packages of the operating system
             wheels, self.why_not = [], str(error)
         self.rounds.append((Round(sorted(declared), sorted(more)), wheels))
         self.is_intact = self.is_intact and environment.is_intact()
@@ -530,23 +340,19 @@ class _Build:
         if self.options.on_requires:
             self.options.on_requires(lines)
 
-    def lie(self, what: str) -> BuildFailed:
-        return self.failure(f"its build backend says that {what}", _TELL_AUTHORS)
-
-    def given(self, project: str | None) -> Given:
+    def given(self, obtained: Obtained) -> Given:
         tree = self.source.path if isinstance(self.source, SourceTree) else ""
-        return Given(project, self.copy, tree, self.sdist, self.unpacked_sdist)
+        return Given(obtained.project, obtained.copy, tree, obtained.sdist, lambda: self.unpacked(obtained))
 
     def made_of(self, wheel: str) -> Made:
-        """What the store has to know of the wheel that was built."""
+        """What the store needs to know about the wheel that was built."""
         log = self.log.since(self.start)
         seconds = sum(self.phases.values())
         return Made(wheel, self.rounds, self.declared_wheels, self.is_intact, log, seconds, self.why_not)
 
     def explained(self) -> Explanation:
-        project = self.project_directory()
         lookup = Lookup(self.provider)
-        lookup.begin(self.given(project), self.variables().environ)
+        lookup.begin(self.given(self.obtained()), self.variables().environ)
         return lookup.explained()
 
     def check_named(self, name: str, version: str) -> None:
@@ -555,70 +361,38 @@ class _Build:
 
             why = nameless.reason(self.source.project, name, version)
             if why:
-                raise self.failure(f"its build backend made {name} {version}, because {why}", "make that file first")
+                what = f"its build backend made {name} {version}, because {why}"
+                raise self.failures.failure(what, "make that file first")
 
-    def is_fit(self, wheel: str) -> bool:
-        """Whether a wheel that somebody may have sent us is what a build would have made; if not, it is built."""
+    def is_fit(self, wheel: str, asked: Asked) -> bool:
+        """Whether a wheel from the store, perhaps of another machine, is a valid result. If not, it is deleted."""
         try:
-            self.check_fits(wheel)
+            self.check_fits(wheel, asked)
         except (SageWheelsError, OSError) as error:
             self.note(f"the wheel of {self.name} in the store is not taken: {error}")
             os.unlink(wheel)
             return False
         return True
 
-    def check_fits(self, wheel: str) -> None:
+    def check_fits(self, wheel: str, asked: Asked) -> None:
         """Check that the wheel is valid, is of the requested project and version, and fits the prefix."""
         from sage_wheels.wheel import Wheel
         from sage_wheels.wheel.tags import check_fits
 
         with Wheel(wheel, self.options.wheel_limits) as opened:
             self.check_named(opened.name, opened.version)
-            check_asked(self.source._replace(asked=self.asked), opened.name, opened.version)
+            check_asked(self.source._replace(asked=asked), opened.name, opened.version)
             if self.options.prefix:
                 check_fits(opened, self.options.prefix)
-
-
-def _is_lack_of_answer(error: Exception) -> bool:
-    """Whether `error` comes of a hook that ended well and wrote no answer (`pyproject_hooks` reads it as this file)."""
-    return isinstance(error, FileNotFoundError) and os.path.basename(os.fsdecode(error.filename or "")) == HOOK_ANSWER
-
-
-def _end_of_process(status: int, hook: str) -> tuple[str, str]:
-    """What happened to a hook with this exit status, which is negative for a signal, and what to do about it."""
-    if status >= 0:
-        return f"its build backend failed in {hook}", "correct the error at the end of the log"
-    number = -status
-    killer = f"signal {number} ({signal.Signals(number).name})" if number in set(signal.Signals) else f"signal {number}"
-    what = f"its build backend was killed by {killer} in {hook}"
-    if number == signal.SIGKILL:  # what a system that is out of memory sends
-        return what, "if nobody did that on purpose, give it more memory, or build less at the same time"
-    return what, "correct the error at the end of the log"
 
 
 def _is_file_in(directory: str, path: str) -> bool:
     try:
         return os.path.dirname(os.path.realpath(path)) == os.path.realpath(directory) and presence.is_file(path)
-    except ValueError:  # no file can have such a name: it has a NUL in it, or half a character
+    except ValueError:  # no file can have such a name: it contains NUL or a lone surrogate
         return False
 
 
 def _import_what_comes_last() -> None:
-    """What `check_fits` needs: imported while a hook runs, it costs no time where there is a second processor."""
+    """Import what `check_fits` needs, while a hook runs: this costs no time if there is a second processor."""
     import sage_wheels.wheel.tags  # noqa: F401
-
-
-def _to_declare(module: str) -> str:
-    return f"declare what brings the module {module} in build-system.requires"
-
-
-def _advice(failure: BuildFailed, log: str) -> str:
-    """What to declare, or to build first, so that the isolated build works the next time."""
-    from sage_wheels.building.environment.resolve import Missing
-
-    modules = _NO_MODULE.findall(log)
-    if isinstance(failure, Missing) and failure.names:
-        return f"put a wheel of {', '.join(failure.names)} into the wheelhouse, or correct build-system.requires"
-    if modules:
-        return _to_declare(modules[-1])
-    return "the log says why"

@@ -1,4 +1,4 @@
-"""What the backend of one build gets to build with: an environment of its own, or what is installed."""
+"""Provide one build with what it needs: store, interpreter, build environment, sandbox."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 
 class Provider:
-    """Provides for the build of the project `name` in the build directory `directory`.
+    """Provides what the build of the project `name` in the build directory `directory` needs.
 
-    What it has looked at once, it does not look at again: where the store is, the interpreter.
+    The store and the interpreter are looked up once.
     """
 
     def __init__(self, name: str, directory: str, options: BuildOptions, log: Log) -> None:
@@ -64,7 +64,7 @@ class Provider:
         )
 
     def importable(self, environ: Mapping[str, str]) -> list[str] | None:
-        """Where modules come from in a build without isolation; None if what is declared is all that it depends on."""
+        """The search path of a build without isolation; None if it depends only on what is declared."""
         if self.options.isolation or self.options.cache_declared:
             return None
         return self._installed_environment(environ).importable()
@@ -74,8 +74,9 @@ class Provider:
         options = self.options
         return options.python or (options.prefix.python if options.prefix else sys.executable)
 
+    @functools.cached_property
     def sandbox(self) -> Sandbox | None:
-        """What the backend runs in, None for a build that sees the whole machine. Raises `UsageError`, `OSError`."""
+        """The sandbox for the backend; None for a build without sandbox. Raises `UsageError`, `OSError`."""
         options = self.options
         if not options.sandbox:
             return None
@@ -88,7 +89,7 @@ class Provider:
         return sandbox.sandbox(self.directory, pythons, paths, environment.for_processes())
 
     def seen_at(self) -> str:
-        """Where the backend sees the build directory."""
+        """The path of the build directory as the backend sees it."""
         if not self.options.sandbox:
             return self.directory
         from sage_wheels.building.backend.sandbox import BUILD
@@ -102,7 +103,7 @@ class Provider:
         )
 
     def wheels_for(self, declared: list[str], more: list[str]) -> list[list[str]]:
-        """Name, version and digest of all that is in the environment of a call with these requirements."""
+        """Name, version and digest of each distribution in the environment of a hook with these requirements."""
         if not self.options.isolation:
             there = self.environment(for_build(environment.for_processes(), above=self.directory).environ)
             there.provide([*declared, *more], "the store")

@@ -1,8 +1,8 @@
-"""Scripts that are called instead of a tool that would start more compilers than there are slots.
+"""Scripts that run instead of a tool that would start more compilers than there are slots.
 
-GNU make before 4.4 does not know a jobserver that is a fifo, and dies of it; ninja before 1.13 knows none, and starts a
-compiler for each processor. A script of that name, in a directory that comes first in PATH, corrects this. How many
-slots a build has is in $SAGE_WHEELS_SLOTS, so that the same script serves every build.
+GNU make before 4.4 fails if the jobserver is a fifo. ninja before 1.13 knows no jobserver, and starts a compiler for
+each processor. A script of the same name, in a directory that comes first in PATH, corrects this. The number of slots
+is in $SAGE_WHEELS_SLOTS, so the same script serves every build.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from sage_wheels.fs.files import write_whole
 _FIRST_WITH_FIFO = (4, 4)
 _NINJA_WITH_JOBSERVER = (1, 13)
 
-# The same pool as two descriptors. Opening the fifo for writing does not block: the maker of the pool has it open.
+# Pass the fifo as two descriptors. Opening it for writing does not block, because its maker has it open.
 _MAKE = """#!/bin/sh
 case $MAKEFLAGS in
 *--jobserver-auth=fifo:*)
@@ -35,21 +35,22 @@ exec {tool} ${{SAGE_WHEELS_SLOTS:+-j$SAGE_WHEELS_SLOTS}} "$@"
 
 
 def for_make(tool: str) -> dict[str, str]:
-    """The script in the place of the make at the path `tool`, by its name; none where none is needed."""
+    """The script that runs instead of the make at the path `tool`, by its name; none if none is needed."""
     return {"make": _MAKE.format(tool=shlex.quote(tool))} if _version_of(tool) < _FIRST_WITH_FIFO else {}
 
 
 def for_ninja(tool: str, seen_at: str = "") -> dict[str, str]:
-    """The script in the place of the ninja at the path `tool`, as above; builds see it at `seen_at`."""
+    """As `for_make`, for the ninja at the path `tool`; `seen_at` is its path in the sandbox, if there is one."""
     return (
         {"ninja": _NINJA.format(tool=shlex.quote(seen_at or tool))} if _version_of(tool) < _NINJA_WITH_JOBSERVER else {}
     )
 
 
 def write(directory: str, scripts: dict[str, str]) -> None:
-    """Write scripts into `directory`, which is made if need be; one that is there already stays. Raises `OSError`.
+    """Write scripts into `directory`, which is made if needed. One with the same content stays. Raises `OSError`.
 
-    Programs are remembered by the times of the files in PATH, so a new file would cost asking all of them again.
+    The versions of programs are remembered by the stat of the files on PATH. So with a new file, they would be asked
+    again.
     """
     caches.make_directory(directory)
     for name, text in scripts.items():
@@ -64,7 +65,7 @@ def write(directory: str, scripts: dict[str, str]) -> None:
 
 
 def _version_of(tool: str) -> tuple[int, ...]:
-    """The first two numbers of what `tool --version` prints; zeros where it prints none."""
+    """The first two numbers that `tool --version` prints; zeros if it prints none."""
     try:
         done = subprocess.run([tool, "--version"], capture_output=True, text=True, errors="replace", check=False)
     except OSError:

@@ -1,11 +1,11 @@
-"""A build and the store: what the result depends on, whether it is there already, and keeping it.
+"""The result of a build in the store: its inputs, finding it, and keeping it.
 
-Two look-ups, so that a hit starts nothing: what the backend answers when it is asked for requirements is a result of
-its own, under the wheels that pyproject.toml declares; the wheel is one under all wheels that were then chosen. A wheel
-that speaks of the place where it was built, or of the prefix, stands under a key with that path; the first key then
-says which paths it has to be.
+There are two look-ups, so that a hit need not start the backend. The requirements that the backend returns are a result
+of their own; its key contains the wheels that pyproject.toml declares. The key of the built wheel contains all wheels
+that were then chosen. A wheel that contains the path of the build directory or of the prefix is under a further key
+with that path; the result under the first key then has no wheel, but says which paths the further key contains.
 
-Whatever cannot be told for certain means that nothing is kept; `reason` says why.
+If the inputs cannot all be found out, nothing is kept (`NotKeyable`).
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from sage_wheels.store.results import Result
     from sage_wheels.store.store import Store
 
-_FORMAT = 1  # of the inputs of a build; to be raised when this program would build otherwise
+_FORMAT = 1  # of the inputs of a build; raise it when this program builds differently
 LOG = "build.log"
-# Variables whose values a result tells, because they explain it and are nobody's secret.
+# Variables whose values are in a result, because they explain it and are not secret.
 _TOLD = ("CC", "CXX", "FC", "CFLAGS", "CXXFLAGS", "CPPFLAGS", "FFLAGS", "LDFLAGS", "ARCHFLAGS", "SOURCE_DATE_EPOCH")
 _SHORTEST = 8  # characters of a value that may be a secret
 _ROUND = ([str], [str])
@@ -41,7 +41,8 @@ _SANDBOXED = "sandboxed"  # the value of a result that says how it was made
 
 
 class Declared(NamedTuple):
-    """What a source says of its build: the system, and the backend that runs no code of it ("": none)."""
+    """The build system that a source declares. `plain` is from `backends.plain_reason`: "" if the backend may run code
+    of the project."""
 
     requires: list[str]
     backend: str
@@ -69,7 +70,7 @@ _DECLARED = {"requires": [str], "backend": str, "backend_path": [str], "plain": 
 
 
 def declared_of(store: Store, sdist: str, subdirectory: str) -> Declared | None:
-    """What is known of the sdist with this digest, if it was unpacked before."""
+    """What the sdist with this digest declares, if it was unpacked before."""
     from sage_wheels.fs.caches import has_shape
 
     found = store.result("declared", key_of("declared", [_FORMAT, sdist, subdirectory]))
@@ -81,7 +82,7 @@ def keep_declared(store: Store, sdist: str, subdirectory: str, declared: Declare
 
 
 def read_declared(project: str) -> Declared | None:
-    """What the source tree `project` says of its build; None if that is not plain to see."""
+    """What the source tree `project` declares; None if its pyproject.toml is invalid."""
     from sage_wheels.building.source import pyproject
 
     document = pyproject.load(project)
@@ -93,11 +94,11 @@ def read_declared(project: str) -> Declared | None:
 
 
 class StoredBuild:
-    """The store's side of one build.
+    """The inputs of one build, and its results in the store.
 
-    `source` says what is built, `environ` what the backend sees, `named_paths` the paths that stand for themselves, and
-    `is_closed` that it is built in a sandbox. `importable` is the search path of a build that may import whatever is
-    there. Raises `NotKeyable`.
+    `source` are the inputs from the source, `environ` the variables of the backend. `named_paths` are paths that the
+    key contains by their names. `is_closed` is whether it is built in a sandbox. `importable` is the search path of a
+    build that may import everything there. Raises `NotKeyable`.
     """
 
     def __init__(
@@ -151,7 +152,7 @@ class StoredBuild:
         return interpreter.facts(self._images.building, self.store)
 
     def machine(self) -> dict[str, Any]:
-        """What a compilation depends on of this machine. Raises `NotKeyable`."""
+        """The inputs of a compilation from this machine. Raises `NotKeyable`."""
         if self._machine is None:
             from sage_wheels.building.inputs import machine, tools
 
@@ -169,18 +170,18 @@ class StoredBuild:
         return self._machine
 
     def inputs(self, rounds: list[list[list[str]]]) -> dict[str, Any]:
-        """All that the result depends on, with these wheels (name, version, digest) in each round's environment."""
+        """All inputs, with these wheels (name, version, digest) in each round's environment. Raises `NotKeyable`."""
         names = [each[0] for wheels in rounds for each in wheels]
         plain = self._options.isolation and backends.is_plain(self.declared.plain, names)
         machine = {} if plain else self.machine()
         if plain and self.declared.plain.startswith("setuptools"):
             from sage_wheels.building.inputs.machine import home
 
-            machine = {"home": home(self._environ)}  # of which setuptools reads its own file whatever it builds
+            machine = {"home": home(self._environ)}  # setuptools always reads its own file there
         return {**self.common, **machine, "wheels": rounds}
 
     def requires(self, wheels: list[list[str]], *, is_any: bool = False) -> list[Round] | None:
-        """The requirements of each call, as the backend told them when all was as it is; `is_any` as for `find`."""
+        """The requirements of each call of the backend, if they are known for these inputs; `is_any` as for `find`."""
         from sage_wheels.fs.caches import has_shape
 
         found = self._result("requires", self._requires_key(wheels), is_any=is_any)
@@ -196,9 +197,9 @@ class StoredBuild:
         return key_of("requires", self.inputs([wheels]))
 
     def find(self, inputs: Mapping[str, Any], *, is_any: bool = False) -> Result | None:
-        """The result of a build with these inputs; the paths that it speaks of are ours.
+        """The result of a build with these inputs and, if the wheel contains paths, with the same paths.
 
-        With `is_any` also one that is not taken because it was not built in a sandbox.
+        With `is_any`, also a result that is not used because it was not built in a sandbox.
         """
         found = self._result("wheel", key_of("wheel", inputs), is_any=is_any)
         if found and not found.contents:
@@ -209,7 +210,7 @@ class StoredBuild:
         return found if found and found.contents else None
 
     def _result(self, kind: str, key: str, *, is_any: bool = False) -> Result | None:
-        """A result of this or another machine; only one of a sandbox, if the build has one or nothing else counts."""
+        """A result of this or another machine; only one that was built in a sandbox, if the options ask for that."""
         is_wanted = _is_sandboxed if (self._is_closed or self._options.store_sandboxed) and not is_any else None
         return self.store.result(kind, key, shared=True, is_wanted=is_wanted)
 
@@ -217,12 +218,12 @@ class StoredBuild:
         return key_of("wheel", {**inputs, "places": {name: self.named_paths[name] for name in names}})
 
     def lack(self, result: Result) -> str:
-        """What of the shared libraries that the wheel of a result needs is not here, for people; "" if all is."""
+        """A clause that says which shared library of the wheel is missing on this machine; "" if none is."""
         from sage_wheels.building.inputs import libraries
 
         needed = libraries.from_values(result.values.get("libraries"))
         if needed is None:
-            return "what it needs is not told"
+            return "the list of libraries that it needs is invalid"
         return next(filter(None, map(self._here().lack, needed)), "") if needed else ""
 
     def _here(self) -> Here:
@@ -235,7 +236,7 @@ class StoredBuild:
         return self._libraries
 
     def take(self, result: Result, directory: str) -> Taken | None:
-        """The wheel of a result of `find`, in `directory`; None if it is not to be had (any more)."""
+        """Write the wheel of a result of `find` into `directory`; None if the store does not have it any more."""
         file = next((each.name for each in result.contents if each.name.endswith(".whl")), None)
         if file is None:
             return None
@@ -250,11 +251,11 @@ class StoredBuild:
         return Taken(path, seconds if isinstance(seconds, float) else 0.0, _is_sandboxed(result))
 
     def without_values(self, log: str) -> str:
-        """The log with the names of variables in the place of their values, but for those that a result tells.
+        """The log with values of variables replaced by the names, except for those in `_TOLD`.
 
-        A log goes to other machines, and backends print what they see. Short values are words, and secrets of nobody.
+        A log is sent to other machines, and backends print variables. Short values stay: they are words, not secrets.
         """
-        everything = {**environment.for_processes(), **self._environ}  # our own lines have what no backend sees
+        everything = {**environment.for_processes(), **self._environ}  # our own lines may have other variables
         values = {value: name for name, value in everything.items() if name not in _TOLD}
         for value in sorted(values, key=len, reverse=True):
             if len(value) >= _SHORTEST:
@@ -262,7 +263,7 @@ class StoredBuild:
         return log
 
     def keep(self, inputs: Mapping[str, Any], wheel: str, log: str, seconds: float) -> None:
-        """Keep the wheel that was built of these inputs. Raises `NotKeyable` if they are not all that it depends on."""
+        """Keep the wheel that was built from these inputs. Raises `NotKeyable` if it depends on anything else."""
         import zipfile
 
         from sage_wheels.building.inputs.libraries import Collector
@@ -314,7 +315,7 @@ def keep_seconds(store: Store, name: str, seconds: float) -> None:
 
 
 def last_key(name: str) -> str:
-    """The key under which the inputs of the last build of a project are."""
+    """The key of the inputs of a project's last build."""
     return key_of("last", [name])
 
 

@@ -1,31 +1,30 @@
 """Build a wheel of each SOURCE, and print the path of each wheel on standard output.
 
-SOURCE is an sdist (.tar.gz, .zip, ...), a source tree, a URL, or a requirement ("six>=1.16"), whose sdist pip
-downloads, and runs nothing of it. What pip takes is taken here: './tree[extra]', 'NAME @ URL#subdirectory=DIR',
-'git+URL@REVISION', and a marker behind a semicolon. A source tree is copied before anything runs in it, and stays as it
-is; with --in-place the
-backend works in the tree itself, in the build directory that '-C build-dir=DIR' names if it knows that setting, one
-build at a time.
+SOURCE is an sdist (.tar.gz, .zip, ...), a source tree, a URL, or a requirement ("six>=1.16"): then pip downloads the
+sdist, and runs no code of it. What pip accepts is accepted here: './tree[extra]', 'NAME @ URL#subdirectory=DIR',
+'git+URL@REVISION', and a marker after a semicolon. A source tree is copied, and the backend works in the copy. With
+--in-place it works in the tree itself, in the build directory that '-C build-dir=DIR' names if the backend knows that
+setting, one build at a time.
 
-Isolation means what it means to pip: the backend sees the packages that pyproject.toml declares in
-build-system.requires, those that the backend asks for in addition, and nothing else that is installed. Unlike pip, this
-takes them from the directories of wheels that --find-links names, and from nowhere else: without --index nothing is
-downloaded. The build environment is made of links to wheels that were unpacked once, so it costs milliseconds.
+Isolation means the same as for pip: the backend can import the packages that pyproject.toml declares in
+build-system.requires, those that the backend requires in addition, and nothing else that is installed. Unlike pip, this
+command takes them only from the directories of wheels that --find-links names: without --index, none is downloaded. The
+build environment is made of links to unpacked wheels, so it takes milliseconds.
 
-What was built before of the same source, with the same settings, wheels, interpreter, variables and compilers comes
-from the store (--cache-dir, $SAGE_WHEELS_CACHE, else ~/.cache/sage-wheels), which may be deleted at any time. The
-command 'sage-wheels cache explain' says what differs from the last time. A build that depends on what the store cannot
-know, such as the network, is built anew with --rebuild.
+If the same source was built before with the same settings, wheels, interpreter, variables and compilers, the wheel
+comes from the store (--cache-dir, $SAGE_WHEELS_CACHE, else ~/.cache/sage-wheels), which may be deleted at any time.
+'sage-wheels cache explain' says what differs from the last build. If a build depends on something that the store cannot
+know, such as the network, give --rebuild to build again.
 
-Several sources are built as soon as the sources that they need are built, -j of them at the same time; what was just
-built wins over any wheel. At the end a table says what was not built and why; with -k a failure costs only what needs
-what failed. Under make, builds and compilers take their slots from make's.
+Of several sources, each is built as soon as those that it needs are built, -j of them at the same time; a wheel that
+was just built is preferred to any other. At the end, a table says what was not built and why. After a failure, -k still
+builds everything that does not need what failed. Under make, builds and compilers take their slots from make.
 
-With --no-isolation the backend sees what is installed in the prefix (see --prefix), as it is.
+With --no-isolation, the backend can import what is installed in the prefix (see --prefix).
 
-An editable wheel (--editable) is good on this machine, for as long as the source tree stays where it is; it belongs in
-no wheelhouse. Install it at once, with 'sage-wheels install --editable --built WHEEL SOURCE'. That builds nothing, and
-somebody else may do it: build as a user, install as root.
+An editable wheel (--editable) can be used only on this machine, and as long as the source tree is not moved. Do not put
+it into a wheelhouse. Install it with 'sage-wheels install --editable --built WHEEL SOURCE'. That builds nothing, and
+another user can do it: build as yourself, install as root.
 """
 
 from __future__ import annotations
@@ -158,9 +157,9 @@ def _timed(source: Source) -> Iterator[list[tuple[str, float]]]:
     finally:
         path = environment.get(environment.SAGE_WHEELS_TIMINGS)
         if path:
-            from sage_wheels.building.project import project_name
             from sage_wheels.cli import many
             from sage_wheels.graph.timings import entry_of_one
+            from sage_wheels.requirements.sources import project_name
 
             many.collect(path, [entry_of_one(project_name(source), status, began, phases)])
 

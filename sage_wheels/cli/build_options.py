@@ -41,7 +41,7 @@ def add_build_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         action="append",
         default=[],
-        help="directory of wheels that build requirements are taken from; may be given several times",
+        help="directory of wheels for build requirements; may be given several times",
     )
     group.add_argument(
         "--index", action="store_true", help="let pip download the build requirements that no --find-links has"
@@ -69,12 +69,14 @@ def add_build_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--in-place",
         action="store_true",
-        help="build source trees where they stand, one build at a time in each build directory (-C build-dir=DIR)",
+        help="build source trees without a copy, one build at a time in each build directory (-C build-dir=DIR)",
     )
     group.add_argument(
         "--python", metavar="EXE", help="the interpreter that builds (default: the one that the prefix is made from)"
     )
-    group.add_argument("--keep-build-dir", action="store_true", help="leave the build directory, environment and log")
+    group.add_argument(
+        "--keep-build-dir", action="store_true", help="do not delete the build directory, environment and log"
+    )
     group.add_argument("--log", metavar="FILE", help="append the whole output of the build to FILE")
     group.add_argument(
         "--usual-build-dir", metavar="DIR", help="where build directories are made, if nobody else may write there"
@@ -82,30 +84,32 @@ def add_build_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_sandbox(group)
     common.add_store(group)
     group.add_argument(
-        "--store-sandboxed", action="store_true", help="take from the store only what was built in a sandbox"
+        "--store-sandboxed", action="store_true", help="use only wheels from the store that were built in a sandbox"
     )
-    group.add_argument("--rebuild", action="store_true", help="build what is in the store, too, and replace it there")
+    group.add_argument(
+        "--rebuild", action="store_true", help="build even if the store has the wheel, and replace it there"
+    )
     group.add_argument(
         "--cache-path",
         metavar="NAME=DIR",
         action="append",
         default=[],
-        help="DIR counts as NAME where a variable or setting contains it; may be given several times",
+        help="in the key of a build, NAME replaces DIR in variables and settings; may be given several times",
     )
     group.add_argument(
         "--cache-cpu",
         metavar="TEXT",
-        help="TEXT stands for the features of this processor, which are not looked at then",
+        help="in the key of a build, use TEXT instead of the features of the processor",
     )
     group.add_argument(
         "--cache-system",
         metavar="TEXT",
-        help="TEXT stands for what is installed on this system, which is not looked at then",
+        help="in the key of a build, use TEXT instead of what is installed on this system",
     )
     group.add_argument(
         "--cache-declared",
         action="store_true",
-        help="with --no-isolation: the build depends on nothing installed but what the project declares",
+        help="with --no-isolation: of what is installed, the build depends only on what the project declares",
     )
     group.add_argument(
         "--max-sdist-size",
@@ -131,40 +135,45 @@ def add_many_arguments(parser: argparse.ArgumentParser) -> None:
         type=_count,
         help="build so many at the same time, with as many compilers in all (default: the number of processors)",
     )
-    group.add_argument("-k", "--keep-going", action="store_true", help="go on with what needs nothing that failed")
     group.add_argument(
-        "--from-source", action="store_true", help="let builds see no wheels but those of this run, backends included"
+        "-k",
+        "--keep-going",
+        action="store_true",
+        help="after a failure, build everything that does not need what failed",
+    )
+    group.add_argument(
+        "--from-source", action="store_true", help="let builds use only wheels of this run, also for their backends"
     )
     group.add_argument(
         "--slots",
         metavar="NAME=N",
         action="append",
         default=[],
-        help="the build of NAME counts for N, or, with 'all', has the machine for itself; may be given several times",
+        help="the build of NAME takes N slots, or, with 'all', the whole machine; may be given several times",
     )
     group.add_argument(
         "--engine",
         metavar="ENGINE",
         default="local",
-        help="who builds: 'local', this machine (default); dask:tls://HOST:PORT, the workers of a Dask cluster, which "
-        "need the same --store",
+        help="where to build: 'local', on this machine (default); dask:tls://HOST:PORT, on the workers of a Dask "
+        "cluster, which need the same --store",
     )
     group.add_argument(
         "--engine-insecure",
         action="store_true",
-        help="reach a scheduler of another machine without TLS; whoever else reaches it runs code on the workers",
+        help="use a scheduler on another machine without TLS; everybody who reaches it can run code on the workers",
     )
     group.add_argument("--follow", metavar="NAME", help="show the log of the build of NAME while it is written")
     group.add_argument(
         "--last-lines", action="store_true", help="on a terminal, show the last line of the log of each build that runs"
     )
-    group.add_argument("--report", metavar="FILE", help="write what became of each source to FILE, as JSON")
+    group.add_argument("--report", metavar="FILE", help="write the result for each source to FILE, as JSON")
     group.add_argument(
         "--timings",
         metavar="FILE",
         nargs="?",
         const="timings.html",
-        help="write a page that shows what was built when (default: timings.html), and FILE with .json beside it",
+        help="write a page that shows when each source was built (default: timings.html), and a .json file beside it",
     )
 
 
@@ -184,14 +193,14 @@ def add_requirements(parser: argparse.ArgumentParser, what: str) -> None:
         action="append",
         default=[],
         metavar="FILE",
-        help="which versions may be taken of what is named, from a constraints file",
+        help="a constraints file, which limits the versions of projects",
     )
     parser.add_argument(f"{what.lower()}s", nargs="*", metavar=what)
 
 
 class Named(NamedTuple):
     """What is named on the command line and in files: `items` as `parse_source` takes them; `editables`, source trees
-    behind a -e in a file; the lines of `constraints`; and the names of projects that a lock file has from an index.
+    behind a -e; the lines of `constraints`; and the names of projects that a lock file has from an index.
     """
 
     items: list[str]
@@ -219,15 +228,22 @@ def named(
 
     `markers` gives the environment for which a lock file is read, `best` chooses from it one of several wheels.
 
-    Raises `UsageError` if that is nothing, and `SourceError` for an option in a file that cannot be followed.
+    A file may name nothing, as with pip; a note says so. Raises `UsageError` if there is neither an item nor a file,
+    and `SourceError` for an option in a file that cannot be followed.
     """
     files, constraints = arguments.requirement, arguments.constraint
     found = _named_in(items, files, constraints, markers, arguments.find_links, best) if files or constraints else None
     found = found or Named(items)
+    if editables := getattr(arguments, "editables", ()):
+        from sage_wheels.requirements.arguments import as_directory
+
+        found = found._replace(editables=(*map(as_directory, editables), *found.editables))
     if not found.items and not found.editables:
-        command = "install" if what == "ITEM" else "build"
-        problem = f"{files[0]} names nothing" if files else f"{what} is missing"
-        raise UsageError(problem, f"see 'sage-wheels {command} --help'")
+        if not files:
+            command = "install" if what == "ITEM" else "build"
+            raise UsageError(f"{what} is missing", f"see 'sage-wheels {command} --help'")
+        if not getattr(arguments, "quiet", False):
+            common.warn(f"{' and '.join(files)} {'name' if files[1:] else 'names'} nothing")
     return found
 
 
@@ -241,6 +257,7 @@ def _named_in(
 ) -> Named:
     from sage_wheels.errors import SourceError
     from sage_wheels.requirements import pylock
+    from sage_wheels.requirements.arguments import as_directory
     from sage_wheels.requirements.files import read
 
     found, editables, indexed = [*items], list[str](), set[str]()
@@ -254,7 +271,7 @@ def _named_in(
             lines += read(file, followed)
     for line in lines:
         if line.is_editable and not line.is_constraint:
-            editables.append(line.text)
+            editables.append(as_directory(line.text))
         elif not line.text:
             raise SourceError(f"{line.position} names nothing", "take it out")
         elif not line.is_constraint:

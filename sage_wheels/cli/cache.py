@@ -1,10 +1,10 @@
 """Look at the store, where what was built, unpacked and compiled before is kept.
 
-    sage-wheels cache info                          how much of what there is, and where
+    sage-wheels cache info                          print where it is, and how much there is of each kind
     sage-wheels cache gc                            delete what was not used for longest, down to --cache-size
-    sage-wheels cache clear                         delete all of it, but for what is being built now
-    sage-wheels cache explain [OPTION...] SOURCE    what differs from the last build of the project
-    sage-wheels cache keygen FILE                   make a key that signs results; prints the line that trusts it
+    sage-wheels cache clear                         delete everything except running builds
+    sage-wheels cache explain [OPTION...] SOURCE    say what differs from the last build of the project
+    sage-wheels cache keygen FILE                   make a private key; print the line for files of trusted keys
 
 The store may be deleted at any time: everything in it is made again. 'explain' takes the options of 'build', copies the
 source as a build does, and builds nothing.

@@ -1,7 +1,7 @@
-"""Say what does not hold among the distributions of a prefix, one sentence a line; exit status 4 if anything does not.
+"""Check whether the distributions of a prefix fit together: one sentence a line; exit status 4 if there are any.
 
-That are requirements that are not there or not in the version that is asked for, another Python than is asked for,
-files that two distributions own, and import names that two distributions claim. Nothing of the prefix is run.
+It reports requirements that are missing or have another version, distributions that need another version of Python,
+files that two distributions own, and import names that two distributions have. Nothing of the prefix is run.
 """
 
 from __future__ import annotations

@@ -78,12 +78,16 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(message, f"see '{self._help()}'")
 
     def parse_all(self, arguments: list[str]) -> argparse.Namespace:
-        """As `parse_args`; an option of pip that we have not is named before anything else that is wrong."""
+        """As `parse_args`, but options may stand between arguments, as with pip.
+
+        An option of pip that we have not is named before anything else that is wrong.
+        """
         end = arguments.index("--") if "--" in arguments else len(arguments)
         if pips := [each for each in arguments[:end] if each in _KNOWN and each not in self._option_string_actions]:
             self.refuse(pips)
         options, unknown = self.parse_known_args(arguments)
-        if unknown:
+        several = [each.dest for each in self._get_positional_actions() if each.nargs in ("*", "+")]
+        if unknown and not (several and with_others(options, several[-1], unknown)):
             self.refuse(unknown)
         return options
 
@@ -121,6 +125,18 @@ class Parser(argparse.ArgumentParser):
 
     def _help(self) -> str:
         return f"{self.prog} --help"
+
+
+def with_others(options: argparse.Namespace, several: str, unknown: list[str]) -> bool:
+    """Add the arguments that stand behind an option, which argparse calls unknown if others stand before it.
+
+    `several` is the name under which `options` has those. Returns whether that could be done: with an unknown option,
+    nothing is.
+    """
+    if any(each.startswith("-") for each in unknown):
+        return False
+    setattr(options, several, [*getattr(options, several), *unknown])
+    return True
 
 
 class Formatter(argparse.HelpFormatter):

@@ -66,7 +66,7 @@ def add_sandbox(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         "--sandbox",
         action="store_true",
-        help="let the backend see no network, nothing of the home and of other directories (needs bubblewrap)",
+        help="run the backend without network, and without the home and other directories (needs bubblewrap)",
     )
     parser.add_argument(
         "--sandbox-read",
@@ -88,7 +88,7 @@ def add_store(parser: argparse._ActionsContainer) -> None:
         type=size,
         help="how large the store may be; K, M and G may follow (default: 10G)",
     )
-    parser.add_argument("--no-store", action="store_true", help="build anew, and keep nothing")
+    parser.add_argument("--no-store", action="store_true", help="use nothing from the store, and keep nothing")
     parser.add_argument(
         "--store", metavar="URL", help="a store that several machines use (default: $SAGE_WHEELS_STORE); docs/store.md"
     )
@@ -105,7 +105,7 @@ def add_store(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         "--store-trust",
         metavar="FILE",
-        help="the keys whose signatures count there, or 'any' (default: $SAGE_WHEELS_STORE_TRUST)",
+        help="the keys whose results there are trusted, or 'any' (default: $SAGE_WHEELS_STORE_TRUST)",
     )
 
 
@@ -119,7 +119,9 @@ def add_committing(parser: argparse.ArgumentParser) -> None:
         help="give up after S seconds without the prefix lock",
     )
     parser.add_argument("--durable", action="store_true", help="be safe against power loss, too (slower)")
-    group = parser.add_argument_group("history", "What is kept, so that 'sage-wheels undo' can take the change back.")
+    group = parser.add_argument_group(
+        "history", "The old files that are kept, so that 'sage-wheels undo' can undo the change."
+    )
     group.add_argument(
         "--history",
         metavar="N",

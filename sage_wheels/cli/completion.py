@@ -1,6 +1,6 @@
 """Print what a shell needs to complete command lines of sage-wheels.
 
-Where 'pip install' has put it into the directories of the system, the shell finds it by itself. Else:
+If 'pip install' has put it into the directories of the system, the shell finds it by itself. If not:
 
     bash: sage-wheels completion bash > ~/.local/share/bash-completion/completions/sage-wheels
     zsh:  sage-wheels completion zsh > DIRECTORY-IN-FPATH/_sage-wheels

@@ -10,8 +10,9 @@ has the name of a command, for which alone it holds:
     [build]
     wheel-dir = "wheels"
 
-A file is read only if nobody but root and the user can have written it, and none of a tree that is being built. What
-widens trust, such as index, find-links and on-conflict, only the user's own file and the variables may say.
+A file is read only if nobody but root and the user can have written it; a file in a tree that is being built is not
+read. Options that extend trust, such as index, find-links and on-conflict, may only be in the user's own file and in
+variables.
 """
 
 from __future__ import annotations

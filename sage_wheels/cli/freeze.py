@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 
 from sage_wheels.cli import common
 
@@ -41,8 +42,11 @@ def run(options: argparse.Namespace) -> int:
 def _line(prefix: Prefix, distribution: Distribution) -> str:
     from sage_wheels import redaction
     from sage_wheels.installed.distributions import read_text
-    from sage_wheels.requirements import direct_url
+    from sage_wheels.requirements import direct_url, references
 
+    if distribution.kind == ".egg-link":  # it tells no version, but the library and, from there, the source tree
+        library, *project = (read_text(prefix, distribution.path) or "/").splitlines()
+        return f"-e {references.file_url(os.path.join(library, *project[:1]))}"
     text = read_text(prefix, f"{distribution.path}/{direct_url.FILE}") if distribution.kind == ".dist-info" else None
     origin = direct_url.parse(text) if text else None
     if origin is None:

@@ -1,8 +1,8 @@
 """Say what was changed in a prefix, when, by whom, with which command; the newest change last.
 
-With a number, that change in full. With names of distributions, the changes of those. What an interrupted command had
-begun, and recovery has undone, is there, too. 'sage-wheels undo' takes a change back while its old files are kept:
---size tells how much that is. --forget deletes entries and what is kept for them.
+With a number, print that change in full. With names of distributions, print the changes of those. Changes that were
+interrupted and undone are there, too. 'sage-wheels undo' can undo a change while its old files are kept; --size prints
+how large they are. --forget deletes entries and their old files.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ def _from_wheels(prefix: Prefix, entry: Entry) -> str:
     """What is to be said of wheels from which what was there before can come."""
     from sage_wheels.errors import SageWheelsError
     from sage_wheels.manifests.wheels import wheel_finder
-    from sage_wheels.transaction.undo_wheels import can_come, to_be_had
+    from sage_wheels.transaction.undo_wheels import are_available, can_come
 
     old = [each for each in entry.about.changes if each.old != each.new]
     if not old or not can_come([entry]):
@@ -155,7 +155,7 @@ def _from_wheels(prefix: Prefix, entry: Entry) -> str:
     names = ", ".join(f"{each.name} {each.old}" for each in old if each.old)
     try:
         with wheel_finder(prefix) as wheels:
-            if to_be_had(prefix, old, wheels):
+            if are_available(prefix, old, wheels):
                 return f"; 'sage-wheels undo {entry.number}' installs {names} from wheels that are there"
     except SageWheelsError:
         pass

@@ -1,14 +1,13 @@
 """Install wheels into a prefix, all or nothing; anything else that is named is built into a wheel first.
 
 ITEM is a wheel, an sdist (.tar.gz, .zip, ...), a source tree, a URL, or a requirement ("six>=1.16"), which pip
-downloads. What pip takes is taken here: './tree[extra]', 'NAME @ URL#subdirectory=DIR', 'git+URL@REVISION', and a
-marker behind a semicolon. What is named is installed, nothing more: no dependencies are followed; those that are not
-there, of extras,
-too, are named. All items of one call are one transaction: a failure or a kill leaves either all of them installed or
-none, and the versions that were there before are replaced without being absent in between.
+downloads. What pip accepts is accepted here: './tree[extra]', 'NAME @ URL#subdirectory=DIR', 'git+URL@REVISION', and a
+marker after a semicolon. Only the named items are installed: dependencies are not. A message names each requirement
+that is missing, also those of requested extras. All items of one call are one transaction: after a failure or a kill,
+either all of them are installed or none, and an earlier version is never absent in between.
 
-Who builds need not be who installs. Whatever 'sage-wheels build' made of a source tree, --built installs as if it had
-been built here; so no code of a project runs as root:
+One user can build and another one install. --built installs the wheel that 'sage-wheels build' has made of a source
+tree as if it had been built here; so no code of a project runs as root:
 
     sage-wheels build --editable --wheel-dir DIR ./tree
     sudo sage-wheels install --editable --built DIR/WHEEL ./tree
@@ -42,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--on-conflict",
         choices=["error", "overwrite"],
         default="error",
-        help="what to do about files of other distributions, or of none, that are in the way (default: error)",
+        help="what to do if a file of another distribution, or of none, is in the way (default: error)",
     )
     parser.add_argument("--reinstall", action="store_true", help="install even what is installed already")
     parser.add_argument(
@@ -52,18 +51,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "by its size and time only (default: auto, files are copies that share blocks if the file system can)",
     )
     parser.add_argument("--dry-run", action="store_true", help="say what would be done, and change nothing")
-    parser.add_argument("--ignore-requires-python", action="store_true", help="do not look at Requires-Python")
+    parser.add_argument("--ignore-requires-python", action="store_true", help="do not check Requires-Python")
     parser.add_argument(
         "-e",
         "--editable",
-        action="store_true",
-        help="install source trees so that they are used where they are (PEP 660)",
+        metavar="TREE",
+        nargs="?",
+        default=False,
+        action=_Editable,
+        help="install source trees so that they are used where they are (PEP 660): TREE, which may be given several "
+        "times, or, without a TREE, every ITEM",
     )
+    parser.set_defaults(editables=[])
     parser.add_argument("--built", metavar="WHEEL", help="the wheel of the one source tree ITEM: build nothing")
     _add_destdir(parser)
     build_options.add_build_arguments(parser)
     build_options.add_many_arguments(parser)
     build_options.add_requirements(parser, "ITEM")
+
+
+class _Editable(argparse.Action):
+    """Keeps the trees that are named behind the option; without one, the option is said of every item."""
+
+    def __call__(self, parser: object, namespace: argparse.Namespace, value: object, option: str | None = None) -> None:
+        if value is None:
+            namespace.editable = True
+        else:
+            namespace.editables = [*namespace.editables, value]
 
 
 def _add_destdir(parser: argparse.ArgumentParser) -> None:
@@ -91,6 +105,8 @@ def _add_destdir(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    if options.editables and (options.editable or not (options.items or options.requirement)):  # that is every item
+        options.items, options.editables, options.editable = [*options.items, *options.editables], [], True
     if options.destdir:
         return _stage(options)
     named = build_options.named(

@@ -1,10 +1,10 @@
-"""List the distributions in a prefix: name, version, who installed it, and what is to be said of it.
+"""List the distributions in a prefix: name, version, the tool that installed it, and notes.
 
 NAME is a name or a pattern such as 'jupyter*'; without one, everything is listed. Each line begins with "NAME VERSION".
-The last column says where an editable installation is, and which record of a larger whole (a package of the make rules,
-a package of Sage) names the distribution; there it is also said whether somebody has put something else in its place
-('sage-wheels restore' undoes that), or its wheel is gone from the wheelhouse. What such a record names and is not there
-at all is told on standard error. On a terminal there is a header.
+The notes say where the tree of an editable installation is, and which package of a collection (of the make rules, or of
+Sage) has installed the distribution; whether somebody has replaced it since ('sage-wheels restore' undoes that), or its
+wheel is gone from the wheelhouse. A distribution that a package has installed, and that is missing, is named on
+standard error. On a terminal there is a header.
 """
 
 from __future__ import annotations

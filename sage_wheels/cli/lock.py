@@ -1,8 +1,8 @@
 """Print a pylock.toml (PEP 751) of what is installed: where each distribution came from, and its hash as far as known.
 
-That is known from direct_url.json, from the history, from the wheels that packages have brought, and from the wheels of
-the same name and version in the directories that --find-links names. What came from an index, and is in none of these,
-cannot be locked: it is named in a comment and on standard error, and the exit status is 4.
+This is known from direct_url.json, from the history, from the wheels of packages of a collection, and from wheels of
+the same name and version in the directories that --find-links names. A distribution that came from an index, and is in
+none of these, cannot be locked: it is named in a comment and on standard error, and the exit status is 4.
 """
 
 from __future__ import annotations

@@ -4,9 +4,9 @@ An example of a list, packages.example, is beside it. In a Makefile:
 
     include $(shell sage-wheels make-rules)
 
-The programs sage-flock and sage-move-tree come with the tool, too: in the directory bin of a bundle, of what pip
-installs into, or of a checkout's build/. Of the one file sage-wheels.pyz, all of that is unpacked into the cache of the
-user.
+The programs sage-flock and sage-move-tree come with the tool, too: in the directory bin of a bundle or of the
+environment that pip installs into, or in build/bin of a checkout. If the tool is the single file sage-wheels.pyz, all
+of these are unpacked into the user's cache.
 """
 
 from __future__ import annotations

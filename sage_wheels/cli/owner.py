@@ -1,8 +1,8 @@
-"""Say which distributions a path in a prefix belongs to, one "NAME VERSION" a line; exit status 1 if it is nobody's.
+"""Say which distributions own a path in a prefix, one "NAME VERSION" a line; exit status 1 if none does.
 
-A directory belongs to everybody who has files in it. What is not there is said to be not there, with status 1, even if
-a distribution lists it. For a pattern such as '*/six.py', which is compared with whole paths in the prefix, it is one
-"NAME VERSION PATH" a line.
+A directory belongs to all distributions that have files in it. If the path does not exist, that is an error with status
+1, even if a distribution lists it. A pattern such as '*/six.py' is compared with whole paths in the prefix; then each
+line is "NAME VERSION PATH".
 """
 
 from __future__ import annotations

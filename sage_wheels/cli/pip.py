@@ -1,8 +1,8 @@
 """pip's whole command line for a prefix, so that what it changes is one transaction.
 
 Everything from PIP-COMMAND on is pip's: see `sage-wheels pip help`. `install` lets pip resolve, download and build, and
-then makes the change all or nothing; `uninstall` is exact; what only reads is pip unchanged. The options below may
-stand anywhere, but --prefix only before PIP-COMMAND: after it, it is pip's.
+then makes the change all or nothing; `uninstall` is exact; commands that only read are pip's, unchanged. The options
+below may stand anywhere, except --prefix: after PIP-COMMAND, it is pip's.
 """
 
 from __future__ import annotations
@@ -44,19 +44,19 @@ def _add_ours(parser: argparse.ArgumentParser) -> None:
         "--keep-distribution",
         dest="keeps",
         action="store_true",
-        help="leave what packages have brought as it is",
+        help="do not change distributions that packages of a collection have installed",
     )
     parser.add_argument(
         "--replace-distribution",
         dest="keeps",
         action="store_false",
-        help="let what packages have brought be replaced or removed (default)",
+        help="replace and remove distributions that packages of a collection have installed, too (default)",
     )
     parser.add_argument(
         "--on-conflict",
         choices=["error", "overwrite"],
         default="error",
-        help="what to do about files of other distributions that are in the way (default: error)",
+        help="what to do if a file of another distribution is in the way (default: error)",
     )
     common.add_committing(parser)
     common.add_wheel_limits(parser)

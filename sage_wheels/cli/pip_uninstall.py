@@ -14,7 +14,8 @@ import time
 
 from sage_wheels import environment
 from sage_wheels.cli import common
-from sage_wheels.pip.arguments import FLAGS, OF_LOG, WITH_VALUE
+from sage_wheels.cli.command_line import with_others
+from sage_wheels.pip.arguments import FLAGS, NUMBERS, OF_LOG, WITH_VALUE
 from sage_wheels.requirements.names import named_by
 
 TYPE_CHECKING = False
@@ -93,7 +94,9 @@ def _said(arguments: list[str], prefix: Prefix) -> argparse.Namespace:
     parser = _uninstall_parser()
     settings = pip_settings.read("uninstall", prefix.root, environment.of_pip(), isolated=isolated)
     parser.set_defaults(**values_of(settings))
-    said = parser.parse_args(arguments)
+    said, unknown = parser.parse_known_args(arguments)
+    if not with_others(said, "names", unknown):
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     said.quiet = max(0, said.quiet - said.verbose)
     return said
 
@@ -119,8 +122,10 @@ def _uninstall_parser() -> argparse.ArgumentParser:
     )
     for option in FLAGS:
         parser.add_argument(option, dest="_", action="store_true", help=argparse.SUPPRESS)
-    for option in (*(each for each in WITH_VALUE if each not in OF_LOG), "--root-user-action"):
-        parser.add_argument(option, dest="_", help=argparse.SUPPRESS)
+    for option in WITH_VALUE:
+        if option not in OF_LOG:
+            parser.add_argument(option, dest="_", type=NUMBERS.get(option, str), help=argparse.SUPPRESS)
+    parser.add_argument("--root-user-action", dest="_", choices=["warn", "ignore"], help=argparse.SUPPRESS)
     parser.add_argument("names", nargs="*", metavar="NAME")
     return parser
 
@@ -180,9 +185,9 @@ class _Voice:
         """Write a line of the log; one that cannot be written is no reason to stop."""
         if self._log:
             now = time.time()
-            stamp = f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.localtime(now))},{int(now % 1 * 1000):03}"
+            when = f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.localtime(now))},{int(now % 1 * 1000):03}"
             with contextlib.suppress(OSError):
-                print(f"{stamp} {text}", file=self._log, flush=True)
+                print(f"{when} {text}", file=self._log, flush=True)
 
 
 def _wanted(said: argparse.Namespace, voice: _Voice) -> dict[str, str]:

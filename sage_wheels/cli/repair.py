@@ -1,10 +1,10 @@
-"""Put back exactly the files that 'sage-wheels verify' finds missing or changed, as one transaction.
+"""Restore exactly the files that 'sage-wheels verify' finds missing or changed, as one transaction.
 
-Their contents come from what the history keeps, from the wheels that packages have brought, from where these were
-installed from, from the directories that --find-links names, and from the store; with --index also from where
-direct_url.json says. Only what has the hash of RECORD is used; scripts and byte-code are made anew.
-Files that were edited are kept in PREFIX/var/lib/sage-wheels/set-aside and named. What cannot be had is named, and so
-is a distribution without RECORD; exit status 4 then. What a killed pip has left is named, and removed with --clear.
+Their contents come from the old files that the history keeps, from the wheels of packages of a collection, from the
+wheels that were installed, from the directories that --find-links names, and from the store; with --index also from the
+URL in direct_url.json. Only contents with the hash in RECORD are used; scripts and byte-code are made again. Edited
+files are kept in PREFIX/var/lib/sage-wheels/set-aside and named. What cannot be restored is named, and so is a
+distribution without RECORD; then the exit status is 4. What a killed pip has left is named, and removed with --clear.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--index",
         action="store_true",
-        help="fetch, too, what direct_url.json of a distribution names; what is no wheel is built",
+        help="also download from the URL in direct_url.json; a source is built",
     )
     parser.add_argument(
         "--clear", action="store_true", help="remove what a killed pip left: ~NAME, and .dist-info without RECORD"

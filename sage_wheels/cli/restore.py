@@ -1,7 +1,8 @@
-"""Put back what packages have brought, where somebody has replaced or removed it.
+"""Install again what packages of a collection had installed, if somebody has replaced or removed it.
 
-NAME is a distribution, or a package with all that it has brought; 'sage-wheels list' says what is not what it was. The
-wheels are taken from the wheelhouse, and installed as the package had installed them, in one transaction.
+NAME is a distribution, or a package: then it stands for all distributions that the package had installed. 'sage-wheels
+list' says what was replaced. The wheels are taken from the wheelhouse, and installed as the package had installed them,
+in one transaction.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--all",
         action="store_true",
-        help="everything that was replaced, is missing, or has scripts of a prefix that was moved",
+        help="everything that was replaced, is missing, or has scripts with the old path of a prefix that was moved",
     )
     parser.add_argument("--no-compile", action="store_true", help="install no byte-code")
     parser.add_argument("--dry-run", action="store_true", help="say what would be done, and change nothing")

@@ -1,7 +1,7 @@
-"""Draw a page of the builds that were collected in FILE: who built what when, and what they waited for.
+"""Make a page that shows the builds in FILE over time: when each was built, where, and what it waited for.
 
-FILE is what 'build --timings' writes beside its page (.json), or what $SAGE_WHEELS_TIMINGS named while builds ran, of
-whichever processes. Several files are one picture. The page needs no network and no program.
+FILE is the .json file that 'build --timings' writes beside its page, or the file that $SAGE_WHEELS_TIMINGS named while
+any number of processes ran builds. Several files make one page. It is one HTML file, without scripts.
 
     export SAGE_WHEELS_TIMINGS=$PWD/timings.jsonl
     make -j8

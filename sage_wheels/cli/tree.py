@@ -1,6 +1,6 @@
-"""Print what is installed as a tree: what nobody needs, and below each what it needs.
+"""Print what is installed as a tree: the distributions that no other one needs, and below each those that it needs.
 
-What is printed above already is not gone into again, and marked "(*)".
+A distribution whose needs are already printed above is marked "(*)".
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Take back the last change of a prefix, or number N of 'sage-wheels history', as one transaction.
+"""Undo the last change of a prefix, or number N of 'sage-wheels history', as one transaction.
 
-What it brought goes, and what it replaced or removed comes back as it was, byte for byte: files that had been edited,
-and distributions that pip had installed, too. Nothing is downloaded or built. An undo is a change like any other: it is
-in the history, and can be undone. With --to N, the prefix goes back to the state after number N (0: before the first).
-If the old files are not kept any more, the earlier versions are installed from their wheels, if these are to be found:
-where they came from, in the wheelhouse of a package, in --find-links, or in the store.
+What it installed is removed, and what it replaced or removed is restored byte for byte, also edited files, and
+distributions that pip had installed. Nothing is downloaded or built. An undo is a change like any other: it is in the
+history, and can be undone. With --to N, the prefix goes back to the state after number N (0: before the first). If the
+old files are not kept any more, the earlier versions are installed from their wheels, if these are found: where they
+came from, in the wheelhouse of a package, in --find-links, or in the store.
 
 Files that were edited since are kept in PREFIX/var/lib/sage-wheels/set-aside and named.
 """
@@ -26,13 +26,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_writing(parser)
     parser.add_argument("--dry-run", action="store_true", help="say what would be done, and change nothing")
     which = parser.add_mutually_exclusive_group()
-    which.add_argument("--to", type=int, metavar="N", help="take back all that was changed after number N")
+    which.add_argument("--to", type=int, metavar="N", help="undo all changes after number N")
     which.add_argument("number", nargs="?", type=int, metavar="N", help="the number of the change (default: the last)")
-    finding.add_arguments(parser, "take wheels out of DIR, too, where old files are not kept any more")
+    finding.add_arguments(parser, "use wheels in DIR, too, if old files are not kept any more")
     parser.add_argument(
         "--force",
         action="store_true",
-        help="set aside what somebody else, who leaves no entry in the history, has put in its place since",
+        help="set aside files that another tool, which writes no history, has put at the same paths since",
     )
 
 

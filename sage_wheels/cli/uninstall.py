@@ -1,9 +1,9 @@
 """Remove distributions from a prefix: exactly what they installed, all of them or none.
 
-A name that is not installed is no error; another version than NAME==VERSION asks for is one, and nothing is removed.
-Files that another distribution claims, too, stay, and so do files of nobody in a directory of the package, which are
-named. Files that somebody edited are kept in PREFIX/var/lib/sage-wheels/set-aside and named. What still needs what is
-gone is named, too.
+A name that is not installed is no error. If NAME==VERSION is given and another version is installed, that is an error,
+and nothing is removed. Files that another distribution owns, too, stay. Files that no distribution owns stay, and are
+named if they are in a directory of the package. Edited files are kept in PREFIX/var/lib/sage-wheels/set-aside and
+named. Distributions that still need a removed one are named, too.
 """
 
 from __future__ import annotations

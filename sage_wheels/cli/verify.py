@@ -1,8 +1,8 @@
 """Compare what is there with what was installed, one "STATE PATH" a line; exit status 4 if anything differs.
 
-STATE is missing, changed, unreadable, foreign (a file of nobody in a directory of the package), dead (a script whose
-first line names a Python that is not there: the prefix was moved), ignored (a row of RECORD that names no file a
-package can have) or unknown (a distribution without a RECORD).
+STATE is missing, changed, unreadable, foreign (a file that no distribution owns, in a directory of the distribution),
+dead (a script whose first line names a Python that does not exist, because the prefix was moved), ignored (a row of
+RECORD with a path that no distribution can own) or unknown (a distribution without a RECORD).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Say who needs a distribution, and who needs these, up to what nobody needs."""
+"""Say which distributions need a distribution, and which need these, up to those that no other one needs."""
 
 from __future__ import annotations
 

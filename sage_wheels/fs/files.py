@@ -32,6 +32,13 @@ def below(directory: str, subdirectory: str) -> str:
     return os.path.join(directory, subdirectory) if subdirectory else directory
 
 
+def current_umask() -> int:
+    """The umask of this process, which can only be read by setting it: no other thread may make a file meanwhile."""
+    umask = os.umask(0o022)
+    os.umask(umask)
+    return umask
+
+
 def regular(path: str, flags: int) -> int:
     """An opener, for `open(path, opener=regular)`, that opens only regular files.
 

@@ -1,4 +1,4 @@
-"""What can be learnt from when builds began and ended: what held them up, and what more slots would have gained."""
+"""Find out from the times of builds what made the run long, and how long it would have taken with more slots."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ Entry = dict[str, Any]  # as `timings` describes it
 
 
 class Idle(NamedTuple):
-    """Seconds of slots in which nothing was built: because no build was `ready`, or for another reason (`otherwise`: a
-    build that wanted several slots, or tokens that others of make's pool had)."""
+    """Seconds in which slots were idle, summed over all slots: because no build was `ready`, or `otherwise` (a build
+    waited for several slots, or other clients of make's jobserver had the tokens)."""
 
     ready: float
     otherwise: float
@@ -29,7 +29,7 @@ def seconds(entry: Entry) -> float:
 
 
 def critical_path(entries: Sequence[Entry]) -> list[Entry]:
-    """The chain of builds, each of which had to wait for the one before it, that takes the longest."""
+    """The longest chain of builds, in seconds, in which each build had to wait for the one before it."""
     chains: dict[str, tuple[float, list[Entry]]] = {}
     for entry in sorted(entries, key=lambda each: float(each["began"])):
         before = [chains[name] for name in entry.get("after", ()) if name in chains]
@@ -81,7 +81,7 @@ def makespan(entries: Sequence[Entry], slots: int) -> float:
             del before[name]
             heapq.heappush(running, (now + took[name], name))
         if not running:
-            break  # what waits for itself was not built in this way
+            break  # builds that wait for themselves: the entries are wrong
         now, done = heapq.heappop(running)
         for needs in before.values():
             needs.discard(done)

@@ -1,8 +1,8 @@
 """The engine of a Dask cluster: each task is a process of this tool, which a worker starts.
 
-Dask carries tasks and results, and knows which workers there are. Which worker gets a task is decided here, so that it
-is known where a task was when a worker dies, and so that a worker that differs gets no more. Of ours, nothing is
-pickled but the name of `run_task`.
+Dask transports tasks and results, and knows which workers there are. Which worker gets a task is decided here. So it is
+known which task was lost when a worker dies, and a worker that differs from this machine gets no more tasks. The only
+object of ours that is pickled is a reference to `run_task`.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _RESENT = 3  # times that its files are sent
 
 
 class _Sent(NamedTuple):
-    """A task that a worker has as the parcel `line`, and how to know of it."""
+    """A task that was sent to `worker` as the parcel `line`; `future` is Dask's object for its result."""
 
     worker: str
     future: Any
@@ -51,14 +51,14 @@ class _Sent(NamedTuple):
 
 
 class _Worker(NamedTuple):
-    """A worker: its slots, and whether they are a resource that Dask counts, too."""
+    """A worker: its slots, and whether Dask counts them, too, as a resource of the worker."""
 
     slots: int
     is_resource: bool
 
 
 def check_address(address: str, *, is_insecure: bool) -> None:
-    """Raises `UsageError` for an address that is none, or over which anybody could say what is built."""
+    """Raises `UsageError` for an invalid address, and for one without TLS, which anybody could use to run code."""
     try:
         parts = urlsplit(address)
         is_whole = bool(parts.hostname and parts.port) and parts.path in ("", "/") and not parts.username
@@ -81,7 +81,7 @@ def _is_loopback(host: str) -> bool:
 
 
 async def _try_to_connect(address: str) -> None:
-    """See whether somebody answers at `address`; a whole client that fails prints what nobody can read."""
+    """Check that a scheduler answers at `address`. (A `Client` that fails to connect prints long tracebacks.)"""
     from distributed.comm import connect
     from distributed.security import Security
 
@@ -109,7 +109,7 @@ class DaskEngine:
         self._deaths: dict[int, int] = {}
         self._resent: dict[int, int] = {}
         self._workers: dict[str, _Worker] = {}
-        self._differing: dict[str, str] = {}  # and in what
+        self._differing: dict[str, str] = {}  # workers that get no more tasks, and in what they differ
         self._attempt = 0
         self._topic = f"sage-wheels-{os.urandom(8).hex()}"
         self._answered = time.monotonic()
@@ -120,7 +120,7 @@ class DaskEngine:
             self._client: Any = distributed.Client(address, timeout=_CONNECT, set_as_default=False, name="sage-wheels")
             self._client.subscribe_topic(self._topic, self._event)
             self._workers = self._who_is_there()
-        except Exception as error:  # Dask says it in many ways
+        except Exception as error:  # Dask raises many kinds
             advice = "check the address and start it"
             if address.startswith("tls:"):
                 advice += f", and say where the certificates are (${_CERTIFICATES}CA_FILE and so on; docs/cluster.md)"
@@ -155,15 +155,15 @@ class DaskEngine:
                 return events
 
     def finish(self) -> list[Event]:
-        """See `Engine`: a worker tells its result when it has sent everything."""
+        """See `Engine`: a worker returns its result only after it has sent everything."""
         return []
 
     def cancel(self) -> None:
-        """See `Engine`: the workers see that nobody wants their tasks any more, and end them."""
+        """See `Engine`: the workers notice that their tasks were cancelled, and end them."""
         if not self._is_lost:
             try:
                 self._client.cancel([each.future for each in self._sent.values()], force=True)
-            except Exception:  # then it is lost, and the workers end what has no scheduler
+            except Exception:  # then the scheduler is lost, and the workers end tasks that have no scheduler
                 self._is_lost = True
         self._sent.clear()
         self._tasks.clear()
@@ -177,12 +177,12 @@ class DaskEngine:
         self._client.close(timeout=1)
 
     def _event(self, event: tuple[float, Any]) -> None:
-        """In a thread of Dask's: something is heard of a task."""
+        """Called in a thread of Dask with an event of a task."""
         number, attempt, kind, text = event[1]
         self._heard.put((attempt, "event", kind, (number, text)))
 
     def _hand_out(self) -> list[Event]:
-        """Send what waits to workers that have room."""
+        """Send waiting tasks to workers that have free slots."""
         events = []
         for task in list(self._waiting):
             usable = {name: each for name, each in self._workers.items() if name not in self._differing}
@@ -232,7 +232,7 @@ class DaskEngine:
         return []
 
     def _follow(self, attempt: int, what: str, kind: str, about: tuple[int, Any]) -> list[Event]:
-        """What is heard of an attempt; nothing if it is given up meanwhile."""
+        """The events that follow from news of an attempt; none if that attempt was given up meanwhile."""
         number, told = about
         sent = self._sent.get(number)
         if sent is None or sent.future.key != f"{self._topic}-{number}-{attempt}":
@@ -243,7 +243,7 @@ class DaskEngine:
         if told.status == "finished":
             try:
                 answer, text = told.result(timeout=_CONNECT)
-            except Exception as error:  # the worker, or the scheduler, went with it
+            except Exception as error:  # the worker or the scheduler was lost with the result
                 return self._died(task, _first_line(error))
             return self._answer(task, sent, answer, text)
         if told.status == "error":
@@ -251,7 +251,7 @@ class DaskEngine:
             if type(failure).__name__ == "KilledWorker":
                 return self._died(task, "")
             return self._answer(task, sent, "differs", _first_line(failure))
-        return []  # cancelled or lost: whether the scheduler is lost shows soon
+        return []  # cancelled or lost; `_look` finds out whether the scheduler is lost
 
     def _answer(self, task: Task, sent: _Sent, answer: str, text: str) -> list[Event]:
         del self._sent[task.number]
@@ -281,14 +281,14 @@ class DaskEngine:
         return [Event(task.number, "result", sent.worker, result)]
 
     def _give_up(self, task: Task, worker: str, why: str) -> list[Event]:
-        """Send no more to `worker`, which has something that speaks against it, and `task` to another one."""
+        """Send no more tasks to `worker`, for the reason `why`, and `task` to another worker."""
         self._differing[worker] = why
         self._waiting.append(task)
         note = f"the worker {worker} gets no tasks: {why}; this machine: {self._sender.identity}"
         return [Event(task.number, "note", note)]
 
     def _died(self, task: Task, why: str) -> list[Event]:
-        """The worker that had `task` is gone."""
+        """The worker that had `task` is gone: send it to another one, unless it has killed `_DEATHS` workers."""
         sent = self._sent.pop(task.number)
         sent.future.cancel(force=True)
         deaths = self._deaths[task.number] = self._deaths.get(task.number, 0) + 1
@@ -300,7 +300,7 @@ class DaskEngine:
         return [self._end(task, BuildFailed(what, advice, why))]
 
     def _look(self) -> list[Event]:
-        """See who is there: whether the scheduler is, and which workers."""
+        """Find out whether the scheduler still answers, and which workers it has."""
         self._looked = time.monotonic()
         try:
             self._workers = self._who_is_there()
@@ -344,10 +344,10 @@ class DaskEngine:
 
 
 def run_task(line: str, number: int, attempt: int, topic: str, lines: int) -> tuple[str, str]:
-    """On a worker: let a process of the tool do the task; what it answers. `lines` as in `Task`.
+    """Runs on a worker: let a process of the tool do the task, and return its answer. `lines` is as in `Task`.
 
-    The process ends with all that it has started when its standard input ends: when this worker dies, or lets go of it
-    because the task is not wanted any more.
+    The process ends, with all processes that it has started, when its standard input ends: when this worker dies, or
+    closes it because the task was cancelled.
     """
     from distributed import get_worker
 
@@ -386,7 +386,7 @@ def run_task(line: str, number: int, attempt: int, topic: str, lines: int) -> tu
 
 
 class LastLines:
-    """What comes into the log at `path`, of which at most `most` bytes a second are sent: the last whole lines."""
+    """The new lines of the log at `path`. At most `most` bytes are sent in a second: the last whole lines."""
 
     def __init__(self, path: str, most: int) -> None:
         self._path = path
@@ -395,7 +395,7 @@ class LastLines:
         self._next = 0.0
 
     def take(self) -> str:
-        """What is to be sent now; nothing if that is too early, or if there is nothing."""
+        """The text to send now; "" if the last one was sent less than a second ago, or if nothing is new."""
         if not self._most or time.monotonic() < self._next:
             return ""
         try:
@@ -415,7 +415,7 @@ class LastLines:
 
 
 def _of_status(number: int, status: int) -> Result:
-    """What became of a task whose process ended without a word."""
+    """The result of a task whose process ended with that exit status, without a result."""
     if status < 0:
         import signal
 

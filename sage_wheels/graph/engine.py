@@ -41,7 +41,7 @@ class Engine(Protocol):
         """
 
     def finish(self) -> list[Event]:
-        """Wait, but not for long, until what finished tasks still send is where it belongs; the notes about that."""
+        """Wait, but not for long, until finished tasks have sent their results to the store. Returns notes about it."""
 
     def cancel(self) -> None:
         """End every task, with all processes that it has started; their results are "cancelled"."""

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from packaging.markers import UndefinedComparison, UndefinedEnvironmentName
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
+
+from sage_wheels.requirements.markers import applies
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,8 +29,8 @@ _NONE = Version("0")
 class Wheels(NamedTuple):
     """The wheels that are available before this run.
 
-    requires: the Requires-Dist lines of the best wheel of a project that fits a specifier; None if there is none.
-    complete: whether nothing but those wheels, and the sources, is to be had (no index).
+    requires: returns the Requires-Dist lines of the best wheel of a project that fits a specifier; None without one.
+    complete: whether builds can use nothing but those wheels and the sources (there is no index).
     """
 
     requires: Callable[[str, SpecifierSet], Sequence[str] | None]
@@ -56,8 +57,8 @@ class Graph:
             self._by_name.setdefault(project.name, []).append(project)
         for name in self._by_name:
             self._sort(name)
-        self.changes = 0  # how often it has changed in another way than by a build that is finished
-        self._learned: dict[int, tuple[str, ...]] = {}  # what a backend has asked for in addition
+        self.changes = 0  # how often it has changed, without counting builds that have finished
+        self._learned: dict[int, tuple[str, ...]] = {}  # the requirements that a backend has returned
         self._requires = {project.number: project.requires for project in projects}
         self._parsed: dict[str, Requirement | None] = {}
         self._applies: dict[tuple[str, frozenset[str]], bool] = {}
@@ -76,7 +77,7 @@ class Graph:
         return frozenset(self._waiting[number])
 
     def came_after(self, number: int) -> frozenset[int]:
-        """All that `number` waits for or has waited for."""
+        """The projects that `number` waits for or has waited for."""
         return frozenset(self._after[number])
 
     def ready(self) -> list[int]:
@@ -112,7 +113,7 @@ class Graph:
             self._sort(project.name)
 
     def _sort(self, name: str) -> None:
-        """Newest first; what has no version yet, last."""
+        """Sort the projects called `name`: the newest first, those without a known version last."""
         same = [self.projects[each.number] for each in self._by_name[name]]
         same.sort(key=lambda each: (each.version is not None, each.version or _NONE), reverse=True)
         self._by_name[name] = same
@@ -138,7 +139,7 @@ class Graph:
     def remaining(self, cost: Callable[[int], float]) -> dict[int, float]:
         """The seconds of the longest chain of builds that begins with each unfinished project, itself included."""
         result: dict[int, float] = {}
-        for group in reversed(_components(self._open)):  # who waits comes before what it waits for
+        for group in reversed(_components(self._open)):  # a project comes before those that it waits for
             after = [result[each] for number in group for each in self._waiting[number] if each in result]
             longest = max(after, default=0.0)
             for number in group:
@@ -188,7 +189,7 @@ class Graph:
         return Needs(frozenset(first), tuple(missing))
 
     def _chosen(self, name: str, specifier: SpecifierSet, asker: Project) -> Project | None:
-        """The source of that name that fits; not the asker itself if a wheel can take its place."""
+        """The source of that name that fits; the asker itself only if there is no wheel that fits."""
         fitting = [
             each
             for each in self._by_name.get(name, ())
@@ -200,7 +201,7 @@ class Graph:
         return None if self._wheels.requires(name, specifier) is not None else fitting[0]
 
     def _requirement(self, line: str) -> Requirement | None:
-        """None for what is no requirement: who resolves it says so, if it is ever needed."""
+        """`line` parsed; None if it is invalid: the resolver reports that, if the line is ever needed."""
         if line not in self._parsed:
             try:
                 self._parsed[line] = Requirement(line)
@@ -209,23 +210,21 @@ class Graph:
         return self._parsed[line]
 
     def _holds(self, line: str, requirement: Requirement, extras: frozenset[str]) -> bool:
-        marker = requirement.marker
-        if marker is None:
+        if requirement.marker is None:
             return True
         key = (line, extras)
         if key not in self._applies:
-            tried = extras or frozenset({""})
             try:
-                self._applies[key] = any(marker.evaluate({**self._markers, "extra": each}) for each in tried)
-            except (UndefinedComparison, UndefinedEnvironmentName):
+                self._applies[key] = applies(requirement, self._markers, extras)
+            except InvalidRequirement:
                 self._applies[key] = False  # as above
         return self._applies[key]
 
 
 def _components(edges: Callable[[int | None], Iterable[int]]) -> list[list[int]]:
-    """The strongly connected components of a graph, each after all that it leads to (Tarjan, without recursion).
+    """The strongly connected components of a graph, each after those that it leads to (Tarjan, without recursion).
 
-    `edges(None)` are the nodes, `edges(node)` those that one leads to.
+    `edges(None)` are all nodes; `edges(node)` are the nodes that `node` leads to.
     """
     index: dict[int, int] = {}
     low: dict[int, int] = {}

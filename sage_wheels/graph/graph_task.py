@@ -1,9 +1,10 @@
-"""Do one task of many builds, for an engine on another machine: what it calls.
+"""The command `graph-task`: do one task of many builds, for an engine that runs tasks on other machines.
 
-The first line of standard input is the task. On standard output comes a line for each event, and at last the result;
-each is a JSON list of two texts. It ends, with all that it has started, when its standard input ends.
+The first line of standard input is the task. Standard output gets a line for each event and, at the end, the result;
+each is a JSON list of two strings. When its standard input ends, the command ends, with all processes that it has
+started.
 
-With --forks it does this in a process of its own for each request (`nursery`).
+With --forks it does many tasks, each in a process of its own (`nursery`).
 """
 
 from __future__ import annotations
@@ -31,9 +32,9 @@ def run(options: argparse.Namespace) -> int:
         if not nursery.serve():
             return 0
     line = sys.stdin.buffer.readline()
-    if not line:  # who wanted something is gone
+    if not line:  # the worker has ended
         return 1
-    # What runs below must write into nothing but its log, and read nothing of ours.
+    # The build must write to nothing but its log, and must not read our standard input.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     processes.prepare()
@@ -49,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
         answer = perform(line.decode().removesuffix("\n"), tell)
         processes.end_all()
         tell(*answer)
-    except BrokenPipeError:  # who asked is gone
+    except BrokenPipeError:  # nobody reads the answer any more
         processes.end_all()
         return 1
     return 0

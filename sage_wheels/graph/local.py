@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from typing import IO
 
 _GRACE = 10.0  # seconds that a task has to end what it has started
-_SENDING = 60.0  # seconds after which no process that still sends is waited for; each gives up itself before that
+_SENDING = 60.0  # seconds to wait for processes that still upload; each of them gives up before that
 
 
 class _Running:
@@ -39,8 +39,8 @@ class _Running:
 class LocalEngine:
     """Runs tasks in processes of this machine; see `Engine`.
 
-    A process tells its result before it has sent what it built to a store of several machines: the next build begins
-    meanwhile.
+    A process returns its result before it sends what it has built to a store of several machines. So the next build
+    can begin meanwhile.
     """
 
     is_elsewhere = False
@@ -48,7 +48,7 @@ class LocalEngine:
     def __init__(self) -> None:
         self._selector = selectors.DefaultSelector()
         self._running: dict[int, _Running] = {}
-        self._sending: list[_Running] = []  # processes that have told their result
+        self._sending: list[_Running] = []  # processes that have returned their result, and may still upload
         self._is_preloaded = False
 
     def start(self, task: Task, variables: Mapping[str, str]) -> None:
@@ -130,7 +130,7 @@ class LocalEngine:
         return events
 
     def _ended(self, running: _Running) -> Result | None:
-        """What came of a task whose process has ended without a result; None if it has told that."""
+        """The result of a task whose process has ended without returning one; None if it has returned one."""
         self._selector.unregister(running.pipe)
         os.close(running.pipe)
         _, status = os.waitpid(running.pid, 0)
@@ -155,14 +155,14 @@ def _run(line: str, writer: int, variables: Mapping[str, str]) -> int:
         try:
             task = Task.from_json(line)
             result = worker.perform(task, lambda kind, text: _tell(pipe, kind, text))
-            processes.end_all()  # whoever comes next finds no daemon of this build
+            processes.end_all()  # also a daemon that the build has left running
         except KeyboardInterrupt:
             processes.end_all()
             return 1
-        except BrokenPipeError:  # who started this is gone
+        except BrokenPipeError:  # the process that started this one is gone
             processes.end_all()
             return 1
-        except Exception:  # a mistake of ours: it is shown, and the other builds go on
+        except Exception:  # a bug of this tool: it is reported, and the other builds go on
             number = json.loads(line)["number"]
             what = f"building {json.loads(line)['name']}: an internal error of sage-wheels"
             result = Result(number, "failed", what=what, advice="please report it", details=traceback.format_exc())

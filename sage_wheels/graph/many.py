@@ -8,13 +8,13 @@ from sage_wheels.building.environment.images import ImageCache
 from sage_wheels.building.environment.interpreter import find_building
 from sage_wheels.building.environment.wheelhouse import Wheelhouse
 from sage_wheels.building.options import store_of
-from sage_wheels.building.project import project_name
 from sage_wheels.building.stored import seconds_of
 from sage_wheels.errors import SageWheelsError
 from sage_wheels.fs import caches
 from sage_wheels.graph import projects, scheduler
 from sage_wheels.graph.graph import Graph, Wheels
 from sage_wheels.graph.local import LocalEngine
+from sage_wheels.requirements.sources import project_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def build_all(
     """Build the wheels of `sources` into `wheel_dir`; returns an outcome for each, in the same order.
 
     Builds see only those wheels in `wheel_dir` that this run has built. With `from_source`, they see no other wheels.
-    Raises `InterpreterError`, `UsageError` for a wheelhouse that is not there, and `UnsafePath`.
+    Raises `InterpreterError`, `UsageError` if a wheelhouse does not exist, and `UnsafePath`.
     """
     cache = building.cache_root()
     if building.on_note:
@@ -51,7 +51,7 @@ def build_all(
     building = building._replace(find_links=find_links, cache_dir=cache, on_note=None, on_phase=None)
     interpreter = find_building(building.python, building.prefix, cache)
     read = [projects.read(number, source, project_name(source)) for number, source in enumerate(sources)]
-    if not building.isolation:  # what is installed is what there is
+    if not building.isolation:  # builds use what is installed, and wait for nothing
         read = [each._replace(build_requires=()) for each in read]
     complete = not building.use_index and building.isolation
     graph = Graph(read, interpreter.facts.markers, _wheels(building, cache, interpreter, complete=complete))
@@ -61,7 +61,7 @@ def build_all(
 
 
 def _cost(read: Sequence[Project], store: Store, guess: Callable[[Project], float]) -> Callable[[Project], float]:
-    """The seconds of each project's last build, as the store remembers them, else the `guess`; looked up once."""
+    """The seconds that each project's last build took, if the store has them, or else the `guess`; looked up once."""
     known = {each.name: seconds_of(store, each.name) for each in read}
 
     def cost(project: Project) -> float:
@@ -91,7 +91,7 @@ def _wheels(building: BuildOptions, cache: str, interpreter: BuildInterpreter, *
         try:
             return tuple(images.about(path).requires)
         except (SageWheelsError, OSError):
-            return None  # damaged, or gone: a build would not take it either
+            return None  # damaged or deleted: builds do not use it, either
 
     return Wheels(requires, complete)
 

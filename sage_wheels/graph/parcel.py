@@ -1,6 +1,7 @@
-"""What both sides of a build on another machine have to agree on: who is alike, and how much may travel.
+"""A parcel: a task as it is sent to another machine. Here is what both sides must agree on, and the limits.
 
-A parcel is JSON of a few KiB that an engine carries. Files travel beside it, through the store, by their digests.
+A parcel is JSON of a few KiB, which an engine transports. Files are not in it: they are sent through the store, under
+their digests.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ if TYPE_CHECKING:
     from sage_wheels.store.exchange import Exchange
 
 MOST = 64 << 10  # bytes of a task, and of its result
-ANSWER = "task"  # the kind of the signed result that answers a parcel
-LOG = "log"  # its file, beside the wheel
+ANSWER = "task"  # the kind of the signed result with which the other machine answers a parcel
+LOG = "log"  # the name of the log in that result, which also has the wheel
 
 
 class Identity(NamedTuple):
-    """What has to be the same on both sides, so that a wheel from there is what one from here would be."""
+    """What has to be the same on both machines, so that a wheel that is built there is as if it were built here."""
 
     tool: str
     interpreter: str
@@ -35,18 +36,18 @@ class Identity(NamedTuple):
 
 
 def identity(options: BuildOptions) -> Identity:
-    """Of this machine, for builds with `options`. Raises `InterpreterError`."""
+    """The identity of this machine for builds with `options`. Raises `InterpreterError`."""
     facts = find_building(options.python, options.prefix, BuildOptions().cache_root()).facts
     kind = facts.markers.get("platform_python_implementation", "")
     return Identity(__version__, f"{kind} {facts.markers.get('python_full_version', '')}", facts.tags[0])
 
 
 def exchange_of(options: BuildOptions) -> Exchange:
-    """The store through which builds with `options` on several machines go.
+    """The store through which builds with `options` on several machines send their files.
 
-    Raises `UsageError` if there is none, or if it is not read and written, and what `remote_of` raises.
+    Raises `UsageError` if there is none, or if it is not both read and written, and what `remote_of` raises.
     """
-    tier = remote_of(options._replace(store=True))  # --no-store is about results
+    tier = remote_of(options._replace(store=True))  # --no-store only means results of builds
     if tier is None:
         raise UsageError(
             "builds on several machines need a store that all of them see",
@@ -61,5 +62,5 @@ def content_of(path: str, name: str) -> Content:
 
 
 def key_of_answer(line: str) -> str:
-    """The key of what answers the parcel `line`: no answer to one parcel counts for another."""
+    """The key of the answer to the parcel `line`, so that the answer to another parcel is not accepted."""
     return key_of(ANSWER, line)

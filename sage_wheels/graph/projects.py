@@ -32,8 +32,9 @@ _MAX_FILE = 4 << 20  # bytes of a pyproject.toml or PKG-INFO that is still read
 class Project(NamedTuple):
     """A source of this run. `name` is canonical, `version` None if only its build can tell.
 
-    `build_requires` are the lines of build-system.requires, None if they are not plain to see. `requires` are the
-    Requires-Dist lines if the source says that every build gives the same (PEP 643), else None.
+    `build_requires` are the lines of build-system.requires, None if they cannot be read. `requires` are the
+    Requires-Dist lines if the source says that they are the same for every build (PEP 643), else None. `size` is that
+    of an sdist, in bytes.
     """
 
     number: int
@@ -54,9 +55,9 @@ class Project(NamedTuple):
 
 
 def read(number: int, source: Source, name: str) -> Project:
-    """What can be known of `source`, whose project is called `name` as far as that is known.
+    """The project in `source`, as far as it can be read; `name` is its name if the source does not say another.
 
-    Raises `SourceError` if it was asked for under another name than its own.
+    Raises `SourceError` if the project has another name than the one that was asked for.
     """
     if isinstance(source, SdistFile):
         version = _version(sdist_stem(source.path)[len(project_of_file(source.path)) + 1 :])
@@ -64,7 +65,7 @@ def read(number: int, source: Source, name: str) -> Project:
     elif isinstance(source, SourceTree):
         version, size = None, 0
         files = {each: _content(os.path.join(source.project, each)) for each in _FILES}
-    else:  # it is downloaded first
+    else:  # it has to be downloaded first
         return Project(number, source, name, None, None, None)
     metadata = headers((files["PKG-INFO"] or b"").decode(errors="replace"))
     table = _table(files.get("pyproject.toml"))
@@ -100,7 +101,7 @@ def _files_of_archive(source: SdistFile) -> tuple[dict[str, bytes | None], int]:
                     found[name] = file.read()
                 if all(content is not None for content in found.values()):
                     break
-    except Exception:  # whatever a damaged archive raises: the builder says what is wrong with it
+    except Exception:  # a damaged archive can raise many kinds; the build will report what is wrong
         return dict.fromkeys(_FILES, b"\0"), 0
     return found, size
 
@@ -112,7 +113,7 @@ def _content(path: str) -> bytes | None:
     except FileNotFoundError:
         return None
     except OSError:
-        return b"\0"  # not to be read by us: nothing is known
+        return b"\0"  # unreadable: then nothing is known
 
 
 def _table(content: bytes | None) -> dict[str, Any] | None:

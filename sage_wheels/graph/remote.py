@@ -1,6 +1,6 @@
-"""There: do the task in a parcel on this machine, which has its own cache, PATH, HOME and key.
+"""The side that builds: do the task in a parcel on this machine, which has its own cache, PATH, HOME and key.
 
-See `sender` for the other side.
+`sender` is the side that sends parcels.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ _MOST_OF_DETAILS = 16 << 10
 
 
 class _Lacks(Exception):
-    """A content that is not to be had."""
+    """Raised if the store does not have a content of the parcel."""
 
 
 def perform(line: str, on_event: Callable[[str, str], None]) -> tuple[str, str]:
-    """Do what was packed, on this machine.
+    """Do the task in the parcel `line` on this machine, and return the answer.
 
-    Returns ("result", what `unpack` takes), ("lacks", "") if its files have to be sent again, or ("differs", why this
-    machine must not do it).
+    It is ("result", text for `Sender.unpack`), ("lacks", "") if files of the parcel have to be sent again, or
+    ("differs", the reason why this machine must not do the task).
     """
     told = json.loads(line)
     if told["wanted"].get("tool") != __version__:  # then the rest may have another format
@@ -86,13 +86,13 @@ def _failed(task: Task, error: Exception, doing: str) -> Result:
 
 
 def _take_over(variables: dict[str, str]) -> None:
-    """Let builds see those variables that a wheel may depend on as they are where the task comes from."""
+    """Give the variables that a wheel may depend on the values that they have on the machine that sent the task."""
     environment.remove(counting(environment.for_processes()).keys() - variables.keys())
     environment.add(variables)
 
 
 def _given(result: Result, task: Task, exchange: Exchange, *, anew: bool) -> tuple[Content, ...]:
-    """What came of the task, given to the other side."""
+    """Put the wheel and the log of the task into the store for the other machine. Raises what `Exchange.give` does."""
     contents = []
     for name, path in ((os.path.basename(result.wheel), result.wheel), (LOG, task.options.log)):
         if path and os.path.exists(path):

@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from sage_wheels.graph.projects import Project
     from sage_wheels.graph.slots import Private
 
-    # for the end of a build, for one token, or for more than one
+    # what the next build waits for: the end of another build, one token, or more than one
     Waits: TypeAlias = Literal["end", "token", "tokens"]
 
-_POLL = 0.5  # seconds: who wants several tokens cannot wait for their number
+_POLL = 0.5  # seconds: several tokens can only be waited for by trying again
 
 _LINES = 64 << 10  # bytes of logs that all builds of a run may send in a second
 
@@ -59,7 +59,7 @@ class Outcome(NamedTuple):
     ended: float = 0.0
     phases: tuple[tuple[str, float], ...] = ()  # each with the second in which it began
     after: frozenset[int] = frozenset()  # the projects that had to be built before
-    worker: str = ""  # which built it, if there are several machines
+    worker: str = ""  # the one that built it, if there are several machines
 
     @property
     def is_good(self) -> bool:
@@ -70,11 +70,11 @@ class RunOptions(NamedTuple):
     """How to run many builds.
 
     jobs: how many run at the same time at most. keep_going: build what does not depend on what has failed.
-    slots: how many slots a project takes, by name; one, if it is not there; `ALL` of them.
-    cost: the seconds that the build of a project takes, as far as somebody knows.
+    slots: how many slots a project takes, by name; a project that is not in it takes one; `ALL` stands for all.
+    cost: estimates the seconds that the build of a project takes.
     on_start, on_event, on_outcome: called when a build begins, with each event of an engine, and with the outcome of
         each project, when it is known. on_tick: called after at most `refresh` seconds, again and again.
-    reads_logs: whether what comes into the logs of builds on other machines is of interest here.
+    reads_logs: whether new lines in the logs of builds on other machines are sent here.
     """
 
     jobs: int
@@ -90,10 +90,10 @@ class RunOptions(NamedTuple):
 
 
 def run(graph: Graph, engine: Engine, wheel_dir: str, building: BuildOptions, options: RunOptions) -> list[Outcome]:
-    """Build the projects of `graph`; what became of each, in their order.
+    """Build the projects of `graph`. Returns an outcome for each, in the same order.
 
-    Wheels that are built go into `wheel_dir`, and are seen by the builds that come after, before all others. An
-    exception, as that of Ctrl-C, ends all builds; what is finished stays.
+    Wheels are written into `wheel_dir`. Later builds use them, and prefer them to all others. An exception, such as
+    that of Ctrl-C, ends all builds; wheels that are finished stay.
     """
     with (
         tempfile.TemporaryDirectory(prefix="sage-wheels-") as own,
@@ -113,12 +113,12 @@ def run(graph: Graph, engine: Engine, wheel_dir: str, building: BuildOptions, op
 
 
 def _without_make() -> dict[str, str]:
-    """The variables, but for make's pool: who builds elsewhere takes no slot of this machine."""
+    """The environment variables without make's jobserver: builds on other machines take no slot of this one."""
     return {name: value for name, value in environment.for_processes().items() if name != "MAKEFLAGS"}
 
 
 class _Run:
-    """One run: what runs now, and what became of the rest."""
+    """The state of one run: which builds run now, and the outcomes so far."""
 
     def __init__(
         self,
@@ -140,14 +140,14 @@ class _Run:
         self.options = options
         self.start_time = time.monotonic()
         self.outcomes: dict[int, Outcome] = {}
-        self.tokens: dict[int, list[bytes]] = {}  # of what runs
+        self.tokens: dict[int, list[bytes]] = {}  # of each build that runs
         self.private: dict[int, Private] = {}
         self.began: dict[int, float] = {}
         self.became_ready: dict[int, float] = {}
         self.phases: dict[int, list[tuple[str, float]]] = {}
         self.workers: dict[int, str] = {}
         self.tried_alone: set[int] = set()
-        self.alone: list[int] = []  # killed, maybe for memory: once more when nothing else runs
+        self.alone: list[int] = []  # builds that were killed, perhaps for memory: tried again when nothing else runs
         self.is_stopping = False
         self.seen_changes = self.ranked_changes = -1
         self.ranks: dict[int, float] = {}
@@ -208,7 +208,7 @@ class _Run:
         if tokens is None:
             if self.tokens:
                 return "token" if count == 1 else "tokens"
-            tokens = self.pool.take(1) or []  # fewer than it wants are there, and nothing of ours will free one
+            tokens = self.pool.take(1) or []  # too few are free, and no build of ours runs that would free one
         task = self.task_of(project, count)
         try:
             variables = self.pool.variables
@@ -318,14 +318,14 @@ class _Run:
         self.fail(number, Result(number, "failed", what=what, advice=advice))
 
     def cycles(self) -> list[list[int]]:
-        """Those that are there since the graph has changed."""
+        """The cycles of the graph; none if it has not changed since the last call."""
         if self.seen_changes == self.graph.changes:
             return []
         self.seen_changes = self.graph.changes
         return self.graph.cycles()
 
     def remaining(self) -> dict[int, float]:
-        """The seconds of the longest chain that begins with each; what has ended changes nothing in it."""
+        """The seconds of the longest chain that begins with each project; finished builds do not change it."""
         if self.ranked_changes != self.graph.changes:
             self.ranked_changes = self.graph.changes
             self.ranks = self.graph.remaining(lambda number: self.options.cost(self.graph.projects[number]))

@@ -1,6 +1,6 @@
-"""Here: tasks into parcels for other machines, and what they answer into results.
+"""The side that asks for builds: pack tasks into parcels for other machines, and read results from their answers.
 
-The source, the wheels that the build may take, the wheel that comes of it, and the log travel through the store.
+The source, the wheels that the build may use, the built wheel and the log are sent through the store.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 
 
 class Sender:
-    """Turns tasks into what is sent, and what comes back into results."""
+    """Packs tasks into parcels, and reads results from answers."""
 
     def __init__(self, exchange: Exchange, options: BuildOptions) -> None:
-        """Raises `UsageError` for what cannot be done elsewhere."""
+        """Raises `UsageError` for options that other machines cannot build with."""
         for name in ("in_place", "editable"):
             if getattr(options, name):
                 raise UsageError(f"no other machine can build {name.replace('_', ' ')}", "build it without --engine")
@@ -45,7 +45,7 @@ class Sender:
         self._variables = counting(environment.for_processes())
 
     def pack(self, task: Task, *, anew: bool = False) -> str:
-        """The parcel to send; its files are put where the other side finds them, `anew` if it did not.
+        """The parcel to send. Its files are put into the store; with `anew`, even if they seem to be there.
 
         Raises `OSError`, `SourceError`, `FileOperationFailed`.
         """
@@ -55,7 +55,7 @@ class Sender:
             "preferred": self._give_wheels([options.preferred] if options.preferred else [], anew),
             "find_links": self._give_wheels(options.find_links, anew),
         }
-        # what is this machine's own stays here: its paths, and where the store is and who signs
+        # paths of this machine are not sent, nor the address and the keys of the store
         plain = options._replace(preferred=None, find_links=(), cache_dir=None, usual_build_dir=None, log=None)
         plain = plain._replace(store_url=None, store_mode=None, store_sign=None, store_trust=None, cache_size=None)
         told = {
@@ -74,9 +74,9 @@ class Sender:
         return line
 
     def unpack(self, task: Task, line: str, answer: str) -> Result | None:
-        """The result in the `answer` to the parcel `line`, its files fetched; None if it has to be sent again.
+        """The result in the `answer` to the parcel `line`, with its files fetched; None if they cannot be fetched.
 
-        Raises `signing.Untrusted` for an answer that does not count.
+        Raises `signing.Untrusted` for an answer that is not accepted.
         """
         found = self._exchange.unsealed(answer, ANSWER, key_of_answer(line))
         result = Result.from_json(found.values["result"])._replace(number=task.number)
@@ -111,7 +111,7 @@ class Sender:
         if isinstance(source, SdistFile):
             return self._give(source.path, anew)
         if not isinstance(source, SourceTree):
-            return None  # the other side fetches it
+            return None  # the other machine downloads it
         with tempfile.NamedTemporaryFile(prefix="sage-wheels-", suffix=".tar") as packed:
             with tarfile.open(packed.name, "w") as archive:
                 archive.add(source.path, ".", filter=_plain)
@@ -146,7 +146,7 @@ class Sender:
 
 
 def _plain(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
-    """Only what a source tree can be copied with."""
+    """Leave out everything but files, directories and links, and remove the owners."""
     if not (member.isreg() or member.isdir() or member.issym() or member.islnk()):
         return None
     member.uid = member.gid = 0

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _TOKEN = b"+"
-_MOST = 4096  # a pipe takes so many, and takes back each that was read
+_MOST = 4096  # tokens; a pipe has room for so many bytes on every system
 
-# What tools that are no jobserver clients read, unless the caller has set it.
+# Variables read by tools that are no jobserver clients; those that the caller has set are not changed.
 _TOLD = ("CMAKE_BUILD_PARALLEL_LEVEL", "MAX_JOBS")
 
 
@@ -32,7 +32,7 @@ class Pool:
     """The tokens of one run; `variables` announce them to the builds. Use it as a context manager."""
 
     def __init__(self, jobs: int, environ: Mapping[str, str], tools: str) -> None:
-        """`tools` is the directory for scripts that take the place of old tools (see `stand_ins`)."""
+        """`tools` is the directory for scripts that run instead of old tools (see `stand_ins`)."""
         self.jobs = jobs
         self.variables: dict[str, str] = {}
         self._environ = environ
@@ -88,7 +88,10 @@ class Pool:
                 self._own_is_free = True
 
     def fill(self) -> None:
-        """Put back what killed clients have taken with them. Only for when nothing runs; make's pool is make's."""
+        """Put back tokens that clients held when they were killed. Call it only when nothing runs.
+
+        Nothing is done if the pool is that of make.
+        """
         if self._own:
             self._own.fill()
 
@@ -105,7 +108,7 @@ class Pool:
 class Private:
     """A new pool of `count` tokens, of which the maker holds one: a fifo, and the `variables` that announce it.
 
-    What is no client of it is `told` to run so many.
+    Tools that are no clients of it are `told` this number of processes.
     """
 
     def __init__(self, count: int, environ: Mapping[str, str], tools: str, told: int = 1) -> None:
@@ -132,7 +135,7 @@ class Private:
         self.close()
 
     def fill(self) -> None:
-        """Let all tokens be there that nobody is known to hold."""
+        """Set the number of free tokens to `count` - 1, whatever it was."""
         with contextlib.suppress(BlockingIOError):
             while os.read(self.descriptor, 1 << 16):
                 pass
@@ -151,7 +154,7 @@ def _own_end(fd_or_path: int | str, mode: int) -> int:
 
 
 def _told(slots: int, environ: Mapping[str, str], tools: str) -> dict[str, str]:
-    """The variables by which builds hear of their slots, the PATH with what stands in for old tools among them."""
+    """The variables that tell builds how many slots they have; PATH is one of them if old tools are replaced."""
     told = {name: str(slots) for name in _TOLD if name not in environ}
     told[environment.SAGE_WHEELS_SLOTS] = str(slots)
     path = environ.get("PATH", os.defpath)

@@ -90,14 +90,14 @@ class Task(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What came of a task.
+    """The result of a task.
 
     status: "built"; "needs", with the `requires` that must be built first; "failed"; "killed", with the number of the
     signal as `what`; "cancelled".
-    wheel, version, requires: of what was built: the path, the version, the Requires-Dist lines. `stored` says that it
-    came from the store, `stored_seconds` how long its build had taken, and `sandboxed` that it was built in a sandbox.
-    what, advice, details: of a failure, as `SageWheelsError` has them. `log` is the path of the log if there is one.
-    lacks_memory: whether something was killed in the way in which a system without memory kills (SIGKILL).
+    wheel, version, requires: path, version and Requires-Dist lines of the wheel that was built. `stored` is whether it
+    came from the store; `stored_seconds` is how long its build had taken; `sandboxed` is whether that was in a sandbox.
+    what, advice, details: describe a failure, as in `SageWheelsError`. `log` is the path of the log if there is one.
+    lacks_memory: whether a process was killed by SIGKILL, as by a system that runs out of memory.
     phases: the seconds of each phase. `direct_url` is for direct_url.json.
     """
 

@@ -5,7 +5,7 @@ It is made from entries, one for each build:
     {"name", "version", "status", "began", "ended", "ready", "phases": [[NAME, BEGAN], ...], "after": [NAME, ...],
      "worker"}
 
-with times in seconds. `build --timings` has them in one run. Separate processes (a make of a whole distribution)
+with times in seconds. `build --timings` has them in one run. Separate processes (a make that builds a collection)
 collect them as lines of the file that $SAGE_WHEELS_TIMINGS names, with times since the epoch.
 """
 

@@ -28,7 +28,7 @@ class _NeedsFirst(SageWheelsError):
 
 
 def preload() -> None:
-    """Import what every build needs: a process that is forked from this one afterwards has it already."""
+    """Import the modules that every build needs, so that processes forked afterwards have them already."""
     import gc
     import importlib
 
@@ -49,7 +49,7 @@ def perform(task: Task, on_event: Callable[[str, str], None]) -> Result:
     """Build the source of `task`.
 
     `on_event` is called with ("phase", NAME), ("note", SENTENCE) and ("log", PATH) meanwhile.
-    What goes to a store of several machines may still be on its way (`building.options.finish_uploads`).
+    When it returns, uploads to a store of several machines may not be finished (`building.options.finish_uploads`).
     """
     options = task.options._replace(
         on_phase=lambda name: on_event("phase", name),
@@ -95,4 +95,4 @@ def _name(line: str) -> str:
     try:
         return canonicalize_name(Requirement(line).name)
     except (InvalidRequirement, RecursionError):
-        return ""  # who resolves it says so
+        return ""  # the resolver will report it

@@ -70,8 +70,8 @@ def inside(prefix: Prefix, locator: Locator, distribution: Distribution, name: s
     path = locator.locate("", f"{distribution.path}/{name}" if name else distribution.path)
     if path is None:
         raise NotRemovable(
-            f"{prefix.path(distribution.path)} leads out of the prefix by a link, so what it says of "
-            f"{distribution} is not believed",
+            f"{prefix.path(distribution.path)} leads out of the prefix by a link, so the metadata of "
+            f"{distribution} are not trusted",
             "remove that link by hand",
         )
     return path

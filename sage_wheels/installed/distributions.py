@@ -20,6 +20,8 @@ from sage_wheels.named import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sage_wheels.prefix import Prefix
 
 # The errors that mean that there is no regular file at a path; ENXIO is that of `regular` for a pipe.
@@ -72,20 +74,30 @@ def find_all(prefix: Prefix) -> list[Distribution]:
 
 
 def find(prefix: Prefix, name: str) -> list[Distribution]:
-    """The distributions called `name`, not necessarily normalised; several only after a crash of another tool."""
+    """The distributions called `name`, which need not be normalised. Raises `FileOperationFailed`.
+
+    There are several only if another tool was interrupted.
+    """
     wanted = canonical_name(name)
     return [each for each in find_all(prefix) if each.canonical_name == wanted]
 
 
 def find_in(directory: str, prefix: Prefix) -> list[Distribution]:
-    """Every distribution in `directory`, a library directory outside `prefix` that the Python of `prefix` sees."""
+    """Every distribution in `directory`, a library directory outside `prefix` that the Python of `prefix` searches."""
     there = prefix._replace(root=os.path.abspath(directory), scheme=prefix.scheme._replace(purelib="", platlib=""))
     return [described(there, each) for each in find_all(there)]
 
 
 def described(prefix: Prefix, distribution: Distribution) -> Distribution:
-    """`distribution` with name and version as in its metadata; in the name of the directory they are escaped."""
-    about = read_metadata(prefix, distribution)
+    """`distribution` with name and version as in its metadata; in the name of the directory they are escaped.
+
+    Raises `FileOperationFailed`.
+    """
+    return spelt(distribution, read_metadata(prefix, distribution))
+
+
+def spelt(distribution: Distribution, about: Mapping[str, list[str]]) -> Distribution:
+    """`distribution` with name and version as its metadata `about` spell them, if these can be believed."""
     name, version = about.get("name", [""])[0], about.get("version", [""])[0]
     if canonical_name(name) != distribution.canonical_name or not name.isprintable():
         name = distribution.name
@@ -123,7 +135,10 @@ def _legacy_in_record(prefix: Prefix, wheel: Distribution) -> set[str]:
 
 
 def entries(prefix: Prefix, library: str) -> list[tuple[str, int]]:
-    """The name and inode number of each metadata directory in `library`. They change with every installation."""
+    """The name and inode number of each metadata directory in `library`. Every installation changes one of them.
+
+    Raises `FileOperationFailed`.
+    """
     try:
         scan = os.scandir(prefix.path(library))
     except (FileNotFoundError, NotADirectoryError):
@@ -179,7 +194,10 @@ def read_text(prefix: Prefix, path: str) -> str | None:
 
 
 def read_metadata(prefix: Prefix, distribution: Distribution) -> dict[str, list[str]]:
-    """The header fields of the core metadata of an installed distribution, by lower-case name (`metadata.headers`)."""
+    """The header fields of the core metadata of an installed distribution, by lower-case name (`metadata.headers`).
+
+    Raises `FileOperationFailed`.
+    """
     if distribution.kind == ".dist-info":
         return read_headers(prefix, f"{distribution.path}/METADATA")
     text = read_text(prefix, f"{distribution.path}/PKG-INFO")

@@ -1,9 +1,9 @@
-"""Modules of an editable installation that Python does not find, because the system has others of these names.
+"""Find modules of an editable installation that Python cannot import, because the system has modules of these names.
 
-A virtual environment with `include-system-site-packages` looks in its own directories first, and in those that its
-`.pth` files name. But what is installed as editable may be found by a finder in `sys.meta_path`. That of setuptools and
-that of `editables` (hatchling's, pdm's) come after all directories, also the system's. Those of meson-python and
-scikit-build-core come before all of them, so nothing hides their modules.
+In a virtual environment with `include-system-site-packages`, Python searches the environment's own directories first,
+then those that its `.pth` files name, then the system's. But an editable installation may use a finder in
+`sys.meta_path` instead of a directory. The finders of setuptools and of `editables` (hatchling, pdm) are asked after
+all directories. Those of meson-python and scikit-build-core are asked before them, so nothing hides their modules.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _FINDER = re.compile(r"__editable___\w+_finder\.py|_editable_impl_\w+\.py")
 
 
 def hidden_modules(prefix: Prefix, paths: Iterable[str]) -> dict[str, str]:
-    """Modules of the distribution whose files are at `paths` in the prefix, and what hides each."""
+    """The hidden modules of the distribution whose files are at `paths` in the prefix, and the path that hides each."""
     beside = libraries_beside(prefix) if prefix.sees_system else []
     finders = [finder for finder in paths if _FINDER.fullmatch(os.path.basename(finder))] if beside else []
     found = {}
@@ -61,7 +61,7 @@ def _mapped(path: str) -> list[str]:
 
 
 def _of_module(directory: str, name: str) -> list[str]:
-    """What in `directory` Python would take for the module."""
+    """The paths in `directory` that Python would import as the module `name`."""
     if os.path.isdir(f"{directory}/{name}"):
         return [f"{directory}/{name}"]
     pattern = re.compile(rf"{re.escape(name)}(\..*)?\.(py|so)")

@@ -8,8 +8,8 @@ Their files are known in four cases:
 - an `.egg-link`, which points to a source tree.
 
 The last two also have a line in `easy-install.pth`, and scripts that name the distribution in their second line. In all
-other cases removal is refused, as by pip. If a wheel of that name is installed, the metadata are removed, and files
-that the wheel does not replace stay.
+other cases removal is refused, as by pip. If a wheel of that name is installed over it, the old metadata are removed,
+and files that the wheel does not replace stay.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def _named(prefix: Prefix, distribution: Distribution, locator: Locator) -> File
         raise NotRemovable(
             f"what belongs to {distribution} is not known: {prefix.path(distribution.path)} was left by distutils or "
             "setuptools without a list of files",
-            "remove its files by hand, or install a wheel of the same name over it with --on-conflict overwrite",
+            "remove its files by hand, or run 'sage-wheels install --on-conflict overwrite' with a wheel of that name",
         )
     shared = _lines(prefix, distribution, locator, "namespace_packages.txt") or ()
     names = set(filter(None, tops)).difference(shared)

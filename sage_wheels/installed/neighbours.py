@@ -6,6 +6,7 @@ import re
 
 from sage_wheels.errors import FileOperationFailed
 from sage_wheels.installed.distributions import described, read_metadata
+from sage_wheels.installed.requirements import Markers
 from sage_wheels.metadata import canonical_name, requirement_name
 
 TYPE_CHECKING = False
@@ -23,31 +24,17 @@ def required_by(
 
     Markers are evaluated for the target interpreter.
     """
+    markers = Markers(prefix)
     found: dict[str, list[Distribution]] = {name: [] for name in names}
     for each in distributions:
         try:
             lines = read_metadata(prefix, each).get("requires-dist", [])
         except FileOperationFailed:
             continue  # the result is only used in messages
-        wanted = {name: line for line in lines if (name := requirement_name(line)) in found and _holds(prefix, line)}
+        wanted = {name: line for line in lines if (name := requirement_name(line)) in found and markers.hold(line)}
         for name in wanted:
             found[name].append(each)
     return found
-
-
-def _holds(prefix: Prefix, line: str) -> bool:
-    """Whether the marker of the requirement `line` is true if no extra is requested."""
-    if ";" not in line:
-        return True
-    from packaging.requirements import InvalidRequirement, Requirement
-
-    from sage_wheels.prefix import interpreter
-
-    try:
-        marker = Requirement(line).marker
-        return marker is None or marker.evaluate({**interpreter.markers_of(prefix), "extra": ""})
-    except (InvalidRequirement, RecursionError):
-        return False
 
 
 def close_to(prefix: Prefix, name: str, distributions: Iterable[Distribution]) -> str:

@@ -72,7 +72,10 @@ def areas(libraries: Iterable[str], paths: Iterable[str]) -> set[str]:
 
 
 class Owners:
-    """Finds the owners of paths among `distributions`. A distribution whose list of files is missing owns nothing."""
+    """Finds the owners of paths among `distributions`. A distribution whose list of files is missing owns nothing.
+
+    The methods raise `FileOperationFailed` if a list exists and cannot be read.
+    """
 
     def __init__(self, prefix: Prefix, distributions: Iterable[Distribution], *, remember: bool = True) -> None:
         self.prefix = prefix
@@ -146,13 +149,13 @@ class Owners:
         for path in self._distributions:
             stat = self._stat(path, clock, now)
             entry = known.get(path)
-            if entry and not self._leads(entry[2]):
+            if entry and not self._still_resolves(entry[2]):
                 entry = None
             if not entry or not stat or entry[0] != stat:
                 digest = self._digest(path)
                 if not entry or not digest or entry[1] != digest:  # an unreadable list is not known to be the same
-                    spoken = areas(self._libraries, self._owned(path).rows)
-                    entry = [stat, digest, self._ways(path) if self._remember else {}, sorted(spoken)]
+                    found = areas(self._libraries, self._owned(path).rows)
+                    entry = [stat, digest, self._resolved_above(path) if self._remember else {}, sorted(found)]
                 entry = [stat, *entry[1:]]
             fresh[path] = entry
         is_new = any(known.get(path) != entry for path, entry in fresh.items())
@@ -161,7 +164,7 @@ class Owners:
             memo.write(self.prefix, _MEMO, json.dumps(fresh).encode())
         return {path: entry[3] for path, entry in fresh.items()}
 
-    def _ways(self, path: str) -> dict[str, str | None]:
+    def _resolved_above(self, path: str) -> dict[str, str | None]:
         """The resolved path of each directory above an area in the list at `path`, by its unresolved path there."""
         distribution = self._distributions[path]
         found = self._owned(path)
@@ -169,13 +172,13 @@ class Owners:
         base = base_of(distribution)
         named = {self.locator.unresolved(base, each) for each in set(map(os.path.dirname, listed))}
         scheme = self.prefix.scheme
-        ways = {area((scheme.purelib, scheme.platlib), each) for each in named if each}
-        return {each: self.locator.directory(each) for each in sorted(ways)}
+        above = {area((scheme.purelib, scheme.platlib), each) for each in named if each}
+        return {each: self.locator.directory(each) for each in sorted(above)}
 
-    def _leads(self, ways: dict[str, Any]) -> bool:
-        """Whether the directories `ways` from the cache still have the same resolved paths."""
+    def _still_resolves(self, directories: dict[str, Any]) -> bool:
+        """Whether `directories` from the cache still have the same resolved paths."""
         try:
-            return all(self.locator.directory(each) == resolved for each, resolved in ways.items())
+            return all(self.locator.directory(each) == resolved for each, resolved in directories.items())
         except (ValueError, RecursionError):  # invalid paths in a damaged cache
             return False
 

@@ -1,17 +1,16 @@
-"""Who needs whom, among the distributions that are installed; and what of this does not hold."""
+"""Requirements between the installed distributions, and a check of what is installed."""
 
 from __future__ import annotations
 
-import re
+import functools
 
 from sage_wheels.errors import FileOperationFailed
 from sage_wheels.installed import requirements
-from sage_wheels.installed.distributions import described, find_all, find_in, read_metadata
+from sage_wheels.installed.distributions import find_all, find_in, read_metadata, spelt
 from sage_wheels.installed.owners import Owners
-from sage_wheels.installed.requirements import Known
+from sage_wheels.installed.requirements import Known, Markers
 from sage_wheels.metadata import requirement_name
 from sage_wheels.named import NamedTuple
-from sage_wheels.prefix import interpreter
 from sage_wheels.prefix.beside import libraries_beside
 from sage_wheels.prefix.locator import landmarks
 
@@ -22,78 +21,69 @@ if TYPE_CHECKING:
     from sage_wheels.installed.distributions import Distribution
     from sage_wheels.prefix import Prefix
 
-# A marker that only an extra can fulfil: nearly all that there are.
-_ONLY_EXTRA = re.compile(r"extra\s*==\s*['\"][^'\"]*['\"]")
-
 
 class Need(NamedTuple):
-    """A requirement: the normalised `name` that it asks for, and its `text`."""
+    """A requirement: the normalised `name` of what is required, and its `text`, without the marker."""
 
     name: str
     text: str
 
 
 class Relations(NamedTuple):
-    """The distributions by normalised name, in order, and the needs of each."""
+    """The installed distributions by normalised name, sorted, and what each of them needs."""
 
     distributions: dict[str, Distribution]
     needs: dict[str, list[Need]]
 
     def needed_by(self, name: str) -> list[tuple[str, Need]]:
-        """Who needs `name`, and with which words."""
+        """The normalised name of each distribution that needs `name`, and its requirement."""
         return [(other, need) for other, needs in self.needs.items() for need in needs if need.name == name]
 
     def roots(self) -> list[str]:
-        """What nobody else needs."""
+        """The names of the distributions that no other one needs."""
         needed = {need.name for name, needs in self.needs.items() for need in needs if need.name != name}
         return [name for name in self.distributions if name not in needed]
 
 
 def relations(prefix: Prefix) -> Relations:
-    """Read the requirements of all distributions, without those of extras; markers are those of the target."""
-    distributions = {each.canonical_name: _spelt(prefix, each) for each in find_all(prefix)}
-    return Relations(
-        distributions, {name: list(_needs(prefix, _metadata(prefix, each))) for name, each in distributions.items()}
-    )
+    """Read the requirements of all distributions in `prefix`, without those of extras.
+
+    Markers are evaluated for the target interpreter. Metadata that cannot be read count as empty. Raises
+    `FileOperationFailed` if the library directories cannot be listed.
+    """
+    markers = Markers(prefix)
+    distributions: dict[str, Distribution] = {}
+    needs: dict[str, list[Need]] = {}
+    for each in find_all(prefix):
+        metadata = _metadata(prefix, each)
+        distributions[each.canonical_name] = spelt(each, metadata)
+        needs[each.canonical_name] = list(_needs(markers, metadata))
+    return Relations(distributions, needs)
 
 
-def _needs(prefix: Prefix, metadata: dict[str, list[str]]) -> Iterator[Need]:
+def _needs(markers: Markers, metadata: dict[str, list[str]]) -> Iterator[Need]:
     for text in metadata.get("requires-dist", ()):
-        plain, semicolon, marker = text.partition(";")
-        if semicolon and not _holds(prefix, marker):
-            continue
-        if name := requirement_name(plain):
+        plain = text.partition(";")[0]
+        if (name := requirement_name(plain)) and markers.hold(text):
             yield Need(name, plain.strip())
 
 
-def _holds(prefix: Prefix, marker: str) -> bool:
-    if _ONLY_EXTRA.search(marker) and " or " not in marker:
-        return False
-    from packaging.markers import InvalidMarker, Marker, UndefinedEnvironmentName
-
-    try:
-        return Marker(marker).evaluate({**interpreter.markers_of(prefix), "extra": ""})
-    except (InvalidMarker, UndefinedEnvironmentName):
-        return True
-
-
 def _metadata(prefix: Prefix, distribution: Distribution) -> dict[str, list[str]]:
+    """The metadata of `distribution`, as far as they can be read."""
     try:
         return read_metadata(prefix, distribution)
     except FileOperationFailed:
         return {}
 
 
-def _spelt(prefix: Prefix, distribution: Distribution) -> Distribution:
-    """`distribution` as its metadata spell it, as far as they can be read."""
-    try:
-        return described(prefix, distribution)
-    except FileOperationFailed:
-        return distribution
-
-
 class Finding(NamedTuple):
-    """Something that does not hold: `kind` is unmet, python, owners or import."""
+    """A fault of what is installed; `problem` is a sentence without a full stop. `kind` is one of:
+
+    - "unmet": a requirement of `distribution` (normalised name) is not fulfilled.
+    - "python": it requires another version of Python.
+    - "owners": another distribution owns the same file.
+    - "import": another distribution has a module or package of the same import name.
+    """
 
     kind: str
     distribution: str
@@ -101,16 +91,20 @@ class Finding(NamedTuple):
 
 
 def check(prefix: Prefix) -> Iterator[Finding]:
-    """Requirements unmet or in conflict, other Pythons, files of two owners, import names that two claim."""
-    everything = [_spelt(prefix, each) for each in find_all(prefix)]
+    """Every fault (see `Finding`) of the distributions in `prefix`. Raises `FileOperationFailed`."""
     available: dict[str, Known] = {}
     for directory in libraries_beside(prefix):
         there = prefix._replace(root=directory)
         for each in find_in(directory, prefix):
             available.setdefault(each.canonical_name, _known(there, each))
-    available.update({each.canonical_name: _known(prefix, each) for each in everything})
+    everything: list[Distribution] = []
+    for each in find_all(prefix):
+        known = _known(prefix, each)
+        everything.append(spelt(each, known.metadata()))
+        available[each.canonical_name] = known._replace(name=everything[-1].name, version=everything[-1].version)
+    markers = Markers(prefix)
     for each in everything:
-        for sentence in requirements.unmet(prefix, available[each.canonical_name], (), available):
+        for sentence in requirements.unmet(markers, available[each.canonical_name], (), available):
             yield Finding("unmet", each.canonical_name, sentence)
         wanted = available[each.canonical_name].metadata().get("requires-python", [""])[0]
         if wanted and not _fits(wanted, prefix.full_version):
@@ -119,16 +113,11 @@ def check(prefix: Prefix) -> Iterator[Finding]:
 
 
 def _known(prefix: Prefix, distribution: Distribution) -> Known:
-    read: list[dict[str, list[str]]] = []
-
-    def metadata() -> dict[str, list[str]]:
-        if not read:
-            read.append(_metadata(prefix, distribution))
-        return read[0]
-
+    metadata = functools.cache(lambda: _metadata(prefix, distribution))
     return Known(distribution.name, distribution.version, metadata)
 
 
+@functools.cache  # nearly all distributions ask for one of a few
 def _fits(wanted: str, version: str) -> bool:
     from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
@@ -141,26 +130,29 @@ def _fits(wanted: str, version: str) -> bool:
 def _owners(prefix: Prefix, everything: list[Distribution]) -> Iterator[Finding]:
     owners = Owners(prefix, everything)
     by_path = {each.path: each for each in everything}
-    speakers: dict[str, list[Distribution]] = {}
+    by_area: dict[str, list[Distribution]] = {}
     for path, areas in owners.areas().items():
         for area in areas:
-            speakers.setdefault(area, []).append(by_path[path])
+            by_area.setdefault(area, []).append(by_path[path])
     seen: dict[str, Distribution] = {}
     told = set()
-    for each in dict.fromkeys(one for several in speakers.values() if len(several) > 1 for one in several):
+    for each in dict.fromkeys(one for several in by_area.values() if len(several) > 1 for one in several):
         for file in owners.claims(each).rows:
             other = seen.setdefault(file, each)
             if other is not each and (file, each.path) not in told:
                 told.add((file, each.path))
                 yield Finding("owners", each.canonical_name, f"{prefix.path(file)} belongs to {other} and to {each}")
-    yield from _import_names(prefix, speakers)
+    yield from _import_names(prefix, by_area)
 
 
-def _import_names(prefix: Prefix, speakers: dict[str, list[Distribution]]) -> Iterator[Finding]:
-    """A module `x.py` of one and a package `x` of another: which one Python imports, their order does not tell."""
+def _import_names(prefix: Prefix, by_area: dict[str, list[Distribution]]) -> Iterator[Finding]:
+    """A module `x.py` of one distribution and a package `x` of another: Python can import only one of them.
+
+    `by_area` has the distributions with files in each area (see `owners`).
+    """
     libraries = landmarks(prefix).libraries
     names: dict[str, dict[str, Distribution]] = {}
-    for area, several in speakers.items():
+    for area, several in by_area.items():
         library = next((each for each in libraries if area.startswith(f"{each}/")), None)
         if library is not None:
             name = area[len(library) + 1 :].removesuffix(".py")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+import re
 
 from sage_wheels.metadata import canonical_name, requirement_name
 from sage_wheels.named import NamedTuple
 from sage_wheels.prefix import interpreter
+from sage_wheels.requirements.markers import applies
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,6 +17,9 @@ if TYPE_CHECKING:
     from packaging.requirements import Requirement
 
     from sage_wheels.prefix import Prefix
+
+# A marker that only an extra can fulfil: nearly all that there are, and to parse them takes most of the time.
+_ONLY_EXTRA = re.compile(r"(?!.*\bor\b).*\bextra\s*==\s*['\"][^'\"]+['\"]", re.DOTALL)
 
 
 class Known(NamedTuple):
@@ -25,19 +30,52 @@ class Known(NamedTuple):
     metadata: Callable[[], Mapping[str, list[str]]]
 
 
-def unmet(prefix: Prefix, one: Known, extras: tuple[str, ...], available: Mapping[str, Known]) -> Iterator[str]:
+class Markers:
+    """The markers of requirements, evaluated for the target interpreter; it is asked when the first one needs it."""
+
+    def __init__(self, prefix: Prefix) -> None:
+        self._prefix = prefix
+        self._answers: dict[str, bool] = {}
+
+    @functools.cached_property
+    def environment(self) -> Mapping[str, str]:
+        return interpreter.markers_of(self._prefix)
+
+    def hold(self, line: str) -> bool:
+        """Whether the marker of the requirement `line` is true if no extra is requested.
+
+        False for an invalid line: invalid requirements are ignored, as by pip.
+        """
+        plain, semicolon, marker = line.partition(";")
+        if not semicolon:
+            return True
+        if "@" in plain:  # perhaps the semicolon is part of the URL
+            marked = line
+        elif _ONLY_EXTRA.match(marker):
+            return False
+        else:
+            marked = f"any;{marker}"  # the same few markers are in many distributions
+        if marked not in self._answers:
+            from packaging.requirements import InvalidRequirement, Requirement
+
+            try:
+                self._answers[marked] = applies(Requirement(marked), self.environment)
+            except (InvalidRequirement, RecursionError):  # RecursionError: deeply nested brackets
+                self._answers[marked] = False
+        return self._answers[marked]
+
+
+def unmet(markers: Markers, one: Known, extras: tuple[str, ...], available: Mapping[str, Known]) -> Iterator[str]:
     """A sentence, without a full stop, for each requirement of `one` and its normalised `extras` that is not fulfilled.
 
     `available` are the distributions by normalised name. If a requirement asks for extras, of the same project or of
     another one that is available, their requirements are checked, too. Invalid requirements are ignored, as by pip.
-    Markers are evaluated for the target interpreter.
     """
-    markers = functools.cache(lambda: interpreter.markers_of(prefix))
     return _unmet(markers, one, extras, available, set(), itself=True)
 
 
 def _unmet(
-    markers: Callable[[], Mapping[str, str]],
+    markers: Markers,
     one: Known,
     extras: tuple[str, ...],
     available: Mapping[str, Known],
@@ -50,6 +88,8 @@ def _unmet(
     has = {canonical_name(each) for each in metadata.get("provides-extra", ())} if extras else set()
     yield from (f"{one.name} {one.version} has no extra {extra}" for extra in extras if extra not in has)
     for text in metadata.get("requires-dist", ()):
+        if not extras and not markers.hold(text):
+            continue
         name = requirement_name(text)
         if ";" not in text and (not itself or (name in available and canonical_name(text.strip()) == name)):
             continue  # fulfilled; importing packaging would take 15 ms
@@ -67,7 +107,7 @@ def _unmet(
                 continue
             if not requirement.specifier.contains(there.version, prereleases=True):
                 yield f"{asker} needs {wanted}, but {there.version} is installed"
-        except (InvalidRequirement, InvalidVersion, RecursionError):  # RecursionError: deeply nested brackets
+        except (InvalidRequirement, InvalidVersion, RecursionError):
             continue
         more = tuple(sorted({canonical_name(each) for each in requirement.extras}))
         if more and (name, more) not in seen:
@@ -76,7 +116,7 @@ def _unmet(
 
 
 def _asker(
-    markers: Callable[[], Mapping[str, str]],
+    markers: Markers,
     requirement: Requirement,
     one: Known,
     extras: tuple[str, ...],
@@ -84,10 +124,9 @@ def _asker(
     itself: bool,
 ) -> str:
     """The name, with an extra if need be, that has this requirement; "" if its marker is false for all of them."""
-    marker = requirement.marker
-    if marker is None or marker.evaluate({**markers(), "extra": ""}):
+    if requirement.marker is None or applies(requirement, markers.environment):
         return f"{one.name} {one.version}" if itself else ""
     for extra in extras:
-        if marker.evaluate({**markers(), "extra": extra}):
+        if applies(requirement, markers.environment, [extra]):
             return f"{one.name}[{extra}] {one.version}"
     return ""

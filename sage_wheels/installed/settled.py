@@ -32,8 +32,8 @@ Seen = tuple[int, ...]
 
 
 class Pace(NamedTuple):
-    """How the lock is used: held for `held` seconds at most, with a look at the clock after each `piece` paths, which
-    take less than a millisecond; waited for `patience` seconds, because transactions hold it for milliseconds."""
+    """How the lock is used. It is held for `held` seconds at most; the clock is read after each `piece` paths, which
+    take less than a millisecond. It is waited for at most `patience` seconds; transactions hold it for milliseconds."""
 
     held: float = 0.010
     piece: int = 200

@@ -15,8 +15,8 @@ not changed; every other file is hashed. This is safe for these reasons:
   have mapped the file (mmap), and write to it later without changing the ctime.
 - Stats are used only on file systems that are known to change the ctime with every change; see `_KEEPING`.
 
-A file that is a hard link to the store (`--link-mode hardlink`) gets a new ctime whenever somebody links it once more,
-so for it only size and modification time count: this is the price of that mode, and who chooses it knows it.
+A file that is a hard link to the store (`--link-mode hardlink`) gets a new ctime with each further link. So of such a
+file only size and modification time are compared. This is the price of that mode; the documentation says so.
 
 There is one cache file for each distribution. If it is missing or damaged, all files are hashed.
 """
@@ -39,14 +39,14 @@ if TYPE_CHECKING:
     from sage_wheels.prefix import Prefix
 
 # File systems on which every change of a file, even through a mapping (mmap), changes its ctime. Not tmpfs:
-# writing to a mapped page that was read before changes no time there. Not overlays: their inodes come and go with their
+# writing to a mapped page that was read before changes no time there. Not overlays: their inodes change with their
 # layers. Not network file systems and FUSE: the clock is another host's, and attributes are cached.
 _KEEPING = frozenset(("ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs"))
 
-# inode, size, time of the last modification, of the last change (both in ns), the SHA-256 in the spelling of RECORD
+# inode, size, time of the last modification, time of the last change (both in ns), the SHA-256 in the form of RECORD
 _ENTRY = struct.Struct("<QQqQ43s")
 _DIGEST_LENGTH = 43  # characters
-_LINKED = 0  # in the place of the time of the last change: it does not count
+_LINKED = 0  # instead of the time of the last change, which is not compared
 _FORMAT = b"stats 1\n"
 _MOMENT = struct.Struct("<Q")
 
@@ -61,8 +61,8 @@ _WORTH = 32
 def entry(status: os.stat_result, digest: str, *, linked: bool = False) -> bytes:
     """The cache entry for a file: its stat, and its `digest` ("sha256=..."). b"" if it must not be stored.
 
-    This is so for a file with several hard links, because another program may have it open by another name; except
-    for one that was `linked` to the store on purpose.
+    A file with several hard links is not stored, because another program may have it open by another name. The
+    exception is a file that was `linked` to the store on purpose.
     """
     if not linked and (status.st_nlink != 1 or not has_fraction(status)):
         return b""
@@ -141,8 +141,8 @@ def _memo(name: str) -> str:
 
 
 def changed_at(status: os.stat_result) -> int:
-    """When the file was changed last (ns), as far as its stat tells: its ctime; if it has several names, its mtime,
-    because each further name, in the store or in another prefix, changes the ctime."""
+    """When the file was changed last (ns), as far as its stat tells: its ctime. If it has several hard links, its
+    mtime, because each further link, in the store or in another prefix, changes the ctime."""
     is_linked = stat.S_ISREG(status.st_mode) and status.st_nlink > 1
     return status.st_mtime_ns if is_linked else status.st_ctime_ns
 

@@ -104,7 +104,7 @@ def is_installed(prefix: Prefix, distribution: Distribution, version: str, expec
         return False
     for path, row in expected.items():
         if files.source_of_bytecode(path) in expected:
-            continue  # byte-code in the wheel is compiled anew by the installer
+            continue  # the installer does not install byte-code of the wheel, but compiles the source
         there = rows.get(path)
         if there is None or (row.digest and there.digest != row.digest):
             return False

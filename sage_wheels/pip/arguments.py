@@ -14,6 +14,8 @@ FLAGS = (
     *("--debug", "--no-proxy-env"),
 )
 OF_LOG = ("--log", "--log-file", "--local-log")
+# those whose value is a number, and what kind of number
+NUMBERS = {"--timeout": float, "--default-timeout": float, "--retries": int, "--resume-retries": int}
 
 
 def command_at(arguments: list[str]) -> int:

@@ -26,6 +26,7 @@ import sys
 if "" in sys.path:
     sys.path.remove("")  # `-c` puts it there, and nothing is imported from the current directory
 
+import _thread
 import importlib
 import importlib.util
 import json
@@ -215,7 +216,10 @@ class Conversation:
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             signal.signal(signal.SIGINT, self.interrupt)
         signal.signal(signal.SIGUSR1, self.interrupt)  # even where Ctrl-C is ignored, as in a background job
-        threading.Thread(target=self.listen, daemon=True).start()
+        try:  # `Thread.start` would wait for ever for a thread that has too little memory to begin
+            _thread.start_new_thread(self.listen, ())
+        except RuntimeError as error:  # there is no memory for its stack
+            raise MemoryError(str(error)) from error
 
     def stand_in(self) -> None:
         """Replace those functions of pip."""
@@ -237,11 +241,14 @@ class Conversation:
                 setattr(requirement, name, self.install_wheel if name == "install_wheel" else self.refuse)
 
     def listen(self) -> None:
-        """Read the answers of the parent; interrupt pip when the pipe is closed, because then nothing would install."""
-        for line in self.answers:
-            self.answer = json.loads(line)
-            self.heard.release()
-        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
+        """Read the answers of the parent; interrupt pip when the pipe is closed, because then nothing would install, or
+        when an answer cannot be read, for which pip would wait for ever."""
+        try:
+            for line in self.answers:
+                self.answer = json.loads(line)
+                self.heard.release()
+        finally:
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
 
     def interrupt(self, number: int, frame: Any) -> None:
         """Interrupt pip as Ctrl-C does; if that was done already, do nothing, so that pip can clean up."""

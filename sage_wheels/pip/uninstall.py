@@ -6,7 +6,7 @@ So a broken package can be removed, too. `cli.pip_uninstall` is the command.
 from __future__ import annotations
 
 from sage_wheels.named import NamedTuple
-from sage_wheels.pip.arguments import FLAGS, OF_LOG
+from sage_wheels.pip.arguments import FLAGS, NUMBERS, OF_LOG
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def values_of(settings: Mapping[str, Setting]) -> dict[str, Any]:
             found[option.replace("-", "_")] = setting.as_flag()
         elif f"--{option}" in FLAGS:
             setting.as_flag()
-        elif option in ("timeout", "default-timeout", "retries", "resume-retries"):
+        elif f"--{option}" in NUMBERS:
             setting.as_number()
         elif option == "root-user-action":
             setting.as_choice("warn", "ignore")

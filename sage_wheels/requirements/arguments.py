@@ -117,6 +117,11 @@ def selected(
     return list(found.values())
 
 
+def as_directory(item: str) -> str:
+    """`item`, which is to be editable: a bare word is then the directory of that name if there is one, as with pip."""
+    return f"./{item}" if "/" not in item and os.path.isdir(item.partition("[")[0].partition(";")[0].strip()) else item
+
+
 def _both(asked: Asked, source: Source) -> Asked:
     """The conditions of both mentions of `source` together. Raises `SourceError` if they have different names."""
     name = source.asked.name or asked.name
@@ -129,8 +134,8 @@ def _both(asked: Asked, source: Source) -> Asked:
 def _split_marker(text: str) -> tuple[str, str]:
     """Split `text` into the source and its marker, which is "" if there is none.
 
-    A path may contain a semicolon; if the path exists, it is not split there. In a URL a semicolon begins a marker only
-    if a space stands before it or after it (PEP 508).
+    A path may contain a semicolon; if the path exists, it is not split there. In a URL alone a semicolon begins a
+    marker only if a space stands before it or after it; after `NAME @ URL` it needs none, as with pip.
 
     >>> _split_marker("six; python_version < '3'")
     ('six', 'python_version < "3"')
@@ -141,7 +146,8 @@ def _split_marker(text: str) -> tuple[str, str]:
     from packaging.markers import InvalidMarker, Marker
 
     source, hashes = _split_hashes(text)
-    for found in re.finditer(r"\s+;|;\s+" if reference_in(source) else ";", source):
+    reference = reference_in(source)
+    for found in re.finditer(r"\s+;|;\s+" if reference and not reference.name else ";", source):
         before = source[: found.start()].rstrip()
         try:
             marker = Marker(source[found.end() :].strip())

@@ -45,7 +45,7 @@ def sources_in(
     environment: dict[str, Any] = {**markers, "extras": set(), "dependency_groups": {*(lock.default_groups or ())}}
     found = []
     for package in lock.packages:
-        if package.marker and not package.marker.evaluate(environment, context="lock_file"):
+        if package.marker and not _holds(package, environment, path):
             continue
         _check_python(package, markers, f"{package.name} in {path}")
         if wheel := _wheel(package, best) if best else None:
@@ -53,6 +53,16 @@ def sources_in(
         else:
             found.append(_source(package, directory, list(find_links), path))
     return found
+
+
+def _holds(package: Package, environment: Mapping[str, Any], path: str) -> bool:
+    from packaging.markers import UndefinedComparison, UndefinedEnvironmentName
+
+    try:
+        return package.marker is None or package.marker.evaluate(environment, context="lock_file")
+    except (UndefinedComparison, UndefinedEnvironmentName) as error:
+        what = f"the marker of {package.name} in {path} cannot be evaluated ({error})"
+        raise SourceError(what, "correct it") from error
 
 
 def indexed_in(path: str) -> set[str]:

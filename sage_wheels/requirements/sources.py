@@ -157,6 +157,40 @@ def sdist_stem(path: str) -> str:
     return base.removesuffix(base[len(base) - len(extension) :])
 
 
+def project_name(source: Source) -> str:
+    """The canonical name of the project, as far as it can be told before the build.
+
+    >>> project_name(SdistFile("/x/Foo_bar-1.0.tar.gz"))
+    'foo-bar'
+    """
+    if isinstance(source, (Requirement, RemoteFile)):
+        return canonical_name(source.name)
+    if isinstance(source, GitRepository):
+        return canonical_name(re.sub(r"[^\w.-]", "-", source.name))
+    if source.asked.name:
+        return canonical_name(source.asked.name)
+    if isinstance(source, SourceTree):
+        return canonical_name(_name_in(source.project) or os.path.basename(source.project))
+    return canonical_name(project_of_file(source.path))
+
+
+def _name_in(tree: str) -> str:
+    """The name in a source tree's pyproject.toml, PKG-INFO or setup.cfg; a line that looks like one is enough."""
+    for file, pattern in (
+        ("PKG-INFO", r"^Name:\s*([\w.-]+)\s*$"),
+        ("pyproject.toml", r"^name\s*=\s*[\"']([\w.-]+)[\"']"),
+        ("setup.cfg", r"^name\s*=\s*([\w.-]+)\s*$"),
+    ):
+        try:
+            with open(os.path.join(tree, file), encoding="utf-8", errors="replace") as f:
+                found = re.search(pattern, f.read(), re.MULTILINE)
+        except OSError:
+            continue  # missing, or unreadable: the next file, then the name of the directory
+        if found:
+            return found[1]
+    return ""
+
+
 def check_asked(source: Source, name: str, version: str = "") -> None:
     """Raise `SourceError` if the project that was found does not have the name and versions given for `source`.
 

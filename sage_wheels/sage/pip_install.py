@@ -113,7 +113,7 @@ def run(options: argparse.Namespace) -> int:
         compile_bytecode=not options.no_compile,
         ignore_requires_python=options.ignore_requires_python,
         also_remove=frozenset(old),
-        adopt=True,  # older tools left files behind that no record names
+        adopt=True,  # older tools left files behind that no RECORD lists
     )
     if items or not options.editable:  # nothing is left of what was named: what was superseded still goes
         _say(_install(prefix, items, how, building, options), prefix, options)

@@ -1,8 +1,9 @@
-"""The JSON stamp of an installed package of Sage, whose "files" sage-spkg-uninstall deletes one by one.
+"""The stamp of an installed package of Sage: a JSON file, which Sage calls an installation record.
 
-Packages that are installed as wheels list the wheel and spkg-requirements.txt there. Those from the days when whole
-packages were copied from DESTDIR list every file of their distributions, but not what came later (byte-code); these are
-removed as what they are, and then taken out of the list. Where that is not possible, their byte-code is put into it.
+sage-spkg-uninstall deletes the "files" in it one by one. Packages that are installed as wheels list the wheel and
+spkg-requirements.txt there. The stamps of packages that were copied from DESTDIR as a whole list every file of their
+distributions, but not the byte-code that was made later. These distributions are uninstalled, and then taken out of the
+list. If that is not possible, their byte-code is added to the list.
 """
 
 from __future__ import annotations
@@ -25,23 +26,23 @@ if TYPE_CHECKING:
 
 
 class Listed(NamedTuple):
-    """The names of the distributions whose records a stamp lists, and that stamp without any of their files."""
+    """The names of the distributions whose `.dist-info` a stamp lists, and that stamp without any of their files."""
 
     names: list[str]
     rest: dict[str, Any]
 
 
 def listed_in(prefix: Prefix, stamp: str) -> Listed:
-    """What the file `stamp` lists. Distributions that cannot be removed by a record stay in the rest.
+    """What the file `stamp` lists. The files of distributions that cannot be uninstalled stay in the rest.
 
-    Raises `SourceError` if that is no stamp, and `OSError`.
+    Raises `SourceError` if it is no stamp, and `OSError`.
     """
     try:
         with open(stamp, encoding="utf-8", opener=regular) as f:
             content = json.load(f)
         listed = [path.lstrip("/") for path in content["files"]]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise SourceError(f"{stamp} is no record of an installed package", "see what is in it") from error
+        raise SourceError(f"{stamp} is no installation record", "see what is in it") from error
     locator = Locator(prefix.root)
     at = {path: locator.locate("", path) for path in listed}
     there = set(at.values())
@@ -60,7 +61,7 @@ def listed_in(prefix: Prefix, stamp: str) -> Listed:
 
 
 def _bytecode(prefix: Prefix, sources: set[str]) -> set[str]:
-    """The byte-code that is there of any of `sources`."""
+    """The existing byte-code of `sources`."""
     found: set[str] = set()
     for directory in {os.path.dirname(path) for path in sources if path.endswith(".py")}:
         with contextlib.suppress(OSError):
@@ -71,5 +72,5 @@ def _bytecode(prefix: Prefix, sources: set[str]) -> set[str]:
 
 
 def rewrite(stamp: str, content: dict[str, Any]) -> None:
-    """Put `content` in the place of what the file `stamp` says, whole or not at all. Raises `OSError`."""
+    """Replace the content of the file `stamp` by `content`, in one step. Raises `OSError`."""
     write_whole(stamp, json.dumps(content, indent=4).encode())

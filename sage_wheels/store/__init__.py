@@ -1,8 +1,8 @@
-"""THE STORE: what was built, unpacked or compiled before, so that nobody does it again.
+"""A CONTENT-ADDRESSED STORE of what was built, unpacked or compiled before, so that it need not be done again.
 
     content    files under their SHA-256: wheels, logs, byte-code
-    results    what was made of certain inputs, under the digest of these: names of contents, and values
+    results    what was made from certain inputs, under the digest of these inputs: names of contents, and values
     trees      wheels unpacked (images), under the digest of what they were made from
 
-`Store` is the interface; a second tier (`tiers.Tier`) may stand behind the local directory.
+Everybody else uses `store.Store`. Behind its local directory there may be a second store (`tiers.Tier`).
 """

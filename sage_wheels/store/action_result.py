@@ -4,7 +4,7 @@
     message OutputFile { string path = 1; Digest digest = 2; ... }
     message Digest { string hash = 1; int64 size_bytes = 2; }
 
-A server may write the message anew, with other fields and in another order: what is unknown is passed over. The
+A server may encode the message again, with other fields and in another order. So unknown fields are skipped. The
 encoding is that of protocol buffers (https://protobuf.dev/programming-guides/encoding/).
 """
 
@@ -24,7 +24,7 @@ _LARGEST = (1 << 63) - 1  # of an int64
 
 
 class OutputFile(NamedTuple):
-    """A file of the entry, and the content that it is."""
+    """A file of the entry: its `path`, the SHA-256 of its content in hexadecimal digits, and its size in bytes."""
 
     path: str
     digest: str
@@ -32,7 +32,7 @@ class OutputFile(NamedTuple):
 
 
 def encode(files: Iterable[OutputFile]) -> bytes:
-    """The message with these files.
+    """The message that names these files.
 
     >>> encode([OutputFile("a", "00", 3)]).hex()
     '120b0a016112060a0230301003'
@@ -41,7 +41,7 @@ def encode(files: Iterable[OutputFile]) -> bytes:
 
 
 def decode(data: bytes) -> list[OutputFile] | None:
-    """The files of the message `data`; None if it is no ActionResult, or has a file without a proper digest."""
+    """The files of the message `data`; None if it is no ActionResult, or the digest of a file is invalid."""
     try:
         return [_file(value) for number, value in _fields(data) if number == _OUTPUT_FILES]
     except (IndexError, TypeError, ValueError):
@@ -50,7 +50,7 @@ def decode(data: bytes) -> list[OutputFile] | None:
 
 def _of_file(file: OutputFile) -> bytes:
     digest = _field(_HASH, file.digest.encode())
-    if file.size:  # zero is what is not there
+    if file.size:  # a number that is zero is left out
         digest += _varint(_SIZE << 3 | _VARINT) + _varint(file.size)
     return _field(_PATH, file.path.encode()) + _field(_DIGEST, digest)
 
@@ -68,7 +68,7 @@ def _file(data: int | bytes) -> OutputFile:
                 elif inner == _SIZE:
                     size = _number(part)
     if not path or not _HEXADECIMAL.fullmatch(digest) or size > _LARGEST:
-        raise ValueError("no proper file")
+        raise ValueError("an invalid OutputFile")
     return OutputFile(path, digest, size)
 
 
@@ -85,7 +85,7 @@ def _varint(number: int) -> bytes:
 
 
 def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """Number and value of each field. Raises `ValueError` or `IndexError` for what is no message."""
+    """Number and value of each field. Raises `ValueError` or `IndexError` if `data` is no message."""
     position = 0
     while position < len(data):
         key, position = _read_varint(data, position)
@@ -101,7 +101,7 @@ def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
         elif wire in (_FIXED64, _FIXED32):
             length = 8 if wire == _FIXED64 else 4
         else:
-            raise ValueError(f"the wire type {wire} is none that is used")
+            raise ValueError(f"the unknown wire type {wire}")
         if length > len(data) - position:
             raise ValueError("cut off")
         yield number, data[position : position + length]

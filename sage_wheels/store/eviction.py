@@ -1,8 +1,8 @@
-"""Keep the directory of the store within its limit: what was not used for the longest time goes first.
+"""Keep the directory of the store within its limit: what was not used for the longest time is deleted first.
 
-Nobody counts all files each time something is added. Each writer appends the number of bytes to a small file, and only
-when these come to more than the limit does somebody look at everything, one process at a time. What was used within
-the last hour stays whatever its size, because somebody may be using it now.
+To look at all files each time something is added would take too long. So each writer appends the number of bytes that
+it has added to a small file. Only when their sum exceeds the limit, one process looks at all files. What was used
+within the last hour is not deleted, because another process may be using it now.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _KINDS = {"content": 1, "results": 1, "trees": 1, "wheels": 0}
 
 
 class Entry(NamedTuple):
-    """Something that can go by itself: when it was `used` last, its `size` in bytes, its kind and its `path`."""
+    """Something that can be deleted by itself: when it was `used` last, its `size` in bytes, its `kind` and `path`."""
 
     used: float
     size: int
@@ -37,7 +37,7 @@ class Entry(NamedTuple):
 
 
 def is_due(root: str, limit: int) -> bool:
-    """Whether more may be in the directory than `limit` bytes; a few microseconds."""
+    """Whether the directory may have more than `limit` bytes. This takes a few microseconds."""
     try:
         with open(f"{root}/added", "rb", opener=caches.own) as f:
             return sum(map(int, f.read().split())) > limit
@@ -48,9 +48,9 @@ def is_due(root: str, limit: int) -> bool:
 
 
 def evict(root: str, limit: int, *, spared: float = SPARED) -> int:
-    """Delete what was not used for longest until the rest is within `limit`; how many bytes went.
+    """Delete what was not used for longest until the rest is within `limit`. Returns how many bytes were deleted.
 
-    If somebody else is doing so, nothing is done. Raises `OSError`.
+    If another process is doing so, nothing is done. Raises `OSError`.
     """
     import filelock
 
@@ -80,7 +80,7 @@ def _evict(root: str, limit: int, spared: float) -> int:
 
 
 def clear(root: str) -> int:
-    """Delete everything that is kept; how many bytes went. Raises `OSError`."""
+    """Delete everything that is kept. Returns how many bytes were deleted. Raises `OSError`."""
     freed = 0
     for each in entries(root):
         freed += each.size
@@ -100,7 +100,7 @@ def summary(root: str) -> dict[str, tuple[int, int]]:
 
 
 def remove(root: str, entry: Entry) -> None:
-    """Delete one entry: a tree is out of sight in one step, then it goes file by file."""
+    """Delete one entry. A tree is renamed first, so that nobody finds a half of it; then its files are deleted."""
     with contextlib.suppress(OSError):
         if entry.kind != "trees":
             os.unlink(entry.path)
@@ -122,7 +122,7 @@ def entries(root: str) -> Iterator[Entry]:
 
 
 def _files(directory: str, levels: int) -> Iterator[tuple[str, os.stat_result]]:
-    """What stands `levels` directories below `directory`."""
+    """Path and stat of everything that is `levels` directories below `directory`."""
     with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(directory) as scan:
         for entry in scan:
             if levels:

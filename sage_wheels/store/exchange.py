@@ -1,6 +1,7 @@
-"""A store as a way between machines: contents that have to arrive, whatever their result is worth, and signed answers.
+"""Send files and results from one machine to another through a store.
 
-A `Tier` may have nothing and keep nothing. Here whoever gives or takes a content hears when that fails.
+A `Tier` never raises an error: it may have nothing and keep nothing. Here a content has to arrive, so each failure is
+an error.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import os
 
 from sage_wheels.errors import FileOperationFailed
 from sage_wheels.store import results, signing
-from sage_wheels.store.storage import Trouble
+from sage_wheels.store.storage import Trouble, reason_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,9 +24,9 @@ ANYBODY = "any"
 
 
 class Exchange:
-    """The store in `storage`, which people call `shown`.
+    """The store in `storage`; messages call it `shown`.
 
-    `signer` signs what is said here, `trust` says whose answers count.
+    `signer` signs the results that are sent, and `trust` says whose results are accepted.
     """
 
     def __init__(self, storage: Storage, shown: str, *, trust: Trust, signer: Signer | None) -> None:
@@ -36,9 +37,9 @@ class Exchange:
         self._given: set[str] = set()
 
     def give(self, content: Content, path: str, *, anew: bool = False) -> None:
-        """Put `content`, which the file `path` has, where others can take it; `anew`: even if it seems to be there.
+        """Put `content`, from the file `path`, into the store; with `anew`, even if it seems to be there.
 
-        Raises `FileOperationFailed` if the store does not take it, `OSError` if the file cannot be read.
+        Raises `FileOperationFailed` if the store cannot be used, `OSError` if the file cannot be read.
         """
         if content.digest in self._given and not anew:
             return
@@ -51,9 +52,9 @@ class Exchange:
         self._given.add(content.digest)
 
     def take(self, content: Content, path: str) -> bool:
-        """Write `content` to the new file `path`; whether it was there, whole and undamaged.
+        """Write `content` to the new file `path`. Returns whether the store had it, undamaged.
 
-        Raises `FileOperationFailed` if the store does not answer, `OSError` if the file cannot be written.
+        Raises `FileOperationFailed` if the store cannot be used, `OSError` if the file cannot be written.
         """
         found, size, is_there = hashlib.sha256(), 0, False
         with open(path, "xb") as file:
@@ -74,20 +75,20 @@ class Exchange:
         return False
 
     def trusted(self) -> list[str]:
-        """The public keys whose answers count here, in hexadecimal digits; `ANYBODY` if nobody need sign."""
+        """The public keys whose results are accepted here, in hexadecimal digits; `[ANYBODY]` if none is needed."""
         keys = self._trust.keys
         return [ANYBODY] if keys is None else sorted(key.hex() for key in keys)
 
     def is_among(self, trusted: list[str]) -> bool:
-        """Whether what is signed here counts where these keys do."""
+        """Whether what is signed here is accepted by whoever accepts the keys `trusted`."""
         return ANYBODY in trusted or (self._signer is not None and self._signer.public.hex() in trusted)
 
     def sealed(self, result: Result) -> str:
-        """`result` with our signature, or with none if we have no key."""
+        """`result` with our signature, or without one if we have no key."""
         return signing.sealed(results.encode(result), self._signer).decode()
 
     def unsealed(self, text: str, kind: str, key: str) -> Result:
-        """The result in what `sealed` made elsewhere. Raises `signing.Untrusted` if it does not count here."""
+        """The result in `text`, which `sealed` has made elsewhere. Raises `signing.Untrusted` if it is not accepted."""
         sealed = text.encode(errors="replace")
         found = results.decode(self._trust.unsealed(sealed))
         if found is None or (found.kind, found.key) != (kind, key):
@@ -96,5 +97,6 @@ class Exchange:
         return found
 
     def _failure(self, error: Exception) -> FileOperationFailed:
-        reason = f"cannot be used ({error.strerror or error})" if isinstance(error, OSError) else str(error)
-        return FileOperationFailed(f"the store {self.shown} {reason}", "many machines build through it: see to it")
+        return FileOperationFailed(
+            f"the store {self.shown} {reason_of(error)}", "repair it: builds on several machines cannot do without it"
+        )

@@ -1,7 +1,7 @@
 """A server that speaks the HTTP of Bazel's remote cache: GET, HEAD and PUT of /ac/KEY and /cas/SHA256.
 
-`urllib3` does the HTTP: connections that stay open, tries again, proxies, TLS. What it does not know is here: who gets
-the credentials (nobody but the server that was named), and how much is read (no more than was asked for).
+`urllib3` does the HTTP: connections that stay open, retries, proxies, TLS. Two things are done here: only the server
+that was named gets the credentials, also after redirects; and no more is read than the caller allows.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _PATIENCE = 30.0  # seconds of silence; `remote` has limits for the whole
 
 
 class Server:
-    """The server at `url`; names of files are appended to its path."""
+    """The server at `url`, as a `Storage`; names of files are appended to its path."""
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
@@ -71,7 +71,7 @@ class Server:
         _check(response)
 
     def _asked(self, method: str, name: str) -> urllib3.BaseHTTPResponse:
-        """The answer, wherever the server sends us for it."""
+        """The response, after up to `_REDIRECTS` redirects. Raises `Trouble` for a redirect from https to http."""
         url = f"{self._base}/{name}"
         for _ in range(_REDIRECTS + 1):
             response = self._request(method, url)
@@ -82,8 +82,8 @@ class Server:
             before, url = url, urljoin(url, there)
             scheme = urlsplit(url).scheme
             if scheme not in _PORTS or (scheme, urlsplit(before).scheme) == ("http", "https"):
-                raise Trouble("sends us to where nothing is protected or known")
-        raise Trouble("sends us from one address to the next")
+                raise Trouble("redirects to an address that is not protected by TLS, or is not HTTP")
+        raise Trouble("redirects too often")
 
     def _request(
         self, method: str, url: str, body: IO[bytes] | None = None, more: dict[str, str] | None = None
@@ -101,7 +101,7 @@ class Server:
             raise Trouble(_said(error)) from error
 
     def _pool(self, url: str) -> urllib3.PoolManager:
-        """The connections for `url`; a process that was forked makes its own."""
+        """The connections for `url`; a process that was forked opens its own."""
         import urllib3
 
         proxy = _proxy(url)
@@ -131,7 +131,7 @@ class Server:
 
 
 def shown(url: str) -> str:
-    """`url` without what nobody else may see.
+    """`url` without name and password.
 
     >>> shown("https://me:secret@host:8080/cache")
     'https://host:8080/cache'
@@ -154,7 +154,7 @@ def _userinfo(parts: SplitResult) -> str:
 
 
 def _credentials(parts: SplitResult) -> str:
-    """NAME:PASSWORD for the server, out of the URL or out of ~/.netrc; "" if there are none."""
+    """NAME:PASSWORD for the server, from the URL or from ~/.netrc; "" if there are none."""
     if parts.username:
         return _userinfo(parts)
     import netrc
@@ -183,7 +183,7 @@ def _check(response: urllib3.BaseHTTPResponse) -> None:
 
 
 def _end(response: urllib3.BaseHTTPResponse) -> None:
-    """Read what little there may be, so that the connection can be used again."""
+    """Read the rest of a short response, so that the connection can be used again."""
     try:
         response.read(BLOCK)
     except _http_error():
@@ -199,7 +199,7 @@ def _http_error() -> type[Exception]:
 
 
 def _said(error: Exception) -> str:
-    """What went wrong, in a few words; the texts of urllib3 are long and have addresses of objects in them."""
+    """What went wrong, in a few words; the messages of urllib3 are long and contain addresses of objects."""
     import urllib3
 
     reason = getattr(error, "reason", None) or error

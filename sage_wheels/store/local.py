@@ -1,14 +1,14 @@
-"""The local tier: a directory of the user's own.
+"""The local store: a directory that only the user can write to.
 
     ROOT/content/DI/DIGEST    a file under its SHA-256
     ROOT/results/KE/KEY       the SHA-256 of a result's bytes, a line break, and these bytes
-    ROOT/trees/KEY/           a directory, with what is known of it beside it (see `trees`)
-    ROOT/staging/             what is being written; each thing appears elsewhere by one rename
-    ROOT/added                how much was added since the last look (see `eviction`)
+    ROOT/trees/KE/KEY/        a directory (see `trees`)
+    ROOT/staging/             what is being written; it gets its final path by one rename
+    ROOT/added                how many bytes were added since all files were counted (see `eviction`)
 
-Reading takes no lock: a file that is open stays readable when somebody deletes it. All of it may be deleted, filled up,
-made read-only or damaged at any time: what is not what its name says counts as not there, and is deleted. The time of a
-file is when it was used last.
+Reading takes no lock: a file that is open stays readable when another process deletes it. At any time the directory may
+be deleted, full, read-only or damaged. A file that does not have the digest in its name is treated as missing, and
+deleted. The modification time of a file is when it was used last.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _BLOCK = 1 << 20  # bytes
-_EXACT = 600.0  # seconds: how exactly it is noted when a result was used last
+_EXACT = 600.0  # seconds: the time of the last use of a result is noted with this precision
 
 
 class LocalTier:
-    """The directory `root`, which is made if need be. `on_trouble` hears of each error of the system."""
+    """The directory `root`, which is made when needed. `on_trouble` is called with each `OSError`; none is raised."""
 
     def __init__(self, root: str, on_trouble: Callable[[OSError], object]) -> None:
         self.root = root
@@ -81,7 +81,7 @@ class LocalTier:
         return True
 
     def read_content(self, digest: str) -> bytes | None:
-        """The content with this SHA-256, if it is there, whole and undamaged."""
+        """The content with this SHA-256, if it is there and undamaged."""
         path = self.content_path(digest)
         try:
             with open(path, "rb", opener=caches.own) as f:
@@ -98,7 +98,7 @@ class LocalTier:
         return data
 
     def put_bytes(self, data: bytes) -> str:
-        """Keep `data` as a content; its SHA-256."""
+        """Keep `data` as a content. Returns its SHA-256."""
         digest = sha256(data).hexdigest()
         self._put(self.content_path(digest), lambda path: _write(path, data))
         return digest
@@ -114,7 +114,7 @@ class LocalTier:
             return False
 
     def use_content(self, digest: str, size: int) -> bool:
-        """Whether there is a file for the content; then it is noted as used now, and stays for a while."""
+        """As `has_content`, and note that it was used now, so that it is not deleted soon."""
         if not self.has_content(digest, size):
             return False
         touch(self.content_path(digest))
@@ -127,17 +127,17 @@ class LocalTier:
         return f"{self.root}/results/{key[:2]}/{key}"
 
     def forget(self, path: str) -> None:
-        """Delete a file that is not what its name says, or is of no use any more."""
+        """Delete a file that does not have the digest in its name, or is not needed any more."""
         _unlink(path)
 
     def new_path(self) -> str:
-        """A path in `staging` that nothing has, in a directory that is there. Raises `OSError`."""
+        """An unused path in `staging`, a directory that is made if needed. Raises `OSError`."""
         caches.make_directory(f"{self.root}/staging")
         self._count += 1
         return f"{self.root}/staging/{os.getpid()}-{self._count}-{os.urandom(4).hex()}"
 
     def note_added(self, size: int) -> None:
-        """Note that so many bytes were added: one line, which the system appends whole."""
+        """Note that `size` bytes were added: one line, which the system appends in one piece."""
         with contextlib.suppress(OSError):
             fd = os.open(f"{self.root}/added", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
             try:
@@ -146,7 +146,7 @@ class LocalTier:
                 os.close(fd)
 
     def _put(self, destination: str, write: Callable[[str], object]) -> None:
-        """Let `write` make a new file, which is then renamed to `destination`; what the system refuses is no error."""
+        """Let `write` make a new file, and rename it to `destination`. An `OSError` is only reported."""
         temporary = ""
         try:
             temporary = self.new_path()
@@ -183,7 +183,7 @@ def _write(path: str, data: bytes) -> None:
 
 
 def touch(path: str) -> None:
-    """Note that `path` was used now; where it may not be written, nothing need be noted."""
+    """Note that `path` was used now. Nothing is done if it is read-only."""
     with contextlib.suppress(OSError):
         os.utime(path)
 

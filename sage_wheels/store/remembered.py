@@ -1,7 +1,7 @@
-"""Answers that cost time, remembered in the store by the stat of the files that they depend on.
+"""Remember in the store what took time to find out, under the stat of the files that it depends on.
 
-A file that somebody changes and whose size, times and inode all stay the same is not noticed; the time of the last
-change of a file (ctime) cannot be set back by a program.
+A change that leaves size, times and inode of a file as they were is not noticed. But no program can set back the time
+of the last change of a file (ctime).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def stat_of(path: str) -> list[Any]:
-    """What changes when the file at `path` does; only the path while it is not there."""
+    """Numbers that change when the file at `path` changes, after the path; only the path if it does not exist."""
     try:
         status = os.stat(path)
     except OSError:
@@ -29,7 +29,10 @@ def stat_of(path: str) -> list[Any]:
 
 
 def remembered(store: Store, kind: str, depends_on: object, shape: object, ask: Callable[[], Any]) -> Any:
-    """What `ask` answered the last time that everything was as `depends_on` says; asked now if need be."""
+    """What `ask` returned when `depends_on` had this value before. If that is not known, `ask` is called now.
+
+    A stored answer is used only if it has the `shape` that `has_shape` expects.
+    """
     key = key_of(kind, depends_on)
     known = store.result(kind, key)
     if known and has_shape(known.values.get("answer"), shape):
@@ -40,6 +43,9 @@ def remembered(store: Store, kind: str, depends_on: object, shape: object, ask: 
 
 
 def remembered_digest(store: Store, status: list[Any], ask: Callable[[], str]) -> str:
-    """The SHA-256 of the file with this `status` (`stat_of` without the path), in hexadecimal digits, as `ask` says."""
+    """The SHA-256 (hexadecimal digits) of the file with this `status`, which is `stat_of` without the path.
+
+    If it is not known, `ask` is called.
+    """
     known = str(remembered(store, "digest", status, str, ask))
     return known if is_digest(known) else ask()

@@ -1,14 +1,15 @@
-"""The second tier: a server or a directory that several machines use.
+"""The store behind the local one: a server or a directory that several machines use.
 
-    ac/KEY        an entry (`action_result`): the files of the result, the sealed result among them
+    ac/KEY        an entry (`action_result`): the files of the result, with the sealed result as one of them
     cas/SHA256    a content: a wheel, a log, a sealed result (`signing`)
 
-An entry only leads to the sealed result; what it says of the other files is for the server, which drops entries whose
-contents have gone. Contents are put before the entry that names them.
+Only the sealed result is read from an entry. The other files are named in it for the server, which deletes entries
+whose contents it has deleted. Contents are sent before the entry that names them.
 
-Time is bounded: see the constants. After the first failure no process that uses the same local store asks again for a
-minute (`Pause`), so whatever the server does costs that and one line. Each call runs in a thread, which is left alone
-when its time is over: nothing else stops a look-up of a name, or a server that sends a byte a second.
+The constants below limit the time. After the first failure, no process that uses the same local store asks again for a
+minute (`Pause`). So a server that fails costs no more than that time and one line of output. Each call runs in a
+thread, which is abandoned when its time is over: nothing else stops the look-up of a host name, or a server that sends
+one byte a second.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from sage_wheels.errors import UnsafePath, UsageError
 from sage_wheels.fs import caches
 from sage_wheels.store import action_result, results, signing
 from sage_wheels.store.exchange import Exchange
-from sage_wheels.store.storage import Directory, Storage, Trouble
+from sage_wheels.store.storage import Directory, Storage, Trouble, reason_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,13 +41,13 @@ if TYPE_CHECKING:
 
 MODES = ("read", "write", "both")
 LOOK_UP = 2.0  # seconds for an entry and its sealed result
-DOWNLOAD = 30.0  # for a content, or what making it again takes if that is less (but never less than a look-up)
+DOWNLOAD = 30.0  # for a content; or the time that making it again takes, if that is less (but at least `LOOK_UP`)
 UPLOAD = 30.0  # at the end of a command
 PAUSE = 60.0  # after a failure
 _ENTRY = 1 << 20  # bytes; a server may add to what we have written
 _SEALED = results.MOST + 1024
-_CONTENT = 32 << 30  # as the largest wheel that may be
-NAME = "sage-wheels-result"  # of the sealed result in an entry; no wheel and no log is called so
+_CONTENT = 32 << 30  # bytes, as `strict_zip.WheelLimits.size`
+NAME = "sage-wheels-result"  # of the sealed result in an entry; no wheel and no log has this name
 
 
 class Pause:
@@ -73,7 +74,11 @@ class Pause:
 
 
 class RemoteTier:
-    """The store in `storage`, which people call `shown`; see `Tier`. Without `trust` nothing is read."""
+    """The store in `storage`; messages call it `shown`. The methods are described in `Tier`.
+
+    Without `trust` nothing is read; without `writes` nothing is written. `signer` signs what is written. `on_note` is
+    called with one sentence if something is wrong.
+    """
 
     def __init__(
         self,
@@ -96,7 +101,7 @@ class RemoteTier:
         self._uploads: _Uploads | None = None
 
     def exchange(self) -> Exchange:
-        """The same store, for contents that travel. Raises `UsageError` unless it is read and written."""
+        """The same store as an `Exchange`. Raises `UsageError` unless it is both read and written."""
         if self._trust is None or not self._writes:
             mode = "read" if self._trust else "write"
             raise UsageError(
@@ -119,7 +124,7 @@ class RemoteTier:
                 raise signing.Untrusted("is not what was asked for")
             trust.check_time(sealed, found.time)
         except signing.Untrusted as why:
-            self._say(f"a result in the store {self._shown} {why}; it does not count")
+            self._say(f"a result in the store {self._shown} {why}; it is not used")
             return None
         return data
 
@@ -134,7 +139,7 @@ class RemoteTier:
         if file is None:
             return None  # an entry of another program
         if file.size > _SEALED:
-            raise Trouble("has a result that is larger than it may be")
+            raise Trouble("has a result that is too large")
         data = self._read(f"cas/{file.digest}", file.size, call)
         if data is not None and hashlib.sha256(data).hexdigest() != file.digest:
             raise Trouble("sends something else than what was asked for")
@@ -168,7 +173,7 @@ class RemoteTier:
                 try:
                     write(block)
                 except OSError as error:
-                    raise Trouble(f"has sent what cannot be written here ({error.strerror})") from error
+                    raise Trouble(f"has sent a file that cannot be written here ({error.strerror})") from error
 
             if not self._storage.get(f"cas/{content.digest}", content.size, take):
                 return False
@@ -192,14 +197,14 @@ class RemoteTier:
         except OSError:
             for _, file, _ in contents:
                 file.close()
-            return  # the local store says what is wrong with the file
+            return  # the local store reports this error
         contents.append((seal.digest, io.BytesIO(sealed), len(sealed)))
         if self._uploads is None or self._uploads.is_over():
             self._uploads = _Uploads()
         self._uploads.add(lambda: self._upload(key, contents, action_result.encode(outputs)))
 
     def _upload(self, key: str, contents: list[tuple[str, IO[bytes], int]], entry: bytes) -> None:
-        """Contents first, then what leads to them."""
+        """Put the contents first, then the entry that names them."""
         try:
             if self._pause.is_on():
                 return
@@ -219,7 +224,7 @@ class RemoteTier:
         self._uploads = None
 
     def _tried(self, seconds: float, ask: Callable[[_Call], T | None]) -> T | None:
-        """What `ask` returns within so many seconds; None if it fails, or if the store has failed before."""
+        """What `ask` returns within `seconds`; None if it fails or takes longer, or if the store has just failed."""
         if self._pause.is_on():
             return None
         call = _Call()
@@ -233,8 +238,7 @@ class RemoteTier:
         is_known = self._pause.is_on()
         self._pause.begin()
         if not is_known:
-            reason = f"cannot be used ({error.strerror or error})" if isinstance(error, OSError) else str(error)
-            self._say(f"the store {self._shown} {reason}; it is not asked again for {PAUSE:.0f} s")
+            self._say(f"the store {self._shown} {reason_of(error)}; it is not asked again for {PAUSE:.0f} s")
 
     def _say(self, note: str) -> None:
         if self._on_note:
@@ -242,13 +246,13 @@ class RemoteTier:
 
 
 class _Call:
-    """A call that runs in a thread of its own, and is left alone when its time is over."""
+    """A call that runs in a thread of its own, which is abandoned when its time is over."""
 
     def __init__(self) -> None:
         self._is_over = False
 
     def writer(self, target: IO[bytes]) -> Callable[[bytes], object]:
-        """Writes to `target` as long as somebody waits for it."""
+        """A function that writes to `target`, and raises `Trouble` once nobody waits for the call any more."""
 
         def write(block: bytes) -> None:
             if self._is_over:
@@ -280,7 +284,7 @@ class _Call:
 
 
 class _Uploads:
-    """Does one thing after the other in a thread, in this process; one that is forked has a thread of its own."""
+    """Does one upload after the other in a thread of this process; a process that is forked needs another one."""
 
     def __init__(self) -> None:
         self._waiting: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
@@ -295,7 +299,7 @@ class _Uploads:
         return os.getpid() != self._pid or not self._thread.is_alive()
 
     def wait(self, seconds: float) -> bool:
-        """Take no more jobs; whether all were done within so many seconds."""
+        """Take no more jobs. Returns whether all were done within `seconds`."""
         if os.getpid() != self._pid:
             return True
         self._waiting.put(None)
@@ -311,7 +315,7 @@ _opened: list[RemoteTier] = []
 
 
 def finish() -> None:
-    """Wait, but not for long, until all that this process keeps in any store is there."""
+    """Wait, for `UPLOAD` seconds at most, until all that this process keeps was sent to the stores."""
     for each in _opened:
         each.finish()
 
@@ -322,19 +326,22 @@ def opened(
 ) -> RemoteTier:
     """The store at `url` behind the local one at `root`; the options are those of the command line, "" if not given.
 
-    Nothing is asked yet. Raises `UsageError`, `UnsafePath` or `FileOperationFailed` for what is said wrongly.
+    It is not contacted yet. Raises `UsageError`, `UnsafePath` or `FileOperationFailed` if an option or a file that it
+    names is wrong.
     """
     if mode not in MODES:
-        raise UsageError(f"the mode {mode!r} of a store is none", f"write one of {', '.join(MODES)}")
+        raise UsageError(f"{mode!r} is no mode of a store", f"write one of {', '.join(MODES)}")
     reads, writes = mode in ("read", "both"), mode in ("write", "both")
     if sign and not writes:
-        raise UsageError("only who writes into a store signs", "give --store-mode both, or leave --store-sign out")
+        raise UsageError(
+            "only results that are written into a store are signed", "give --store-mode both, or leave out --store-sign"
+        )
     told = signing.read_trust(trust) if trust else None
     storage, shown = _storage_at(url, needs_own=reads and (told is None or told.keys is None))
     if reads and told is None:
         if url.startswith("http"):
             advice = "give --store-trust FILE with their keys, or 'any'"
-            raise UsageError(f"whose results count of those in the store {shown} is not said", advice)
+            raise UsageError(f"it is not known whose results in the store {shown} are trusted", advice)
         told = signing.Trust(None)
     tier = RemoteTier(
         storage,
@@ -350,7 +357,7 @@ def opened(
 
 
 def _storage_at(url: str, *, needs_own: bool) -> tuple[Storage, str]:
-    """The storage at `url`, and what people call it."""
+    """The storage at `url`, and its name for messages."""
     from urllib.parse import unquote, urlsplit
 
     try:

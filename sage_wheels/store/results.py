@@ -1,6 +1,6 @@
-"""A result: what was made of certain inputs. Its bytes are canonical JSON, the same for the same result everywhere.
+"""A result: what was made from certain inputs. Its bytes are canonical JSON: equal results have equal bytes.
 
-Whoever signs or sends a result does so with these bytes, and nothing beside them counts.
+These bytes are what is stored, signed and sent.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _SHAPE = {
 
 
 class Content(NamedTuple):
-    """A file of a result: its name there, the SHA-256 of its bytes, and how many they are."""
+    """A file of a result: its `name` there, the SHA-256 of its bytes (hexadecimal digits), and its `size` in bytes."""
 
     name: str
     digest: str
@@ -37,7 +37,7 @@ class Content(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What was made: `key` is the digest of the inputs, `kind` says what sort of thing it is, `time` when (seconds)."""
+    """What was made: `key` is the digest of the inputs, `kind` says what it is, `time` when it was made (seconds)."""
 
     kind: str
     key: str
@@ -59,7 +59,7 @@ def canonical(value: object) -> bytes:
 
 
 def key_of(kind: str, inputs: object) -> str:
-    """The key of a result of that kind that was made of `inputs`, anything that JSON can say."""
+    """The key of a result of that kind that was made from `inputs`, which JSON must be able to represent."""
     return sha256(canonical({"format": FORMAT, "inputs": inputs, "kind": kind})).hexdigest()
 
 
@@ -69,7 +69,7 @@ def encode(result: Result) -> bytes:
 
 
 def decode(data: bytes) -> Result | None:
-    """The result that `data` is; None if it is none, or not in canonical form."""
+    """The result with the bytes `data`; None if they are no result, or not in canonical form."""
     try:
         found = json.loads(data)
     except (ValueError, RecursionError):
@@ -91,5 +91,5 @@ def is_digest(text: str) -> bool:
 
 
 def is_plain(name: str) -> bool:
-    """Whether `name` is that of a file in a directory, and leads nowhere else."""
+    """Whether `name` is the name of a file in a directory, without a path."""
     return name not in ("", ".", "..") and "/" not in name and "\0" not in name and name.isprintable()

@@ -1,21 +1,21 @@
-"""Whose results count: Ed25519 signatures of results, the keys that make them, and the file that says who is trusted.
+"""Ed25519 signatures of results, the keys that make them, and the file that says which keys are trusted.
 
-A sealed result, as it lies in a remote store, has three parts:
+A sealed result, as it is in a remote store, has three parts:
 
     sage-wheels result 1                     the label, with the number of this format
     PUBLIC KEY, a space, SIGNATURE           in base64, or a hyphen: nobody has signed
     the bytes of the result                  see `results`: key, kind, contents with sizes, file names, time
 
-The signature is that of the first and the third part, byte by byte, so nobody can use it for anything else, and nothing
-that it does not cover is used.
+The signature is that of the first and the third part, byte by byte. So it cannot be used for anything else, and
+nothing that it does not cover is used.
 
-A file of a key that signs has one line, `ed25519-private SEED`. A file of those who are trusted has one line for each:
+The file of a private key has one line, `ed25519-private SEED`. The file of trusted keys has one line for each:
 
     ed25519 PUBLIC_KEY NAME [from=DAY] [until=DAY]
 
-With `from`, results that say they were made earlier do not count; with `until`, those that say they were made on that
-day (UTC) or later. Whoever has a key that was stolen can write any time into a result: remove the line, if results of
-others bear the same time.
+With `from`, results that were made before that day (UTC) are not trusted; with `until`, those that were made on that
+day or later. The time is the one in the result. Whoever has stolen a key can write any time into a result; then remove
+the line of that key.
 """
 
 from __future__ import annotations
@@ -48,11 +48,11 @@ _TRUSTED = re.compile(r"ed25519 ([A-Za-z0-9+/]{43}=) (\S+)((?: (?:from|until)=\S
 
 
 class Untrusted(Exception):
-    """A sealed result that does not count; the argument says why, for people."""
+    """A sealed result is not trusted. The message is the end of a sentence that begins with "a result"."""
 
 
 class Bounds(NamedTuple):
-    """The results of the key `name` that count: made not before `since` and before `until` (seconds)."""
+    """The results of the key `name` that are trusted: made at `since` or later, and before `until` (seconds)."""
 
     name: str
     since: float
@@ -60,12 +60,12 @@ class Bounds(NamedTuple):
 
 
 class Trust(NamedTuple):
-    """Whose results count: those of `keys`; None: all, signed or not."""
+    """The `keys` whose results are trusted, by public key; None if all results are, signed or not."""
 
     keys: dict[bytes, Bounds] | None
 
     def unsealed(self, sealed: bytes) -> bytes:
-        """The bytes of the result. Raises `Untrusted`; the time is looked at by `check_time`."""
+        """The bytes of the result. Raises `Untrusted`. `check_time` checks the time."""
         signature, body = _parts(sealed)
         if self.keys is None:
             return body
@@ -77,7 +77,7 @@ class Trust(NamedTuple):
         return body
 
     def check_time(self, sealed: bytes, time: int) -> None:
-        """See that who signed was trusted at that `time`, which is in the signed bytes. Raises `Untrusted`."""
+        """Check that the key was trusted at that `time`, which is in the signed bytes. Raises `Untrusted`."""
         if self.keys is None:
             return
         public, _ = _signature_of(_parts(sealed)[0])
@@ -87,7 +87,7 @@ class Trust(NamedTuple):
 
 
 class Signer:
-    """Signs with a key."""
+    """Signs with a private key; `public` is its public key."""
 
     def __init__(self, key: Ed25519PrivateKey) -> None:
         self._key = key
@@ -106,19 +106,22 @@ def sealed(data: bytes, signer: Signer | None) -> bytes:
 
 
 def read_signer(path: str) -> Signer:
-    """The key in the file at `path`. Raises `UsageError`, `UnsafePath` or `FileOperationFailed`."""
+    """The private key in the file at `path`. Raises `UsageError`, `UnsafePath` or `FileOperationFailed`."""
     ed25519 = _ed25519()
     text = _read(path, "the key")
     if os.stat(path).st_mode & 0o077:
-        raise UnsafePath(f"others may use the key {path}", f"run 'chmod 600 {path}', or make a new one")
+        raise UnsafePath(f"other users can use the key {path}", f"run 'chmod 600 {path}', or make a new one")
     found = _PRIVATE.fullmatch(text.strip())
     if not found:
-        raise UsageError(f"{path} is no key that signs", "make one with 'sage-wheels cache keygen FILE'")
+        raise UsageError(f"{path} is no private key", "make one with 'sage-wheels cache keygen FILE'")
     return Signer(ed25519.Ed25519PrivateKey.from_private_bytes(base64.b64decode(found[1])))
 
 
 def make_key(path: str, name: str) -> str:
-    """Make a new key in the new file `path`; the line that trusts it. Raises `UsageError` or `FileOperationFailed`."""
+    """Make a private key in the new file `path`. Returns the line for a file of trusted keys.
+
+    Raises `UsageError` or `FileOperationFailed`.
+    """
     if not re.fullmatch(r"\S+", name) or not name.isprintable():
         raise UsageError(f"the name {name!r} of a key has a blank or a control character", "name it otherwise")
     key = _ed25519().Ed25519PrivateKey.generate()
@@ -132,7 +135,7 @@ def make_key(path: str, name: str) -> str:
 
 
 def read_trust(told: str) -> Trust:
-    """What `--store-trust` says: "any", or a file of keys.
+    """The trust that `--store-trust` asks for: "any", or the path of a file of trusted keys.
 
     Raises `UsageError`, `UnsafePath` or `FileOperationFailed`.
     """
@@ -204,7 +207,7 @@ def _signature_of(line: bytes) -> tuple[bytes, bytes]:
         found = base64.b64decode(public, validate=True), base64.b64decode(signature, validate=True)
     except binascii.Error:
         raise Untrusted("is no sealed result") from None
-    is_canonical = b" ".join(map(base64.b64encode, found)) == line  # base64 has bits that say nothing
+    is_canonical = b" ".join(map(base64.b64encode, found)) == line  # the last bits in base64 can be anything
     if not is_canonical or (len(found[0]), len(found[1])) != (_PUBLIC, _SIGNATURE):
         raise Untrusted("is no sealed result")
     return found

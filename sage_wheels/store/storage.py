@@ -1,6 +1,6 @@
-"""Where a remote store keeps its files: `ac/KEY` has an entry, `cas/SHA256` a content. A server, or a directory.
+"""Where a remote store keeps its files, `ac/KEY` (an entry) and `cas/SHA256` (a content): a server or a directory.
 
-A storage does as it is told, and raises `Trouble` when it cannot; `remote` decides what follows.
+A storage raises `Trouble` if it fails; `remote` and `exchange` decide what that means.
 """
 
 from __future__ import annotations
@@ -20,24 +20,32 @@ BLOCK = 1 << 16  # bytes
 
 
 class Trouble(Exception):
-    """A storage that does not do what it should; the argument says how it does not, for people."""
+    """A storage has failed. The message is the end of a sentence that begins with "the store STORE"."""
+
+
+def reason_of(error: Exception) -> str:
+    """What to say of a store that has failed with `error`, after its name."""
+    return f"cannot be used ({error.strerror or error})" if isinstance(error, OSError) else str(error)
 
 
 class Storage(Protocol):
     """Keeps files under names. Each method raises `Trouble` or `OSError`, and may take any time."""
 
     def get(self, name: str, most: int, write: Callable[[bytes], object]) -> bool:
-        """Give `write` what the file `name` has, piece by piece; whether there is one. More than `most` is trouble."""
+        """Call `write` with each piece of the file `name`. Returns whether that file exists.
+
+        Raises `Trouble` if it has more than `most` bytes.
+        """
 
     def has(self, name: str) -> bool:
         """Whether there is a file `name`."""
 
     def put(self, name: str, file: IO[bytes], size: int) -> None:
-        """Make or replace the file `name`, with the `size` bytes of `file`, which is at its beginning."""
+        """Make or replace the file `name` with the `size` bytes of `file`, which is open at its beginning."""
 
 
 class Directory:
-    """A directory that several machines or users have. `is_own`: nothing is read that others could have written."""
+    """A directory that several machines or users share. With `is_own`, files that others could write are refused."""
 
     def __init__(self, root: str, *, is_own: bool) -> None:
         self._root = root
@@ -48,7 +56,7 @@ class Directory:
             with open(f"{self._root}/{name}", "rb", opener=self._opener) as f:
                 left = os.fstat(f.fileno()).st_size
                 if left > most:
-                    raise Trouble("has a file that is larger than it may be")
+                    raise Trouble("has a file that is too large")
                 while left > 0 and (block := f.read(min(BLOCK, left))):
                     write(block)
                     left -= len(block)

@@ -1,4 +1,4 @@
-"""The store as its users see it: results and contents, wherever they are.
+"""The store as the rest of the program uses it: results and their files, local or on another machine.
 
     store = Store("/home/me/.cache/sage-wheels", on_note=print)
     key = key_of("wheel", inputs)
@@ -6,7 +6,7 @@
     if result and store.fetch(result, name, path): ...   # else it has vanished, or was damaged: make it
     store.keep("wheel", key, values, {name: path})
 
-Nothing here raises an error: a store that cannot be used has nothing and keeps nothing, and says so once.
+Nothing here raises an error. A store that cannot be used has nothing and keeps nothing; a note says so once.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ LIMIT = 10 << 30  # bytes
 
 
 class Store:
-    """The directory `root` and, for results that others can use, `remote` behind it.
+    """The directory `root` and, for results that other machines can use, `remote`.
 
-    `limit` bounds the directory, in bytes. `on_note` gets one sentence if something is wrong with it.
+    `limit` is that of the directory, in bytes. `on_note` is called with one sentence if something is wrong with it.
     """
 
     def __init__(
@@ -58,9 +58,9 @@ class Store:
         shared: bool = False,
         is_wanted: Callable[[Result], bool] | None = None,
     ) -> Result | None:
-        """The result under `key`, which is the digest of its inputs; one of `shared` kind may come from elsewhere.
+        """The result of that kind under `key`, the digest of its inputs; None if there is none.
 
-        Only one that `is_wanted`, if that is given.
+        With `shared`, it may come from `remote`. A result for which `is_wanted` returns False is not used.
         """
         data = self.local.get_result(key)
         found = self._checked(data, kind, key)
@@ -82,7 +82,7 @@ class Store:
         return found if found and (found.kind, found.key) == (kind, key) else None
 
     def fetch(self, result: Result, name: str, path: str, *, shared: bool = False) -> bool:
-        """Write the file `name` of `result` to the new file `path`; whether it was to be had, undamaged."""
+        """Write the file `name` of `result` to the new file `path`. Returns whether it was there, undamaged."""
         content = result.content(name)
         if content is None:
             return False
@@ -97,7 +97,7 @@ class Store:
         return False
 
     def read(self, result: Result, name: str) -> bytes | None:
-        """What the file `name` of `result` has, if it is here and undamaged."""
+        """The content of the file `name` of `result`, if the directory has it, undamaged."""
         content = result.content(name)
         return self.local.read_content(content.digest) if content else None
 
@@ -111,9 +111,10 @@ class Store:
         data: Mapping[str, bytes] | None = None,
         shared: bool = False,
     ) -> None:
-        """Keep a result with the `files` (name: path) that belong to it: contents first, then the result.
+        """Keep a result with its `files` (name: path): the contents first, then the result.
 
-        What is not shared may have `data` as well.
+        With `shared`, it is sent to `remote`, too. A result that is not shared may also have files in `data` (name:
+        content).
         """
         try:
             described = {name: (path, *digest_of(path)) for name, path in (files or {}).items()}
@@ -130,16 +131,16 @@ class Store:
             self.remote.keep(key, result, {digest: path for path, digest, _ in described.values()})
 
     def finish(self) -> None:
-        """Wait, but not for long, until what was kept is where others can take it."""
+        """Wait, but not for long, until what was kept has been sent to `remote`."""
         if self.remote:
             self.remote.finish()
 
     def forget(self, key: str) -> None:
-        """Let there be no result `key` in the directory any more."""
+        """Delete the result `key` from the directory."""
         self.local.forget(self.local.result_path(key))
 
     def tidy(self) -> None:
-        """Delete what was not used for longest, if more was added than there may be."""
+        """Delete what was not used for longest, if the directory may have exceeded its limit."""
         from sage_wheels.store import eviction
 
         try:
@@ -152,7 +153,7 @@ class Store:
         if self._on_note:
             reason = getattr(error, "strerror", None) or str(error)
             caches.say_once(
-                [f"the store {self.root} cannot be used as it should ({reason}); what it lacks is made"], self._on_note
+                [f"the store {self.root} does not work ({reason}); what it does not have is made again"], self._on_note
             )
 
 

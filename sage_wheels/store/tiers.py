@@ -1,4 +1,4 @@
-"""What a second store for results and contents must be able to do; `remote` is one."""
+"""The interface of a store behind the local one; `remote.RemoteTier` has it."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ if TYPE_CHECKING:
 
 
 class Tier(Protocol):
-    """A store behind the local directory. Nothing in it is believed: whoever asks looks at what comes.
+    """A store behind the local directory. It is not trusted: the caller checks what it returns.
 
-    No method raises an error for what a tier can do: one that is slow, full, away or damaged has nothing, or keeps
-    nothing, and says so in its own way.
+    No method raises an error. A store that is slow, full, damaged or cannot be reached has nothing and keeps nothing,
+    and reports that itself.
     """
 
     def get_result(self, key: str) -> bytes | None:
-        """The bytes kept as the result `key`; None if there are none."""
+        """The bytes of the result `key`; None if there are none."""
 
     def get_content(self, content: Content, path: str, seconds: float | None) -> bool:
-        """Write `content` to the new file `path`; whether it was there. To make it again takes `seconds`."""
+        """Write `content` to the new file `path`. Returns whether it was there. Making it again takes `seconds`."""
 
     def keep(self, key: str, data: bytes, files: Mapping[str, str]) -> None:
-        """Keep `data` as the result `key`, and before that its contents, which are the `files` (SHA-256: path).
+        """Keep `data` as the result `key`, and before that its contents, the `files` (SHA-256: path).
 
-        May happen later; the files may go meanwhile.
+        This may be done later; the caller may delete the files meanwhile.
         """
 
     def finish(self) -> None:
-        """Wait, but not for long, until all is kept."""
+        """Wait, but not for long, until everything is kept."""

@@ -1,8 +1,9 @@
 """Trees: directories of the store, each under the key of what it was made from.
 
-    ROOT/trees/KE/KEY/    what was made, a directory with at least `size`: how many bytes it takes, for the eviction
+    ROOT/trees/KE/KEY/    what was made, and a file `size`: how many bytes it has, for the eviction
 
-A tree appears by one rename, and goes by one. Nobody changes it in between, so any number of processes may use it.
+A tree appears by one rename, and disappears by one. Nothing changes it in between, so any number of processes may use
+it.
 """
 
 from __future__ import annotations
@@ -24,10 +25,10 @@ def path_of(root: str, key: str) -> str:
 
 
 def put(root: str, ready: str, path: str, size: int, is_whole: Callable[[], object]) -> None:
-    """Let the directory `ready`, which takes `size` bytes, be the tree at `path`. Raises `OSError`.
+    """Rename the directory `ready`, which has `size` bytes, to the tree at `path`. Raises `OSError`.
 
-    If there is one, `is_whole` says whether it counts: then another process was first, with the same, and `ready` stays
-    where it is. Else it is half-deleted, and goes.
+    If there is a tree already, `is_whole` says whether it can be used. If so, another process was faster, and `ready`
+    stays where it is. If not, it is half-deleted, and is replaced.
     """
     caches.write(f"{ready}/size", b"%d" % size)
     caches.make_directory(os.path.dirname(path))

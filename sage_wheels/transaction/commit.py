@@ -65,8 +65,8 @@ class CommitOptions(NamedTuple):
 
 
 class Purpose(NamedTuple):
-    """What the history says of a transaction: its kind, what becomes of which distribution, and the numbers of the
-    entries that it takes back."""
+    """What the history says of a transaction: its kind, the distributions that it changes, and the numbers of the
+    entries that it undoes."""
 
     kind: str
     changes: list[Change]
@@ -91,10 +91,10 @@ def run(
 ) -> Outcome:
     """Make a plan and commit it; if the prefix was changed meanwhile, begin again.
 
-    `destination` says what to do about the distributions that are there, and `purpose` what the history says of a plan;
-    `known` may be a listing made before; `make` plans what `destination` gives, if not `make_plan` does. Raises
-    whatever planning raises, `LockTimeout`, `LockUnusable`, `JournalDamaged`, and `FileOperationFailed` if a step
-    failed and all was undone.
+    `destination` is called with the installed distributions, and returns what the planner gets; `purpose` is called
+    with the plan, and returns what the history says of it. `known` may be a listing made before. `make` is the planner
+    (default: `make_plan`). Raises whatever planning raises, `LockTimeout`, `LockUnusable`, `JournalDamaged`, and
+    `FileOperationFailed` if a step failed and all was undone.
     """
     planner = make or _usual_planner()
     mode = _Mode()
@@ -118,15 +118,15 @@ def run(
 
 
 def _usual_planner() -> Callable[..., Plan]:
-    """Imported here, before the lock is taken, because an undo does without it."""
+    """`make_plan`, imported before the lock is taken, and only if it is needed: an undo has another planner."""
     from sage_wheels.transaction.planner import make_plan
 
     return make_plan
 
 
 class _Turn(NamedTuple):
-    """The lock, held: whether something was undone first, and the number of the last change if the file of the lock
-    does not tell."""
+    """The lock while it is held. `undone` is whether an interrupted transaction was undone first; `counted` is the
+    number of the last change by the history, for a lock file that does not contain it."""
 
     held: Held
     undone: bool
@@ -134,8 +134,8 @@ class _Turn(NamedTuple):
 
 
 class _Mode:
-    """What is kept from one attempt to the next: whether to hold the lock while planning, whether directories can be
-    moved, and the results of comparing files (see `planner`); and the lock while it is held."""
+    """What one attempt passes on to the next: whether to hold the lock while planning (`alone`), whether directories
+    can be moved, and the results of comparing files (see `planner`). `turn` is the lock while it is held."""
 
     def __init__(self) -> None:
         self.alone = False
@@ -154,10 +154,10 @@ def _attempt(
     mode: _Mode,
     make: Callable[..., Plan],
 ) -> Outcome | None:
-    """Plan and commit once; None if it has to be done again, in the way that `mode` says then.
+    """Plan and commit once; None if it has to be done again, as `mode` says then.
 
     Without the lock, planning may see an unfinished change of another process. So if planning fails, or finds nothing
-    to do, that is only believed if the plan was made with the lock held.
+    to do, this is final only if the plan was made with the lock held.
     """
     final = mode.alone or settings.dry_run
     listing = known if known and is_current(prefix, known) else look(prefix)
@@ -167,7 +167,7 @@ def _attempt(
     except (Conflict, NotRemovable, NotThere, Outdated, FileNotFoundError, NotADirectoryError) as error:
         if final:
             raise
-        trace.decided("planning once more, with the lock held, for others may be at work: %s", error)
+        trace.decided("planning again, with the lock held, because another process may be making changes: %s", error)
         mode.alone = True
         return None
     trace.step("planned %d steps", len(made.steps))
@@ -181,10 +181,10 @@ def _attempt(
     except OSError as error:
         if not _is_worth_another_try(stage, made, error, mode):
             raise FileOperationFailed.from_os_error(error, f"changing {prefix.root}") from error
-        trace.decided("planning once more, for a step failed and all was undone: %s", error)
+        trace.decided("planning again, because a step failed and all was undone: %s", error)
         return None
     if seconds is None:
-        trace.decided("planning once more, for others have changed %s since", prefix.root)
+        trace.decided("planning again, because another process has changed %s meanwhile", prefix.root)
         return None
     trace.step("%d steps were taken; the lock was held for %.1f ms", len(made.steps), 1000 * seconds)
     return Outcome(made, seconds)
@@ -208,7 +208,7 @@ def _try(
     stage.write_journal(entry)
     # no other process changes this stage, so its directories may be opened before the lock is taken
     staged = {parent(path) for step in plan.steps for path in (step.staged, step.backup) if path}
-    needed = [] if plan.chained else sorted(staged)  # of a chained one, most are not there yet
+    needed = [] if plan.chained else sorted(staged)  # those of a chained plan are mostly made by its steps
     with contextlib.nullcontext(locked) if locked else _hold(prefix, stage, settings, needed) as turn:
         begin = time.perf_counter()
         done = (locked is not None or not turn.undone) and still_holds(prefix, stage.tree, plan)
@@ -220,9 +220,10 @@ def _try(
 
 @contextlib.contextmanager
 def _hold(prefix: Prefix, stage: Stage, settings: CommitOptions, needed: Iterable[PrefixPath] = ()) -> Iterator[_Turn]:
-    """Hold the prefix lock, after undoing what an earlier process left.
+    """Hold the prefix lock, and undo first what an interrupted process has left.
 
-    Of the tree only the directories `needed` are open then: where others were, others may be by now.
+    Of `tree`, only the directories `needed` are open then. All others are opened again when they are used, because
+    other processes may have replaced them before the lock was held.
     """
     tree = stage.tree
     warn_of_network(prefix, settings)
@@ -230,7 +231,7 @@ def _hold(prefix: Prefix, stage: Stage, settings: CommitOptions, needed: Iterabl
     tree.forget()
     counted = 0 if settings.history.is_off else last_number(tree)
     tree.open_directories(needed)
-    with contextlib.suppress(OSError):  # if there is none, there will be no entry
+    with contextlib.suppress(OSError):  # without this directory, the history gets no entry
         tree.open_directories([history.HISTORY])
     with hold_lock(tree, settings.timeout, settings.say) as held:
         undone = recovery.undo_pending(tree, None if settings.history.is_off else held)
@@ -283,7 +284,7 @@ def _apply(prefix: Prefix, stage: Stage, entry: Journal, turn: _Turn, settings: 
 
 
 def _commit(stage: Stage, number: int) -> None:
-    """Rename the journal away: to where the history has its entry `number`, or into the stage if that cannot be."""
+    """Rename the journal: it becomes the entry `number` of the history, or goes into the stage if that fails."""
     if number:
         path = history.path_of(number, stage.location)
         with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""The goal of a transaction: which files to install, which distributions to remove, and how to treat existing files."""
+"""What a transaction is to do: the files to install, the distributions to remove, and how to treat existing files."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Verdict(enum.Enum):
 
 
 class Destination(NamedTuple):
-    """The goal of a transaction.
+    """What a transaction is to do.
 
     `tree` is the directory of the new files, with the same structure as the prefix, or None; `new` has the name of the
     distribution of each new file, by path. `remove` are the distributions to remove or replace. With `overwrite`, any

@@ -1,12 +1,12 @@
-"""The history: what was changed in a prefix, when, by which command; one file for each transaction.
+"""The history: what was changed in a prefix, when, and by which command. Each transaction has one file.
 
     <prefix>/var/lib/sage-wheels/
         history/NUMBER-ID           the journal of a transaction, renamed there by its commit; ID is that of its stage
-        history/NUMBER-ID.undone    that of an interrupted one, renamed there by recovery
-        kept/NUMBER-ID/             the stage of a transaction with the old files, until they are trimmed (see `kept`)
+        history/NUMBER-ID.undone    the journal of an interrupted transaction, renamed there by recovery
+        kept/NUMBER-ID/             the stage of a transaction with the old files, until it is deleted (see `kept`)
 
-The number is that of the last change plus one. It stands in the text of the lock file, is read and written while the
-lock is held, and may have gaps. An entry is only read: deleting it takes nothing away but the way back.
+Each change gets the next number; numbers may be missing. The last number is in the lock file, which is read and written
+while the lock is held. Nothing but undoing depends on the entries, so they may be deleted.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ KEPT = below(STATE, "kept")
 _UNDONE = ".undone"
 _DIGITS = 18  # at most, of a number
 _NAME = r"(\d{1,18})-([0-9]+-[0-9a-f]+)(\.undone)?"
-_LONGEST_COMMAND = 4096  # characters; somebody who gives more names a file in the end
+_LONGEST_COMMAND = 4096  # characters; a longer command line is shortened in the middle
 
 
 class Bounds(NamedTuple):
-    """Of how many transactions, for how many days and up to which size old files are kept; with 0, nothing is kept and
-    nothing is written down."""
+    """How many transactions' old files are kept, for how many days, and up to how many bytes in all. With 0
+    transactions, nothing is kept, and no entry is written."""
 
     transactions: int = 20
     days: float = 30.0
@@ -57,7 +57,8 @@ class Bounds(NamedTuple):
 
 
 class Change(NamedTuple):
-    """A distribution before and after; `digest` is that of the wheel ("sha256=..."), `origin` where it came from."""
+    """The version of a distribution before and after, "" if it was or is not installed; `digest` is that of the wheel
+    ("sha256=..."), `origin` its URL or path."""
 
     name: str
     old: str
@@ -67,8 +68,9 @@ class Change(NamedTuple):
 
 
 class About(NamedTuple):
-    """What an entry says: `started` and `time` are when the command began and was about to commit, in seconds; `undoes`
-    are the numbers of the entries that it takes back, `planned` the time of its plan in ns by the file system's clock.
+    """What an entry says. `started` is when the command began, `time` when it was about to commit, both in seconds
+    since the epoch. `undoes` are the numbers of the entries that it undoes. `planned` is the time of its plan (ns), by
+    the clock of the file system.
     """
 
     kind: str = ""
@@ -86,8 +88,9 @@ class About(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """An entry: `id` is that of the stage; `kept` where its old files are, "" if they are not; `problem` says why the
-    file cannot be read (`about` is empty then), `journal` is what is in it. A `is_undone` one never was committed."""
+    """An entry. `id` is that of its stage; `is_undone` is whether the transaction was interrupted and undone instead of
+    committed. `kept` is the directory of its old files, "" if there is none. `journal` is the content of the file, and
+    `about` what it says; if it cannot be read, `problem` says why, and `about` is empty."""
 
     number: int
     id: str
@@ -119,7 +122,7 @@ class Entry(NamedTuple):
 
 
 def public(entry: Entry) -> report.HistoryEntry:
-    """The entry without what is only for undoing it."""
+    """The entry without what is only needed for undoing it."""
     told = entry.about
     return report.HistoryEntry(
         entry.number,
@@ -140,7 +143,7 @@ def public(entry: Entry) -> report.HistoryEntry:
 
 
 def about(kind: str, changes: list[Change], started: float, planned: int, undoes: tuple[int, ...] = ()) -> About:
-    """What the entry of this process's transaction says, without what may be secret."""
+    """What the entry of a transaction of this process says. Passwords in URLs and options are left out."""
     import sys
 
     now = time.time()
@@ -165,13 +168,13 @@ def _user() -> str:
 
 
 def keeps_something(entry: Journal) -> bool:
-    """Whether a transaction took anything away, so that there are old files, or fetched those of an earlier one."""
+    """Whether a transaction has old files: it has replaced or removed something, or fetched those of an earlier one."""
     goes = ("replace", "exchange", "swap", "remove")
     return any(step.do in goes or step.staged.startswith(f"{KEPT}/") for step in entry.steps)
 
 
 def next_number(held: Held, counted: int) -> int:
-    """The number of the change that is made now; `counted` is the last one if the lock file does not tell."""
+    """The number of the change that is made now. `counted` is the last number, used if the lock file has none."""
     return 1 + (counted if held.number is None else held.number)
 
 
@@ -181,12 +184,12 @@ def counted(tree: Tree) -> int:
 
 
 def path_of(number: int, stage: str, *, undone: bool = False) -> PrefixPath:
-    """Where the journal of the `stage` goes."""
+    """The path of the entry with that number, made by the transaction with that `stage`."""
     return below(HISTORY, f"{number}-{os.path.basename(stage)}{_UNDONE if undone else ''}")
 
 
 def entry_of(tree: Tree, stage: str) -> str:
-    """The name of the entry of the `stage`, "" if there is none."""
+    """The name of the entry of the transaction with that `stage`, "" if there is none."""
     id = os.path.basename(stage)
     with contextlib.suppress(OSError):
         for number, name in _numbered(tree):
@@ -203,7 +206,7 @@ def is_undone(name: str) -> bool:
 
 
 def parse_name(name: str) -> tuple[int, str, bool] | None:
-    """Number, stage, and whether it was undone.
+    """The number, the id of the stage, and whether it was undone; None if `name` is not that of an entry.
 
     >>> parse_name("7-123-abc.undone")
     (7, '123-abc', True)
@@ -213,7 +216,7 @@ def parse_name(name: str) -> tuple[int, str, bool] | None:
 
 
 def _numbered(tree: Tree) -> Iterator[tuple[int, str]]:
-    """The names in the history with their numbers: of thousands, no more is looked at than that."""
+    """The number and name of each entry. Nothing else is read, because there may be thousands."""
     try:
         names = tree.names(HISTORY)
     except (FileNotFoundError, NotADirectoryError):
@@ -235,8 +238,10 @@ def entries(tree: Tree, numbers: range | None = None) -> Iterator[Entry]:
 
 
 def told_of(tree: Tree, versions: Mapping[str, str]) -> dict[str, list[Change]]:
-    """What the entries say of the wheels of these versions, by normalised name of the distribution; no further back
-    than something is said of each. Raises `OSError`."""
+    """What the entries say of the wheels of these versions, by normalised name of the distribution.
+
+    Entries are read from the newest one, until each version was found. Raises `OSError`.
+    """
     from sage_wheels.metadata import canonical_name
 
     found: dict[str, list[Change]] = {}
@@ -276,5 +281,5 @@ def _parse(text: str) -> About:
         fields["undoes"] = tuple(map(int, fields["undoes"]))
         fields["changes"] = tuple(Change(*map(str, each)) for each in fields["changes"])
     except (TypeError, AttributeError, RecursionError, OverflowError) as error:
-        raise ValueError("it does not say what it is about") from error
+        raise ValueError("its description of the change is invalid") from error
     return About(**fields)

@@ -6,7 +6,7 @@ import contextlib
 import os
 
 from sage_wheels import environment, trace
-from sage_wheels.errors import FileOperationFailed, UsageError
+from sage_wheels.errors import FileOperationFailed, Outdated, UsageError
 from sage_wheels.fs import caches
 from sage_wheels.fs.paths import full
 from sage_wheels.installed import requirements, unchanged
@@ -22,7 +22,7 @@ from sage_wheels.transaction import commit, history, sweep
 from sage_wheels.transaction.commit import Purpose
 from sage_wheels.transaction.destination import Destination
 from sage_wheels.transaction.outcome import report_of
-from sage_wheels.transaction.plan import look
+from sage_wheels.transaction.plan import is_same, look
 from sage_wheels.transaction.recover import recover_first
 from sage_wheels.transaction.report import Change, Report, Unchanged
 from sage_wheels.wheel import image, tags
@@ -52,9 +52,9 @@ class InstallOptions(NamedTuple):
     only made if the distributions of the transaction, and those with the normalised names `watched`, are still as
     `check` saw them.
 
-    `link_mode` is "auto" (what is unpacked in the store already is cloned or copied) or "hardlink"; "" stands for what
-    $SAGE_WHEELS_LINK_MODE says. `cache_dir` is the store, None the user's own; it may have `cache_size` bytes (None: 10
-    GiB). Without `store`, none is used.
+    `link_mode` is "auto" (files that the store has unpacked are cloned or copied) or "hardlink"; "" stands for the
+    value of $SAGE_WHEELS_LINK_MODE. `cache_dir` is the directory of the store, None for the user's own; it may have
+    `cache_size` bytes (None: 10 GiB). Without `store`, no store is used.
     """
 
     compile_bytecode: bool = True
@@ -73,6 +73,13 @@ class InstallOptions(NamedTuple):
 
 LINK_MODES = ("auto", "hardlink")
 
+# How often it is decided anew what need not be installed; then everything is installed.
+_TRIES = 5
+
+
+class _Changed(Outdated):
+    """What was left out, because that very content was installed, is not what is there any more."""
+
 
 def install(
     prefix: Prefix,
@@ -84,7 +91,7 @@ def install(
 ) -> Report:
     """Install the wheels of `requests` into `prefix` in one transaction; other versions are replaced.
 
-    `undoes` are the numbers of entries in the history that this takes back. `on_progress` is called with the number of
+    `undoes` are the numbers of entries in the history that this undoes. `on_progress` is called with the number of
     pieces of work that were begun, and of all pieces, while the wheels are staged. Raises `WheelRefused`, `Conflict`,
     `NotRemovable`, `Outdated`, `LockTimeout`, `LockUnusable`, `JournalDamaged`, `FileOperationFailed`; the prefix is
     unchanged then.
@@ -92,16 +99,34 @@ def install(
     refuse_twice([request.wheel for request in requests])
     for request in requests:
         tags.check_fits(request.wheel, prefix, ignore_requires_python=options.ignore_requires_python)
-    recover_first(prefix, settings)
     options = options._replace(also_remove=options.also_remove - {each.wheel.canonical_name for each in requests})
+    for _ in range(_TRIES):
+        with contextlib.suppress(_Changed):
+            return _install(prefix, requests, options, settings, on_progress, undoes)
+        trace.decided("deciding anew what is to be installed: what was left out has changed meanwhile")
+    return _install(prefix, requests, options._replace(reinstall=True), settings, on_progress, undoes)
+
+
+def _install(
+    prefix: Prefix,
+    requests: list[Request],
+    options: InstallOptions,
+    settings: CommitOptions,
+    on_progress: Callable[[int, int], None] | None,
+    undoes: tuple[int, ...],
+) -> Report:
+    """Decide what is to be installed, and do it. Raises `_Changed` as well."""
+    recover_first(prefix, settings)
     unchanged: tuple[Unchanged, ...] = ()
+    there: list[Distribution] = []
     try:
         listing = look(prefix)
         everything = requests
         if not options.reinstall:
-            requests, unchanged = _without_unchanged(prefix, requests, listing.distributions)
+            requests, unchanged, there = _without_unchanged(prefix, requests, listing.distributions)
         unmet = _unmet(prefix, [each for each in everything if each in requests or each.extras], listing.distributions)
         if not requests:
+            _check_there(prefix, there, listing, settings)
             return _remove_only(prefix, options, settings, undoes)._replace(unchanged=unchanged, unmet=unmet)
         for each in requests:
             if each.wheel.newer_format:  # the specification requires a warning
@@ -121,7 +146,7 @@ def install(
                 on_progress=on_progress,
                 unpacked=unpacked,
             )
-            outcome = _commit(prefix, own, requests, images, options, settings, listing, undoes)
+            outcome = _commit(prefix, own, requests, images, options, settings, listing, there, undoes)
             if not settings.dry_run:
                 _remember(prefix, images, outcome, options)
         kept = [*own.kept, *sweep.sweep_dead(prefix, settings.say, settings.history)]
@@ -140,16 +165,25 @@ def install(
 def _unpacked(
     options: InstallOptions, stage: str, say: Callable[[str], None]
 ) -> contextlib.AbstractContextManager[UnpackedWheels | None]:
-    """The unpacked wheels of the store. Raises `UsageError`, and `UnsafePath` for a store of others."""
+    """The unpacked wheels of the store. Raises `UsageError`, and `UnsafePath` if others can write into the store."""
     mode = options.link_mode or environment.get(environment.SAGE_WHEELS_LINK_MODE) or LINK_MODES[0]
     if mode not in LINK_MODES:
-        raise UsageError(f"{mode!r} is no link mode", f"say {' or '.join(LINK_MODES)}")
+        raise UsageError(f"{mode!r} is no link mode", f"write {' or '.join(LINK_MODES)}")
     root = options.cache_dir and caches.named(os.path.abspath(options.cache_dir), "name a directory of your own")
     root = root or caches.of_user().directory
     if not options.store or root is None:
         return contextlib.nullcontext()
     store = Store(root, limit=options.cache_size or LIMIT, on_note=say)
     return UnpackedWheels(store, stage, linking=mode == "hardlink", say=say)
+
+
+def _check_there(prefix: Prefix, there: list[Distribution], listing: Listing, settings: CommitOptions) -> None:
+    """Raise `_Changed` if these distributions of `listing` were part of a change that was then undone."""
+    if not there or settings.dry_run:
+        return
+    recover_first(prefix, settings)  # whatever change was under way is made or undone then
+    if not is_same(prefix, listing) and not set(there) <= set(look(prefix).distributions):
+        raise _Changed(f"{prefix.root} was changed meanwhile")
 
 
 def _remove_only(prefix: Prefix, options: InstallOptions, settings: CommitOptions, undoes: tuple[int, ...]) -> Report:
@@ -168,11 +202,13 @@ def _commit(
     options: InstallOptions,
     settings: CommitOptions,
     listing: Listing,
+    there: list[Distribution],
     undoes: tuple[int, ...],
 ) -> Outcome:
-    """Plan and commit; returns the outcome."""
+    """Plan and commit; returns the outcome. Raises `_Changed` if one of `there`, which were left out, has changed."""
     new = {path: each.canonical_name for each in images for path in each.files}
     names = {each.canonical_name for each in images} | options.also_remove
+    watched = options.watched | {each.canonical_name for each in there}
     wheels = [] if settings.history.is_off or settings.dry_run else [_told(request) for request in requests]
 
     def purpose(plan: Plan) -> Purpose:
@@ -183,9 +219,11 @@ def _commit(
 
     def destination(distributions: list[Distribution]) -> Destination:
         options.check(distributions)
+        if not set(there) <= set(distributions):
+            raise _Changed(f"{prefix.root} was changed meanwhile")
         replaced = [each for each in distributions if each.canonical_name in names]
         return Destination(
-            full(f"{own.path}/new"), new, replaced, options.overwrite, adopt=options.adopt, watched=options.watched
+            full(f"{own.path}/new"), new, replaced, options.overwrite, adopt=options.adopt, watched=watched
         )
 
     return commit.run(prefix, own, destination, settings, purpose, listing)
@@ -221,7 +259,7 @@ def _unmet(prefix: Prefix, requests: list[Request], listing: list[Distribution])
 
 
 def _beside(prefix: Prefix) -> dict[str, Known]:
-    """The distributions outside `prefix` that its Python sees, by normalised name."""
+    """The distributions outside `prefix` that its Python can import, by normalised name."""
     found: dict[str, Known] = {}
     for directory in libraries_beside(prefix):
         there = prefix._replace(root=os.path.abspath(directory))
@@ -231,10 +269,11 @@ def _beside(prefix: Prefix) -> dict[str, Known]:
 
 
 def _unmet_by(prefix: Prefix, requests: list[Request], available: dict[str, Known]) -> tuple[str, ...]:
+    markers = requirements.Markers(prefix)
     return tuple(
         sentence
         for each in requests
-        for sentence in requirements.unmet(prefix, available[each.wheel.canonical_name], each.extras, available)
+        for sentence in requirements.unmet(markers, available[each.wheel.canonical_name], each.extras, available)
     )
 
 
@@ -254,8 +293,9 @@ def _installed(prefix: Prefix, distribution: Distribution) -> Known:
 
 def _without_unchanged(
     prefix: Prefix, requests: list[Request], listing: list[Distribution]
-) -> tuple[list[Request], tuple[Unchanged, ...]]:
-    """Split `requests`: the wheels to install; and those that are installed already with the same content."""
+) -> tuple[list[Request], tuple[Unchanged, ...], list[Distribution]]:
+    """Split `requests`: the wheels to install; and those that are installed already with the same content, as it is
+    reported and as it was found in `listing`."""
     from sage_wheels.installed import verify
 
     names = {request.wheel.canonical_name for request in requests}
@@ -263,18 +303,17 @@ def _without_unchanged(
     for each in listing:
         if each.canonical_name in names:
             installed.setdefault(each.canonical_name, []).append(each)
-    left, unchanged = [], []
+    left, unchanged, kept = [], [], []
     for request in requests:
         wheel, there = request.wheel, installed.get(request.wheel.canonical_name, [])
         if len(there) == 1 and verify.is_installed(
             prefix, there[0], wheel.version, Layout(wheel, prefix).expected_rows(generated=False)
         ):
-            trace.decided("%s %s is left out: that very content is installed", wheel.name, wheel.version)
+            trace.decided("%s %s is left out: it is installed with the same content", wheel.name, wheel.version)
             unchanged.append(Unchanged(wheel.name, wheel.version))
+            kept.append(there[0])
         else:
             others = ", ".join(map(str, there)) or "nothing"
-            trace.decided(
-                "%s %s is installed from %s, in the place of %s", wheel.name, wheel.version, wheel.path, others
-            )
+            trace.decided("%s %s is installed from %s, instead of %s", wheel.name, wheel.version, wheel.path, others)
             left.append(request)
-    return left, tuple(unchanged)
+    return left, tuple(unchanged), kept

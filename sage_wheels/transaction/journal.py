@@ -18,20 +18,20 @@ else.
 `replace` is for a file that replaces a file, `exchange` for a directory; `swap` is used instead of `exchange` if the
 file system does not support that. `place` never overwrites. Paths are relative to the prefix.
 
-In a journal that is `chained`, a step may rest on earlier ones: what was at S or P may be there only since these were
-taken. Such steps are taken in order, and no S and no P is used twice with one another. So the first step that shows
-that it was not taken is the end of what may have been taken, and nothing behind it is undone.
+In a journal that is `chained`, a step may depend on earlier ones: the file at S or P may have been put there by an
+earlier step. Such steps are taken in order, and no two steps have the same S and P. So undoing looks for the first step
+that was certainly not taken: neither it nor any later step is undone.
 
-Between a kill and the undoing, people may have changed something. Nothing that is somebody else's is overwritten, and
-nothing is taken for undone of which the old files are not there. All that may be found, and what undoing makes of it
-("lost": it cannot be undone, which `JournalDamaged` says; "-" is anything or nothing, "*" what is not above; an old
-directory in S or B from which something was deleted is lost, too):
+Between a kill and the undoing, people may have changed something. Nothing that belongs to somebody else is overwritten,
+and no step counts as undone if its old files are missing. This table has every situation that can be found, and what
+undoing does then. "Lost" means that the step cannot be undone, which `JournalDamaged` reports; "-" is anything or
+nothing, "*" what is not above. An old directory in S or B from which something was deleted is lost, too:
 
     step       S       P               B      what is done
     place      there   -                      nothing: not taken
                gone    gone                   nothing: somebody removed it since
                gone    new                    P -> S
-               gone    other                  lost: P may be the new one or may not
+               gone    other                  lost: P may be the new one or not
     replace    -       old             there  B is deleted
                -       new, gone       there  [link P S;] B -> P
                -       other           there  lost: B would overwrite it
@@ -145,7 +145,7 @@ def from_bytes(data: bytes) -> Journal:
     """
     head, newline, body = data.partition(b"\n")
     if not newline or head != b"%08x %d" % (zlib.crc32(body), len(body)):
-        raise ValueError("its check sum is wrong")
+        raise ValueError("its checksum is wrong")
     try:
         content: Any = json.loads(body)
     except RecursionError as error:

@@ -1,9 +1,9 @@
-"""The old files that the history keeps: how they come there, and how they go.
+"""The old files that the history keeps: how they are kept, and how they are deleted.
 
-The stage of a committed transaction becomes `kept/NUMBER-ID` by one rename, with what its steps took away where they
-have put it; what of it is on another file system stays beside the packages, under the name that stages have there.
-Nothing is copied. What goes beyond the bounds becomes a stage of a dead process again, by one rename under the lock,
-and the sweep deletes it without the lock: so an undo that wants those files either has them or plans again.
+The stage of a committed transaction becomes `kept/NUMBER-ID` by one rename, with the old files where the steps have put
+them. Parts of the stage on other file systems stay where they are. Nothing is copied. What exceeds the bounds becomes a
+stage of a dead process again, by one rename under the lock, and the sweep deletes it without the lock. So an undo that
+needs those files either finds all of them or plans again.
 """
 
 from __future__ import annotations
@@ -47,8 +47,10 @@ class Kept(NamedTuple):
 
 
 def keep(tree: Tree, path: PrefixPath, entry: str, amount: Amount, bounds: Bounds) -> bool:
-    """Keep the stage at `path`, which is locked and holds that `amount`, for the `entry`; False if that cannot be or
-    shall not be. Then it is to be emptied."""
+    """Keep the stage at `path`, which is locked and has that `amount` of files, for the `entry` of the history.
+
+    Returns False if it is too large or cannot be renamed; then the caller empties it.
+    """
     try:
         if amount.size > bounds.size:
             return False
@@ -72,8 +74,8 @@ class Amount(NamedTuple):
 
 
 def survey(tree: Tree, paths: list[PrefixPath], time: int) -> tuple[Amount, list[PrefixPath]]:
-    """How much is in the directories of a stage, of which the last one is the stage itself; and the files in them that
-    were changed at `time` (ns) or later. Nothing behind a link is looked at."""
+    """How much is in the directories `paths` of a stage, of which the last one is the stage itself; and the files in
+    them that were changed at `time` (ns) or later. Symbolic links are not followed."""
     size = count = 0
     changed: list[PrefixPath] = []
     for path in paths:
@@ -91,14 +93,16 @@ def survey(tree: Tree, paths: list[PrefixPath], time: int) -> tuple[Amount, list
 
 
 def is_whole(tree: Tree, path: PrefixPath, beside: list[PrefixPath]) -> bool:
-    """Whether as many files as were kept at `path`, and `beside`, are still there."""
+    """Whether all files that were kept at `path`, and in the directories `beside`, are still there, by their number."""
     told = _told(tree, path)
     return told is not None and told.files == _count(tree, [*beside, path])
 
 
 def _count(tree: Tree, paths: list[PrefixPath]) -> int:
-    """How many files and directories there are, as in `Amount`; by their paths: nobody can gain anything by misleading
-    this. Of no file the status is asked."""
+    """How many files and directories there are, as in `Amount`. No stat is read.
+
+    They are looked up by their full paths, not through open directories: a wrong number does no harm.
+    """
     count = 0
     waiting = [tree.path(path) for path in paths]
     own = waiting[-1]
@@ -124,7 +128,7 @@ def _told(tree: Tree, path: PrefixPath) -> Amount | None:
 
 
 def everything(tree: Tree) -> list[Kept]:
-    """What is kept, the newest first. Raises `OSError`."""
+    """The old files of each transaction, the newest first. Raises `OSError`."""
     found = []
     try:
         names = tree.names(KEPT)
@@ -140,7 +144,7 @@ def everything(tree: Tree) -> list[Kept]:
 
 
 def trim(tree: Tree, bounds: Bounds) -> None:
-    """Let go what is beyond the bounds; not if somebody has the lock, for then the next command does it."""
+    """Give up old files that exceed the bounds. If another process has the lock, the next command does it."""
     try:
         gone = _beyond(everything(tree), bounds)
         if gone:
@@ -152,7 +156,7 @@ def trim(tree: Tree, bounds: Bounds) -> None:
 
 
 def _beyond(kept: list[Kept], bounds: Bounds) -> list[Kept]:
-    """What goes: the oldest ones.
+    """Those of `kept`, sorted from the newest one, that exceed the bounds.
 
     >>> [each.number for each in _beyond([Kept(n, "", 1, 9e9) for n in (3, 2, 1)], history.Bounds(size=2))]
     [1]
@@ -167,7 +171,7 @@ def _beyond(kept: list[Kept], bounds: Bounds) -> list[Kept]:
 
 
 def let_go(tree: Tree, gone: Iterable[Kept]) -> None:
-    """Make stages of them that the sweep empties; the lock is held. Raises `OSError`."""
+    """Make stages of `gone` that the sweep empties. The caller holds the lock. Raises `OSError`."""
     for each in gone:
         parsed = history.parse_name(each.name)
         assert parsed
@@ -179,7 +183,7 @@ def let_go(tree: Tree, gone: Iterable[Kept]) -> None:
 
 
 def forget(tree: Tree, numbers: set[int] | None, timeout: float | None) -> int:
-    """Forget the entries with these numbers, or all, and their old files; how many entries. Raises `OSError`."""
+    """Delete the entries with these numbers, or all, with their old files; returns how many. Raises `OSError`."""
     with hold_lock(tree, timeout, lambda sentence: None):
         if tree.is_there(JOURNAL):
             raise _Pending("a change is under way or was interrupted", "run 'sage-wheels recover' first")
@@ -190,7 +194,7 @@ def forget(tree: Tree, numbers: set[int] | None, timeout: float | None) -> int:
             if found and (numbers is None or found[0] in numbers):
                 names.append(name)
         if numbers is None:
-            # one rename for any number of entries; a stage that never began, which the sweep empties
+            # one rename for any number of entries: they become a stage that was not begun, which the sweep empties
             tree.rename(history.HISTORY, below(STAGES, f"{os.getpid()}-{time.time_ns():x}"))
         else:
             for name in names:
@@ -199,4 +203,4 @@ def forget(tree: Tree, numbers: set[int] | None, timeout: float | None) -> int:
 
 
 class _Pending(SageWheelsError):
-    """Nothing is forgotten while it may be needed to undo something."""
+    """Raised by `forget` while there is an active journal, because undoing it may need the old files."""

@@ -1,4 +1,4 @@
-"""What will be at which path once the steps planned so far are taken: the path at which it is now."""
+"""Find out where the file is now that will be at a path once the steps that are planned so far are taken."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sage_wheels.prefix.paths import PrefixPath
 
-# What is made by a step, and has nothing in it.
+# Instead of the path where something is now: a step makes it, an empty directory.
 MADE = NO_FILE
 
 
 class Later:
-    """Paths after the steps that it was told of.
+    """The paths after the moves, exchanges and so on that were passed to its methods.
 
     >>> later = Later()
     >>> later.move(plain("stage/new"), plain("lib/a"))
@@ -23,10 +23,10 @@ class Later:
 
     def __init__(self) -> None:
         self._now: dict[PrefixPath, PrefixPath | None] = {}
-        self._inside: dict[PrefixPath, set[PrefixPath]] = {}  # for each directory, the paths in `_now` that are below
+        self._inside: dict[PrefixPath, set[PrefixPath]] = {}  # for each directory, the paths in `_now` below it
 
     def now(self, path: PrefixPath) -> PrefixPath | None:
-        """Where that is now what will be at `path`; None if nothing will."""
+        """The path at which that is now which will be at `path`; None if nothing will be there."""
         above: PrefixPath = path
         while above not in self._now:
             above = parent(above)
@@ -57,7 +57,7 @@ class Later:
         self._set(other, first)
 
     def names(self, path: PrefixPath) -> list[str]:
-        """What has come into the directory `path`, or gone."""
+        """The names in the directory `path` that steps have moved into it or out of it."""
         found = [each[len(path) + 1 :] for each in self._inside.get(path, ())]
         return sorted(name for name in found if "/" not in name)
 
@@ -73,7 +73,7 @@ class Later:
             self._inside.setdefault(above, set()).add(path)
 
     def _take(self, path: PrefixPath) -> dict[str, PrefixPath | None]:
-        """Forget all below `path`, and return it: by the rest of the path, which begins with a slash."""
+        """Remove everything below `path` from `_now`, and return it, by the rest of its path (with a leading slash)."""
         taken = {}
         for each in sorted(self._inside.get(path, ())):
             taken[each[len(path) :]] = self._now.pop(each)

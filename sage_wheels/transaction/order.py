@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 
 class Rank(enum.IntEnum):
-    """What a step does to what; first empty directories that are needed again, and copies of edited files, with which
-    nothing that is used goes or comes."""
+    """What kind of file a step adds ("comes") or removes ("goes"), in the order in which the steps are taken. Copies of
+    edited files are first, and empty directories that are made: nothing uses them."""
 
     COPIES_ARE_SET_ASIDE = enum.auto()
     PTH_GOES = enum.auto()

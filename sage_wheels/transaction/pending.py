@@ -1,4 +1,4 @@
-"""Whether a change of a prefix is under way, for commands that only read: they need nothing else of this room."""
+"""Find out whether a prefix is being changed. Commands that only read import no other module of this package."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sage_wheels.prefix import Prefix
 
-# The journal that counts; see `stage`.
+# The active journal; see `stage`.
 JOURNAL = below(STATE, "journal")
 
 

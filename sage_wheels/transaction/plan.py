@@ -83,6 +83,11 @@ def is_current(prefix: Prefix, listing: Listing) -> bool:
     return all(at and _time(prefix.path(library)) == at for library, at in listing.times.items())
 
 
+def is_same(prefix: Prefix, listing: Listing) -> bool:
+    """Whether the metadata of the installed distributions is what it was when `listing` was made."""
+    return _metadata(prefix, listing.times) == listing.metadata
+
+
 def still_holds(prefix: Prefix, tree: Tree, plan: Plan) -> bool:
     """Whether the state that `plan` requires has not changed; the caller holds the lock.
 
@@ -98,10 +103,9 @@ def still_holds(prefix: Prefix, tree: Tree, plan: Plan) -> bool:
                 return False
     except LinkInTheWay:
         return False
-    before = plan.listing
-    if _metadata(prefix, before.times) == before.metadata:
+    if is_same(prefix, plan.listing):
         return True
-    return _irrelevant(prefix, plan, set(before.distributions) ^ set(find_all(prefix)))
+    return _irrelevant(prefix, plan, set(plan.listing.distributions) ^ set(find_all(prefix)))
 
 
 def _irrelevant(prefix: Prefix, plan: Plan, changed: set[Distribution]) -> bool:

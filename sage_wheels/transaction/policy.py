@@ -49,12 +49,12 @@ class InstallPolicy:
             return Verdict.STAYS
         if not self._destination.overwrite and not (self._destination.adopt and not self._owners.of_file(path)):
             trace.decided(
-                "%s is in the way: other content than what is to come, of what stays", self._prefix.path(path)
+                "%s is in the way: it stays, and its content differs from the new one", self._prefix.path(path)
             )
             return Verdict.IN_THE_WAY
         is_kept = not self._as_installed(path) and not self._is_only_a_name(path)
         self._removals.overwrite(path)
-        kept = "a copy is kept, for it is not as it was installed" if is_kept else "no copy is kept"
+        kept = "a copy is kept, because it is not as it was installed" if is_kept else "no copy is kept"
         trace.decided("%s is overwritten; %s", self._prefix.path(path), kept)
         return Verdict.SET_ASIDE if is_kept else Verdict.OVERWRITTEN
 

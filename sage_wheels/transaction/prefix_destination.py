@@ -162,7 +162,7 @@ class _Incoming:
 
     def add(self, scheme: str, path: str, stream: BinaryIO, executable: bool) -> _File:
         if scheme not in SCHEMES:
-            raise WheelRefused(f"{scheme!r}, to which {path!r} is to go, is no scheme of a wheel", _ADVICE)
+            raise WheelRefused(f"{path!r} is written to {scheme!r}, which is no scheme of a wheel", _ADVICE)
         if (scheme, path) in self._files:
             raise WheelRefused(f"{path!r} is written twice into {scheme}", _ADVICE)
         digest, start = hashlib.sha256(), self._size
@@ -194,7 +194,7 @@ class _Incoming:
         wanted.update({("scripts", name): RecordEntry(name, None, None) for name in self.scripts})
         for key in sorted(listed.keys() | wanted.keys()):
             if listed.get(key) != wanted.get(key):
-                raise WheelRefused(f"what is to stand in RECORD of {key[1]!r} is not what was written", _ADVICE)
+                raise WheelRefused(f"the row of RECORD for {key[1]!r} does not fit the file that was written", _ADVICE)
 
     def check_scripts(self, wheel: Wheel) -> None:
         """Raise `WheelRefused` if a script was asked for that the entry points of `wheel` do not name."""

@@ -40,12 +40,12 @@ def prepare(prefix: Prefix) -> None:
 
 
 def undo_pending(tree: Tree, held: Held | None) -> str | None:
-    """Undo what an earlier process left half-done; the lock is held. A sentence about it, None if there was nothing.
+    """Undo an interrupted transaction; the caller holds the lock. Returns a sentence about it, None if there is none.
 
-    With `held`, an entry of the history is made of it.
+    With `held`, the history gets an entry about it.
 
-    A journal counts from the moment it is called `journal` until it is renamed away. Undoing may be interrupted and is
-    simply begun again. Raises `JournalDamaged`, `OSError`.
+    A journal is active from the moment it is called `journal` until it is renamed away. Undoing may be interrupted; it
+    is then begun again. Raises `JournalDamaged`, `OSError`.
     """
     try:
         left, note = journal.from_bytes(tree.read(JOURNAL)), ""

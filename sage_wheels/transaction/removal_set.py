@@ -218,9 +218,9 @@ class RemovalSet:
     ) -> Iterable[PrefixPath]:
         """The files to remove that are not as they were installed.
 
-        Results are stored in `hashes`, together with the identity of the file, which `identify` returns. What was seen
-        when a directory was listed is enough for the directories `moved`, in which the sweep finds what is edited
-        after that (see `sweep`).
+        Results are stored in `hashes`, together with the identity of the file, which `identify` returns. Files in the
+        directories `moved` that were unchanged when `whole` listed them are not examined again: if one is edited
+        after that, the sweep will find it (see `sweep`).
         """
         enough = {each for each in self._as_installed if each in moved}
         for path, rows in self.rows.items():

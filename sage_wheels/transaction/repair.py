@@ -1,8 +1,8 @@
-"""Repair: put back exactly the files that are missing or changed, if what RECORD says of them is to be had.
+"""Repair: restore the files that are missing or changed, if their contents can be found; in one transaction.
 
-A content comes from the old files that the history keeps, or from a wheel of that name and version, which is unpacked
-as an installation would: so scripts and byte-code are made anew. Whatever does not have the hash of RECORD is not
-used. One transaction; files that were edited are set aside. RECORD itself is never guessed.
+A content comes from the old files that the history keeps, or from a wheel of that name and version. The wheel is
+unpacked as for an installation, so scripts and byte-code are made again. Only contents with the hash in RECORD are
+used. Copies of edited files are set aside. A missing RECORD is not restored.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 
 class Repaired(NamedTuple):
-    """What the transaction did, and what became of each fault."""
+    """The report of the transaction, and each fault with what was done about it."""
 
     report: Report
     faults: tuple[Fault, ...]
@@ -60,8 +60,8 @@ def repair(
 ) -> Repaired:
     """Repair the distributions with these normalised names, or all; with `clear`, remove what a killed pip has left.
 
-    `wheels` gives the paths of wheels of a distribution; it is told what the history says of those that were installed.
-    Raises as `install`.
+    `wheels` returns the paths of wheels of a distribution; it gets what the history says of those that were installed.
+    Raises the errors of `install`.
     """
     recover_first(prefix, settings)
     try:
@@ -86,7 +86,7 @@ def repair(
 
 
 class _Policy:
-    """What stands there makes room; a copy of it is kept, unless it is byte-code."""
+    """The policy of a repair: existing files are replaced; a copy is kept, unless it is byte-code."""
 
     advice = "move what is in the way"
 
@@ -134,14 +134,14 @@ def _commit(
 
 
 def _drop_empty(top: str) -> None:
-    """Remove directories in which nothing has come to be."""
+    """Remove empty directories below `top`."""
     for directory, _, _ in os.walk(top, topdown=False):
         if directory != top and not os.listdir(directory):
             os.rmdir(directory)
 
 
 def _removal(prefix: Prefix, stage: Stage, plan: Plan, top: PrefixPath) -> list[Step]:
-    """The steps by which all goes that is at `top`."""
+    """The steps that remove everything at `top`."""
     known = stage.tree.lstat(top)
     if known is None:
         return []

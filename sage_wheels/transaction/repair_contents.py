@@ -1,7 +1,7 @@
-"""Where `repair` gets the contents of files: from the history, from wheels, and what is made anew.
+"""Find the contents of files for `repair`: in the history, in wheels, or by making them again.
 
-They are written into `new/` of the stage, in the shape of the prefix. Whatever does not have the hash of RECORD is not
-taken.
+They are written into `new/` of the stage, with the same directories as in the prefix. A content that does not have the
+hash in RECORD is not used.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ _SMALL = (b"", b"pip\n", b"pip", b"uv", b"uv\n", b"sage-wheels\n")
 def put_together(
     prefix: Prefix, own: Stage, wanted: dict[PrefixPath, Wanted], wheels: FindWheels, limits: WheelLimits | None
 ) -> dict[PrefixPath, str]:
-    """Write what is `wanted` into the stage, as far as it is to be had; where each content came from.
+    """Write the `wanted` files into the stage, as far as they can be found. Returns where each content came from.
 
-    The byte-code that RECORD lists comes with its sources.
+    With a source, the byte-code that RECORD lists is written, too. Raises `OSError`.
     """
     os.mkdir(f"{own.path}/new")
     sources = _from_history(prefix, own, wanted)
@@ -55,7 +55,7 @@ def put_together(
 
 
 def _fits(tree: FullPath, path: PrefixPath, row: Row, prefix: Prefix) -> bool:
-    """Whether the file at `path` in the `tree` is what RECORD says."""
+    """Whether the file at `path` in the directory `tree` has size and hash as in `row`."""
     return files.state_of(prefix._replace(root=tree), path, row) == "same"
 
 
@@ -66,7 +66,7 @@ def _target(own: Stage, path: PrefixPath) -> str:
 
 
 def _from_history(prefix: Prefix, own: Stage, wanted: dict[PrefixPath, Wanted]) -> dict[PrefixPath, str]:
-    """Copy what the history keeps into the stage; which entry each came from."""
+    """Copy `wanted` files that the history keeps into the stage. Returns the entry from which each came."""
     found: dict[PrefixPath, str] = {}
     numbers = [each.number for each in kept.everything(own.tree)] if wanted else []
     for entry in history.entries(own.tree, range(min(numbers), max(numbers) + 1)) if numbers else ():
@@ -96,7 +96,10 @@ def _is_file(tree: Tree, path: PrefixPath) -> bool:
 
 
 def _small(path: PrefixPath, row: Row, own: Stage) -> str | None:
-    """Write INSTALLER or REQUESTED, if RECORD has the hash of what installers write there."""
+    """Write INSTALLER or REQUESTED, if `row` has the hash of a content that an installer writes.
+
+    Returns how it was made; None if it was not written.
+    """
     if path.rpartition("/")[2] not in ("INSTALLER", "REQUESTED"):
         return None
     import hashlib
@@ -120,7 +123,7 @@ def _from_wheels(
     wheels: FindWheels,
     limits: WheelLimits | None,
 ) -> dict[PrefixPath, str]:
-    """Unpack wheels, and move what is wanted of them to where new files are; which wheel each came from."""
+    """Unpack wheels, and move `wanted` files from there into the stage. Returns the wheel from which each came."""
     sources: dict[PrefixPath, str] = {}
     waiting: dict[Distribution, list[PrefixPath]] = {}
     for destination, each in wanted.items():
@@ -135,7 +138,7 @@ def _from_wheels(
                     if wheel.canonical_name == distribution.canonical_name:
                         write_images([Request(wheel)], prefix, tree, compile_bytecode=False)
             except SageWheelsError:
-                pass  # another one may do, and what is missing in the end is named
+                pass  # another wheel may do; files that are not found in any are reported
             for destination in [each for each in destinations if each not in sources]:
                 if _fits(tree, destination, wanted[destination].row, prefix):
                     os.rename(f"{tree}/{destination}", _target(own, destination))
@@ -148,7 +151,7 @@ def _from_wheels(
 
 
 def _compile(prefix: Prefix, own: Stage, wanted: dict[PrefixPath, Wanted], sources: dict[PrefixPath, str]) -> None:
-    """Make the byte-code of what comes that RECORD lists: the one that is there may be that of another content."""
+    """Compile the byte-code of the new sources, if RECORD lists it: the old byte-code may be that of other contents."""
     new = [path for path in sources if path.endswith(".py")]
     if not new:
         return

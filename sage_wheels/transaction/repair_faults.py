@@ -1,4 +1,4 @@
-"""What `repair` has to do: files that are missing or changed, and what a killed installer has left."""
+"""Find what `repair` has to do: files that are missing or changed, and what a killed installer has left."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _INSTALLERS = ("", "pip", "uv", "sage-wheels")
 
 
 class Fault(NamedTuple):
-    """A path, in full, that is not as it should be: `distribution` is whose ("" of nobody's), `state` as `verify` says
-    it, or "left" for what a killed installer has left. `source` is where its content came from, "" if `problem` says
-    why it stays as it is."""
+    """A full path that is not as it should be. `distribution` is its owner ("" if it has none). `state` is as in
+    `verify`, or "left" for what a killed installer has left. `source` is where the new content came from; if it is "",
+    nothing was done, and `problem` says why."""
 
     distribution: str
     state: str
@@ -38,7 +38,7 @@ class Fault(NamedTuple):
 
 
 class Wanted(NamedTuple):
-    """A file that is to be put back: whose, what is the matter with it, and what RECORD says of it."""
+    """A file that is to be restored: its owner, its state, and its row in RECORD."""
 
     distribution: Distribution
     state: str
@@ -48,7 +48,7 @@ class Wanted(NamedTuple):
 def find_faults(
     prefix: Prefix, names: frozenset[str] | None, say: Callable[[str], None]
 ) -> tuple[dict[PrefixPath, Wanted], list[Fault]]:
-    """What is to be put back, by path; and what cannot be."""
+    """The files to restore, by path; and the faults that cannot be repaired. Raises what `verify_settled` raises."""
     wanted: dict[PrefixPath, Wanted] = {}
     faults: list[Fault] = []
     owners = Owners(prefix, find_all(prefix))
@@ -85,7 +85,8 @@ def _is_as_in(prefix: Prefix, owners: Owners, owner: Distribution, path: PrefixP
 
 
 def left_behind(prefix: Prefix, names: frozenset[str] | None) -> list[PrefixPath]:
-    """What a killed pip has left: `~ame`, to which it had renamed what was to go, and records without a RECORD."""
+    """What a killed pip has left: directories `~ame`, to which it renames what it removes, and `.dist-info` directories
+    without a RECORD."""
     found: list[PrefixPath] = []
     for library in libraries(prefix) if names is None else ():
         if presence.is_directory(prefix.path(library)):

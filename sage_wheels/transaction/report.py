@@ -65,10 +65,10 @@ class Report(NamedTuple):
 
 
 class HistoryEntry(NamedTuple):
-    """One change of a prefix, as the history tells it: `time` is when it was made, in seconds, after `seconds` of work;
-    `kind` is "install", "uninstall", "undo", "repair", or "undone" for what was interrupted and never made;
-    `undoes` are the numbers that it took back; `can_be_undone` is whether its old files are kept; `problem` says why
-    the entry cannot be read."""
+    """One change of a prefix, as it is in the history. `time` is when it was made, in seconds since the epoch, and
+    `seconds` how long the command had worked. `kind` is "install", "uninstall", "undo", "repair" or "move-tree"; or
+    "undone" for a change that was interrupted. `undoes` are the numbers of the changes that it undid. `can_be_undone`
+    is whether its old files are kept, or it needs none. `problem` says why the entry cannot be read."""
 
     number: int
     kind: str

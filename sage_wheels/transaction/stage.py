@@ -130,8 +130,8 @@ class Stage:
         return beside
 
     def _highest(self, path: PrefixPath) -> PrefixPath:
-        """The highest directory above `path` on its file system that can be written in: there, what is kept for long
-        is in the way of no package."""
+        """The highest directory above `path` that is on the same file system and can be written to. It is outside the
+        directories of packages, so that old files can be kept there for long."""
         device = os.stat(self.tree.path(path)).st_dev
         while path:
             above = parent(path)
@@ -175,7 +175,7 @@ def hold_lock(tree: Tree, timeout: float | None, say: Callable[[str], None]) -> 
 
 
 def last_number(tree: Tree) -> int:
-    """The number of the last change, counted in the history if the lock file does not tell; for before the lock."""
+    """The number of the last change: from the lock file, or else by counting the history. Called without the lock."""
     number = None
     with contextlib.suppress(OSError):
         fd = tree.open(LOCK, os.O_RDONLY | os.O_NONBLOCK)
@@ -268,8 +268,8 @@ def copy_of_journal(tree: Tree, path: PrefixPath) -> Journal | None:
 
 
 def end_undone(tree: Tree, path: PrefixPath, entry: PrefixPath = NOWHERE) -> None:
-    """All is undone, so the journal, which is that of the stage at `path`, counts no more; it becomes the `entry` of
-    the history, if one is given and that is possible. Raises `OSError`."""
+    """Rename the active journal away after everything was undone; `path` is its stage. It becomes the `entry` of the
+    history if one is given, and if that is possible. Raises `OSError`."""
     with contextlib.suppress(OSError):
         if entry and tree.is_there(path):
             tree.rename(JOURNAL, entry)
@@ -312,7 +312,7 @@ def begin_emptying(tree: Tree, path: PrefixPath) -> None:
             with contextlib.suppress(FileNotFoundError):
                 tree.rename(below(path, _COPY), below(path, mark))
             tree.unlink(below(path, mark))
-    with contextlib.suppress(FileNotFoundError):  # beside a mark in the history, which stays there
+    with contextlib.suppress(FileNotFoundError):  # the mark may be an entry of the history, which stays there
         tree.unlink(below(path, _COPY))
 
 
@@ -321,7 +321,8 @@ def _name_beside(path: str) -> str:
 
 
 def stages_beside(tree: Tree, path: PrefixPath, id: str = "") -> list[PrefixPath]:
-    """Where else the stage at `path` is; if it is kept, it was called `id`. Raises `OSError`."""
+    """The directories of the stage at `path` on other file systems. A stage that is kept by the history has another
+    name now; `id` is its old one. Raises `OSError`."""
     try:
         lines = os.fsdecode(tree.read(below(path, _BESIDE))).splitlines()
     except (FileNotFoundError, NotADirectoryError, LinkInTheWay):

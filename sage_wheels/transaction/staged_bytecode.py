@@ -25,7 +25,7 @@ def fit(staged: str, there: str) -> None:
         return
     for each in found:
         if source_of_bytecode(f"__pycache__/{each}") == name:
-            _retime(f"{directory}/__pycache__/{each}", _stamp(before), _stamp(after))
+            _retime(f"{directory}/__pycache__/{each}", _time_in_header(before), _time_in_header(after))
     if before.st_nlink > 1:
         copies.make_own(staged)  # the time of the file in the store stays
     os.utime(staged, ns=(after.st_atime_ns, after.st_mtime_ns))
@@ -39,5 +39,5 @@ def _retime(path: str, before: bytes, after: bytes) -> None:
             f.write(after)
 
 
-def _stamp(status: os.stat_result) -> bytes:
+def _time_in_header(status: os.stat_result) -> bytes:
     return (int(status.st_mtime) & 0xFFFFFFFF).to_bytes(4, "little")

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 class Steps:
     """The steps of one plan, not sorted.
 
-    `tree` is the directory of the new files, or None; with `installing`, they may be links to the store, and to nothing
-    else. `identities` and `directories` are as in `Plan`. Arguments called
-    `path` are relative to the prefix, those called `staged` full paths in the stage.
+    `tree` is the directory of the new files, or None; with `installing`, a new file may be a hard link to one in the
+    store. `identities` and `directories` are as in `Plan`. Arguments called `path` are relative to the prefix, those
+    called `staged` full paths in the stage.
     """
 
     def __init__(
@@ -137,7 +137,7 @@ class Steps:
             groups.inherit(staged, self._tree, self._directory(parent(path)))
         new = os.lstat(staged)  # on an overlay file system, DirEntry.inode() is a different number
         if self._installing and stat.S_ISREG(new.st_mode) and new.st_nlink > 1:
-            # a file that moves by itself is recognised by its inode, which what is or was at `path` may have, too
+            # a file that is moved by itself is recognised by its inode; the old one may be a link to the same inode
             copies.make_own(staged)
             new = os.lstat(staged)
         relative = plain(staged[len(self._prefix.root) + 1 :])

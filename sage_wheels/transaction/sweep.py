@@ -151,9 +151,10 @@ def _keep_unplanned(
 ) -> list[str]:
     """Set aside files that were changed in a directory between the plan and the commit that moved the directory.
 
-    Such a file, one of the `changed`, has a ctime later than the plan, or equal to it within a tick of the clock; of
-    one with several names, the time of the last modification counts (see `unchanged.changed_at`). (Files that are moved
-    one by one were compared under the lock.) Byte-code is not kept: a Python that imports the package writes it.
+    Such a file, one of the `changed`, has a ctime later than the plan, or equal to it within a tick of the clock. For a
+    file with several hard links, the time of the last modification is used instead (see `unchanged.changed_at`). (Files
+    that are moved one by one were compared under the lock.) Byte-code is not kept: a Python that imports the package
+    writes it.
     With `copy`, the file also stays in the stage, so that an undo restores it. Files that an earlier step of the same
     journal installed, and a later one removed, are not examined.
     """

@@ -32,8 +32,10 @@ if TYPE_CHECKING:
 
 
 class UndoOptions(NamedTuple):
-    """What to undo: the transaction with this `number`, or all after number `to`, or the last one. With `force`, what
-    others have put in its place since is set aside."""
+    """What to undo: the transaction with this `number`, or all after number `to`, or the last one.
+
+    With `force`, files that other tools have put at the same paths meanwhile are set aside.
+    """
 
     number: int | None = None
     to: int | None = None
@@ -46,16 +48,16 @@ def undo(
     settings: CommitOptions,
     finder: Callable[[], AbstractContextManager[FindWheels]] | None = None,
 ) -> Report:
-    """Undo one transaction or several, all or nothing; from wheels that the `finder` finds, if old files are not kept.
+    """Undo one transaction or several, all or nothing. If old files are not kept any more, use wheels from `finder`.
 
-    Raises `NotThere` if there is no such transaction or its old files are not kept any more, `Conflict` if others have
-    changed the same since, and as `install`.
+    Raises `NotThere` if there is no such transaction, or if neither its old files nor wheels are available; `Conflict`
+    if another tool has changed the same files or distributions meanwhile; and the errors of `install`.
     """
     recover_first(prefix, settings)
     wanted = [Wanted([], [], options.force)]
 
     def destination(distributions: list[Distribution]) -> Wanted:
-        # read anew for each try: old files may have been let go meanwhile
+        # read again for each attempt: old files may have been given up meanwhile
         wanted[0] = _settled(prefix, options, settings)
         return wanted[0]
 
@@ -67,7 +69,7 @@ def undo(
             if each.old_version != each.new_version or canonical_name(each.name) in touched
         ]
         named = {canonical_name(each.name) for each in changed}
-        changed += [each for name, each in _records(plan).items() if name not in named]
+        changed += [each for name, each in _metadata_changes(plan).items() if name not in named]
         return Purpose("undo", changed, tuple(entry.number for entry in wanted[0].chain))
 
     try:
@@ -91,7 +93,7 @@ def undo(
 
 
 def _settled(prefix: Prefix, options: UndoOptions, settings: CommitOptions) -> Wanted:
-    """As `choose`, once the commands that have made these entries have put the old files where they are kept."""
+    """As `choose`, after waiting until the commands that have made these entries have moved the old files to `kept`."""
     end = time.monotonic() + _LONGEST
     while True:
         wanted = choose(prefix, options)
@@ -103,7 +105,7 @@ def _settled(prefix: Prefix, options: UndoOptions, settings: CommitOptions) -> W
 
 
 def choose(prefix: Prefix, options: UndoOptions) -> Wanted:
-    """The entries that are to be taken back. Raises `NotThere`, `Conflict`."""
+    """The entries to undo. Raises `NotThere`, `Conflict`."""
     known: list[Entry] = []
     try:
         with Tree(prefix.root) as tree:
@@ -127,19 +129,19 @@ def choose(prefix: Prefix, options: UndoOptions) -> Wanted:
         return Wanted(known, known, options.force)
     if not known or (options.number is not None and known[-1].number != options.number):
         which = "no transaction" if options.number is None else f"no transaction with number {options.number}"
-        raise NotThere(f"{which} stands in the history of {prefix.root}", _LIST)
+        raise NotThere(f"{which} is in the history of {prefix.root}", _LIST)
     chosen = known[-1]
     _check_later(chosen, known[:-1])
     return Wanted([chosen], known, options.force)
 
 
-_LONGEST = 10.0  # seconds: how long we wait until a command that has made its change has cleared up
+_LONGEST = 10.0  # seconds to wait for a command that has made its change and still moves old files
 _LIST = "'sage-wheels history' lists what does"
 _OTHERWISE = "install by hand what you want back"
 
 
 def _check_later(chosen: Entry, later: list[Entry]) -> None:
-    """Raise `Conflict` if a later transaction has changed the same; one that was itself undone has not."""
+    """Raise `Conflict` if a later transaction has changed the same files or distributions, and was not undone."""
     gone: set[int] = set()
     numbers = {entry.number for entry in later}
     first: list[int] = []
@@ -164,22 +166,24 @@ def _paths(entry: Entry) -> set[str]:
 
 
 def _touched(plan: Plan) -> set[str]:
-    """The normalised names of the distributions whose records a plan changes."""
+    """The normalised names of the distributions whose `.dist-info` directories a plan changes."""
     names = (name for step in plan.steps for name in step.path.split("/") if name.endswith(".dist-info"))
     return {canonical_name(name.partition("-")[0]) for name in names}
 
 
-def _records(plan: Plan) -> dict[str, history.Change]:
-    """What the steps make of the records of distributions, by normalised name: some come back that an earlier undo had
-    set aside, and of which no entry in the chain speaks."""
-    ends: dict[str, list[str]] = {}  # the first and the last step about each record
+def _metadata_changes(plan: Plan) -> dict[str, history.Change]:
+    """The changes of distributions by the steps that change `.dist-info` directories, by normalised name.
+
+    An undo may bring back a distribution that an earlier undo had set aside, and that no entry of the chain names.
+    """
+    ends: dict[str, list[str]] = {}  # the first and the last step for each `.dist-info`
     for step in plan.steps:
-        record = step.path.removesuffix("/RECORD")
-        if record.endswith(".dist-info") and not record.startswith(f"{STATE}/"):
-            ends.setdefault(record, [step.do, ""])[1] = step.do
+        metadata = step.path.removesuffix("/RECORD")
+        if metadata.endswith(".dist-info") and not metadata.startswith(f"{STATE}/"):
+            ends.setdefault(metadata, [step.do, ""])[1] = step.do
     found: dict[str, history.Change] = {}
-    for record, (first, last) in ends.items():
-        name, _, version = record.rpartition("/")[2].removesuffix(".dist-info").partition("-")
+    for metadata, (first, last) in ends.items():
+        name, _, version = metadata.rpartition("/")[2].removesuffix(".dist-info").partition("-")
         before = found.get(canonical_name(name), history.Change(name, "", ""))
         old = before.old if first == "place" else version
         new = before.new if last == "remove" else version
@@ -188,10 +192,10 @@ def _records(plan: Plan) -> dict[str, history.Change]:
 
 
 def _changes(wanted: Wanted, foreign: list[Distribution]) -> list[Change]:
-    """What becomes of each distribution; `foreign` are those that others have installed, and that are set aside."""
+    """The change of each distribution; `foreign` are those that other tools have installed, and that are set aside."""
     now: dict[str, str] = {}
     then: dict[str, tuple[str, str]] = {}
-    for entry in wanted.chain:  # the newest first, so that the oldest counts
+    for entry in wanted.chain:  # from the newest to the oldest one, whose old versions come back
         for change in entry.about.changes:
             now.setdefault(canonical_name(change.name), change.new)
             then[canonical_name(change.name)] = (change.name, change.old)

@@ -1,4 +1,4 @@
-"""The entries that an undo takes back, and what they and their steps say of one another."""
+"""The entries that are undone together, and how they and their steps depend on one another."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 
 class Wanted(NamedTuple):
-    """The entries to take back, the newest first; `known` are these and all later ones, the newest first. With `force`,
-    what others have put in the place of what comes back or goes is set aside."""
+    """The entries to undo (`chain`), the newest first; `known` are these and all later ones, the newest first. With
+    `force`, files that other tools have put at the same paths meanwhile are set aside."""
 
     chain: list[Entry]
     known: list[Entry]
@@ -26,31 +26,31 @@ class Wanted(NamedTuple):
 
 
 class OldFilesGone(NotThere):
-    """The old files of an entry are not kept any more, or not whole."""
+    """Old files of an entry are missing."""
 
 
 def gone(entry: Entry) -> OldFilesGone:
-    """The error that the old files of `entry` are gone."""
+    """The error that old files of `entry` are missing."""
     before = ", ".join(f"{change.name} {change.old}" for change in entry.about.changes if change.old)
     advice = f"install {before} again" if before else "install again what it removed"
     return OldFilesGone(
-        f"number {entry.number} cannot be undone any more: its old files are not kept, or not whole", advice
+        f"number {entry.number} cannot be undone any more: its old files are not kept, or not all of them", advice
     )
 
 
 def journal_of(entry: Entry) -> Journal:
-    """The journal of an entry that has one, as all have that are taken back."""
+    """The journal of `entry`; only entries with a journal are undone."""
     assert entry.journal is not None
     return entry.journal
 
 
 def is_exact(entry: Entry) -> bool:
-    """Whether the entry is an undo that took back the steps of earlier entries, and no installation in their place."""
+    """Whether the entry is an undo by the steps of earlier entries, and not one that installed wheels instead."""
     return bool(entry.about.undoes) and journal_of(entry).chained
 
 
 def without_undone(chain: list[Entry]) -> list[Entry]:
-    """Without undos of which all that they took back is in the chain, and without that."""
+    """`chain` without each undo whose undone entries are all in the chain, and without these entries."""
     numbers = {entry.number for entry in chain}
     undone: set[int] = set()
     left = []
@@ -65,7 +65,7 @@ def without_undone(chain: list[Entry]) -> list[Entry]:
 
 
 def holders(known: list[Entry]) -> dict[str, tuple[str, str]]:
-    """The entries whose old files a later undo has fetched: by name, the name of that one and the path there."""
+    """The entries whose old files a later undo has fetched: by name, that undo and the path in its stage."""
     found: dict[str, tuple[str, str]] = {}
     for entry in known:
         for step in entry.journal.steps if entry.journal else ():
@@ -75,7 +75,7 @@ def holders(known: list[Entry]) -> dict[str, tuple[str, str]]:
 
 
 def repaired(entry: Entry) -> set[str]:
-    """The distributions of which only files were put back, or taken away again: their records were left alone."""
+    """The distributions of which `entry` has restored files, without changing their `.dist-info`."""
     paths = [step.path.removesuffix("/RECORD").rpartition("/")[2] for step in journal_of(entry).steps]
     touched = {canonical_name(name.partition("-")[0]) for name in paths if name.endswith(".dist-info")}
     same = {canonical_name(each.name) for each in entry.about.changes if each.old == each.new}
@@ -83,7 +83,7 @@ def repaired(entry: Entry) -> set[str]:
 
 
 def reduced(steps: list[Step]) -> list[Step]:
-    """Without pairs of steps of which one takes back the other."""
+    """`steps` without pairs of which the second undoes the first."""
     result: list[Step | None] = []
     last: dict[PrefixPath, list[int]] = {}  # where in `result` the steps about each path are
     for step in steps:
@@ -110,7 +110,7 @@ def _takes_back(one: Step, other: Step) -> bool:
 
 
 def meet(one: Step, other: Step) -> bool:
-    """Whether two steps have to do with the same paths."""
+    """Whether a path of one step is the same as one of the other step, or inside it."""
     mine = [each for each in (one.path, one.staged, one.backup) if each]
     others = [each for each in (other.path, other.staged, other.backup) if each]
     return any(f"{a}/".startswith(f"{b}/") or f"{b}/".startswith(f"{a}/") for a in mine for b in others)

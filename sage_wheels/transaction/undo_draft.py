@@ -1,7 +1,7 @@
-"""The draft of an undo: the steps planned so far, what will be where after them, and on what they rest.
+"""The draft of an undo: the steps that are planned so far, what they require, and what will be where after them.
 
-Whether something stands at a path once the steps so far are taken, is asked here; so is every step made. No step looks
-at anything but the path at which what it moves is now.
+All steps of an undo are made here. A later step of an undo may move a file that an earlier one has moved. So this
+module tells what will be at a path after the steps so far, by looking at the path where that is now (see `later`).
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 class Draft:
     """Steps, in the order in which they will be taken.
 
-    `identities` and `directories` are as in `Plan`. `too_much` is the advice where a step would move what only an
-    earlier one makes: from the disk it could not be told what that is.
+    `identities` and `directories` are as in `Plan`. `too_much` is the advice of the error for a step that would move a
+    directory which an earlier step makes: recovery could not recognise it.
     """
 
     def __init__(self, prefix: Prefix, own: Stage, too_much: str, *, whole_directories: bool) -> None:
@@ -56,7 +56,7 @@ class Draft:
         return os.lstat(self._prefix.root) if here in ("", MADE) else self._tree.lstat(here)
 
     def status_of(self, path: PrefixPath) -> os.stat_result:
-        """The status of what will be at `path`, where something will be."""
+        """The status of what will be at `path`; something will be there."""
         status = self.status(self.later.now(path))
         assert status
         return status
@@ -65,7 +65,7 @@ class Draft:
         return self.status(self.later.now(path)) is not None
 
     def names(self, path: PrefixPath) -> list[str]:
-        """What will be in the directory `path`."""
+        """The names that will be in the directory `path`."""
         here = self.later.now(path)
         if here is None:
             return []
@@ -75,14 +75,14 @@ class Draft:
         return [name for name in names if name not in gone]
 
     def can_take(self, other: PrefixPath, path: PrefixPath) -> bool:
-        """Whether there is room at `other`, on the same file system as `path`."""
+        """Whether nothing will be at `other`, and its directory will be on the same file system as that of `path`."""
         above = self.status(self.later.now(parent(other)))
         there = self.status(self.later.now(parent(path)))
         free = self.later.now(other) is None or not self.is_there(other)
         return above is not None and there is not None and above.st_dev == there.st_dev and free
 
     def fresh(self, path: PrefixPath) -> PrefixPath:
-        """A path of the stage at which nothing is, on the file system of `path`."""
+        """An unused path in the stage, on the file system of `path`."""
         above = parent(path)
         while (status := self.status(self.later.now(above))) is None:
             above = parent(above)
@@ -96,13 +96,13 @@ class Draft:
     # --- steps -----------------------------------------------------------------------------------------------------
 
     def bring(self, kept: PrefixPath, top: PrefixPath, status: os.stat_result) -> None:
-        """Let the directory `kept`, which has that status, come to `top` in the stage."""
+        """Move the directory of old files `kept`, which has that status, to `top` in the stage."""
         self.identities[kept] = identity_of(status)
         self.steps.append(Step("place", top, kept, NOWHERE, status.st_ino, status.st_mtime_ns))
         self.later.move(kept, top)
 
     def place(self, path: PrefixPath, other: PrefixPath) -> None:
-        """Let what is at `other` come to `path`, where nothing is."""
+        """Move what is at `other` to `path`, where nothing is."""
         if not self.is_there(parent(path)):
             self._make_above(parent(path))
         self.note(path)
@@ -111,7 +111,10 @@ class Draft:
         self.later.move(other, path)
 
     def exchange(self, path: PrefixPath, other: PrefixPath, vacant: PrefixPath | None) -> None:
-        """Exchange the two; what goes is where what had come had been before (`vacant`), so that it can come again."""
+        """Move what is at `other` to `path`, and what is at `path` to `other`, or to `vacant` if that is given.
+
+        `vacant` is the path in the stage from which the file at `path` had come: there, a later undo looks for it.
+        """
         old = self.note(path)
         if vacant and not self.can_take(vacant, path):
             vacant = None
@@ -127,7 +130,7 @@ class Draft:
             self.later.move(other, path)
 
     def remove(self, path: PrefixPath, other: PrefixPath | None) -> None:
-        """Let what is at `path` go to `other`, or into the stage."""
+        """Move what is at `path` to `other`, or elsewhere into the stage if that is None or not possible."""
         old = self.note(path)
         if other is None or not self.can_take(other, path):
             other = self.fresh(path)
@@ -136,13 +139,13 @@ class Draft:
         self.later.move(path, other)
 
     def make(self, path: PrefixPath, mode: int) -> None:
-        """Make a directory."""
+        """Make the directory `path` with that mode."""
         self._touch(path)
         self.steps.append(Step("mkdir", path, mode=mode))
         self.later.make(path)
 
     def remove_if_empty(self, path: PrefixPath) -> None:
-        """Remove the directory at `path`, if one is there and nothing will be in it."""
+        """Remove the directory at `path`, if one will be there and nothing will be in it."""
         status = self.status(self.later.now(path))
         if status is not None and stat.S_ISDIR(status.st_mode) and not self.names(path):
             self._touch(path)
@@ -150,7 +153,7 @@ class Draft:
             self.later.remove(path)
 
     def _make_above(self, directory: PrefixPath) -> None:
-        """Somebody has removed a directory in which there was something."""
+        """Make `directory` and those above it that do not exist, because somebody has removed them."""
         above = parent(directory)
         if above and not self.is_there(above):
             self._make_above(above)
@@ -159,7 +162,10 @@ class Draft:
     # --- what they rest on -----------------------------------------------------------------------------------------
 
     def note(self, path: PrefixPath) -> tuple[int, int, int]:
-        """What stands at `path` before a step: inode and times; the plan rests on that, if it is there now."""
+        """Inode and times of what will be at `path` before the next step.
+
+        If it is at `path` now, its identity is recorded: the plan requires that it does not change.
+        """
         here = self.later.now(path)
         if here == MADE:
             raise self.too_much()
@@ -180,8 +186,11 @@ class Draft:
         )
 
     def _times(self, here: PrefixPath, status: os.stat_result, final: PrefixPath) -> int:
-        """The sum of the times of a directory, which belongs at `final`, and those below it, but of byte-code."""
-        if here == final and final in self.directories:  # all have been looked at
+        """The sum of the times of the directory `here` and those below it, except `__pycache__`.
+
+        `final` is the path in the prefix to which it belongs.
+        """
+        if here == final and final in self.directories:  # the times are known
             inside = f"{final}/"
             return sum(time for each, time in self.directories.items() if each == final or each.startswith(inside))
         directories = [(final, status), *self._tree.directories_below(here)]
@@ -189,7 +198,7 @@ class Draft:
 
     def _new(self, path: PrefixPath) -> tuple[int, int]:
         if self.later.now(path) == MADE:
-            raise self.too_much()  # which directory it will be is not known
+            raise self.too_much()  # its inode is not known yet
         status = self.status_of(path)
         return status.st_ino, status.st_mtime_ns
 

@@ -1,4 +1,8 @@
-"""What others have done since to what an undo takes back: edited files, files of others, changes without an entry."""
+"""Find what other programs and people have changed since the transactions that are undone.
+
+These are edited files, files of other owners, and distributions that another tool has installed or removed; other tools
+write no entry into the history.
+"""
 
 from __future__ import annotations
 
@@ -30,27 +34,27 @@ if TYPE_CHECKING:
 _FORCE = "give --force, which sets its files aside"
 
 
-class Came(NamedTuple):
-    """When a directory came, in ns: `planned` when the plan of its transaction was made, `committed` when that was
-    committed; in this directory nothing can be older that did not come with it. 0: it is not known that it came."""
+class Arrival(NamedTuple):
+    """When a transaction has put a directory into the prefix (ns): the time of its plan (`planned`), and of its commit
+    (`committed`). What is in the directory and is older has come with it. Both are 0 if this is not known."""
 
     planned: int
     committed: int
 
     def is_untouched(self, status: os.stat_result) -> bool:
-        """Whether what has that `status` came with the directory, and nobody has touched it since."""
+        """Whether the file with that `status` has come with the directory, and was not changed since."""
         at = changed_at(status)
         return at <= self.committed or at < self.planned
 
 
-NOT_KNOWN = Came(0, 0)
+NOT_KNOWN = Arrival(0, 0)
 
 
 class Found:
-    """What is found at the paths of a draft, and what it means.
+    """What is found at the paths of a draft.
 
-    `edited` are files that go and of which a copy is to be kept; `foreign` the distributions that others have
-    installed, of which all files go aside, and `aside` these files.
+    `edited` are files that are removed and of which a copy is kept. `foreign` are the distributions that other tools
+    have installed; all their files are set aside, and `aside` are these files.
     """
 
     def __init__(self, prefix: Prefix, own: Stage, wanted: Wanted, listing: Listing, draft: Draft) -> None:
@@ -73,9 +77,12 @@ class Found:
     def may_go(
         self, path: PrefixPath, status: os.stat_result, step: Step | None, *, comes: bool, certain: bool
     ) -> bool:
-        """Whether the file at `path`, which is there now, is what was brought, or an edited one, which is copied.
+        """Whether the file at `path`, which is there now, is removed.
 
-        Something `comes` in its place, or nothing; if `certain`, it is known that `entry` has brought it.
+        It is if the transaction has installed it, or if it is an edited file of one of its distributions; then it is
+        added to `edited`. A file of others stays, unless an old file `comes` back to its path: that is a conflict, or
+        with --force the file is added to `edited`. If `certain`, it is known that the transaction has installed the
+        file; otherwise `step`, which has put something there, may tell. Raises `Conflict`.
         """
         brought = certain or (step is not None and who(step, status) == "new")
         verdict = self._verdict(path, status, brought=brought, comes=comes)
@@ -91,8 +98,8 @@ class Found:
             self.edited.append(path)
         return True
 
-    def goes_whole(self, path: PrefixPath, status: os.stat_result, came: Came) -> bool:
-        """Whether all that is in the directory `path`, which is there now, goes; notes what is edited."""
+    def goes_whole(self, path: PrefixPath, status: os.stat_result, came: Arrival) -> bool:
+        """Whether everything in the directory `path`, which is there now, is removed; adds to `edited`."""
         directories: dict[PrefixPath, int] = {}
         edited: list[PrefixPath] = []
         if os.stat(self._prefix.path(parent(path))).st_dev != status.st_dev:
@@ -107,7 +114,7 @@ class Found:
         self,
         path: PrefixPath,
         status: os.stat_result,
-        came: Came,
+        came: Arrival,
         directories: dict[PrefixPath, int],
         edited: list[PrefixPath],
     ) -> bool:
@@ -117,7 +124,7 @@ class Found:
         for name, found in self._tree.statuses(path):
             inside = below(path, name)
             if name in moved and self._later.now(inside) != inside:
-                continue  # it goes before, or something comes from what is kept
+                continue  # an earlier step of the draft removes it, or replaces it by an old file
             if stat.S_ISDIR(found.st_mode):
                 if found.st_dev != status.st_dev:
                     return False
@@ -127,7 +134,7 @@ class Found:
             elif changed_at(found) >= came.planned:
                 verdict = self._verdict(inside, found, brought=came.is_untouched(found))
                 if verdict == "foreign" and self.landmarks.is_in_metadata(inside):
-                    verdict = "edited"  # a record goes with all that is in it
+                    verdict = "edited"  # a `.dist-info` is removed with everything in it
                 if verdict == "foreign":
                     return False
                 if verdict == "edited":
@@ -135,12 +142,12 @@ class Found:
         return True
 
     def _verdict(self, path: PrefixPath, status: os.stat_result, *, brought: bool, comes: bool = False) -> str:
-        """ "ours", "edited" or "foreign"; what others own, too, is ours if what was there before `comes` back."""
+        """ "ours", "edited" or "foreign". A file that others own, too, is ours if an old file `comes` back to it."""
         owners = self.owners.of_file(path)
         mine = [each for each in owners if each.canonical_name in self.names_undone]
         others = [each for each in owners if each not in mine and self._later.now(plain(each.path)) == each.path]
         if others and not (comes and (mine or brought)):
-            return "foreign"  # of those that do not go themselves
+            return "foreign"  # its owners stay installed
         for owner in mine:
             row = self.owners.claims(owner).rows.get(path)
             if row is None or not row.digest or files.state_of(self._prefix, path, row) == "same":
@@ -158,7 +165,7 @@ class Found:
     # --- distributions ---------------------------------------------------------------------------------------------
 
     def check_distributions(self, chain: list[Entry]) -> None:
-        """Find the distributions that somebody else has installed, or removed, since. Raises `Conflict`."""
+        """Find the distributions that another tool has installed or removed since. Raises `Conflict`."""
         newest: dict[str, Entry] = {}
         for entry in chain:
             for name in entry.names - repaired(entry):
@@ -186,8 +193,11 @@ class Found:
                 raise removed_by_others(f"{expected.name} {expected.new}", entry)
 
     def check_between(self, step: Step, entry: Entry) -> None:
-        """Raise `Conflict` if what a later one of these transactions had found at the record of a distribution is not
-        what this one had left there."""
+        """Raise `Conflict` if another tool has changed a `.dist-info` between two of these transactions.
+
+        Then the later one has replaced or removed something else than what `step` of the earlier one, `entry`, has put
+        there.
+        """
         here = self._later.now(step.path)
         if here is None or here == step.path or not self.landmarks.is_in_metadata(step.path):
             return
@@ -201,13 +211,13 @@ class Found:
             )
 
     def _was_brought(self, steps: dict[PrefixPath, list[Step]], distribution: Distribution) -> bool:
-        """Whether the record of `distribution` is the one that one of these steps has left there."""
+        """Whether the `.dist-info` of `distribution` is the one that one of these steps has put there."""
         path = self.owners.locator.locate(NOWHERE, distribution.path) or distribution.path
         at = [below(plain(path), "RECORD"), plain(path), *ancestors(plain(path))]
         return any(who(step, self._tree.lstat(step.path)) == "new" for each in at for step in steps.get(each, ()))
 
     def set_foreign_aside(self) -> None:
-        """Plan that everything of the distributions that others have installed goes aside."""
+        """Plan to set aside all files of the distributions that other tools have installed. Raises `NotRemovable`."""
         draft = self._draft
         for each in self.foreign:
             claims = self.owners.claims(each)
@@ -230,7 +240,7 @@ class Found:
 
 
 def _by_path(entry: Entry) -> dict[PrefixPath, list[Step]]:
-    """The steps by which something has come, by their paths."""
+    """The steps that have put something into the prefix, by path."""
     found: dict[PrefixPath, list[Step]] = {}
     for step in journal_of(entry).steps:
         if step.do not in ("rmdir", "mkdir", "remove"):
@@ -239,14 +249,14 @@ def _by_path(entry: Entry) -> dict[PrefixPath, list[Step]]:
 
 
 def installed_by_others(what: object, entry: Entry) -> Conflict:
-    """The error that others have installed `what`, after `entry`."""
+    """The error that another tool has installed `what` after `entry`."""
     return Conflict(
         f"{what} was installed by something that leaves no entry in the history, after number {entry.number}", _FORCE
     )
 
 
 def removed_by_others(what: object, entry: Entry) -> Conflict:
-    """The error that others have removed `what`, after `entry`."""
+    """The error that another tool has removed `what` after `entry`."""
     return Conflict(
         f"{what} was removed by something that leaves no entry in the history, after number {entry.number}",
         "give --force, which brings back what was there before",

@@ -1,10 +1,11 @@
-"""Plan an undo: the steps of earlier transactions taken back, the newest first, as one chained journal.
+"""Plan an undo: the steps of earlier transactions are undone, from the newest one, by one chained journal.
 
-What a transaction brought goes, and what it took away comes back from where its steps have put it. First the
-directories of old files (`kept`) come into the stage of the undo, whole; so whatever the undo takes away is in that
-stage in the end, and the undo can itself be undone. Only what stands in the prefix now was in the hands of others: it
-goes if it is what the transaction brought, or belongs to one of its distributions; edited files are copied, files of
-others stay where they are (`undo_found`). The steps are made by `undo_draft`.
+The files that a transaction has installed are removed, and its old files are moved back from where its steps have put
+them. The first steps move the directories of old files (`kept`) into the stage of the undo. So in the end, all files
+that the undo removes are in that stage, and the undo can be undone in the same way. Files that are in the prefix now
+may have been changed by others. A file is removed if the transaction has installed it, or if it belongs to one of the
+transaction's distributions; of an edited file, a copy is kept. Files of others stay where they are (`undo_found`). The
+steps are made by `undo_draft`.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from sage_wheels.transaction.plan import Plan
 from sage_wheels.transaction.stage import SET_ASIDE
 from sage_wheels.transaction.undo_chain import gone, holders, is_exact, journal_of, meet, reduced, without_undone
 from sage_wheels.transaction.undo_draft import Draft
-from sage_wheels.transaction.undo_found import NOT_KNOWN, Came, Found
+from sage_wheels.transaction.undo_found import NOT_KNOWN, Arrival, Found
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def make_undo_plan(
     whole_directories: bool = True,
     hashes: Hashes | None = None,
 ) -> Plan:
-    """Plan to undo `wanted`. Raises `Conflict`, `OldFilesGone`, `OSError`."""
+    """Plan to undo `wanted`; a planner for `commit.run`. Raises `Conflict`, `OldFilesGone`, `OSError`."""
     return _Undoing(prefix, own, wanted, listing, whole_directories).plan()
 
 
@@ -70,12 +71,12 @@ class _Undoing:
         self._later = self._draft.later
         self._found = Found(prefix, own, wanted, listing, self._draft)
         self._landmarks = self._found.landmarks
-        self._moved: dict[PrefixPath, PrefixPath] = {}  # where what an earlier transaction has in its stage will be
+        self._moved: dict[PrefixPath, PrefixPath] = {}  # by the stage of an earlier transaction, where it will be
         self._fetched: set[PrefixPath] = set()  # the stages of entries whose old files a later undo had fetched
-        self._missing: set[PrefixPath] = set()  # where something would go that somebody else has removed
-        self._left: list[PrefixPath] = []  # what had been set aside and was changed there
-        self._entry = wanted.chain[0]  # the one that is taken back just now
-        self._came = NOT_KNOWN  # when that was
+        self._missing: set[PrefixPath] = set()  # destinations of files that somebody else has removed already
+        self._left: list[PrefixPath] = []  # files that had been set aside, and were changed there
+        self._entry = wanted.chain[0]  # the entry that is undone just now
+        self._came = NOT_KNOWN  # when it was planned and committed
 
     def plan(self) -> Plan:
         chain = without_undone(self._wanted.chain)
@@ -97,11 +98,11 @@ class _Undoing:
             self._came = self._when(entry)
             begin = len(draft.steps)
             for step in reversed(journal_of(entry).steps):
-                self._take_back(step)
+                self._undo_step(step)
             draft.steps[begin:] = self._sorted(draft.steps[begin:], apart=not journal_of(entry).chained)
         steps = reduced(draft.steps)
         used = [path for step in steps for path in {step.staged, step.backup} - {""}]
-        if len(used) != len(set(used)):  # from the disk it could not be told how far it has come
+        if len(used) != len(set(used)):  # recovery could not tell how far an interrupted undo has come
             raise draft.too_much()
         set_aside = self._set_aside(steps)
         names = self._found.names_undone | {each.canonical_name for each in self._found.foreign}
@@ -121,15 +122,17 @@ class _Undoing:
             chained=True,
         )
 
-    def _when(self, entry: Entry) -> Came:
-        """When the entry was committed, which nothing but the renaming of its journal tells; in a copied prefix nothing
-        does."""
+    def _when(self, entry: Entry) -> Arrival:
+        """When the entry was planned and committed.
+
+        The commit renames the journal, so it is the ctime of that file; in a copied prefix, it is not known.
+        """
         status = self._tree.lstat(below(HISTORY, entry.name))
         is_own = status is not None and status.st_ino == journal_of(entry).inode
-        return Came(entry.about.planned, status.st_ctime_ns if status and is_own else 0)
+        return Arrival(entry.about.planned, status.st_ctime_ns if status and is_own else 0)
 
     def _sorted(self, steps: list[Step], *, apart: bool) -> list[Step]:
-        """In the usual order, but no step before an earlier one that is about the same path; `apart`: there is none."""
+        """`steps` in the usual order, but none before an earlier one with the same path; with `apart`, all differ."""
         if apart:
             return in_order(steps, self._landmarks)
         groups: list[list[Step]] = [[]]
@@ -142,7 +145,7 @@ class _Undoing:
     # --- where the old files are -----------------------------------------------------------------------------------
 
     def _fetch(self, chain: list[Entry]) -> None:
-        """Let the old files of all these entries come into the stage; they may be among those of later ones."""
+        """Move the old files of all these entries into the stage; they may be inside those of a later undo."""
         held = holders(self._wanted.known)
         by_name = {entry.name: entry for entry in self._wanted.known}
         for entry in chain:
@@ -169,27 +172,28 @@ class _Undoing:
                 self._fetched.add(entry.stage)
 
     def _bring_beside(self, beside: PrefixPath, name: str) -> None:
-        """Bring what is on another file system into the stage there."""
+        """Move old files on another file system into the directory that the stage has there."""
         if status := self._tree.lstat(beside):
             top = below(self._own.beside(parent(beside)), name)
             self._draft.bring(beside, top, status)
             self._moved[beside] = top
 
     def _there(self, path: PrefixPath) -> PrefixPath | None:
-        """Where `path`, which an entry names, will be; None if it was in a stage that is gone."""
+        """Where the old file will be that an entry calls `path`; None if it was in a stage that is gone."""
         for old, new in self._moved.items():
             if path.startswith(f"{old}/"):
                 return plain(new + path[len(old) :])
         return None
 
-    # --- taking back -----------------------------------------------------------------------------------------------
+    # --- undoing steps ---------------------------------------------------------------------------------------------
 
-    def _take_back(self, step: Step) -> None:
+    def _undo_step(self, step: Step) -> None:
+        """Plan the steps that undo `step`."""
         if step.staged.startswith(f"{KEPT}/") or os.path.basename(step.staged).startswith(".sage-wheels-"):
-            return  # it fetched what an earlier transaction had kept, which stays with what this one has kept
+            return  # it has fetched old files of an earlier transaction, which stay with those of this one
         self._found.check_between(step, self._entry)
         if step.path.startswith(f"{SET_ASIDE}/"):
-            self._take_back_copies(step)
+            self._undo_set_aside(step)
         elif step.do == "rmdir":
             if not self._draft.is_there(step.path):
                 self._draft.make(step.path, step.mode)
@@ -209,15 +213,16 @@ class _Undoing:
     def _restore(
         self, path: PrefixPath, other: PrefixPath | None, comes: bool, step: Step | None, certain: bool = False
     ) -> None:
-        """Let `path` hold what is at `other`, if it `comes`; else nothing: what is there goes to `other`.
+        """Move the old file or directory at `other` to `path`, if it `comes`; otherwise leave nothing at `path`.
 
-        If it is `certain` that the directory above came with the transaction, so did what was not touched since.
+        What is at `path` now is moved to `other`. If it is `certain` that the directory above has come with the
+        transaction, everything in it has that was not changed since.
         """
         draft = self._draft
         here = self._later.now(path)
         status = draft.status(here)
         if here == MADE and not (comes and other and stat.S_ISDIR(draft.status_of(other).st_mode)):
-            self._merge(path, None, certain=False)  # nothing tells a directory that is not there yet: bit by bit
+            self._merge(path, None, certain=False)  # recovery cannot recognise a directory that is not made yet
             status = draft.status(self._later.now(path))
         if status is None:
             if other:
@@ -225,7 +230,7 @@ class _Undoing:
                 if comes:
                     draft.place(path, other)
             return
-        is_now = here == path  # others may have had it in their hands
+        is_now = here == path  # then others may have changed it
         if stat.S_ISDIR(status.st_mode):
             if here == MADE or (is_now and not self._goes_whole(path, status, step)):
                 self._restore_in_parts(path, other, comes, status, self._is_certain(status, step, certain))
@@ -242,7 +247,7 @@ class _Undoing:
     def _restore_in_parts(
         self, path: PrefixPath, other: PrefixPath | None, comes: bool, status: os.stat_result, certain: bool
     ) -> None:
-        """As `_restore`, where the directory `path` does not go whole, because there is something of others in it."""
+        """As `_restore`, for a directory `path` that is not moved as a whole, because others have files in it."""
         draft = self._draft
         if comes and other and stat.S_ISDIR(draft.status_of(other).st_mode):
             self._merge(path, other, certain)
@@ -255,13 +260,13 @@ class _Undoing:
             self._merge(path, None, certain)
 
     def _is_certain(self, status: os.stat_result, step: Step | None, certain: bool) -> bool:
-        """Whether the directory with that status came with the transaction."""
+        """Whether the directory with that status has come with the transaction."""
         if step is not None:
             return who(step, status) == "new"
         return certain and self._came.is_untouched(status)
 
     def _merge(self, path: PrefixPath, other: PrefixPath | None, certain: bool) -> None:
-        """Go through a directory in which there are files of others, too; what goes from there goes to `other`."""
+        """As `_restore`, for each entry of the directory `path` by itself; what is removed is moved to `other`."""
         names = set(self._draft.names(path))
         old = set(self._draft.names(other)) if other else set()
         for name in sorted(names | old):
@@ -272,10 +277,10 @@ class _Undoing:
     def _may_go(
         self, path: PrefixPath, status: os.stat_result, step: Step | None, *, comes: bool, certain: bool
     ) -> bool:
-        """Whether the file at `path`, which is there now, may go; of an edited one a copy is kept."""
+        """Whether the file at `path`, which is there now, is removed; of an edited one a copy is kept."""
         is_new = step is not None and (status.st_ino, status.st_mtime_ns) == (step.inode, step.time)
         if comes and is_new and changed_at(status) <= self._came.committed:
-            return True  # nobody has touched it since, and what is wanted at its place is there
+            return True  # it was not changed since, and the old file comes back
         certain = certain and self._came.is_untouched(status)
         return self._found.may_go(path, status, step, comes=comes, certain=certain)
 
@@ -286,21 +291,24 @@ class _Undoing:
         return self._found.goes_whole(path, status, self._came if certain else NOT_KNOWN)
 
     def _check_kept(self, step: Step, old: PrefixPath) -> None:
-        """Raise `OldFilesGone` if what was kept is not what `step` had taken away."""
+        """Raise `OldFilesGone` if the file that is kept at `old` is not the one that `step` had removed."""
         here = self._later.now(old)
         status = self._draft.status(here)
         if here is None or status is None:
             raise gone(self._entry)
         if stat.S_ISDIR(status.st_mode) or who(step, status) == "old" or self._entry.stage in self._fetched:
-            return  # what a later undo had fetched may have been edited when the next one moved it back there
-        # in a copied prefix, of two files with one time it cannot be told which it is; but nobody else is in a stage
+            return  # if a later undo had restored it, it may have been edited before the next one removed it again
+        # in a copied prefix, two files with the same time look the same; but nobody else changes files in a stage
         if status.st_mtime_ns != step.old_time:
             raise gone(self._entry)
 
     # --- what is set aside -----------------------------------------------------------------------------------------
 
-    def _take_back_copies(self, step: Step) -> None:
-        """What had been set aside goes, if it is still what comes back by itself; else it stays there."""
+    def _undo_set_aside(self, step: Step) -> None:
+        """Remove the copies that `step` had set aside, if they are the same as the files that come back.
+
+        If somebody has changed one of them, all stay.
+        """
         here = self._later.now(step.path)
         if here is None or self._draft.status(here) is None:
             return
@@ -326,7 +334,7 @@ class _Undoing:
         return _same_content(self._tree, path, original)
 
     def _set_aside(self, steps: list[Step]) -> list[PrefixPath]:
-        """Copy edited files, and let them arrive, with what was moved, where people find them, in the last step."""
+        """Copy edited files, and add a last step that moves all that is set aside to its final directory."""
         edited = [*dict.fromkeys(self._found.edited)]
         paths = [*self._found.aside, *edited]
         if not paths:

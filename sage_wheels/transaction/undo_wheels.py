@@ -1,8 +1,8 @@
-"""Undo without the old files, which are not kept any more: the earlier versions are installed from their wheels.
+"""Undo when old files are not kept any more: the earlier versions are installed again from their wheels.
 
-One transaction, as an installation is; so edited files and byte-code do not come back, and the history's entry is one
-of steps that rest on nothing earlier. A wheel is used if it has the digest that the history knows; if it knows none, as
-of what pip had installed, one of that name and version.
+This is one transaction, like an installation. So edited files and byte-code are not restored, and the steps do not
+depend on earlier transactions. A wheel is used if it has the digest that is in the history. If the history has none,
+because pip had installed that version, a wheel of that name and version is used.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _KINDS = ("install", "uninstall", "undo", "repair")
 
 
 def can_come(chain: Sequence[Entry]) -> bool:
-    """Whether wheels are all that is needed to take back these entries."""
+    """Whether these entries can be undone with wheels alone."""
     return all(entry.about.kind in _KINDS for entry in chain)
 
 
@@ -47,9 +47,10 @@ def undo_from_wheels(
     settings: CommitOptions,
     error: OldFilesGone,
 ) -> Report:
-    """Install the old version of each of the `changes`, and remove what had none, in one transaction.
+    """Install the old version of each of the `changes`, and remove distributions without one, in one transaction.
 
-    Raises `error` if a wheel is not to be had; else as `install`, and `Conflict` if others have changed the same.
+    Raises `error` if a wheel is not found, `Conflict` if another tool has installed or removed one of these
+    distributions, and the errors of `install`.
     """
     if not can_come(wanted.chain):
         raise error
@@ -60,7 +61,7 @@ def undo_from_wheels(
         if len(found) < sum(bool(each.old) for each in changes):
             raise error
         for path, wheel in found.items():
-            settings.say(f"the old files of {wheel.name} {wheel.version} are not kept: it comes from {path}")
+            settings.say(f"the old files of {wheel.name} {wheel.version} are not kept: it is installed from {path}")
 
         def check(there: list[Distribution]) -> None:
             if not wanted.force:
@@ -76,8 +77,7 @@ def undo_from_wheels(
 def _open_wheels(
     prefix: Prefix, changes: Sequence[Change], wheels: FindWheels, stack: contextlib.ExitStack
 ) -> dict[str, Wheel]:
-    """The wheel of each old version, by its path, for as long as `stack` is open; without those that are not to be
-    had."""
+    """The wheel of each old version, by its path, open until `stack` is closed; without those that are not found."""
     old = [each for each in changes if each.old]
     with Tree(prefix.root) as tree:
         told = history.told_of(tree, {canonical_name(each.name): each.old for each in old})
@@ -96,14 +96,14 @@ def _open_wheels(
     return found
 
 
-def to_be_had(prefix: Prefix, changes: Sequence[Change], wheels: FindWheels) -> bool:
-    """Whether there is a wheel of each old version."""
+def are_available(prefix: Prefix, changes: Sequence[Change], wheels: FindWheels) -> bool:
+    """Whether a wheel of each old version is found."""
     with contextlib.ExitStack() as stack:
         return len(_open_wheels(prefix, changes, wheels, stack)) == sum(bool(each.old) for each in changes)
 
 
 def _check(changes: Sequence[Change], there: Sequence[Distribution], wanted: Wanted) -> None:
-    """Raise `Conflict` if another version than the history knows is there, or none."""
+    """Raise `Conflict` if a distribution is not installed in the version that is in the history."""
     last = wanted.chain[0]
     for each in changes:
         versions = [one for one in there if one.canonical_name == canonical_name(each.name)]

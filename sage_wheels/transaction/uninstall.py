@@ -31,13 +31,16 @@ if TYPE_CHECKING:
 def uninstall(prefix: Prefix, names: list[str], settings: CommitOptions, undoes: tuple[int, ...] = ()) -> Report:
     """Remove the distributions `names` in one transaction; those that are not installed are in `unchanged`.
 
-    `undoes` are the numbers of entries in the history that this takes back. Raises `NotRemovable`, `LockTimeout`,
+    `undoes` are the numbers of entries in the history that this undoes. Raises `NotRemovable`, `LockTimeout`,
     `LockUnusable`, `JournalDamaged`, `FileOperationFailed`.
     """
     wanted = {canonical_name(name): name for name in names}
-    recover_first(prefix, settings)
-    listing = look(prefix)
-    there = [each for each in listing.distributions if each.canonical_name in wanted]
+    for _ in range(2):  # the first time, what is not there may be part of a removal that is then undone
+        recover_first(prefix, settings)
+        listing = look(prefix)
+        there = [each for each in listing.distributions if each.canonical_name in wanted]
+        if there or settings.dry_run:
+            break
     absent = tuple(Unchanged(wanted[name]) for name in wanted if name not in {each.canonical_name for each in there})
     if not there:
         return Report(unchanged=absent)

@@ -44,13 +44,13 @@ def compile_code(source: bytes, path: str, optimize: int = -1) -> bytes:
 
 
 def relocate(code: bytes, old_path: str, path: str) -> bytes | None:
-    """Replace the place-holder `old_path` in the marshalled `code` by `path`.
+    """Replace the placeholder `old_path` in the marshalled `code` by `path`.
 
     In the format of `marshal`, a string is a type byte (whose high bit marks an object that is referred to later), the
-    length, and the characters. None if `code` is invalid, or has the place-holder in an unknown form.
+    length, and the characters. None if `code` is invalid, or has the placeholder in an unknown form.
 
     >>> source = b"def f(): pass"
-    >>> code = relocate(compile_code(source, "place-holder"), "place-holder", "/p/x.py")
+    >>> code = relocate(compile_code(source, "placeholder"), "placeholder", "/p/x.py")
     >>> marshal.loads(code).co_consts[0].co_filename
     '/p/x.py'
     """
@@ -80,7 +80,7 @@ def pyc(code: bytes, source: bytes, mtime: float, mode: str = "") -> bytes:
     """The content of a byte-code file (PEP 552) of `source`, whose modification time is `mtime` (seconds).
 
     `mode` is "timestamp", "checked-hash" or "unchecked-hash". By default it is the one that `py_compile` chooses: the
-    hash if SOURCE_DATE_EPOCH is set, else the time stamp.
+    hash if SOURCE_DATE_EPOCH is set, else the timestamp.
     """
     mode = mode or ("checked-hash" if os.environ.get("SOURCE_DATE_EPOCH") else "timestamp")
     if mode != "timestamp":

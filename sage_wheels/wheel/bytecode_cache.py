@@ -1,6 +1,6 @@
 """Keep byte-code in the user's store, for installing the same wheel into another prefix.
 
-A result has the code of one piece of a wheel (a group of its members), compiled with a place-holder for the path. Its
+A result has the code of one piece of a wheel (a group of its members), compiled with a placeholder for the path. Its
 key is a digest of everything on which the code depends: the RECORD of the wheel (with the hash of each source), the
 piece, and the magic number of the interpreter. A damaged result, and one in another format, is ignored. If there is no
 safe store (for example under sudo with the caller's HOME), nothing is kept.
@@ -44,14 +44,14 @@ def load(name: str) -> dict[str, bytes]:
 
 
 def store(name: str, codes: dict[str, bytes]) -> None:
-    """Keep `codes`; a store that cannot be written is no error."""
+    """Keep `codes` under the key `name`. Nothing happens if the store cannot be written."""
     store = _store(caches.of_user().directory)
     if store:
         store.keep(_KIND, name, {}, data={_CODES: marshal.dumps(codes)})
 
 
 def clean_up() -> None:
-    """Let the store have no more than it may."""
+    """Delete old results if the store has exceeded its limit."""
     store = _store(caches.of_user().directory)
     if store:
         store.tidy()

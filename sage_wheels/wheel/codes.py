@@ -13,7 +13,7 @@ from sage_wheels.wheel import bytecode, bytecode_cache
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable
+    from collections.abc import Container, Iterable, Sequence
 
     from sage_wheels.prefix import Prefix
     from sage_wheels.prefix.paths import PrefixPath
@@ -23,7 +23,7 @@ _HEADER = 16  # bytes of a byte-code file before the code (PEP 552)
 
 
 def placeholder(source: bytes) -> str:
-    """The place-holder for the path of `source`. It contains the hash of `source`, so `source` cannot contain it."""
+    """The placeholder for the path of `source`. It contains the hash of `source`, so `source` cannot contain it."""
     return f"sage-wheels image {sha256(source).hexdigest()}"
 
 
@@ -61,9 +61,10 @@ class Codes:
 def compile_elsewhere(
     prefix: Prefix, tree: str, wheels: list[tuple[Wheel, list[PrefixPath]]]
 ) -> tuple[str, set[str]] | None:
-    """Give sources below `tree`, by wheel, the target interpreter's byte-code: the cache's, or what it compiles now.
+    """Write the target interpreter's byte-code for sources below `tree`, by wheel: from the cache, or compiled by it.
 
-    Returns its cache tag and which sources have byte-code; None if it cannot run, which is no reason to stop.
+    Returns its cache tag and the sources that have byte-code; None if it cannot run. Then there is no byte-code, and
+    the installation goes on.
     """
     who = interpreter.identity(interpreter.base_executable(prefix))
     if who is None or environment.get(
@@ -90,9 +91,10 @@ def compile_elsewhere(
 
 
 class _Foreign:
-    """Byte-code of one wheel's `sources`, below `tree`, that the interpreter `who` has made, for no path in particular.
+    """Byte-code of one wheel's `sources`, below `tree`, made by the interpreter `who` with placeholders for paths.
 
-    It is kept under that interpreter's identity, with its magic number and cache tag, so that it need not be asked.
+    It is kept under the identity of that interpreter, with its magic number and cache tag, so that the interpreter
+    need not run.
     """
 
     def __init__(self, wheel: Wheel, who: object, tree: str, sources: list[PrefixPath]) -> None:
@@ -106,12 +108,12 @@ class _Foreign:
         return self._known.get("", b"")[4:].decode()
 
     def missing(self) -> dict[str, str]:
-        """The sources whose byte-code is not known, and what it is to be compiled for."""
+        """The sources whose byte-code is not known, and the placeholder of each."""
         stand_ins = {source: placeholder(self._read(source)) for source in self.sources}
         return {source: each for source, each in stand_ins.items() if not self._is_known(source, each)}
 
     def take(self, tag: str, compiled: set[str]) -> None:
-        """Keep what was compiled for place-holders: away with the files."""
+        """Move the files that were `compiled` with placeholders, for the cache tag `tag`, into the cache."""
         is_new = False
         for source, stand_in in self.missing().items():
             self._known[source] = b""
@@ -129,7 +131,7 @@ class _Foreign:
             bytecode_cache.clean_up()
 
     def write(self, source: PrefixPath, final_path: str, tag: str) -> bool | None:
-        """Write the byte-code; False if there can be none, None if it is not known."""
+        """Write the byte-code of `source`; False if the source is invalid, None if the byte-code is not known."""
         code = self._known.get(source)
         if not code:
             return None if code is None else False
@@ -153,26 +155,37 @@ class _Foreign:
 
 
 def run_compiler(prefix: Prefix, tree: str, wanted: dict[str, str]) -> tuple[str, set[str]] | None:
-    """Let the target interpreter compile sources below `tree`, each for the path that it is `wanted` for.
+    """Let the target interpreter compile sources below `tree`; `wanted` has the final path of each.
 
-    Its cache tag, and those that have byte-code now; None if it cannot run.
+    Returns its cache tag, and the sources that have byte-code now; None if it cannot run.
     """
     if not wanted:
         return "", set()
     import subprocess
 
-    listing = json.dumps([[f"{tree}/{source}", path] for source, path in wanted.items()])
-    loader = bytecode.__spec__.loader
-    program = loader.get_data(bytecode.__file__).decode()  # type: ignore[union-attr]  # also from within a zip
-    command = [interpreter.base_executable(prefix), "-I", "-S", "-B", "-c", program]
+    jobs = [(f"{tree}/{source}", path) for source, path in wanted.items()]
     try:
-        answer = subprocess.run(command, input=listing.encode(), capture_output=True, check=True).stdout
-        tag, done = json.loads(answer)
+        tag, done = compiled_by(interpreter.base_executable(prefix), jobs)
         if tag.partition("-")[2] != f"{prefix.version[0]}{prefix.version[1]}":
-            raise ValueError("another Python has taken the place of the one that the prefix is for")
-    except (OSError, subprocess.CalledProcessError, ValueError):
+            raise ValueError("the Python of the prefix was replaced by one of another version")
+    except (OSError, subprocess.SubprocessError, ValueError):
         return None
     return tag, {source for source, compiled in zip(wanted, done, strict=True) if compiled}
+
+
+def compiled_by(python: str, jobs: Sequence[tuple[object, ...]], *arguments: str) -> tuple[str, list[bool]]:
+    """Let the interpreter `python` do `jobs` and return its cache tag, and which sources are valid (`bytecode.main`).
+
+    Raises `OSError`, `subprocess.SubprocessError`, and `ValueError` if its output is invalid.
+    """
+    import subprocess
+
+    loader = bytecode.__spec__.loader
+    program = loader.get_data(bytecode.__file__).decode()  # type: ignore[union-attr]  # also from within a zip
+    command = [python, "-I", "-S", "-B", "-c", program, *arguments]
+    answer = subprocess.run(command, input=json.dumps(jobs).encode(), capture_output=True, check=True).stdout
+    tag, done = json.loads(answer)
+    return tag, done
 
 
 def remove_bytecode(tree: str, sources: Iterable[str], brought: Container[str]) -> None:

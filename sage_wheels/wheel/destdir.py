@@ -8,7 +8,6 @@ SOURCE_DATE_EPOCH is set, every file and every new directory has that time, and 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import stat
 
@@ -116,7 +115,7 @@ def _set_times(tree: str, epoch: int) -> None:
 
 
 def _take_times(images: list[Image], tree: str, root: str) -> None:
-    """Give each source that is in `root` already the time that it has there: its byte-code is the same then, too."""
+    """Give each source that is already in `root` the same time as there, so that its byte-code is the same, too."""
     for path in [path for each in images for path in each.files if path.endswith(".py")]:
         source, there = f"{tree}/{path}", f"{root}/{path}"
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
@@ -168,15 +167,12 @@ def _pieces(jobs: list[tuple[str, str, int]]) -> tuple[list[list[tuple[str, str,
 def _compile_elsewhere(prefix: Prefix, jobs: list[tuple[str, str, int]], mode: str) -> tuple[str, list[bool]]:
     import subprocess
 
-    loader = bytecode.__spec__.loader
-    program = loader.get_data(bytecode.__file__).decode()  # type: ignore[union-attr]  # also from within a zip
-    command = [prefix.python, "-I", "-S", "-B", "-c", program, mode]
+    from sage_wheels.wheel.codes import compiled_by
+
     try:
-        answer = subprocess.run(command, input=json.dumps(jobs).encode(), capture_output=True, check=True).stdout
-        tag, done = json.loads(answer)
+        return compiled_by(prefix.python, jobs, mode)
     except (OSError, ValueError, subprocess.SubprocessError) as error:
         raise InterpreterError(f"{prefix.python} makes no byte-code ({error})", "give --no-compile") from error
-    return tag, done
 
 
 def _complete_record(one: Image, tree: str, compiled: list[str], installer: str) -> None:

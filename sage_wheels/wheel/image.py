@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 
 from sage_wheels.errors import Conflict
+from sage_wheels.fs.files import current_umask
 from sage_wheels.named import NamedTuple
 from sage_wheels.prefix import interpreter
 from sage_wheels.wheel import workers
@@ -82,8 +83,7 @@ def write_images(
     Raises `WheelRefused`, `Conflict` if two wheels have different files of the same path, and `OSError` if a file
     cannot be written.
     """
-    umask = os.umask(0o022)
-    os.umask(umask)
+    umask = current_umask()
     compiling = compile_bytecode and interpreter.makes_our_bytecode(prefix)
     if compiling:
         from sage_wheels.wheel import bytecode_cache, codes  # noqa: F401  before the first fork

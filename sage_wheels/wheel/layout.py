@@ -31,7 +31,7 @@ class Layout:
     - `launched`: members that are scripts and are run by a generated launcher.
     - `dist_info`: the path of the `.dist-info`; `library` that of its parent.
 
-    With `compiling`, byte-code in the wheel is left out, because it is compiled anew. `headers` is the name of the
+    With `compiling`, byte-code in the wheel is left out, because it is compiled again. `headers` is the name of the
     directory of its headers, by default the normalised name of the distribution. `locator` resolves links, by default
     in the prefix. Raises `WheelRefused` if two files have the same destination, or one has a destination that belongs
     to the prefix itself.
@@ -71,7 +71,7 @@ class Layout:
             destinations[member] = self._located(self._relative_to_root(scripts.launched_by(path)))
         taken = set(destinations.values())
         if len(taken) != len(destinations):
-            raise wheel.refused("two of its members go to the same place")
+            raise wheel.refused("two of its members have the same destination")
         if clash := directories_above([*destinations.values(), *self.scripts]).intersection(taken.union(self.scripts)):
             raise wheel.refused(f"it makes {min(clash)} both a file and a directory")
         # old setuptools put wrappers into .data/scripts; the generated scripts of entry points replace them, as with
@@ -147,7 +147,7 @@ class Layout:
                 f"its {member} would replace {destination}, which is not a package's", "do not install it"
             )
         if self._landmarks.is_in_metadata(destination) and not destination.startswith(f"{self.dist_info}/"):
-            raise self.wheel.refused(f"its {member} would be part of the record of another distribution")
+            raise self.wheel.refused(f"its {member} would be part of the metadata of another distribution")
         return destination
 
     def _located(self, spelled: str) -> PrefixPath:

@@ -1,4 +1,4 @@
-"""Does a wheel fit the target interpreter (PEP 425, and Requires-Python of the core metadata)?"""
+"""Find out whether a wheel fits the target interpreter, by its tags (PEP 425) and its Requires-Python."""
 
 from __future__ import annotations
 

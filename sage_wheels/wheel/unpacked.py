@@ -1,28 +1,30 @@
-"""Unpacked wheels: files of wheels in the store, verified when they were written, which later installations take.
+"""Unpacked wheels: files of wheels in the store, which later installations use instead of inflating them again.
 
-    ROOT/trees/KE/KEY/tree/NUMBER    a member of the wheel; NUMBER is its place in the archive
-    ROOT/trees/KE/KEY/about          the stat of each, as it was written, and the digest of RECORD; with a checksum
-    ROOT/trees/KE/KEY/size           how many bytes it takes, for the eviction of the store
+    ROOT/trees/KE/KEY/tree/NUMBER    a member of the wheel, by its number in the archive
+    ROOT/trees/KE/KEY/about          the stat of each file when it was written, and the digest of RECORD; a checksum
+    ROOT/trees/KE/KEY/size           how many bytes it has, for the eviction of the store
 
-KEY is made of the SHA-256 of the wheel. Only what is installed as it is in the wheel is there: not scripts, whose
-first line depends on the prefix, nor what is written anew (RECORD, INSTALLER ...), nor byte-code. What is not there is
-written from the wheel, so an unpacked wheel may be incomplete. How a file gets into a prefix, and into the store:
+KEY is the digest of the SHA-256 of the wheel. The files were verified when they were written. There are only those that
+are installed as they are in the wheel: no scripts, whose first line depends on the prefix; no files that are made for
+each prefix (RECORD, INSTALLER ...); no byte-code. All others are written from the wheel, so an unpacked wheel may be
+incomplete. How a file gets into a prefix, and into the store:
 
     way     when                                         into a prefix      into the store
     link    --link-mode hardlink, on one file system     link(2)            link(2), when a wheel is first installed
     clone   else, if the file system shares blocks       FICLONE            FICLONE, when it is installed once more
     copy    else                                         copy_file_range    not at all
 
-Before blocks of a new file can be shared, it has to be on the disk, and so the first installation would take twice as
-long; the second one does, once. To copy is not much cheaper than to inflate, so nothing is stored for that
+Before the blocks of a new file can be shared, it has to be written to the disk. This would double the time of the first
+installation, so it is done at the second one. Copying is not much cheaper than inflating, so nothing is stored for it
 (benchmarks/blocks.py).
 
-A file that was cloned or copied is the prefix's own. It is taken only if the stat of the stored one is as it was,
-ctime included, on a file system where every change shows in the ctime (see `installed.unchanged`). A link is the
-stored file itself: whoever changes one changes all of them, and each new link has changed the ctime; so size, time and
-mode are compared. An unpacked wheel with a file that was changed goes, and is made again the next time.
+A file that was cloned or copied belongs to the prefix alone. It is used only if the stat of the stored file is as it
+was, ctime included, on a file system where every change of a file changes its ctime (see `installed.unchanged`). A link
+is the stored file itself: whoever changes it in one prefix changes it in all, and each new link changes the ctime. So
+of a link only size, time and mode are compared. An unpacked wheel with a changed file is deleted, and made again the
+next time.
 
-Nothing here is an error: what the store does not have, or cannot take, is written as without it.
+Nothing here is an error: a file that the store does not have, or cannot keep, is written as without a store.
 """
 
 from __future__ import annotations
@@ -52,7 +54,7 @@ if TYPE_CHECKING:
 _KIND = "unpacked"
 _SEEN = "installed"
 _FORMAT = 1
-# number, mode, size, time of the last modification, inode, time of the last change (both in ns; 0: it does not count)
+# number, mode, size, time of the last modification, inode, time of the last change (ns; 0: it is not compared)
 _ENTRY = struct.Struct("<IIQqQQ")
 _DIGEST = 32  # bytes
 _LARGE = 1 << 20  # bytes; the digest of a smaller wheel is computed as fast as it is looked up
@@ -60,7 +62,7 @@ LINK, CLONE, COPY = "link", "clone", "copy"
 
 
 class Known(NamedTuple):
-    """What the stat of a stored file was."""
+    """The stat of a stored file when it was written."""
 
     mode: int
     size: int
@@ -70,7 +72,7 @@ class Known(NamedTuple):
 
 
 class Taken(NamedTuple):
-    """A file that was taken from the store: its status in the prefix, and whether it is a link to the stored file."""
+    """A file that came from the store: its stat in the prefix, and whether it is a link to the stored file."""
 
     status: os.stat_result
     is_link: bool
@@ -79,8 +81,8 @@ class Taken(NamedTuple):
 class UnpackedWheels:
     """The unpacked wheels of `store`, for one installation that stages its files in the directory `stage`.
 
-    With `linking`, they are linked if that can be; `say` gets a sentence if it cannot. Use it as a context manager:
-    what was made and not finished goes.
+    With `linking`, files are linked if possible; otherwise `say` is called with a sentence. Use it as a context
+    manager, which deletes what was begun and not finished.
     """
 
     def __init__(self, store: Store, stage: str, *, linking: bool, say: Callable[[str], object] = lambda text: None):
@@ -91,7 +93,7 @@ class UnpackedWheels:
             caches.say_once([f"no file can be linked from {store.root} to {stage}, so they are copied"], say)
 
     def of(self, wheel: Wheel) -> Unpacked | None:
-        """The unpacked `wheel`; one that is being made, if that is worth while; else None."""
+        """The unpacked `wheel` in the store; or a new one that is to be made; or None, if that is not worth while."""
         if not self.way:
             return None
         if self.way != COPY and wheel.archive.file_size > _LARGE:
@@ -127,7 +129,7 @@ class UnpackedWheels:
         return False
 
     def finish(self, *, done: bool) -> None:
-        """Put what was made into the store, if it was `done`, and written without an error."""
+        """Put the new unpacked wheels into the store if all is `done`; otherwise delete them."""
         made, self._made = self._made, []
         if done and made and self.way == CLONE:
             time.sleep(TICK_NS / 1e9)  # a change within the same tick as its last one might not show in the ctime
@@ -145,9 +147,9 @@ class UnpackedWheels:
 
 
 class Unpacked:
-    """One unpacked wheel in `directory`: what is `known` of its files; or, in `staging`, one that is being made.
+    """An unpacked wheel in `directory`, with the stats that are `known`; or a new one that is made in `staging`.
 
-    `record` is the digest of its RECORD. Workers that were forked have it, too; what they find out, they return.
+    `record` is the digest of its RECORD. Forked workers have a copy of this object, and return what they find out.
     """
 
     def __init__(
@@ -168,10 +170,10 @@ class Unpacked:
         self._entries: list[bytes] = []
 
     def take(self, number: int, path: str, mode: int, create: Callable[[], int]) -> Taken | None:
-        """Let the new file `path` be the member `number`; None, and it is not there, if it has to be written.
+        """Make the new file `path` from the member `number` in the store. None, without a file, if that is impossible.
 
-        `mode` are the permissions of the new file, `create` makes and opens it. Raises `FileExistsError`. If something
-        is not as it was, `is_spoiled` is set.
+        `mode` has the permissions of the new file; `create` makes and opens it. Raises `FileExistsError`. If the stored
+        file was changed or deleted, `is_spoiled` is set.
         """
         known = self._known.get(number)
         if known is None or self.is_spoiled:
@@ -184,9 +186,9 @@ class Unpacked:
         except FileExistsError:
             raise
         except FileNotFoundError:
-            self.is_spoiled = True  # somebody deletes the store
+            self.is_spoiled = True  # the store is being deleted
         except OSError:
-            pass  # it has too many links, or cannot be read, or the disk is full: writing it says what there is to say
+            pass  # too many links, unreadable, or the disk is full: then writing it from the wheel reports the error
         return None
 
     def _link(self, source: str, path: str, known: Known, mode: int) -> Taken | None:
@@ -221,7 +223,7 @@ class Unpacked:
             os.close(fd)
 
     def keep(self, number: int, path: str, fd: int) -> bytes:
-        """Keep the file `path`, which is open as `fd` and verified, as the member `number`; what `add` is to get."""
+        """Keep the file `path`, open as `fd` and verified, as the member `number`. Returns its entry, for `add`."""
         if not self.staging:
             return b""
         new = f"{self.staging}/tree/{number}"
@@ -240,22 +242,22 @@ class Unpacked:
                 finally:
                     os.close(target)
         except OSError:
-            return b""  # the disk is full, or somebody deletes the store
+            return b""  # the disk is full, or the store is being deleted
         return _ENTRY.pack(number, *known)
 
     @property
     def are_links(self) -> bool:
-        """Whether what is kept is a link to what is installed."""
+        """Whether the kept files are links to the installed ones."""
         return bool(self.staging) and self._wheels.way == LINK
 
     def add(self, entries: bytes, *, is_spoiled: bool) -> None:
-        """Take the results of a worker; what is not as it was goes."""
+        """Add the results of a worker. If a stored file was changed, the unpacked wheel is deleted."""
         self._entries.append(entries)
         if is_spoiled and not self.staging:
             self._wheels.discard(self._directory)
 
     def put(self, store: Store) -> None:
-        """Let it be in the store. Raises `OSError`."""
+        """Move the new unpacked wheel from `staging` into the store. Raises `OSError`."""
         body = self._record + b"".join(self._entries)
         size = sum(Known(*each[1:]).size for each in _ENTRY.iter_unpack(body[_DIGEST:]))
         caches.write(f"{self.staging}/about", sha256(body).digest() + body)
@@ -270,7 +272,7 @@ class Unpacked:
 
 
 def _read(path: str, record: bytes) -> dict[int, Known] | None:
-    """What is known of the files of an unpacked wheel with that RECORD; None if it is not there, or damaged."""
+    """The stats in the file `about` at `path`, by number; None if it is missing, damaged, or of another RECORD."""
     try:
         with open(path, "rb", opener=caches.own) as f:
             data = f.read()
@@ -287,9 +289,9 @@ def _known_of(status: os.stat_result) -> Known:
 
 
 def _way(store: Store, stage: str, linking: bool) -> tuple[str, int]:
-    """How files get from the store into the directory `stage`, by trying it; "" if a change of them would not show.
+    """How files get from the store into the directory `stage`, found out by trying, and the group of new files there.
 
-    Also the group that new files in `stage` get.
+    The way is "" if a change of a stored file would not be noticed.
     """
     group = -1
     with contextlib.suppress(OSError):

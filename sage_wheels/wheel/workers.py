@@ -134,7 +134,7 @@ def pass_on(pieces: Iterable[bytes], consume: Callable[[bytes], object]) -> None
 
 
 def leave_if_orphaned(parent: int) -> None:
-    """End this process if its parent, the process `parent`, was killed, because nothing waits for the result."""
+    """End this process if its parent, the process `parent`, was killed: then nobody waits for the result."""
     if os.getppid() != parent:
         os._exit(1)
 

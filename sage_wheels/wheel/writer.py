@@ -37,7 +37,7 @@ LARGE = 8 << 20  # bytes; a larger member is written by a process with two threa
 class Unit(NamedTuple):
     """A piece of work for one worker: some members of one wheel, and the name of the piece.
 
-    `numbers` are the places of the members in the archive.
+    `numbers` are the numbers of the members in the archive, from 0.
     """
 
     writer: Writer
@@ -146,7 +146,7 @@ class Writer:
         self.not_compiled = len(self.layout.sources())
 
     def _take_member(self, number: int, member: Member, result: Written, codes: Codes | None) -> bool:
-        """Take a member from the store, where it was verified; False if it is not to be had there. Raises `OSError`."""
+        """Take a member from the store, where it was verified; False if the store has none. Raises `OSError`."""
         assert self._unpacked
         destination = self.layout.destinations[member.name]
         path = f"{self.tree}/{destination}"

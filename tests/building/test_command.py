@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -20,13 +21,22 @@ import pytest
 MakeProject = Callable[..., Path]
 MAIN = "import sys; from sage_wheels.cli import main; sys.exit(main())"
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
+CommandLine = Callable[..., list[str]]
 
 
 @pytest.fixture
-def command(tmp_path: Path) -> Command:
-    def run(*arguments: object, stderr: int = subprocess.PIPE) -> subprocess.CompletedProcess[str]:
+def command_line(tmp_path: Path) -> CommandLine:
+    def line(*arguments: object) -> list[str]:
         options = ["--cache-dir", tmp_path / "cache", "--wheel-dir", tmp_path / "dist"]
-        line = [sys.executable, "-c", MAIN, "build", *map(str, [*options, *arguments])]
+        return [sys.executable, "-c", MAIN, "build", *map(str, [*options, *arguments])]
+
+    return line
+
+
+@pytest.fixture
+def command(command_line: CommandLine, tmp_path: Path) -> Command:
+    def run(*arguments: object, stderr: int = subprocess.PIPE) -> subprocess.CompletedProcess[str]:
+        line = command_line(*arguments)
         return subprocess.run(line, stdout=subprocess.PIPE, stderr=stderr, text=True, cwd=tmp_path)
 
     return run
@@ -143,17 +153,27 @@ def test_directories_that_may_not_be_written_are_no_obstacle_to_a_new_environmen
     assert (result.returncode, result.stderr) == (0, "")
 
 
-def test_a_live_line_on_a_terminal(command: Command, make_project: MakeProject) -> None:
-    tree = make_project(hook="import time; time.sleep(0.6)")
+def test_a_live_line_on_a_terminal(command_line: CommandLine, make_project: MakeProject, tmp_path: Path) -> None:
+    """Each hook waits until the line that tells of it has been seen."""
+    seen = tmp_path / "seen"
+    wait = (
+        f"limit = time.monotonic() + 60\nwhile not os.path.exists({str(seen)!r} + hook) and time.monotonic() < limit:"
+    )
+    tree = make_project(hook=f"import os, time\n{wait}\n    time.sleep(0.01)")
     reader, writer = pty.openpty()
     fcntl.ioctl(writer, termios.TIOCSWINSZ, struct.pack("4H", 24, 500, 0, 0))  # else a long path is shortened
-    result = command(tree, stderr=writer)
-    os.close(writer)
-    said = os.read(reader, 10_000).decode()
+    with subprocess.Popen(command_line(tree), stdout=subprocess.DEVNULL, stderr=writer, cwd=tmp_path) as process:
+        os.close(writer)
+        said = ""
+        with contextlib.suppress(OSError):  # EIO: nobody has the terminal any more
+            while text := os.read(reader, 10_000).decode():
+                said += text
+                for phase, hook in (("get_requires", "get_requires_for_build_wheel"), ("build", "build_wheel")):
+                    if f"{tree}: {phase} " in said:
+                        Path(f"{seen}{hook}").touch()
     os.close(reader)
-    assert result.returncode == 0
-    assert f"{tree}: get_requires" in said
-    assert f"{tree}: build" in said
+    assert process.returncode == 0
+    assert said.index(f"{tree}: get_requires ") < said.index(f"{tree}: build ")
     assert said.endswith("\r\x1b[K"), "the line is gone at the end"
 
 
@@ -167,7 +187,7 @@ def test_a_log_that_is_named_gets_everything(command: Command, make_project: Mak
 
 def test_help_explains_isolation(command: Command) -> None:
     text = " ".join(command("--help").stdout.split())
-    for words in ("build-system.requires", "--find-links", "--no-isolation", "nothing is downloaded"):
+    for words in ("build-system.requires", "--find-links", "--no-isolation", "none is downloaded"):
         assert words in text
 
 

@@ -26,6 +26,19 @@ def test_the_wheel_is_moved(tmp_path: Path) -> None:
     assert os.listdir(tmp_path / "out") == []
 
 
+@pytest.mark.parametrize("made_with", [0o600, 0o644, 0o755])
+@pytest.mark.parametrize("umask", [0o022, 0o077])
+def test_the_umask_says_who_may_read_it(tmp_path: Path, made_with: int, umask: int) -> None:
+    wheel = made(tmp_path / "out")
+    os.chmod(wheel, made_with)
+    old = os.umask(umask)
+    try:
+        path = deliver(wheel, str(tmp_path / "wheels"))
+    finally:
+        os.umask(old)
+    assert os.stat(path).st_mode & 0o777 == 0o666 & ~umask
+
+
 def test_who_has_the_old_wheel_open_keeps_it(tmp_path: Path) -> None:
     wheels = tmp_path / "wheels"
     with open(made(wheels, b"old"), "rb") as opened:

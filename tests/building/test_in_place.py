@@ -235,7 +235,7 @@ class TestWhatMesonCannotGoOnWith:
         def run(tree: Path) -> list[str]:
             notes: list[str] = []
             build(tree, config_settings=self.SETTINGS, on_note=notes.append)
-            return [each for each in notes if "configured anew" in each]
+            return [each for each in notes if "configured again" in each]
 
         return run
 
@@ -247,7 +247,7 @@ class TestWhatMesonCannotGoOnWith:
         compiled = tree / "build/sage distro/module.o"
         compiled.touch()
         [note] = say(tree)
-        assert note == f"{tree}/build/sage distro is configured anew: meson was ended while it configured that"
+        assert note == f"{tree}/build/sage distro is configured again: meson was ended while it configured that"
         assert say(tree) == []
         assert (tree / "was-here").read_text().split() == ["new", "again", "new", "again"]
         assert compiled.exists()
@@ -258,7 +258,7 @@ class TestWhatMesonCannotGoOnWith:
         new = tmp_path / "new place"
         shutil.move(tree, new) if how == "moved" else shutil.copytree(tree, new)
         [note] = say(new)
-        assert note.endswith(f"is configured anew: it was configured as {tree}/build/sage distro")
+        assert note.endswith(f"is configured again: it was configured as {tree}/build/sage distro")
         assert say(new) == []
 
     def test_through_a_link_it_is_the_same_directory(
@@ -274,7 +274,7 @@ class TestWhatMesonCannotGoOnWith:
         this = note.read_text()
         note.write_text("Python 3.9.1, /usr/bin/python3.9")
         [said] = say(tree)
-        assert said.endswith("is configured anew: it was configured for Python 3.9.1, /usr/bin/python3.9")
+        assert said.endswith("is configured again: it was configured for Python 3.9.1, /usr/bin/python3.9")
         assert note.read_text() == this
         note.unlink()  # configured by somebody else: nothing is known
         assert say(tree) == []

@@ -50,6 +50,14 @@ def test_a_copied_interpreter_in_a_virtual_environment_is_asked(tmp_path: Path, 
     assert building.executable == python.executable
 
 
+@pytest.mark.parametrize("name", ["python2.7", "python3.7"])
+def test_a_python_that_is_too_old(name: str, tmp_path: Path) -> None:
+    """One of that name is not even run."""
+    (tmp_path / name).touch(0o755)
+    with pytest.raises(InterpreterError, match=f"{name} is {name[6:]}, and builds are run from 3.8 on; name another"):
+        find_building(str(tmp_path / name), None, str(tmp_path / "cache"))
+
+
 @pytest.mark.parametrize("name", ["/nowhere/python3.12", "/bin/false", "/bin/cat"])
 def test_what_is_no_python(name: str, tmp_path: Path) -> None:
     with pytest.raises(InterpreterError) as raised:

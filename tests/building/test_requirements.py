@@ -41,3 +41,5 @@ def test_what_requirements_require(installed: Callable[..., list[str]]) -> None:
 
 def test_nonsense_is_missing() -> None:
     assert missing_from([], ["a >< 1"], MARKERS) == ["a >< 1"]
+    undefined = "a; os_name ~= 'x'"
+    assert missing_from([], [undefined], MARKERS) == [undefined]

@@ -127,6 +127,8 @@ def test_urls_and_nonsense_are_refused() -> None:
         choose({}, "a @ https://example.org/a.whl")
     with pytest.raises(Missing, match="which is no requirement"):
         choose({}, "a >< 1")
+    with pytest.raises(Missing, match=r"b 1 asks for .*its marker cannot be evaluated"):
+        choose({"b-1": ["a; os_name ~= 'x'"]}, "b")
 
 
 def test_a_wheel_that_cannot_be_read_is_passed_over_and_named_if_there_is_no_other() -> None:

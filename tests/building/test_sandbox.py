@@ -55,21 +55,21 @@ if hook.startswith("build"):
     told = [os.getcwd(), sys.prefix, home, os.listdir(home), os.listdir("/tmp"), os.uname().nodename]
     {TELLS.format("[*told, os.getpid() < 100, os.path.exists(sys.argv[0])]")}"""
     seen = told(build(make_project(hook=hook), options))
-    place = "/sage-wheels/build"
-    assert seen[0].startswith(f"{place}/src/")
-    assert seen[1:] == [f"{place}/env", "/sage-wheels/home", [], [], "sage-wheels", True, True]
+    where = "/sage-wheels/build"
+    assert seen[0].startswith(f"{where}/src/")
+    assert seen[1:] == [f"{where}/env", "/sage-wheels/home", [], [], "sage-wheels", True, True]
 
 
 @needs_sandbox
-@pytest.mark.parametrize("place", ["/usr", "/", "/etc", "the interpreter", "what is shown"])
+@pytest.mark.parametrize("where", ["/usr", "/", "/etc", "the interpreter", "what is shown"])
 def test_nothing_can_be_written_but_the_build(
-    make_project: MakeProject, options: BuildOptions, tmp_path: Path, place: str
+    make_project: MakeProject, options: BuildOptions, tmp_path: Path, where: str
 ) -> None:
     shown = tmp_path / "shown"
     shown.mkdir()
     (shown / "data").write_text("there")
     target = {"the interpreter": os.path.dirname(os.path.realpath(sys.executable)), "what is shown": str(shown)}
-    path = f"{target.get(place, place)}/of-a-test"
+    path = f"{target.get(where, where)}/of-a-test"
     hook = (
         f"try:\n    open({path!r}, 'w').close()\nexcept OSError as error:\n    number = error.errno\n"
         + TELLS.format(f"[number, open({str(shown / 'data')!r}).read()]")
@@ -276,9 +276,9 @@ def test_an_sdist_and_what_is_built_from_one(make_project: MakeProject, options:
 @needs_sandbox
 @pytest.mark.skipif(os.geteuid() != 0, reason="this user is none")
 def test_an_unprivileged_user_has_it() -> None:
-    place = tempfile.mkdtemp()  # `tmp_path` is for root alone
-    os.chown(place, NOBODY, NOBODY)
-    command = sandbox(place, [], [], {}).command(place, os.environ)
+    where = tempfile.mkdtemp()  # `tmp_path` is for root alone
+    os.chown(where, NOBODY, NOBODY)
+    command = sandbox(where, [], [], {}).command(where, os.environ)
     done = subprocess.run(
         [*command, "/bin/sh", "-c", "id -u; pwd; ls /tmp; touch made"],
         capture_output=True,
@@ -289,15 +289,15 @@ def test_an_unprivileged_user_has_it() -> None:
         extra_groups=[],
     )
     assert (done.stdout, done.stderr) == (f"{NOBODY}\n/sage-wheels/build\n", "")
-    assert os.listdir(place) == ["made"]
-    shutil.rmtree(place)
+    assert os.listdir(where) == ["made"]
+    shutil.rmtree(where)
 
 
 def test_without_bubblewrap_one_sentence_says_so(
     make_project: MakeProject, options: BuildOptions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
-    with pytest.raises(UsageError, match="--sandbox needs bubblewrap, which is not there"):
+    with pytest.raises(UsageError, match="--sandbox needs bubblewrap, which is not installed"):
         build(make_project(), options)
 
 
@@ -314,10 +314,13 @@ def test_where_bubblewrap_does_not_work_one_sentence_says_so(
         build(make_project(), options)
 
 
-@pytest.mark.parametrize("directory", ["/", "/nowhere"])
-def test_what_is_shown_is_a_directory(make_project: MakeProject, options: BuildOptions, directory: str) -> None:
+@pytest.mark.parametrize("directory", ["/", "{tmp_path}/missing"])
+def test_what_is_shown_is_a_directory(
+    make_project: MakeProject, options: BuildOptions, directory: str, tmp_path: Path
+) -> None:
     if not shutil.which("bwrap"):
         pytest.skip("needs bubblewrap")
+    directory = directory.format(tmp_path=tmp_path)
     with pytest.raises(UsageError, match=f"--sandbox-read {directory} shows "):
         build(make_project(), options, sandbox_read=(directory,))
 

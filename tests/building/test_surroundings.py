@@ -21,7 +21,7 @@ def project(at: Path) -> Path:
 
 @pytest.fixture
 def copied(tmp_path: Path) -> object:
-    return lambda tree: Path(copy_source_tree(str(tree), str(tmp_path / "place" / "src")).path)
+    return lambda tree: Path(copy_source_tree(str(tree), str(tmp_path / "where" / "src")).path)
 
 
 def read(copy: Path, relative: str) -> str:
@@ -33,8 +33,8 @@ def read(copy: Path, relative: str) -> str:
 def test_files_and_directories_beside_and_above(tmp_path: Path, copied: object) -> None:
     assert callable(copied)
     tree = project(tmp_path / "a" / "mono" / "lib" / "python")
-    for place in ("a/mono/lib", "a/mono", "a"):
-        (tmp_path / place / "VERSION").write_text(place)
+    for where in ("a/mono/lib", "a/mono", "a"):
+        (tmp_path / where / "VERSION").write_text(where)
     (tmp_path / "a/mono/lib/common").mkdir()
     (tmp_path / "a/mono/lib/common/data").write_text("data")
     copy = copied(tree)
@@ -50,9 +50,9 @@ def test_files_and_directories_beside_and_above(tmp_path: Path, copied: object) 
 
 def test_a_project_is_built_at_the_same_path_wherever_it_stands(tmp_path: Path, copied: object) -> None:
     assert callable(copied)
-    (one, other) = (project(tmp_path / place / "python") for place in ("one", "a/b/c/d"))
+    (one, other) = (project(tmp_path / where / "python") for where in ("one", "a/b/c/d"))
     first = copied(one)
-    os.rename(tmp_path / "place", tmp_path / "old")
+    os.rename(tmp_path / "where", tmp_path / "old")
     assert copied(other) == first
 
 

@@ -83,6 +83,34 @@ def test_an_editable_subdirectory(run: Run, prefix: Path, repository: Path) -> N
     assert python(prefix, "import inner; print(inner.__file__)") == f"{repository}/sub/dir/code/inner.py"
 
 
+@pytest.mark.parametrize(
+    "words",
+    [["-e", "./tree"], ["-e./tree"], ["-e", "tree"], ["--editable=tree/"], ["./tree", "-e"], ["-r", "items.txt"]],
+)
+def test_spellings_of_editable(run: Run, prefix: Path, tmp_path: Path, words: list[str]) -> None:
+    tree = make_tree(tmp_path / "tree", "one", "1.0")
+    (tmp_path / "items.txt").write_text("-e tree\n")
+    assert run("install", "--prefix", prefix, *words) == (0, f"sage-wheels: one 1.0 installed into {prefix}\n")
+    assert direct_url(prefix, "one-1.0") == {"dir_info": {"editable": True}, "url": f"file://{tree}"}
+
+
+def test_only_the_tree_behind_the_option_is_editable(run: Run, prefix: Path, tmp_path: Path) -> None:
+    """As with pip; an option without a tree is said of all."""
+    for name in ("one", "two"):
+        make_tree(tmp_path / name, name, "1.0")
+    wheel = make_wheel(tmp_path, "three", "1.0", {"three.py": ""})
+    assert run("install", "--prefix", prefix, "-e", "one", "./two", wheel)[0] == 0
+    assert [direct_url(prefix, f"{each}-1.0").get("dir_info") for each in ("one", "two", "three")] == [
+        {"editable": True}, {}, None,
+    ]  # fmt: skip
+    assert run("install", "--prefix", prefix, "--editable", "--reinstall", "one", "./two")[0] == 0
+    assert direct_url(prefix, "two-1.0")["dir_info"] == {"editable": True}
+    before = snapshot(prefix)
+    assert run("install", "--prefix", prefix, "-e", "./one", "./two", "--built", wheel)[0] == 2
+    assert run("install", "--prefix", prefix, "-e", wheel, "./two")[0] == 2
+    assert snapshot(prefix) == before
+
+
 def test_what_was_built_of_a_subdirectory(run: Run, prefix: Path, repository: Path, tmp_path: Path) -> None:
     source = f"Inner @ file://{repository}#subdirectory=sub/dir"
     assert run("build", "--editable", "-w", tmp_path / "dist", source)[0] == 0

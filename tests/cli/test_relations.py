@@ -67,6 +67,20 @@ def test_who_needs_it(prefix: Path) -> None:
     assert tool("why", "absent", "--prefix", prefix).returncode == 1
 
 
+def test_markers(tmp_path: Path) -> None:
+    """What only an extra can fulfil does not count; what something else fulfils, too, does; nonsense stops nothing."""
+    needs = [
+        *("a; extra=='x'or os_name=='posix'", "b; extra == ''", "c; python_version >= '3' and os_name == 'posix'"),
+        *("d; extra == 'x' and os_name == 'posix'", "e; python_version < '3'", "f; python_version ~= 'x'"),
+    ]
+    root = make_prefix(tmp_path)
+    install(root, make_wheel(tmp_path, "one", "1", {"one.py": ""}, requires=[*needs, "g; no marker", "h"]))
+    unmet = [line.split()[3] for line in run(root, "check", status=4).splitlines()]
+    assert unmet == ["a,", "b,", "c,", "h,"]
+    assert [run(root, "why", name).split()[-1] for name in "abch"] == list("abch")
+    assert [tool("why", name, "--prefix", root).returncode for name in "de"] == [1, 1]
+
+
 def test_the_tree(prefix: Path) -> None:
     assert run(prefix, "tree") == "top 1.0\n  middle 1.0 (middle>=1)\n    bottom 1.0 (bottom)\n"
     assert run(prefix, "tree", "middle") == "middle 1.0\n  bottom 1.0 (bottom)\n"
@@ -88,6 +102,15 @@ def test_freeze(prefix: Path, tmp_path: Path) -> None:
     assert run(prefix, "freeze").splitlines()[0] == "bottom==1.0"
 
 
+def test_freeze_of_an_egg_link_names_the_source_tree(tmp_path: Path) -> None:
+    """Its second line leads from the library to where setup.py is; it tells no version."""
+    root = make_prefix(tmp_path)
+    (site,) = root.glob("lib/python*/site-packages")
+    (site / "old.egg-link").write_text("/work/my old/src\n../")
+    (site / "flat.egg-link").write_text("/work/flat\n.")
+    assert run(root, "freeze").splitlines() == ["-e file:///work/flat", "-e file:///work/my%20old"]
+
+
 def test_a_name_is_spelt_as_its_project_spells_it(tmp_path: Path) -> None:
     root = make_prefix(tmp_path)
     wheel = make_wheel(tmp_path, "Mixed-Case", "1.0", {"mixed.py": ""}, requires=["absent"])
@@ -97,3 +120,17 @@ def test_a_name_is_spelt_as_its_project_spells_it(tmp_path: Path) -> None:
     assert run(root, "why", "absent").splitlines() == ["absent (not installed)", "  Mixed-Case 1.0 needs absent"]
     assert run(root, "tree").startswith("Mixed-Case 1.0\n")
     assert run(root, "freeze").startswith("Mixed-Case @ file:")
+
+
+def test_markers_that_cannot_be_evaluated(prefix: Path, tmp_path: Path) -> None:
+    """Valid ones that compare what has no order, name what is unknown, or are nested too deeply: they are ignored."""
+    nested = "(" * 3000 + "os_name == 'x'" + ")" * 3000
+    lines = [f"middle; {marker}" for marker in ("os_name ~= 'x'", "'a' in extras", nested)]
+    odd = make_wheel(tmp_path, "odd", "1.0", {"odd.py": ""}, requires=[*lines, "bottom"])
+    done = tool("install", odd, "--prefix", prefix)
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
+    assert run(prefix, "check") == ""
+    assert "odd" not in run(prefix, "why", "middle")
+    assert "odd 1.0 needs bottom" in run(prefix, "why", "bottom")
+    assert "required-by: top\n" in run(prefix, "show", "middle")
+    assert "odd" in tool("uninstall", "--dry-run", "bottom", "--prefix", prefix).stderr

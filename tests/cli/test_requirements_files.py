@@ -114,8 +114,7 @@ def test_a_lock_file(tmp_path: Path) -> None:
     ("text", "said"),
     [
         ("--index-url https://example.org\n", "has --index-url, which is not followed"),
-        ("# nothing\n", "items.txt names nothing"),
-        ("-c c.txt\n", "items.txt names nothing"),
+        ("-c nowhere.txt\n", "nowhere.txt is not there"),
     ],
 )
 def test_what_cannot_be_followed_is_refused(tmp_path: Path, text: str, said: str) -> None:
@@ -126,6 +125,20 @@ def test_what_cannot_be_followed_is_refused(tmp_path: Path, text: str, said: str
     assert done.returncode in (1, 2)
     assert said in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("text", ["", "\n# nothing\n", "-c c.txt\n"])
+def test_a_file_that_names_nothing(tmp_path: Path, text: str) -> None:
+    """As with pip: nothing is done, and that is no failure."""
+    prefix = make_prefix(tmp_path)
+    (tmp_path / "items.txt").write_text(text)
+    (tmp_path / "c.txt").write_text("one==1\n")
+    assert install(tmp_path, prefix, "-r", "items.txt") == "sage-wheels: items.txt names nothing\n"
+    assert install(tmp_path, prefix, "-q", "-r", "items.txt") == ""
+    assert names(prefix) == []
+    done = tool("build", "-r", "items.txt", "-r", "items.txt", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr == "sage-wheels: items.txt and items.txt name nothing\n"
 
 
 @pytest.mark.parametrize(

@@ -28,11 +28,11 @@ def wheel(tmp_path: Path, name: str, content: str = "") -> Path:
 def test_why_a_wheel_is_installed_and_why_it_is_left_out(tmp_path: Path, prefix: Path) -> None:
     one = wheel(tmp_path, "one")
     first = tool("install", "-v", "--prefix", prefix, one)
-    assert f"sage-wheels: one 1.0 is installed from {one}, in the place of nothing\n" in first.stderr
+    assert f"sage-wheels: one 1.0 is installed from {one}, instead of nothing\n" in first.stderr
     assert "sage-wheels: nothing is built: every item is a wheel\n" in first.stderr
     assert "planned" not in first.stderr
     second = tool("install", "-v", "--prefix", prefix, one)
-    assert "sage-wheels: one 1.0 is left out: that very content is installed\n" in second.stderr
+    assert "sage-wheels: one 1.0 is left out: it is installed with the same content\n" in second.stderr
     assert "decided" not in tool("install", "--prefix", prefix, one).stderr
 
 
@@ -40,8 +40,8 @@ def test_why_there_is_a_conflict_and_a_second_plan(tmp_path: Path, prefix: Path)
     install(prefix, wheel(tmp_path, "one", "1"))
     done = tool("install", "-v", "--prefix", prefix, wheel(tmp_path, "two", "2"))
     assert done.returncode == 1
-    assert "planning once more, with the lock held, for others may be at work: " in done.stderr
-    assert re.search(r"shared\.py is in the way: other content than what is to come", done.stderr)
+    assert "planning again, with the lock held, because another process may be making changes: " in done.stderr
+    assert re.search(r"shared\.py is in the way: it stays, and its content differs from the new one", done.stderr)
     done = tool("install", "-v", "--on-conflict", "overwrite", "--prefix", prefix, wheel(tmp_path, "two", "2"))
     assert re.search(r"shared\.py is overwritten; no copy is kept", done.stderr)
 

@@ -11,6 +11,7 @@ import pytest
 
 from sage_wheels.cli import COMMANDS, parser_of
 from sage_wheels.cli.command_line import COMMON
+from sage_wheels.errors import UsageError
 from support.run import install, names, tool, tool_environment
 from support.trees import make_prefix
 from support.wheels import make_wheel
@@ -179,6 +180,31 @@ def test_errors_are_json_with_json(prefix: Path) -> None:
         error = json.loads(done.stdout)["error"]
         assert (error["kind"], error["status"]) == (kind, status)
         assert error["what"] in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "several"),
+    [
+        ("install a --no-compile b -q c", "items"),
+        ("install a b -e t c", "items"),
+        ("build a b -w w c", "sources"),
+        ("uninstall a -q b c", "names"),
+        ("show a b --json c", "names"),
+        ("list a --json b --prefix p c", "names"),
+        ("verify --prefix p a b --json c", "names"),
+    ],
+)
+def test_options_may_stand_between_arguments(words: str, several: str) -> None:
+    """As with pip."""
+    command, *rest = words.split()
+    assert getattr(parser_of(command).parse_all(rest), several) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("words", ["files one --json two", "recover -q one", "install a -q --bogus b"])
+def test_nothing_else_stands_between_them(words: str) -> None:
+    command, *rest = words.split()
+    with pytest.raises(UsageError, match=r"takes no argument|has no option --bogus"):
+        parser_of(command).parse_all(rest)
 
 
 @pytest.mark.parametrize("width", [40, 80, 200])

@@ -17,7 +17,7 @@ import pytest
 
 import sage_wheels
 from sage_wheels.transaction.install import InstallOptions
-from support import crowd
+from support import chance, crowd
 from support.puppet import child_environment
 from support.run import names
 from support.trees import Tree, difference, faded, leftovers, make_prefix, set_aside, snapshot
@@ -30,9 +30,7 @@ KILLS = 40
 
 @pytest.fixture
 def seed() -> int:
-    value = random.SystemRandom().randrange(1 << 32)
-    print(f"seed {value}")
-    return value
+    return chance.seed("CROWD_SEED")
 
 
 class Crowd:
@@ -62,12 +60,12 @@ class Crowd:
         pipe = subprocess.PIPE
         self.processes.append(subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=child_environment()))
 
-    def kill(self, chance: random.Random) -> bool:
+    def kill(self, numbers: random.Random) -> bool:
         """Kill one of the processes; False if it had finished already."""
-        victim = chance.choice(self.processes)
+        victim = numbers.choice(self.processes)
         assert victim.stdout
         victim.stdout.readline()  # it has started
-        time.sleep(chance.random() * 0.04)
+        time.sleep(numbers.random() * 0.04)
         victim.kill()
         _, err = victim.communicate()
         self.processes.remove(victim)
@@ -133,13 +131,13 @@ def test_sixteen_processes_at_once(tmp_path: Path, seed: int) -> None:
 
 def test_sixteen_processes_of_which_many_are_killed(tmp_path: Path, seed: int) -> None:
     """Whoever is killed at whatever instant, the others go on, and no transaction is there by half."""
-    chance = random.Random(seed)
+    numbers = random.Random(seed)
     with Crowd(tmp_path, seed, count=10) as crew:
         for _ in range(PROCESSES):
             crew.start()
         killed = 0
         while killed < KILLS:
-            killed += crew.kill(chance)
+            killed += crew.kill(numbers)
             crew.start()
         crew.wait()
         sage_wheels.recover(crew.prefix)

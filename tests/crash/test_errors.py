@@ -16,12 +16,12 @@ from pathlib import Path
 
 import pytest
 
+from support.chance import seed
 from support.puppet import Command, Outcome, Puppet
 from support.scenarios import SCENARIOS, Stand, set_up
 from support.trees import STATE
 
 ERRORS = ("ENOSPC", "EIO", "EACCES", "EXDEV", "EROFS", "EDQUOT", "EMFILE", "EINTR")
-SEED = int(os.environ.get("FAULT_SEED", random.SystemRandom().randrange(10**9)))
 ALL = bool(os.environ.get("FAULT_ERRORS"))
 
 
@@ -49,8 +49,7 @@ def _check(stand: Stand, at: int, error: str, outcome: Outcome, *, more_aside: b
 def _fail_everywhere(stand: Stand, *errors: str, lasting: str = "", reads: bool = False, looks: str = "") -> list[str]:
     """Let each operation fail once, with one of `errors`, recover in the same process, and check; the states that this
     led to."""
-    print(f"FAULT_SEED={SEED}")
-    chance = random.Random(SEED)
+    chance = random.Random(seed("FAULT_SEED"))
     states: list[str] = []
     at = 0
     while True:
@@ -124,8 +123,7 @@ def test_a_disk_that_dies(puppet: Puppet, fast_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("looks", ["", "only"])
 def test_recovery_fails_once(puppet: Puppet, fast_path: Path, looks: str) -> None:
-    print(f"FAULT_SEED={SEED}")
-    chance = random.Random(SEED)
+    chance = random.Random(seed("FAULT_SEED"))
     stand = set_up(puppet, "small upgrade on an overlay", fast_path)
     journal = f" {stand.prefix}/{STATE}/journal"
     first = next(n for n, each in enumerate(stand.operations, 1) if each.endswith(journal)) + 1

@@ -92,13 +92,13 @@ class Work:
             backend.write_text(text.replace(head, f"{head}    _hook('build_metadata', config_settings)\n"))
         self.temporary = directory / "tmp"
         self.temporary.mkdir()
-        places = {
+        paths = {
             "prefix": prefix,
             "tree": tree,
             "destination": directory / "destination",
             "cache": directory / "cache",
         }
-        line = LINES[how].format(**places).split()
+        line = LINES[how].format(**paths).split()
         env = environment(directory / "home", TMPDIR=str(self.temporary))
         self.process = start([sys.executable, "-I", "-c", PROGRAM, *line], env, start_new_session=True)
         self.connection, _ = listening.accept()
@@ -200,8 +200,8 @@ def test_what_the_caller_ignores_stays_ignored(
     gate = Gate(listening)
     prefix = make_prefix_with_pip(tmp_path)
     tree = make_tree(tmp_path / "tree", "busy", "1.0", hook=gate.hook)
-    places = {"prefix": prefix, "tree": tree, "destination": tmp_path / "destination", "cache": tmp_path / "cache"}
-    command = [sys.executable, "-I", "-c", PROGRAM, *LINES[how].format(**places).split()]
+    paths = {"prefix": prefix, "tree": tree, "destination": tmp_path / "destination", "cache": tmp_path / "cache"}
+    command = [sys.executable, "-I", "-c", PROGRAM, *LINES[how].format(**paths).split()]
     process = start(command, environment(tmp_path / "home"), preexec_fn=lambda: signal.signal(number, signal.SIG_IGN))
     with gate.wait() as connection:
         process.send_signal(number)

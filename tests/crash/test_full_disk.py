@@ -1,7 +1,7 @@
 """A build whose disk gets full, or dies, while it writes: each write(2) below its directories fails once, by strace.
 
 What the operations of `test_commands_fail` are to names, this is to contents: Python tells of no write. Which error it
-is follows from the seed that is printed.
+is follows from the seed that is printed; FAULT_SEED repeats that.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import pytest
 
+from support.chance import seed
 from support.puppet import import_path
 from support.trees import difference, snapshot
 from support.wheels import make_wheel
@@ -98,9 +99,7 @@ def check_what_is_left(root: Path, done: subprocess.CompletedProcess[str], where
 
 
 def test_each_write_of_a_build_fails_once(root: Path) -> None:
-    seed = random.SystemRandom().randrange(1 << 32)
-    print(f"seed {seed}")
-    chance = random.Random(seed)
+    chance = random.Random(seed("FAULT_SEED"))
     assert build(root).returncode == 0
     wheel, tree = (root / "dist" / WHEEL).read_bytes(), snapshot(root / "tree")
     found = writes(root)

@@ -134,6 +134,7 @@ def test_interrupted_at_random_instants(puppet: Puppet, fast_path: Path, name: s
         _, said = process.communicate()
         check(stand, process.returncode, ours(said), number, f"{number!r} (seed {SEED})")
         statuses.append(process.returncode)
+        usual *= 1.25 if process.returncode else 0.8  # so that half of them come in time, however busy this machine is
         stand.restore()
     interrupted = [status for status in statuses if status]
     print(f"{len(interrupted)} of {len(statuses)} interrupted")

@@ -235,9 +235,14 @@ class Prefix(RuleBasedStateMachine):
     def add(self, data: st.DataObject, name: str) -> None:
         """A file of nobody, in a directory of a package, or where a package will want to have a file."""
         site = site_packages(self.prefix).relative_to(self.prefix).as_posix()
-        places = [f"{site}/{name}/{each}" for each in ("notes.txt", "deep/notes.txt", "v2/only.py", "__init__.py")]
-        places += [f"{site}/space/turn_{name}", f"{site}/space/notes.txt", f"share/{name}.txt", "share/all/notes.txt"]
-        path = data.draw(st.sampled_from(places))
+        candidates = [f"{site}/{name}/{each}" for each in ("notes.txt", "deep/notes.txt", "v2/only.py", "__init__.py")]
+        candidates += [
+            f"{site}/space/turn_{name}",
+            f"{site}/space/notes.txt",
+            f"share/{name}.txt",
+            "share/all/notes.txt",
+        ]
+        path = data.draw(st.sampled_from(candidates))
         free = path not in self.model.directories and path not in self.model.files
         if free and not any(above in self.model.files for above in ancestors(path)):
             self.serial += 1

@@ -72,7 +72,8 @@ def orphans(prefix: Path, wheel: Path, restore: Callable[[], object]) -> Orphans
             os.kill(process.pid, signal.SIGKILL)
         process.wait()
         written = list((prefix / STATE).glob("stage/*/new/**/part*.bin"))
-        if written and len(written) < FILES and _is_locked(stage := next((prefix / STATE).glob("stage/*"))):
+        # at most half of them: those at work may finish one each, and there have to be others that nobody begins
+        if written and len(written) <= FILES // 2 and _is_locked(stage := next((prefix / STATE).glob("stage/*"))):
             return Orphans(process.pid, stage)
         if process.returncode < 0:  # too late, or too early: there was no worker, or none is left
             _continue(process.pid)

@@ -1,7 +1,8 @@
 """Promise 2 once more, at the system calls themselves: nothing that Python does not tell of changes a file, either.
 
 A command is traced once, and then killed, or failed, at one of its system calls by strace. The processes are real ones:
-`python -I -S` with the command line. Which calls are chosen follows from the seed that is printed.
+`python -I -S` with the command line. Which calls are chosen follows from the seed that is printed; FAULT_SEED repeats
+that.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import NamedTuple
 
 import pytest
 
+from support.chance import seed
 from support.puppet import Puppet, import_path
 from support.scenarios import Stand, set_up
 from support.trees import STATE
@@ -67,9 +69,7 @@ def _strace_works() -> None:
 
 @pytest.fixture
 def chance() -> random.Random:
-    seed = random.SystemRandom().randrange(1 << 32)
-    print(f"seed {seed}")
-    return random.Random(seed)
+    return random.Random(seed("FAULT_SEED"))
 
 
 def strace(stand: Stand, log: Path, *options: str) -> subprocess.CompletedProcess[str]:

@@ -161,9 +161,14 @@ class Model:
     def people(self) -> None:
         site = site_packages(self.prefix).relative_to(self.prefix).as_posix()
         name = self.random.choice(NAMES)
-        places = [f"{site}/{name}/notes.txt", f"{site}/{name}/__init__.py", f"{site}/space/notes.txt"]
-        places += [f"share/{name}.txt", f"bin/{name}-run", f"{site}/{name}_single.py", f"{site}/{name}/deep/er/est.txt"]
-        path = self.random.choice(places)
+        candidates = [f"{site}/{name}/notes.txt", f"{site}/{name}/__init__.py", f"{site}/space/notes.txt"]
+        candidates += [
+            f"share/{name}.txt",
+            f"bin/{name}-run",
+            f"{site}/{name}_single.py",
+            f"{site}/{name}/deep/er/est.txt",
+        ]
+        path = self.random.choice(candidates)
         full = self.prefix / path
         if full.parent.is_dir() and not full.is_dir():
             self.serial += 1

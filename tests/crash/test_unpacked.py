@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import itertools
-import os
 import random
 import shutil
 from pathlib import Path
@@ -16,15 +15,15 @@ from typing import NamedTuple
 
 import pytest
 
+from support.chance import seed
 from support.puppet import Command, Outcome, Puppet
 from support.trees import Tree, difference, leftovers, make_prefix, snapshot
 from support.wheels import make_wheel
 
-SEED = int(os.environ.get("FAULT_SEED", random.SystemRandom().randrange(10**9)))
 ERRORS = ("ENOSPC", "EIO", "EACCES", "EXDEV", "EROFS", "EDQUOT", "EMFILE", "EMLINK")
 
 
-class Place(NamedTuple):
+class Scenario(NamedTuple):
     """A directory with a prefix and a store, and what the prefix is before and after."""
 
     puppet: Puppet
@@ -71,7 +70,7 @@ NEW = "small-2.0-py3-none-any.whl"
 
 
 @pytest.fixture(params=["empty", "filled"])
-def place(request: pytest.FixtureRequest, puppet: Puppet, fast_path: Path) -> Place:
+def scenario(request: pytest.FixtureRequest, puppet: Puppet, fast_path: Path) -> Scenario:
     root = fast_path / "root"
     (root / "tmp").mkdir(parents=True)
     text = "VERSION = {!r}\n"
@@ -80,7 +79,7 @@ def place(request: pytest.FixtureRequest, puppet: Puppet, fast_path: Path) -> Pl
         files[f"mixed/of{version[0]}.py"] = ""
         make_wheel(root / "wheels", "small", version, files, entry_points={"small": "small:main"})
     prefix = make_prefix(root)
-    made = Place(puppet, root, fast_path / "copy", {}, {})
+    made = Scenario(puppet, root, fast_path / "copy", {}, {})
     assert puppet.run(Command("install", str(prefix), [str(root / "wheels/small-1.0-py3-none-any.whl")])).status == 0
     (next(prefix.glob("lib/*/site-packages")) / "mixed/foreign.txt").write_text("nobody's")
     shutil.rmtree(root / "store", ignore_errors=True)
@@ -99,47 +98,46 @@ def place(request: pytest.FixtureRequest, puppet: Puppet, fast_path: Path) -> Pl
     return made
 
 
-def test_killed_before_every_operation(place: Place) -> None:
+def test_killed_before_every_operation(scenario: Scenario) -> None:
     states = []
     for at in itertools.count(1):
-        outcome = place.install(place.prefix, at=at)
+        outcome = scenario.install(scenario.prefix, at=at)
         if outcome.status == 0:
             break
         assert outcome.killed, outcome
-        states.append(place.state())
-        place.check_store()
-        place.restore()
+        states.append(scenario.state())
+        scenario.check_store()
+        scenario.restore()
     assert states.count("old") > 20
     assert sorted(states, reverse=True) == states
     print(f"{len(states)} points")
 
 
 @pytest.mark.parametrize("lasting", ["", "space"])
-def test_every_operation_fails(place: Place, lasting: str) -> None:
+def test_every_operation_fails(scenario: Scenario, lasting: str) -> None:
     """Where it is one on the store, the command does without it. All of those, and of the others a third by chance."""
-    print(f"FAULT_SEED={SEED}")
-    chance = random.Random(SEED)
-    store = f"{place.root}/store"
-    operations = place.install(place.prefix).operations
+    chance = random.Random(seed("FAULT_SEED"))
+    store = f"{scenario.root}/store"
+    operations = scenario.install(scenario.prefix).operations
     of_store = {at for at, operation in enumerate(operations, 1) if f" {store}" in operation}
     assert of_store
     others = sorted(set(range(1, len(operations))) - of_store)
-    place.restore()
+    scenario.restore()
     for at in [*sorted(of_store.union(chance.sample(others, len(others) // 3))), len(operations) + 20]:
         error = "ENOSPC" if lasting else chance.choice(ERRORS)
-        outcome = place.install(place.prefix, at=at, fail=getattr(errno, error), lasting=lasting)
+        outcome = scenario.install(scenario.prefix, at=at, fail=getattr(errno, error), lasting=lasting)
         where = f"{error} at {at}, {outcome.operations[at - 1 : at]}: {outcome._replace(operations=[])}"
         assert outcome.status in (0, 1), where
         assert outcome.descriptors == 0, where
         assert "Traceback" not in "".join(outcome.said), where
-        state = place.state()
+        state = scenario.state()
         assert state == "new" or outcome.status == 1, where
         if len(outcome.operations) < at:  # the last, or something need not be done twice
             assert outcome.status == 0, where
-            place.restore()
+            scenario.restore()
             continue
         operation = outcome.operations[at - 1]
         if f" {store}" in operation and not lasting:
             assert outcome.status == 0, where
-        place.check_store()
-        place.restore()
+        scenario.check_store()
+        scenario.restore()

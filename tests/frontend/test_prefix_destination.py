@@ -334,7 +334,7 @@ def _with_one_more(records: list[Any]) -> None:
 def test_records_that_are_not_those_of_what_was_written(prefix: Path, spoil: Callable[[list[Any]], None]) -> None:
     destination, records = written(prefix, USUAL)
     spoil(records)
-    with pytest.raises(sage_wheels.WheelRefused, match="is not what was written"):
+    with pytest.raises(sage_wheels.WheelRefused, match="does not fit the file that was written"):
         destination.finalize_installation(Scheme("purelib"), "pkg-1.dist-info/RECORD", records)
     assert names(prefix) == []
 

@@ -41,13 +41,13 @@ def test_what_is_ours_is_used(cache: Path) -> None:
     assert caches.choose(str(cache)) == (str(cache), ())
 
 
-@pytest.mark.parametrize("place", ["", "build", "content", "results", "trees", "staging", "wheels"])
+@pytest.mark.parametrize("below", ["", "build", "content", "results", "trees", "staging", "wheels"])
 @pytest.mark.parametrize(
     ("mode", "who"), [(0o777, "everybody"), (0o1777, "everybody"), (0o775, "its group"), (0o2770, "its group")]
 )
-def test_where_others_may_write(cache: Path, place: str, mode: int, who: str) -> None:
-    (cache / place).chmod(mode)
-    expected = f"{who} may write in {cache / place}".removesuffix("/")
+def test_where_others_may_write(cache: Path, below: str, mode: int, who: str) -> None:
+    (cache / below).chmod(mode)
+    expected = f"{who} may write in {cache / below}".removesuffix("/")
     assert caches.problem(str(cache)) == expected
     with pytest.raises(UnsafePath) as caught:
         caches.named(str(cache), "name another")
@@ -60,11 +60,11 @@ def test_where_others_may_write(cache: Path, place: str, mode: int, who: str) ->
 
 
 @as_root
-@pytest.mark.parametrize("place", ["", "..", "build", "results", "trees", "wheels", "wheels/a-1-py3-none-any.whl"])
-def test_what_belongs_to_somebody_else(cache: Path, place: str) -> None:
-    own(cache / place)
+@pytest.mark.parametrize("below", ["", "..", "build", "results", "trees", "wheels", "wheels/a-1-py3-none-any.whl"])
+def test_what_belongs_to_somebody_else(cache: Path, below: str) -> None:
+    own(cache / below)
     found = caches.problem(str(cache)) or ""
-    assert found == f"{os.path.normpath(cache / place)} belongs to another user (uid {SOMEBODY})"
+    assert found == f"{os.path.normpath(cache / below)} belongs to another user (uid {SOMEBODY})"
 
 
 @as_root

@@ -34,6 +34,7 @@ class Workshop:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.story = root / "story"
+        self.said = root / "said"  # on standard error by the command that runs
         self.wheels = root / "wheels"
         (root / "src").mkdir()
 
@@ -55,7 +56,11 @@ class Workshop:
         report = self.root / "report.json"
         report.unlink(missing_ok=True)
         command = self.command("--report", report, *arguments, program=program)
-        done = subprocess.run(command, capture_output=True, text=True, env=tool_environment(**more), cwd=self.root)
+        with self.said.open("w") as said:
+            done = subprocess.run(
+                command, stdout=subprocess.PIPE, stderr=said, text=True, env=tool_environment(**more), cwd=self.root
+            )
+        done.stderr = self.said.read_text()
         told = json.loads(report.read_text()) if report.exists() else []
         return Run(done, {f"{each['name']}": each for each in told})
 
@@ -65,6 +70,13 @@ class Workshop:
             "import time\nlimit = time.monotonic() + 60\n"
             f"while open({str(self.story)!r}).read().count('begin') < {count} and time.monotonic() < limit:\n"
             "    time.sleep(0.02)\ntime.sleep(0.5)"
+        )
+
+    def until_said(self, text: str) -> str:
+        """The hook of a build that goes on when the command has said that."""
+        return (
+            "import time\nlimit = time.monotonic() + 60\n"
+            f"while {text!r} not in open({str(self.said)!r}).read() and time.monotonic() < limit:\n    time.sleep(0.02)"
         )
 
     def events(self) -> list[str]:
@@ -83,6 +95,22 @@ class Workshop:
         while event not in self.events():
             assert time.monotonic() < limit, self.events()
             time.sleep(0.02)
+
+
+def wait_until_gone(child: Path) -> None:
+    """Until the process whose number stands in that file has ended; on a busy machine, what is killed takes a while."""
+    limit = time.monotonic() + 60
+    while _is_running(int(child.read_text())):
+        assert time.monotonic() < limit
+        time.sleep(0.05)
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state not in ("Z", "X")
 
 
 @pytest.fixture

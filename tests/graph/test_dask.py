@@ -83,13 +83,13 @@ def test_a_source_that_kills_three_workers(site: Site, address: str) -> None:
 
 def _other_tool(site: Site, module: str, old: str, new: str) -> str:
     """The PYTHONPATH with which a worker has another tool, in which one module has another text."""
-    place = site.root / "other"
+    libraries = site.root / "other"
     package = Path(sage_wheels.__file__).parent
-    shutil.copytree(package, place / "sage_wheels", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(package, libraries / "sage_wheels", ignore=shutil.ignore_patterns("__pycache__"))
     text = (package / module).read_text()
     assert old in text
-    (place / "sage_wheels" / module).write_text(text.replace(old, new))
-    return str(place)
+    (libraries / "sage_wheels" / module).write_text(text.replace(old, new))
+    return str(libraries)
 
 
 def _other_version(site: Site) -> dict[str, str]:
@@ -244,8 +244,8 @@ def test_an_answer_that_is_not_signed(site: Site, address: str) -> None:
     _, line = _key(site, "good")
     trust = site.root / "trust"
     trust.write_text(line)
-    place = _other_tool(site, "store/exchange.py", "return ANYBODY in trusted or", "return True or")
-    site.start_worker(address, PYTHONPATH=place)
+    libraries = _other_tool(site, "store/exchange.py", "return ANYBODY in trusted or", "return True or")
+    site.start_worker(address, PYTHONPATH=libraries)
     site.until_workers(address, 1)
     refused = site.build(address, "--store-trust", trust, site.workshop.project("one"))
     assert refused.returncode == 1

@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 
 import support
-from graph.conftest import Workshop
+from graph.conftest import Workshop, wait_until_gone
 from support.run import tool_environment
 
 _HAS_DASK = importlib.util.find_spec("distributed") is not None
@@ -83,8 +83,8 @@ class Site:
 
     def command(self, engine: str, *sources: Path, jobs: int = 2) -> list[str]:
         program = _SUPPORT / "engine_run.py"
-        places = [self.root / "ours", self.workshop.wheels, jobs]
-        return [sys.executable, *map(str, [program, engine, *places, *sources])]
+        paths = [self.root / "ours", self.workshop.wheels, jobs]
+        return [sys.executable, *map(str, [program, engine, *paths, *sources])]
 
     def run(self, engine: str, *sources: Path, jobs: int = 2) -> dict[str, dict[str, Any]]:
         done = subprocess.run(
@@ -212,7 +212,7 @@ def test_interrupted(site: Site, engine: str) -> None:
         site.workshop.wait_for("begun slow-1.0")
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=60)
-    _wait_until_gone(child)
+    wait_until_gone(child)
 
 
 def test_the_tool_is_killed(site: Site, engine: str) -> None:
@@ -226,18 +226,4 @@ def test_the_tool_is_killed(site: Site, engine: str) -> None:
     site.workshop.wait_for("begun slow-1.0")
     process.kill()
     process.communicate()
-    _wait_until_gone(child)
-
-
-def _wait_until_gone(child: Path) -> None:
-    limit = time.monotonic() + 60
-    while _is_running(int(child.read_text())):
-        assert time.monotonic() < limit
-        time.sleep(0.05)
-
-
-def _is_running(pid: int) -> bool:
-    try:
-        return "(sleep) Z" not in Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
+    wait_until_gone(child)

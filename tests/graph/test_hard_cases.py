@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from packaging.version import Version
 
-from graph.conftest import Workshop
+from graph.conftest import Workshop, wait_until_gone
 from sage_wheels.building.options import BuildOptions
 from sage_wheels.graph.engine import Event
 from sage_wheels.graph.graph import Graph, Wheels
@@ -116,11 +116,11 @@ def test_interrupted_twice(workshop: Workshop) -> None:
     child = workshop.root / "child"
     hook = (
         "import subprocess, signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
-        "deaf = ['sh', '-c', 'trap \"\" TERM INT; sleep 60 & wait; sleep 60']\n"
+        "deaf = ['sh', '-c', 'trap \"\" TERM INT; sleep 600 & wait; sleep 600']\n"
         "started = subprocess.Popen(deaf, start_new_session=True)\n"
-        f"open({str(child)!r}, 'w').write(str(started.pid))\ntime.sleep(60)"
+        f"open({str(child)!r}, 'w').write(str(started.pid))\ntime.sleep(600)"
     )
-    tree, other = workshop.project("slow", hook=hook), workshop.project("other", seconds=60)
+    tree, other = workshop.project("slow", hook=hook), workshop.project("other", seconds=600)
     with subprocess.Popen(
         workshop.command("-j2", tree, other), env=tool_environment(), stderr=subprocess.PIPE, text=True
     ) as process:
@@ -133,7 +133,7 @@ def test_interrupted_twice(workshop: Workshop) -> None:
         error = process.communicate()[1]
     assert process.returncode == 128 + signal.SIGINT
     assert "Traceback" not in error
-    assert not Path(f"/proc/{child.read_text()}").exists()
+    wait_until_gone(child)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")

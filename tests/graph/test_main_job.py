@@ -77,14 +77,14 @@ def _sdists(directory: Path, requirements: list[str]) -> list[Path]:
     return sorted(directory.iterdir())
 
 
-def _built(site: Site, place: Path, sdists: list[Path], *options: str) -> list[Path]:
+def _built(site: Site, outputs: Path, sdists: list[Path], *options: str) -> list[Path]:
     """The wheels of the sdists, from nothing else, with a cache of its own."""
     command = site.workshop.command("-k", "-j2", "--from-source", *options, *sdists)
-    command[command.index("--cache-dir") + 1] = str(place / "cache")
-    command[command.index("-w") + 1] = str(place / "wheels")
+    command[command.index("--cache-dir") + 1] = str(outputs / "cache")
+    command[command.index("-w") + 1] = str(outputs / "wheels")
     done = subprocess.run(command, capture_output=True, text=True, env=site.environment(), cwd=site.root)
     assert done.returncode == 0, done.stderr[-5000:]
-    return sorted((place / "wheels").iterdir())
+    return sorted((outputs / "wheels").iterdir())
 
 
 def _comparable(wheel: Path) -> dict[str, bytes]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from graph.conftest import Run, Workshop
+from graph.conftest import Run, Workshop, wait_until_gone
 from sage_wheels.building.stored import keep_seconds, seconds_of
 from sage_wheels.store.store import Store
 from support.run import names, tool_environment
@@ -66,7 +66,7 @@ def test_a_failure(workshop: Workshop, goes_on: bool) -> None:
     user = workshop.project("user", requires=["bad"])
     above = workshop.project("above", requires=["user"])
     other = workshop.project("other", requires=["first"])
-    first = workshop.project("first", seconds=1.0)
+    first = workshop.project("first", hook=workshop.until_said("bad 1.0: failed"))
     run = workshop.build("-j2", *(["-k"] if goes_on else []), bad, user, above, other, first)
     assert run.done.returncode == 1
     expected = {"bad": "failed", "user": "not tried", "above": "not tried", "first": "built"}
@@ -232,10 +232,10 @@ def test_slots(workshop: Workshop) -> None:
 
 
 def test_interrupted_and_gone_on(workshop: Workshop) -> None:
-    quick, slow = workshop.project("quick"), workshop.project("slow", seconds=60)
+    quick, slow = workshop.project("quick"), workshop.project("slow", seconds=600)
     child = workshop.root / "child"
     hook = (
-        "import subprocess\nstarted = subprocess.Popen(['sleep', '60'], start_new_session=True)\n"
+        "import subprocess\nstarted = subprocess.Popen(['sleep', '600'], start_new_session=True)\n"
         f"open({str(child)!r}, 'w').write(str(started.pid))"
     )
     (slow / "hook.py").write_text(f"{hook}\n{(slow / 'hook.py').read_text()}")
@@ -250,13 +250,13 @@ def test_interrupted_and_gone_on(workshop: Workshop) -> None:
             time.sleep(0.02)
         process.send_signal(signal.SIGINT)
         assert process.wait() == 128 + signal.SIGINT
-    assert not Path(f"/proc/{child.read_text()}").exists()
+    wait_until_gone(child)
     assert [each.name for each in workshop.wheels.iterdir()] == ["quick-1.0-py3-none-any.whl"]
 
 
 def test_killed_builds_end_and_are_built_again(workshop: Workshop) -> None:
     """The tool itself is killed: what it had started ends, too, and the next run builds."""
-    tree = workshop.project("slow", seconds=60)
+    tree = workshop.project("slow", seconds=600)
     other = workshop.project("other")
     process = subprocess.Popen(workshop.command("-j2", tree, other), env=tool_environment(), stderr=subprocess.PIPE)
     workshop.wait_for("begin slow-1.0")
@@ -266,7 +266,7 @@ def test_killed_builds_end_and_are_built_again(workshop: Workshop) -> None:
     start = time.monotonic()
     run = workshop.build("-j2", tree, other)  # waits for the build directory if the old builder still has it
     assert run.done.returncode == 0, run.done.stderr
-    assert time.monotonic() - start < 50
+    assert time.monotonic() - start < 500
 
 
 def test_killed_for_memory_is_tried_once_more_alone(workshop: Workshop) -> None:
@@ -305,23 +305,6 @@ def test_under_make_the_pool_is_that_of_make(workshop: Workshop, tmp_path: Path)
     )
     assert done.returncode == 0, done.stderr
     assert workshop.most_at_once() == 3
-
-
-def test_compilers_share_one_pool(workshop: Workshop, tmp_path: Path) -> None:
-    """Two builds that each start `make -j` with eight jobs: with -j4 never more than four run."""
-    running = tmp_path / "running"
-    running.mkdir()
-    rule = f"\ttouch {running}/$$$$; ls {running} | wc -l >> {tmp_path}/counts; sleep 0.1; rm {running}/$$$$\n"
-    (tmp_path / "Makefile").write_text(
-        "all: " + " ".join(f"t{n}" for n in range(8)) + "\n" + "".join(f"t{n}:\n{rule}" for n in range(8))
-    )
-    hook = f"import subprocess\nsubprocess.run(['make', '-f', {str(tmp_path / 'Makefile')!r}], check=True)"
-    trees = [workshop.project(name, hook=hook) for name in ("one", "two")]
-    run = workshop.build("-j4", *trees)
-    assert run.done.returncode == 0, run.done.stderr
-    counts = [int(each) for each in (tmp_path / "counts").read_text().split()]
-    assert len(counts) == 16
-    assert 2 < max(counts) <= 4
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import itertools
 import json
 import os
-import random
 import shutil
 import tempfile
 import time
@@ -36,6 +36,7 @@ from sage_wheels.prefix.model import Prefix
 from sage_wheels.transaction import journal
 from sage_wheels.transaction.journal import Journal, Step
 from sage_wheels.wheel import Request, Wheel, write_images
+from support.chance import seed
 from support.trees import make_prefix, snapshot
 from support.wheels import make_wheel
 from support.zips import Entry, zip_bytes
@@ -62,11 +63,11 @@ def drive(strategy: st.SearchStrategy[Any], check: Callable[[Any], None]) -> Non
         usual(hypothesis.given(strategy)(body))()
         return
     end = time.monotonic() + SECONDS
-    seed = int(os.environ.get("FUZZ_SEED", random.SystemRandom().randrange(10**9)))
-    while time.monotonic() < end:
-        print(f"FUZZ_SEED={seed}", flush=True)
-        hypothesis.settings(usual, max_examples=1000)(hypothesis.seed(seed)(hypothesis.given(strategy)(body)))()
-        seed += 1
+    for number in itertools.count(seed("FUZZ_SEED")):
+        if time.monotonic() > end:
+            break
+        print(f"FUZZ_SEED={number}", flush=True)
+        hypothesis.settings(usual, max_examples=1000)(hypothesis.seed(number)(hypothesis.given(strategy)(body)))()
 
 
 @st.composite

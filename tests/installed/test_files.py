@@ -69,7 +69,7 @@ def test_rows_that_no_distribution_can_own(tmp_path: Path, prefix: Prefix, row: 
 
 
 @pytest.mark.parametrize(
-    ("row", "place"),
+    ("row", "expected"),
     [
         ("d.py", f"{LIBRARY}/d.py"),
         ("./d.py", f"{LIBRARY}/d.py"),
@@ -80,11 +80,11 @@ def test_rows_that_no_distribution_can_own(tmp_path: Path, prefix: Prefix, row: 
         ("../../../lib64/x", "lib/x"),
     ],
 )
-def test_rows_in_one_form(prefix: Prefix, row: str, place: str) -> None:
+def test_rows_in_one_form(prefix: Prefix, row: str, expected: str) -> None:
     (Path(prefix.root) / "lib64").symlink_to("lib")
     found = files.owned(prefix, distribution(prefix, f"{row},sha256=x,3"))
     assert found.ignored == []
-    assert found.rows[place] == Row(row, "sha256=x", 3)
+    assert found.rows[expected] == Row(row, "sha256=x", 3)
 
 
 def test_absolute_rows_inside_the_prefix(prefix: Prefix) -> None:

@@ -40,9 +40,9 @@ def filled(prefix: Path, tmp_path: Path) -> Path:
     return prefix
 
 
-def owners(prefix: Path, place: str) -> list[str]:
+def owners(prefix: Path, target: str) -> list[str]:
     where = find_prefix(prefix)
-    return [each.name for each in Owners(where, find_all(where)).owners(place)]
+    return [each.name for each in Owners(where, find_all(where)).owners(target)]
 
 
 def assert_right(prefix: Path) -> None:
@@ -223,8 +223,8 @@ def test_a_directory_that_was_moved_behind_a_link_is_seen(prefix: Path, name: st
     assert_right(prefix)
     (prefix / name).rename(prefix / "moved")
     (prefix / name).symlink_to(prefix / "moved")
-    place = f"{LIBRARY}/ns/one.py" if name.startswith("lib") else "share/doc/one"
-    assert owners(prefix, f"moved{place.removeprefix(name)}") == ["one"]
+    target = f"{LIBRARY}/ns/one.py" if name.startswith("lib") else "share/doc/one"
+    assert owners(prefix, f"moved{target.removeprefix(name)}") == ["one"]
     (prefix / name).unlink()
     (prefix / "moved").rename(prefix / name)
     assert_right(prefix)
@@ -255,7 +255,7 @@ def test_a_shared_file_behind_a_new_link_stays(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("place", "where"),
+    ("target", "where"),
     [
         (f"{LIBRARY}/pkg/a/b.py", f"{LIBRARY}/pkg"),
         (f"{LIBRARY}/mod.py", f"{LIBRARY}/mod.py"),
@@ -264,5 +264,5 @@ def test_a_shared_file_behind_a_new_link_stays(tmp_path: Path) -> None:
         ("lib/x", "lib/x"),
     ],
 )
-def test_areas(prefix: Path, place: str, where: str) -> None:
-    assert area(landmarks(find_prefix(prefix)).libraries, place) == where
+def test_areas(prefix: Path, target: str, where: str) -> None:
+    assert area(landmarks(find_prefix(prefix)).libraries, target) == where

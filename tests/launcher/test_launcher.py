@@ -301,8 +301,8 @@ def test_an_interpreter_that_is_gone_is_noticed(prepared: Path) -> None:
 @pytest.mark.network
 def test_without_any_python_it_says_what_was_looked_for(prepared: Path, tmp_path: Path) -> None:
     script = (prepared / "build" / "lib" / "system-python.sh").read_text()
-    for place in ("/usr/bin", "/usr/local/bin", "/opt/homebrew/bin"):
-        script = script.replace(f" {place} ", " ")
+    for bin_directory in ("/usr/bin", "/usr/local/bin", "/opt/homebrew/bin"):
+        script = script.replace(f" {bin_directory} ", " ")
     (prepared / "build" / "lib" / "system-python.sh").write_text(re.sub(r"(\$\{PATH-\}).*", r"\1", script, count=1))
     (prepared / ".cache" / "tool").unlink()
     done = start(prepared, PATH=str(tmp_path), HOME=str(tmp_path), PYENV_ROOT="")

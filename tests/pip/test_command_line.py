@@ -16,8 +16,8 @@ def run(prefix: Path, home: Path, line: str, wheel: Path) -> Done:
     """Run `line`; in it, P is the prefix, and the wheel is that of `plain`."""
     command = our_command(prefix)
     command = command[: command.index("--prefix")]
-    places = {"P": str(prefix), "WHEEL": str(wheel), "DIR": str(wheel.parent)}
-    return end(start([*command, *(places.get(word, word) for word in line.split())], environment(home)))
+    paths = {"P": str(prefix), "WHEEL": str(wheel), "DIR": str(wheel.parent)}
+    return end(start([*command, *(paths.get(word, word) for word in line.split())], environment(home)))
 
 
 @pytest.mark.parametrize(

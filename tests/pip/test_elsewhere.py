@@ -146,13 +146,15 @@ def put_of_the_distribution(prefix: Path, wheel: Path) -> None:
     stamp.write_text(f"lib @ file://{wheel}\n")
 
 
-@pytest.mark.parametrize("place", ["outside", "in a directory of its own"])
+@pytest.mark.parametrize("location", ["outside", "in a directory of its own"])
 @pytest.mark.parametrize("option", ["--root", "--prefix", "--target"])
-def test_what_is_in_the_prefix_stays(prefix: Path, home: Path, index: Index, put: Put, option: str, place: str) -> None:
+def test_what_is_in_the_prefix_stays(
+    prefix: Path, home: Path, index: Index, put: Put, option: str, location: str
+) -> None:
     """pip would take the old version out of the prefix, wherever the new one goes."""
     put(prefix, "lib 2.1")
     before = installed(prefix)
-    destination = home.parent / "destination" if place == "outside" else prefix / "share/more"
+    destination = home.parent / "destination" if location == "outside" else prefix / "share/more"
     done = end(
         start(our_command(prefix, "install", "-i", index.url, option, str(destination), "lib==1.0"), environment(home))
     )

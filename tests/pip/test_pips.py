@@ -316,6 +316,28 @@ def test_a_python_that_is_too_old(bare: Path, home: Path, command: list[str]) ->
     assert len(done.stderr.splitlines()) == 1
 
 
+def test_memory_that_runs_out_where_a_thread_begins(prefix: Path, home: Path) -> None:
+    """`Thread.start` waits for ever then."""
+    broken = "import threading; threading.Thread._bootstrap = lambda self: [0] * (1 << 62)\n"
+    (site_packages(prefix) / "broken.pth").write_text(broken)
+    done = end(start(our_command(prefix, "list"), environment(home)))
+    assert done.returncode == 0, done.stderr
+
+
+def test_memory_that_runs_out_while_an_answer_is_read(prefix: Path, home: Path, tmp_path: Path) -> None:
+    """pip has decided then, and the change was made."""
+    (site_packages(prefix) / "broken.pth").write_text(
+        "import json, threading; json.loads = lambda *a, loads=json.loads, threading=threading, "
+        "ours=threading.current_thread(), **b: "
+        "loads(*a, **b) if threading.current_thread() is ours else [0] * (1 << 62)\n"
+    )
+    wheel = make_wheel(tmp_path, "plain", "1.0", {"plain.py": ""})
+    done = end(start(our_command(prefix, "install", "--no-index", wheel), environment(home)))
+    assert done.returncode == 0, done.stderr
+    assert "sage-wheels: pip ended with status 1; the change had been made" in done.stderr
+    assert "plain 1.0" in names(prefix)
+
+
 @pytest.mark.parametrize("command", [["list"], ["install", "plain"]])
 def test_memory_that_runs_out_while_pip_is_imported(prefix: Path, home: Path, command: list[str]) -> None:
     """That says nothing of the pip which is there."""

@@ -117,6 +117,17 @@ def test_a_variable_that_makes_no_sense(prefix: Path, home: Path, put: Put) -> N
     assert "'maybe' is no value of yes, in the variable PIP_YES; set it to yes or no" in done.stderr
 
 
+@pytest.mark.parametrize("option", ["--timeout=soon", "--default-timeout=1,5", "--retries=1.5"])
+def test_an_option_that_makes_no_sense(twins: Twins, put: Put, option: str) -> None:
+    for each in twins.both:
+        put(each, "lib 2.0")
+    before = snapshot(twins.ours)
+    theirs, own = twins.run("uninstall", "-y", option, "lib")
+    assert theirs.returncode == own.returncode == 2
+    assert option.partition("=")[0] in own.stderr
+    assert snapshot(twins.ours) == before
+
+
 STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d,\d{3} ")
 
 

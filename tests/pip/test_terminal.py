@@ -103,8 +103,8 @@ def wait_until_stopped(pid: int) -> None:
 def test_ctrl_z_stops_a_build(prefix: Path, tmp_path: Path, gate: Gate, how: str) -> None:
     hook = gate.hook.rpartition("s.recv")[0] + COUNTING
     tree = make_tree(tmp_path / "tree", "busy", "1.0", hook=hook)
-    places = {"prefix": prefix, "tree": tree, "destination": tmp_path / "destination", "cache": tmp_path / "cache"}
-    command = [sys.executable, "-I", "-c", PROGRAM, *LINES[how].format(**places).split()]
+    paths = {"prefix": prefix, "tree": tree, "destination": tmp_path / "destination", "cache": tmp_path / "cache"}
+    command = [sys.executable, "-I", "-c", PROGRAM, *LINES[how].format(**paths).split()]
     with Terminal(command, environment(tmp_path / "home")) as terminal, gate.wait() as connection:
         pid = int(connection.recv(100))
         terminal.type("\x1a")

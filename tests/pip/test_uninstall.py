@@ -36,6 +36,8 @@ def said(done: Done, prefix: Path) -> list[str]:
         ("uninstall -y -r requirements.txt Extra.Lib", ["lib 2.0"]),
         ("uninstall -y -r nested.txt", ["lib 2.0"]),
         ("-q uninstall -y app", ["extra_lib 1.0", "lib 2.0"]),
+        ("uninstall lib -y app", ["extra_lib 1.0"]),
+        ("uninstall -y lib -q Extra.Lib --no-input app", []),
         ("uninstall -y no-such-thing app", ["extra_lib 1.0", "lib 2.0"]),
         ("uninstall -y no-such-thing", ["app 1.0", "extra_lib 1.0", "lib 2.0"]),
         ("uninstall", ["app 1.0", "extra_lib 1.0", "lib 2.0"]),

@@ -288,6 +288,17 @@ def test_a_marker_that_does_not_hold(here: Path, text: str, marker: str) -> None
     assert applying(f"{text} ; {marker}", lambda: OLD) == text
 
 
+@pytest.mark.parametrize("url", [f"file:{WHEEL}", "file:tree", "https://example.org/foo.zip#sha256=00"])
+def test_a_marker_right_behind_the_url_of_a_name(here: Path, url: str) -> None:
+    """As with pip; behind a URL alone it needs a space, because a URL may have a semicolon in it."""
+    text = f"foo[x] @ {url};python_version<'3'"
+    assert applying(text, lambda: {"python_version": "3.11"}) is None
+    assert applying(text, lambda: OLD) == f"foo[x] @ {url}"
+    alone = f"{url};python_version<'3'"
+    assert applying(alone, lambda: {"python_version": "3.11"}) == alone
+    assert applying(f"foo @ {url};a=b", dict) == f"foo @ {url};a=b" if url.startswith("https") else True
+
+
 @pytest.mark.parametrize("path", ["tree", WHEEL, "foo-1.0.tar.gz"])
 def test_what_is_named_twice_is_one_with_the_extras_of_both(here: Path, path: str) -> None:
     items = [f"./{path}[b]", f"foo[a] @ file://{here}/{path}", f"{here}/{path}; python_version > '3'"]

@@ -14,6 +14,7 @@ from packaging.version import Version
 from sage_wheels.errors import SourceError
 from sage_wheels.requirements.files import Line, read
 from sage_wheels.requirements.names import all_named
+from support.chance import seed
 
 # Run by a Python with a pip: a line of JSON for each directory that standard input names.
 PIPS_PARSER = """
@@ -108,8 +109,8 @@ def made_up(chance: random.Random) -> bytes:
 
 def told(line: Line) -> list[object]:
     hashes = sorted({each.value for each in line.options if each.name == "--hash"})
-    place = [Path(line.file).name, line.number]
-    return [line.text, *place, line.is_constraint, line.is_editable, hashes]
+    where = [Path(line.file).name, line.number]
+    return [line.text, *where, line.is_constraint, line.is_editable, hashes]
 
 
 def pips(directories: list[Path]) -> list[list[list[object]] | None]:
@@ -128,9 +129,7 @@ def pips(directories: list[Path]) -> list[list[list[object]] | None]:
 def test_every_file_is_read_as_pip_reads_it_or_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever is read is what pip reads; nothing is refused that pip understands whole."""
     pytest.importorskip("pip")
-    seed = random.randrange(1 << 32)
-    print("seed", seed)
-    chance = random.Random(seed)
+    chance = random.Random(seed("REQUIREMENTS_SEED"))
     directories = []
     for number in range(600):
         directory = tmp_path / str(number)
@@ -148,11 +147,11 @@ def test_every_file_is_read_as_pip_reads_it_or_refused(tmp_path: Path, monkeypat
         ours, refusal = attempted("main.txt")
         if ours is None:
             refused += 1
-            assert theirs is None or is_passed_over(refusal), (seed, content, refusal)
+            assert theirs is None or is_passed_over(refusal), (content, refusal)
         else:
             read_by_both += 1
-            assert theirs is not None, (seed, content, ours)
-            assert without_repetition(ours) == without_repetition(theirs), (seed, content)  # a file counts once
+            assert theirs is not None, (content, ours)
+            assert without_repetition(ours) == without_repetition(theirs), content  # a file counts once
     assert read_by_both > 100
     assert refused > 100
 

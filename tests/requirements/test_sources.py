@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from sage_wheels.building.project import project_name
 from sage_wheels.errors import SourceError
 from sage_wheels.requirements.references import file_url
 from sage_wheels.requirements.sources import (
@@ -16,6 +15,7 @@ from sage_wheels.requirements.sources import (
     Source,
     SourceTree,
     check_asked,
+    project_name,
     written,
 )
 

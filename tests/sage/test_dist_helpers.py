@@ -10,6 +10,8 @@ import os
 import re
 import shutil
 import subprocess
+import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -241,7 +243,7 @@ def test_the_log_is_shown_while_it_is_written(scripts: Scripts, venv: Path, tmp_
     waiting = f"""
 import os, time
 os.write(1, b"compiling\\n")
-for _ in range(500):
+for _ in range(12000):
     time.sleep(0.01)
     if os.path.exists({str(go)!r}): break
 else: raise ValueError("nobody has seen that")
@@ -285,19 +287,33 @@ def test_build_and_store_does_not_install(scripts: Scripts, venv: Path) -> None:
     assert state(spkg) == []
 
 
+@pytest.mark.parametrize("python", ["of the system", "of an environment"])
 @pytest.mark.parametrize("function", ["sdh_pip_install", "sdh_build_and_store_wheel"])
-def test_without_a_virtual_environment_wheels_are_only_stored(scripts: Scripts, venv: Path, function: str) -> None:
-    """passagemath, configured with --disable-venv: for the functions that install as well."""
-    spkg = Spkg(scripts, venv, "tree")
+def test_without_a_virtual_environment_wheels_are_only_stored(
+    scripts: Scripts, tmp_path: Path, function: str, python: str
+) -> None:
+    """passagemath, configured with --with-sage-venv=none: SAGE_VENV is SAGE_LOCAL, and there is no Python in it."""
+    local = tmp_path / "local"
+    local.mkdir()
+    spkg = Spkg(scripts, local, "tree")
     spkg.prepare()
     sources(spkg.build / "src")
-    before = everything(venv)
+    (spkg.build / "src/hook.py").write_text(
+        "if hook == 'build_wheel': import sys; content['of.py'] = sys.base_prefix\n"
+    )
+    tools = make_prefix(tmp_path, "tools")
+    before = snapshot(tools)
     disabled = "export SAGE_VENV_FLAGS=DISABLED; "
+    if python == "of an environment":
+        disabled += f"export PATH='{tools}/bin':\"$PATH\"; "
     for script in (f"{function} .", "sdh_pip_uninstall tree", "sdh_pip_editable_install ."):
         assert spkg.bash(f"{disabled}{script}", spkg.build / "src") == 0, spkg.log
     assert state(spkg) == ["scripts/tree/spkg-requirements.txt", "wheels/tree-1.0-py3-none-any.whl"]
+    with zipfile.ZipFile(spkg.state / "wheels/tree-1.0-py3-none-any.whl") as wheel:
+        assert wheel.read("of.py").decode() == sys.base_prefix
     assert not [*spkg.build.glob("spkg-pipinst"), *spkg.build.glob("spkg-piprm")]
-    assert everything(venv) == before
+    assert everything(local) == {}
+    assert snapshot(tools) == before
 
 
 @pytest.mark.parametrize(
@@ -350,12 +366,21 @@ def test_an_editable_package_is_recorded_and_removed(scripts: Scripts, venv: Pat
 
 @pytest.mark.parametrize("function", ["sdh_pip_install", "sdh_pip_editable_install"])
 def test_sagelib_hides_the_tree_from_its_build(scripts: Scripts, venv: Path, function: str) -> None:
+    """sagemath/sage#38304, #38293, #38253: it was built and stored then, but not installed."""
+    before = everything(venv)
     spkg = Spkg(scripts, venv, "tree")
     spkg.prepare()
     sources(spkg.build / "src")
-    hidden = "export SAGE_ROOT=/doesnotexist SAGE_SRC=/doesnotexist; unset SAGE_LOCAL; "
+    script = "content['tree-1.0.data/scripts/sage-ipython'] = '#!python\\n'\n"
+    (spkg.build / "src/hook.py").write_text(f"if hook.startswith('build_'): {script}")
+    variables = ("SAGE_ROOT", "SAGE_SRC", "SAGE_SRC_ROOT", "SAGE_DOC_SRC", "SAGE_PKGCONFIG", "SAGE_SHARE")
+    hidden = "".join(f"export {name}=/doesnotexist; " for name in variables) + "unset SAGE_LOCAL SAGE_PKG_CONFIG_PATH; "
     assert spkg.install(f"{hidden}{function} .", "src") == 0, spkg.log
     assert names(venv) == ["tree 1.0"]
+    assert (venv / "bin/sage-ipython").exists()
+    assert spkg.requirements.read_text().startswith("tree @ file://")
+    spkg.uninstall()
+    assert (everything(venv), state(spkg)) == (before, [])
 
 
 def test_what_setuptools_develops_is_recorded_and_removed(scripts: Scripts, venv: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -82,6 +83,17 @@ def test_shared_locks_are_shared(scripts: Scripts, file: Path) -> None:
         assert scripts.run("sage-flock", "-x", "--timeout=0", file, "true").returncode == 3
 
 
+def wait_until_queued(process: subprocess.Popen[str]) -> None:
+    """It says that it waits before it goes into the queue; where the kernel does not tell of that, it gets a while."""
+    locks = Path("/proc/locks")
+    if not locks.exists():
+        time.sleep(0.5)
+        return
+    limit = time.monotonic() + 60
+    while not re.search(rf"-> FLOCK .* {process.pid} ", locks.read_text()) and time.monotonic() < limit:
+        time.sleep(0.01)
+
+
 def test_who_comes_first_is_served_first(scripts: Scripts, file: Path) -> None:
     """One that asks exclusively is not starved by those that share."""
     log = file.parent.parent.parent / "log"
@@ -92,7 +104,7 @@ def test_who_comes_first_is_served_first(scripts: Scripts, file: Path) -> None:
             process = scripts.start("sage-flock", file, "sh", "-c", command, stderr=subprocess.PIPE)
             assert process.stderr
             assert "waiting" in process.stderr.readline()
-            time.sleep(0.05)  # it said so before it went into the queue
+            wait_until_queued(process)
             waiting.append(process)
         holder.let_go()
         for process in waiting:

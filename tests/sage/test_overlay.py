@@ -446,6 +446,13 @@ def test_git_clean_leaves_one_sentence_that_names_the_command(overlay: list[str]
         assert (done.returncode, done.stderr.count("\n")) == (1, 1)
         assert f"{script}: " in done.stderr
         assert "git checkout build src" in done.stderr
+    before = look(repository)
+    for options, status in ((["--status"], 0), (["--undo"], 1), ([], 1)):
+        done = run(overlay, repository, *options)
+        assert (done.returncode, (done.stdout + done.stderr).count("\n")) == (status, 1)
+        said = done.stdout + done.stderr
+        assert "'git checkout build src', or the archive of that release, has the genuine scripts" in said
+    assert look(repository) == before
     git(repository, "checkout", "build", "src")
     assert git(repository, "status", "--porcelain") == ""
     assert run(overlay, repository).returncode == 0
@@ -469,6 +476,17 @@ def test_what_was_edited_since_is_not_lost(overlay: list[str], root: Path) -> No
     assert str(spkg) in done.stderr
     spkg.write_text(ours)
     assert run(overlay, root, "--undo").returncode == 0
+
+
+def test_a_list_that_is_damaged_is_told_in_a_sentence(overlay: list[str], root: Path) -> None:
+    assert run(overlay, root).returncode == 0
+    (root / "build/sage-wheels/overlay.json").write_text("{")
+    before = look(root)
+    for options in (["--status"], ["--undo"], []):
+        done = run(overlay, root, *options)
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+        assert f"move what is in {root}/build/sage-wheels/genuine to its places" in done.stderr
+    assert look(root) == before
 
 
 def test_what_git_has_put_back_is_no_edit(overlay: list[str], root: Path) -> None:

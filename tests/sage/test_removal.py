@@ -55,6 +55,7 @@ def package(request: pytest.FixtureRequest, tmp_path: Path) -> Package:
 
 
 def test_nothing_of_it_is_left(package: Package) -> None:
+    """sagemath/sage#36737: what names its wheels is itself one of its files, and has to be read before that goes."""
     assert package.uninstall() == f"Removing stamp file {package.stamp}\n"
     assert names(package.venv) == []
     left = [path for path in package.tree.rglob("*pkg*") if "/lib/sage-wheels/" not in str(path)]

@@ -31,6 +31,7 @@ import sys
 from sage_wheels.store import remote
 from sage_wheels.store.store import Store
 what, url, root, key, path = sys.argv[1:]
+remote.LOOK_UP = remote.DOWNLOAD = remote.UPLOAD = 60.0  # for this machine may be busy
 mode = "both" if what == "keep" else "read"
 tier = remote.opened(url=url, mode=mode, sign="", trust="any", root=root, on_note=print)
 store = Store(root, remote=tier, on_note=print)
@@ -44,9 +45,13 @@ else:
 
 
 def free_port() -> int:
+    """A port that nobody has now; below those that the system gives to others, so that nobody gets it meanwhile."""
     with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])
+        for port in random.sample(range(10_000, 30_000), 1000):
+            with contextlib.suppress(OSError):
+                s.bind(("127.0.0.1", port))
+                return port
+    raise AssertionError("no port is free")
 
 
 @pytest.fixture

@@ -34,6 +34,14 @@ def server() -> Iterator[Bazel]:
 
 
 @pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that answers has a minute, for this machine may be busy."""
+    monkeypatch.setattr(remote, "LOOK_UP", 60.0)
+    monkeypatch.setattr(remote, "DOWNLOAD", 60.0)
+    monkeypatch.setattr(remote, "UPLOAD", 60.0)
+
+
+@pytest.fixture(autouse=True)
 def _nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """An empty home, and no proxy."""
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
@@ -273,7 +281,7 @@ LOOK_UPS = {
     sends_a_page: "has an entry that is no ActionResult",
     is_huge: "sends more than it may",
     says_it_is_huge: "sends more than it may",
-    goes_round: "sends us from one address to the next",
+    goes_round: "redirects too often",
 }
 
 
@@ -283,9 +291,6 @@ def test_a_server_that_fails(
     first: Home, server: Bazel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: object, what: str
 ) -> None:
     """It costs its time and one line; then nobody with that local store asks again for a minute."""
-    if fault in (hangs, drips):
-        monkeypatch.setattr(remote, "LOOK_UP", 0.5)
-        monkeypatch.setattr(remote, "DOWNLOAD", 0.5)
     wheel = hashlib.sha256(CONTENT).hexdigest()
     said = LOOK_UPS[fault]  # type: ignore[index]
     if fault is sends_a_page and what != "ac":
@@ -298,7 +303,11 @@ def test_a_server_that_fails(
 
     server.fault = failing
     home = second(tmp_path, server)
-    assert home.take() is None
+    with monkeypatch.context() as patch:
+        if fault in (hangs, drips):
+            patch.setattr(remote, "LOOK_UP", 0.5)
+            patch.setattr(remote, "DOWNLOAD", 0.5)
+        assert home.take() is None
     assert home.notes == [f"the store {server.url} {said}; it is not asked again for 60 s"]
     server.fault = None
     server.requests.clear()
@@ -324,7 +333,8 @@ def test_a_server_that_fails(
 def test_a_server_that_takes_nothing(
     server: Bazel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: object, said: str
 ) -> None:
-    monkeypatch.setattr(remote, "UPLOAD", 0.5 if fault is hangs_at_put else 30)
+    if fault is hangs_at_put:
+        monkeypatch.setattr(remote, "UPLOAD", 0.5)
     server.fault = fault  # type: ignore[assignment]
     home = Home(tmp_path / "first", server.url)
     home.keep()
@@ -375,11 +385,11 @@ def test_an_entry_that_leads_elsewhere_gives_nothing(first: Home, server: Bazel,
     server.entries[OTHER] = server.entries[KEY]
     home = second(tmp_path, server)
     assert home.take(OTHER) is None
-    assert home.notes == [f"a result in the store {server.url} is not what was asked for; it does not count"]
+    assert home.notes == [f"a result in the store {server.url} is not what was asked for; it is not used"]
     digest = hashlib.sha256(CONTENT).hexdigest()
     server.entries[OTHER] = action_result.encode([action_result.OutputFile(remote.NAME, digest, len(CONTENT))])
     assert home.take(OTHER) is None
-    assert home.notes[1:] == [f"a result in the store {server.url} is no sealed result; it does not count"]
+    assert home.notes[1:] == [f"a result in the store {server.url} is no sealed result; it is not used"]
     server.entries[OTHER] = action_result.encode([action_result.OutputFile("bin/x", digest, len(CONTENT))])
     assert home.take(OTHER) is None
     assert len(home.notes) == 2
@@ -394,7 +404,7 @@ def test_a_signature_is_asked_for(server: Bazel, tmp_path: Path) -> None:
     assert home.take() is None
     public = line.split()[1]
     assert home.notes == [
-        f"a result in the store {server.url} is signed by a key that is not trusted ({public}); it does not count"
+        f"a result in the store {server.url} is signed by a key that is not trusted ({public}); it is not used"
     ]
     assert Home(tmp_path / "fourth", server.url, trust="any").take() == CONTENT
 
@@ -402,7 +412,7 @@ def test_a_signature_is_asked_for(server: Bazel, tmp_path: Path) -> None:
 def test_what_nobody_signed(first: Home, server: Bazel, tmp_path: Path) -> None:
     home = second(tmp_path, server, trust=trusting(tmp_path, keys(tmp_path)[1]))
     assert home.take() is None
-    assert home.notes == [f"a result in the store {server.url} is not signed; it does not count"]
+    assert home.notes == [f"a result in the store {server.url} is not signed; it is not used"]
 
 
 def test_no_byte_of_a_signed_result_can_be_changed(tmp_path: Path) -> None:
@@ -445,7 +455,7 @@ def test_a_key_that_is_bounded_in_time(server: Bazel, tmp_path: Path) -> None:
         trust.write_text(f"{line} {bounds}\n")
         home = Home(tmp_path / f"home-{number}", server.url, trust=str(trust))
         assert (home.take() == CONTENT) is counts
-        told = f"a result in the store {server.url} was made at a time at which ci is not trusted; it does not count"
+        told = f"a result in the store {server.url} was made at a time at which ci is not trusted; it is not used"
         assert home.notes == ([] if counts else [told])
 
 
@@ -519,7 +529,7 @@ def test_a_redirect_from_tls_to_clear_text_is_refused(server: Bazel, tmp_path: P
             "print(remote.opened(url=sys.argv[1], mode='read', sign='', trust='any', root=sys.argv[2], on_note=print)"
             ".get_result('0' * 64))"
         )
-        for trusted, said in ((str(certificate), "nothing is protected"), ("", "no certificate that is trusted here")):
+        for trusted, said in ((str(certificate), "not protected by TLS"), ("", "no certificate that is trusted here")):
             done = subprocess.run(
                 [sys.executable, "-c", program, url, str(tmp_path / f"root{bool(trusted)}")],
                 env={**os.environ, "SSL_CERT_FILE": trusted},
@@ -610,15 +620,15 @@ def test_what_is_said_wrongly(tmp_path: Path, server: Bazel) -> None:
             Home(tmp_path / "first", server.url, **more)
         assert "\n" not in str(error.value)
 
-    refused("whose results count", trust="")
-    refused("is none", mode="all")
-    refused("only who writes", mode="read", sign=path)
+    refused("whose results in the store", trust="")
+    refused("is no mode", mode="all")
+    refused("only results that are written", mode="read", sign=path)
     refused("No such file", sign=str(tmp_path / "nothing"))
     empty = tmp_path / "empty"
     empty.touch(0o600)
-    refused("is no key that signs", sign=str(empty))
+    refused("is no private key", sign=str(empty))
     Path(path).chmod(0o640)
-    refused("others may use the key", sign=path)
+    refused("other users can use the key", sign=path)
     refused("No such file", trust=str(tmp_path / "nothing"))
     for wrong in ("nonsense", line.replace("=", ""), f"{line} until=soon", f"{line} until=2026-13-01", f"{line} x=1"):
         refused("line 3 of", trust=trusting(tmp_path, wrong))

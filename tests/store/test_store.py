@@ -73,10 +73,10 @@ def test_a_byte_that_is_damaged_anywhere_is_noticed_and_mended(root: Path, wheel
     for path in files_of(root):
         whole = path.read_bytes()
         step = max(1, len(whole) // 97)
-        for place in {*range(0, len(whole), step), len(whole) - 1}:
+        for offset in {*range(0, len(whole), step), len(whole) - 1}:
             path.unlink(missing_ok=True)
-            path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
-            assert take(store, wheel, tmp_path / "out") is None, (path, place)
+            path.write_bytes(whole[:offset] + bytes([whole[offset] ^ 1]) + whole[offset + 1 :])
+            assert take(store, wheel, tmp_path / "out") is None, (path, offset)
             keep(store, wheel)
             assert take(store, wheel, tmp_path / "out") == wheel.read_bytes()
 
@@ -111,11 +111,11 @@ def test_a_result_under_a_false_name_is_none(root: Path, wheel: Path) -> None:
     store = Store(str(root))
     keep(store, wheel)
     other = key_of("wheel", {"source": "y"})
-    place = Path(store.local.result_path(other))
-    place.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copy(store.local.result_path(KEY), place)
+    moved = Path(store.local.result_path(other))
+    moved.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(store.local.result_path(KEY), moved)
     assert store.result("wheel", other) is None
-    assert not place.exists()
+    assert not moved.exists()
 
 
 def test_files_of_others_are_not_read(root: Path, wheel: Path, tmp_path: Path) -> None:

@@ -20,6 +20,14 @@ pytest.importorskip("urllib3", reason="urllib3 is not installed")
 pytest.importorskip("cryptography", reason="cryptography is not installed")
 
 SECRET = "the-secret-that-nobody-may-see-1234567"
+# The command, for which a server that answers has a minute: this machine may be busy.
+PATIENT = """
+import sys
+from sage_wheels.cli import main
+from sage_wheels.store import remote
+remote.LOOK_UP = remote.DOWNLOAD = remote.UPLOAD = 60.0
+sys.exit(main())
+"""
 
 
 @pytest.fixture
@@ -34,7 +42,7 @@ def tree(tmp_path: Path) -> Path:
 
 
 def run(home: Path, *arguments: object, **variables: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "sage_wheels", *map(str, arguments)]
+    command = [sys.executable, "-c", PATIENT, *map(str, arguments)]
     home.mkdir(exist_ok=True)
     environ = {**os.environ, "HOME": str(home), "SAGE_WHEELS_CACHE": str(home / "cache"), **variables}
     return subprocess.run(command, check=True, capture_output=True, text=True, env=environ)
@@ -188,7 +196,7 @@ def test_what_is_said_wrongly_ends_the_command(tmp_path: Path, server: Bazel, tr
     environ = {**os.environ, "SAGE_WHEELS_CACHE": str(tmp_path / "cache")}
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, env=environ, check=False)
     assert done.returncode == 2
-    assert "whose results count" in done.stderr
+    assert "whose results in the store" in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 

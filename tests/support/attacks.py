@@ -217,7 +217,7 @@ REFUSED: dict[str, bytes | Callable[[], bytes]] = {
     "scheme: file for the library": wheel(
         Entry("evil-1.data/data/lib/python{}.{}/site-packages".format(*sys.version_info), b"evil")
     ),
-    "scheme: same place twice": wheel(Entry("x.py", b"1"), Entry("evil-1.data/purelib/x.py", b"2")),
+    "scheme: same destination twice": wheel(Entry("x.py", b"1"), Entry("evil-1.data/purelib/x.py", b"2")),
     "scheme: file and directory": wheel(Entry("x", b"1"), Entry("evil-1.data/purelib/x/y", b"2")),
     "scheme: file of another distribution": wheel(Entry("owned.py", b"evil")),
     "scheme: dist-info of another distribution": wheel(Entry("evil-1.data/purelib/owner-1.dist-info/RECORD", b"evil")),

@@ -205,8 +205,8 @@ def _fields(data: bytes) -> list[tuple[int, int | bytes]]:
 
 
 def _shift(data: bytes) -> tuple[int, bytes]:
-    end = next(place for place in range(len(data) + 1) if data[place] < 0x80) + 1
-    return sum((byte & 0x7F) << 7 * place for place, byte in enumerate(data[:end])), data[end:]
+    end = next(index for index in range(len(data) + 1) if data[index] < 0x80) + 1
+    return sum((byte & 0x7F) << 7 * index for index, byte in enumerate(data[:end])), data[end:]
 
 
 def _number(value: int) -> bytes:

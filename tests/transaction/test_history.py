@@ -199,7 +199,7 @@ def test_a_damaged_entry_is_named(prefix: Path, wheels: list[Path]) -> None:
     install(prefix, wheels[0])
     (entry,) = (prefix / STATE / "history").iterdir()
     entry.write_text("damaged")
-    assert "check sum" in str(history(prefix)[0]["problem"])
+    assert "checksum" in str(history(prefix)[0]["problem"])
     done = tool("undo", "--prefix", prefix)
     assert done.returncode == 1
     assert "number 1 cannot be undone" in done.stderr
@@ -306,7 +306,8 @@ def test_what_is_not_kept_is_named(prefix: Path, wheels: list[Path]) -> None:
     done = tool("undo", "--prefix", prefix)
     assert done.returncode == 1
     assert (
-        "number 2 cannot be undone any more: its old files are not kept, or not whole; install demo 1.0" in done.stderr
+        "number 2 cannot be undone any more: its old files are not kept, or not all of them; install demo 1.0"
+        in done.stderr
     )
     assert names(prefix) == ["demo 2.0"]
 
@@ -327,7 +328,7 @@ def test_from_wheels_where_old_files_are_not_kept(prefix: Path, wheels: list[Pat
     assert "would be changed from 2.0 to 1.0" in run(prefix, "undo", "--to", "1", "--dry-run")
     assert difference(now, snapshot(prefix)) == []
     said = run(prefix, "undo", "--to", "1")
-    assert f"the old files of demo 1.0 are not kept: it comes from {wheels[0]}" in said
+    assert f"the old files of demo 1.0 are not kept: it is installed from {wheels[0]}" in said
     assert names(prefix) == before
     assert tool("verify", "--prefix", prefix).returncode == 0
     last = history(prefix)[-1]
@@ -431,7 +432,7 @@ def test_a_copied_prefix_has_its_history(prefix: Path, wheels: list[Path], tmp_p
 def test_nothing_is_there_to_undo(prefix: Path) -> None:
     done = tool("undo", "--prefix", prefix)
     assert done.returncode == 1
-    assert "no transaction stands in the history" in done.stderr
+    assert "no transaction is in the history" in done.stderr
     assert not (prefix / STATE / "history").exists() or os.listdir(prefix / STATE / "history") == []
 
 
@@ -497,7 +498,7 @@ def test_half_of_the_kept_files_is_gone(prefix: Path, wheels: list[Path], tmp_pa
     wheels[0] = wheels[0].rename(tmp_path / wheels[0].name)
     done = tool("undo", "--prefix", prefix)
     assert done.returncode == 1
-    assert "its old files are not kept, or not whole" in done.stderr
+    assert "its old files are not kept, or not all of them" in done.stderr
     assert difference(before, snapshot(prefix)) == []
     install(prefix, wheels[0])
     assert names(prefix) == ["demo 1.0"]

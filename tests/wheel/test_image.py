@@ -111,12 +111,12 @@ def test_record_lists_everything_with_hash_and_size(tmp_path: Path, prefix: Path
     library = site_packages(prefix)
     listed = {os.path.relpath(library / path, prefix): row for path, row in rows(prefix).items()}
     assert listed.keys() == new
-    for place, row in listed.items():
-        if place.endswith((".pyc", "/RECORD")):
-            assert (row.digest, row.size) == ("", None), place
+    for listed_path, row in listed.items():
+        if listed_path.endswith((".pyc", "/RECORD")):
+            assert (row.digest, row.size) == ("", None), listed_path
         else:
-            content = (prefix / place).read_bytes()
-            assert (row.digest, row.size) == (record.digest_of(content), len(content)), place
+            content = (prefix / listed_path).read_bytes()
+            assert (row.digest, row.size) == (record.digest_of(content), len(content)), listed_path
 
 
 def test_installer_and_requested(tmp_path: Path, prefix: Path) -> None:
@@ -372,7 +372,7 @@ def test_a_wrong_hash_anywhere_in_a_large_wheel(tmp_path: Path, prefix: Path) ->
 
 def test_two_members_for_one_place(tmp_path: Path, prefix: Path) -> None:
     wheel = make_wheel(tmp_path, "pkg", "1", {"pkg/a": "x"}, data={"purelib/pkg/a": "y"})
-    with pytest.raises(WheelRefused, match="two of its members go to the same place"):
+    with pytest.raises(WheelRefused, match="two of its members have the same destination"):
         install(prefix, wheel)
 
 

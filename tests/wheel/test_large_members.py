@@ -68,10 +68,10 @@ def test_what_arrives_is_what_was_packed(
     assert file.stat().st_mode & 0o111
 
 
-def threads() -> tuple[int, int]:
-    """How many threads this process has, as Python and as the system sees it; those that run tests have some."""
+def threads() -> set[object]:
+    """The threads of this process, as Python and as the system sees them; those that run tests have some."""
     tasks = "/proc/self/task"
-    return threading.active_count(), len(os.listdir(tasks)) if os.path.isdir(tasks) else 0
+    return {*threading.enumerate(), *(os.listdir(tasks) if os.path.isdir(tasks) else ())}
 
 
 def test_no_thread_is_left_where_the_next_fork_is_made(tmp_path: Path, made: Callable[[], int]) -> None:
@@ -79,7 +79,7 @@ def test_no_thread_is_left_where_the_next_fork_is_made(tmp_path: Path, made: Cal
     prefix, before = make_prefix(tmp_path), threads()
     for version in ("1", "2", "3"):
         install(prefix, large(tmp_path, version=version))
-        assert threads() == before
+        assert threads() <= before  # one that an earlier test has left may end meanwhile
     assert made() == 3
 
 

@@ -185,9 +185,9 @@ def test_every_byte_of_what_is_known_is_checked(tmp_path: Path, store: Path, whe
     good = without_prefix(put(make_prefix(tmp_path), store, wheel))
     [tree] = trees(store)
     whole = (tree / "about").read_bytes()
-    for place in range(0, len(whole), 7):
+    for offset in range(0, len(whole), 7):
         [tree] = trees(store)
-        (tree / "about").write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        (tree / "about").write_bytes(whole[:offset] + bytes([whole[offset] ^ 1]) + whole[offset + 1 :])
         shutil.rmtree(tmp_path / "prefix")
         assert without_prefix(put(make_prefix(tmp_path), store, wheel)) == good
 

@@ -33,10 +33,10 @@ def test_schemes(tmp_path: Path) -> None:
     data = {"scripts/a": "", "data/share/b": "", "headers/c.h": "", "platlib/d.py": "", "purelib/e/f.py": ""}
     path = make_wheel(tmp_path, "pkg", "1.0", FILES, data=data, root_is_purelib=False)
     with Wheel(str(path)) as wheel:
-        places = {
+        schemes = {
             name: wheel.scheme_and_path(name) for name in wheel.archive.members if not name.startswith("pkg-1.0.dist")
         }
-    assert places == {
+    assert schemes == {
         "pkg/__init__.py": ("platlib", "pkg/__init__.py"),
         "pkg/data.bin": ("platlib", "pkg/data.bin"),
         "pkg-1.0.data/scripts/a": ("scripts", "a"),

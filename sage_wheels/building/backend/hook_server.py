@@ -51,7 +51,7 @@ def main() -> None:
                     return
             status = _wait(child, requests, wakeup[0])
             os.write(answers, b"%d\n" % status)
-    os._exit(0)  # nothing was done here that wants to be undone
+    os._exit(0)  # without clean-up, because nothing here needs any
 
 
 def _preload(build_backend: str, backend_path: str) -> bool:

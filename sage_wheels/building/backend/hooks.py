@@ -33,7 +33,7 @@ class HookRunner:
         self._sandbox = sandbox
         self._server: _Server | None = None
         self.current = ""  # the hook that was called last
-        self.meanwhile: Callable[[], None] | None = None  # done once, while the next hook runs in its process
+        self.meanwhile: Callable[[], None] | None = None  # called once, in this process, while the next hook runs
 
     @property
     def environ(self) -> Mapping[str, str]:
@@ -44,7 +44,7 @@ class HookRunner:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if self._server and kind and not issubclass(kind, Exception):  # nobody may write into what is deleted now
+        if self._server and kind and not issubclass(kind, Exception):  # the build directory is deleted next
             self._server.kill()
         else:
             self.restart()
@@ -133,7 +133,7 @@ class _Server:
             os.write(self._send, json.dumps([script, hook, control]).encode() + b"\n")
 
     def answer(self) -> int:
-        """Wait for the end of the hook; its exit status, or that of the server if the server itself ended."""
+        """Wait for the end of the hook. Returns its exit status, or that of the server if the server itself ended."""
         answer = os.read(self._receive, 64)
         return int(answer) if answer else self._process.wait() or 1
 

@@ -1,17 +1,17 @@
-"""A sandbox for a build backend: it sees what it is given, and a build that reads anything else fails.
+"""A sandbox for a build backend: it can read only certain directories, and a build that needs others fails.
 
-`bubblewrap` (the program bwrap, on Linux) makes it, from namespaces of the kernel; no root is needed. In there:
+`bubblewrap` (the program bwrap, on Linux) makes it, from namespaces of the kernel; root is not needed. It contains:
 
-    /usr /bin /lib /etc ...     the system, to be read
-    the interpreter, the prefix, repositories of the source, --sandbox-read    at their own paths, to be read
+    /usr /bin /lib /etc ...     the system, read-only
+    the interpreter, the prefix, repositories of the source, --sandbox-read    at their own paths, read-only
     /sage-wheels/build          the build directory, wherever it really is: so no path of this machine gets into a wheel
-    /sage-wheels/home, /tmp     empty, to be written; they go with the build
+    /sage-wheels/home, /tmp     empty, can be written to; deleted after the build
     /proc, /dev                 of its own processes; null, zero, random and the like
     no network, no capabilities of root, no other process, another host name
 
-Of the variables only those pass that count (see `variables`): a wheel that was built here depends on its key alone, as
-far as a system can see to that. The directory that CCACHE_DIR names is there, too, and may be written; then nobody
-vouches for the result (`is_closed`).
+Only variables that are part of the key are passed (see `variables`). So a wheel that was built here depends on nothing
+but its key, as far as the system can ensure that. The directory in CCACHE_DIR is there, too, and can be written to;
+then the result is not marked as built in a sandbox (`is_closed`).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 BUILD = "/sage-wheels/build"
 _HOME = "/sage-wheels/home"
 _PROGRAM = "bwrap"
-# The system. What lies in /nix and /gnu has names that say what it is.
+# The system. In /nix/store and /gnu/store, each name contains a hash of the content.
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc", "/nix/store", "/gnu/store")
 _NO_NETWORK = re.compile(
     r"Temporary failure in name resolution|Name or service not known|Network is unreachable|Could not resolve host"
@@ -48,7 +48,7 @@ _NAMED = 3  # paths in a sentence
 
 
 class Sandbox(NamedTuple):
-    """The sandbox of the build in `directory`, where `readable` paths are shown; `ccache` is "" without CCACHE_DIR."""
+    """The sandbox of the build in `directory`, which contains the `readable` paths; `ccache` is CCACHE_DIR or ""."""
 
     directory: str
     readable: tuple[str, ...]
@@ -61,7 +61,7 @@ class Sandbox(NamedTuple):
         return not self.ccache
 
     def showing(self, paths: Iterable[str]) -> Sandbox:
-        """The same sandbox, in which more can be read."""
+        """The same sandbox with `paths` that can be read, too."""
         return self._replace(readable=_roots([*self.readable, *paths]))
 
     def seen(self, text: str) -> str:
@@ -73,7 +73,7 @@ class Sandbox(NamedTuple):
         return re.sub(re.escape(self.directory) + r"(?![^/:\"])", BUILD, text)
 
     def variables(self, given: Variables) -> Variables:
-        """What a backend sees of the variables `given`: those that count, and of PATH what is there."""
+        """Those of the variables `given` that are passed; PATH has only directories that the sandbox contains."""
         counts = variables.keyed(given.environ, {})
         jobs = {name: given.environ[name] for name in (*variables.OF_MAKE, SAGE_WHEELS_SLOTS) if name in given.environ}
         ccache = {name: value for name, value in given.environ.items() if name.startswith("CCACHE_") and self.ccache}
@@ -81,7 +81,7 @@ class Sandbox(NamedTuple):
         return given._replace(environ=self.environ({**counts, **jobs, **ccache, **own}))
 
     def environ(self, given: Mapping[str, str]) -> dict[str, str]:
-        """Variables with paths as they are in the sandbox; of PATH what is there."""
+        """`given` with paths as they are in the sandbox; PATH has only directories that the sandbox contains."""
         result = {name: self.seen(value) for name, value in given.items()}
         path = result["PATH"].split(os.pathsep)
         return {**result, "PATH": os.pathsep.join(each for each in path if self._shows(each))}
@@ -120,16 +120,16 @@ class Sandbox(NamedTuple):
             json.dump(told, f)
         try:
             yield self.seen(f"{directory}/hook.py"), self.seen(directory)
-            with contextlib.suppress(FileNotFoundError):  # whoever reads it says what that means
+            with contextlib.suppress(FileNotFoundError):  # the caller reports a missing answer
                 shutil.copyfile(f"{directory}/{variables.HOOK_ANSWER}", f"{control}/{variables.HOOK_ANSWER}")
         finally:
             shutil.rmtree(directory, ignore_errors=True)
 
     def explained(self, log: str, project: str, home: str) -> tuple[str, str]:
-        """What of this machine a build has looked for in vain that ended with `log`, and what to do about it.
+        """Why a build with this `log` has failed, as the end of a sentence, and what to do about it.
 
-        `project` is the source tree ("": an sdist), `home` the user's. Raises `SageWheelsError` if the sandbox itself
-        could not be made.
+        It names paths that the log mentions and that the sandbox does not contain. `project` is the source tree ("" for
+        an sdist), `home` the user's home. Raises `SageWheelsError` if the sandbox itself could not be made.
         """
         if failed := _SAID_BY_IT.search(log):
             raise SageWheelsError(
@@ -158,19 +158,19 @@ class Sandbox(NamedTuple):
                 yield found
 
     def _shows(self, path: str) -> bool:
-        """Whether `path` is of the system, or of what is shown."""
+        """Whether the sandbox contains `path`."""
         shown = (*_SYSTEM, "/proc", "/dev", *self.readable, self.directory, BUILD)
         return any(f"{os.path.normpath(path)}/".startswith(f"{each}/") for each in shown)
 
 
 def sandbox(directory: str, pythons: Iterable[str], paths: Iterable[str], environ: Mapping[str, str]) -> Sandbox:
-    """The sandbox for the build in `directory`, which shows the interpreters `pythons` and `paths`.
+    """The sandbox for the build in `directory`, which contains the interpreters `pythons` and the `paths`.
 
-    Raises `UsageError` if bubblewrap is not there, or one of the `paths` is no directory, and `OSError`.
+    Raises `UsageError` if bubblewrap is not installed, or one of the `paths` is no directory, and `OSError`.
     """
     program = shutil.which(_PROGRAM)
     if program is None:
-        raise UsageError("--sandbox needs bubblewrap, which is not there", "install it, or leave --sandbox out")
+        raise UsageError("--sandbox needs bubblewrap, which is not installed", "install it, or leave --sandbox out")
     paths = [os.path.abspath(each) for each in paths]
     for each in paths:
         if not os.path.isdir(each) or each == "/":
@@ -187,7 +187,7 @@ def sandbox(directory: str, pythons: Iterable[str], paths: Iterable[str], enviro
 
 
 def _home_of(python: str, home: str) -> str:
-    """The directory in which the installation of an interpreter lies: PREFIX of PREFIX/bin/python.
+    """The directory of the installation of an interpreter: PREFIX of PREFIX/bin/python.
 
     >>> _home_of("/opt/python/bin/python3", "/home/me"), _home_of("/home/me/bin/python3", "/home/me")
     ('/opt/python', '/home/me/bin')
@@ -199,7 +199,7 @@ def _home_of(python: str, home: str) -> str:
 
 
 def _roots(paths: Iterable[str]) -> tuple[str, ...]:
-    """`paths`, as they are called and where they are, without what is shown in any case; those above first."""
+    """`paths` and their resolved paths, sorted, without those inside another one or inside the system."""
     wanted = sorted({each for path in paths for each in (path, os.path.realpath(path))})
     found: list[str] = []
     for path in wanted:

@@ -1,15 +1,15 @@
-"""The variables that a build backend sees, and the descriptors that go with them.
+"""The environment variables of a build backend, and the descriptors that they name.
 
-Everything of the caller passes (compilers, flags, pkg-config, make, locale, PATH), except what would let the caller's
-Python, or pip's configuration, into the build, and what speaks of the session, of a CI job or of somebody's secrets;
-what keeps something out of the build passes, too. What is not settled by the caller is settled here, so that the same
-input gives the same wheel where the backend can. The user's own site directory is never seen: what a distribution
-builds must not depend on whose home that is.
+The variables of the caller are passed (compilers, flags, pkg-config, make, locale, PATH), with these exceptions: those
+that would let the caller's Python or pip's configuration into the build, and those about the session, a CI job or
+secrets. Variables that keep something out of the build are passed, too. Some others are set if the caller has not set
+them, so that the same input gives the same wheel, if the backend supports that. The user's own site directory is never
+used: a build must not depend on the home directory.
 
-What passes is part of the key under which the store has the wheel (`keyed`), but for a few: where the home and the
-temporary files are, what the terminal is, how the network is reached, compiler caches, the jobserver, and how many jobs
-there may be. None of these may change a wheel. So one table says of each variable: taken out, passed, or passed and
-keyed.
+A variable that is passed is part of the key under which the store has the wheel (`keyed`), with few exceptions: the
+home, the directory for temporary files, the terminal, the network, compiler caches, the jobserver, and the number of
+jobs. None of these may change a wheel. So the tables below say of each variable whether it is taken out, passed only,
+or passed and part of the key.
 """
 
 from __future__ import annotations
@@ -26,27 +26,27 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# 2020-02-02, the date that hatchling takes as well: after 1980, which is where the time stamps of zip begin
+# 2020-02-02, the date that hatchling uses, too: after 1980, because zip files cannot have earlier times
 SOURCE_DATE_EPOCH = "1580601600"
 UMASK = 0o022
 
-# Private names of `pyproject_hooks`, since 1.1: how it tells the program that calls a hook which backend that is, and
-# the file in which that program leaves the answer. tests/building/test_private_names.py sees first when they change.
+# Private names of `pyproject_hooks`, since 1.1: the variables with the name of the backend and its path, and the file
+# with the answer of a hook. tests/building/test_private_names.py fails when they change.
 _OF_HOOKS = "_PYPROJECT_HOOKS_"
 BUILD_BACKEND = f"{_OF_HOOKS}BUILD_BACKEND"
-BACKEND_PATH = f"{_OF_HOOKS}BACKEND_PATH"  # begins the name; newer ones say _JSON behind it
+BACKEND_PATH = f"{_OF_HOOKS}BACKEND_PATH"  # the beginning of the name; newer versions append _JSON
 HOOK_ANSWER = "output.json"
 
-# Whole names, joined by `|`; what stands in none of the tables is passed and keyed.
+# Whole names, joined by `|`. A variable in none of the tables is passed, and part of the key.
 _TAKEN_OUT = (
     # the caller's Python, pip and uv
     r"PIP_.*|UV_.*|PYTHON(?!_).*|__PYVENV_LAUNCHER__|VIRTUAL_ENV(_PROMPT)?|" + _OF_HOOKS + ".*",
-    # the session: who, where, in which shell, on which screen
+    # the session: user, host, shell, screen
     r"_|SHLVL|PWD|OLDPWD|SHELL|USER|LOGNAME|USERNAME|MAIL|EMAIL|HOSTNAME|SUDO_.*|SSH_.*|GPG_.*|DBUS_.*|DISPLAY",
     r"XAUTHORITY|WAYLAND_.*|DESKTOP_.*|GNOME_.*|KDE_.*|GDM.*|SESSION_.*|WINDOW(ID|PATH)|STY|TMUX.*|VTE_.*|ITERM_.*",
     r"TERM_.*|COLORTERM|COLUMNS|LINES|LS_?COLORS|CLICOLOR.*|PAGER|LESS.*|MANPAGER|EDITOR|VISUAL|PS[0-4]|PROMPT.*|HIST(FILE|SIZE|CONTROL|IGNORE)",
     r"GIT_(EDITOR|PAGER|ASKPASS)|INVOCATION_ID|JOURNAL_STREAM|SYSTEMD_.*|LISTEN_.*|MANAGERPID|DIRENV_.*",
-    # the make that called, but for its flags
+    # the make that runs this tool, except for its flags
     r"MAKELEVEL|MAKE_TERM(OUT|ERR)|MAKE_RESTARTS",
     # a run of tests, a job of a CI
     r"PYTEST_.*|TOX_.*|NOX_.*|COV_CORE_.*|COVERAGE_.*",
@@ -65,7 +65,7 @@ _NOT_KEYED = (
 )
 _NOT_PASSED = re.compile("|".join(_TAKEN_OUT))
 _PASSED_ONLY = re.compile("|".join(_NOT_KEYED))
-# What make says of how many jobs there may be, and where the tokens are (GNU make, 13.1): no definition, no option.
+# What MAKEFLAGS says of the number of jobs and of the jobserver (GNU make, 13.1).
 _ABOUT_JOBS = re.compile(r"\s*(?:--jobserver-\S+|--sync-mutex=\S+|-j\d*|-l[\d.]*)(?=\s|$)")
 _KEEP_OUT = ("PYTHONNOUSERSITE", "PYTHONSAFEPATH")
 OF_MAKE = ("MAKEFLAGS", "MFLAGS", "GNUMAKEFLAGS")
@@ -103,7 +103,7 @@ def for_build(environ: Mapping[str, str], *, above: str | None = None) -> Variab
     result.setdefault("SOURCE_DATE_EPOCH", SOURCE_DATE_EPOCH)
     if not any(environ.get(name) for name in _LOCALE):
         result["LC_ALL"] = "C.UTF-8"
-    if above and os.pathsep not in above:  # a cache may lie in a repository, which what is built is no part of
+    if above and os.pathsep not in above:  # the cache may be in a repository that the source is not part of
         result["GIT_CEILING_DIRECTORIES"] = os.pathsep.join(
             filter(None, [above, environ.get("GIT_CEILING_DIRECTORIES")])
         )
@@ -112,7 +112,7 @@ def for_build(environ: Mapping[str, str], *, above: str | None = None) -> Variab
 
 
 def keyed(environ: Mapping[str, str], named_paths: Mapping[str, str]) -> dict[str, str]:
-    """Those of the variables that a backend sees on which a wheel may depend, with `named_paths` by their names.
+    """Those of the variables of a backend that a wheel may depend on, with the names of `named_paths` for their paths.
 
     >>> keyed({"CC": "gcc", "HOME": "/h", "MAKEFLAGS": " -j2 -- X=1", "L": "-L/p/lib"}, {"prefix": "/p"})
     {'CC': 'gcc', 'L': '-L{prefix}/lib', 'MAKEFLAGS': '-- X=1'}
@@ -130,7 +130,7 @@ def keyed(environ: Mapping[str, str], named_paths: Mapping[str, str]) -> dict[st
 
 
 def counting(environ: Mapping[str, str]) -> dict[str, str]:
-    """Those of the caller's variables on which a wheel may depend, but for make's.
+    """Those of the caller's variables that a wheel may depend on, without make's.
 
     >>> counting({"CC": "gcc", "HOME": "/h", "MAKEFLAGS": " -j2 -- X=1", "PIP_NO_INDEX": "1"})
     {'CC': 'gcc'}
@@ -140,7 +140,7 @@ def counting(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def with_names(text: str, named_paths: Mapping[str, str]) -> str:
-    """`text` with the names of `named_paths`, in braces, where their paths stand; the longest path first.
+    """`text` with each path of `named_paths` replaced by its name in braces; the longest path first.
 
     >>> with_names("-I/p/include:/px", {"prefix": "/p"})
     '-I{prefix}/include:/px'

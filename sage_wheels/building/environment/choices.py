@@ -1,4 +1,4 @@
-"""What was chosen before from the same wheelhouses for the same requirements: then nothing need be resolved.
+"""Remember which wheels were chosen from the same wheelhouses for the same requirements, so as not to resolve again.
 
 A choice is kept in the store under everything that it depends on: the requirements, the interpreter, and name, size,
 time and inode of every wheel in the directories.
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from sage_wheels.store.store import Store
 
 _KIND = "choice"
-_FORMAT = 2  # to be raised when the resolver would choose otherwise
+_FORMAT = 2  # raise it when the resolver chooses differently
 
 
 class Pick(NamedTuple):
-    """A wheel that was chosen."""
+    """A wheel that was chosen: name and version of its project, and its path."""
 
     name: str
     version: str
@@ -40,13 +40,13 @@ class Choices:
         self._interpreter = [building.executable, building.facts.full_version, building.facts.tags[0]]
 
     def recall(self, requirements: Iterable[str], directories: Iterable[str]) -> list[Pick] | None:
-        """What was chosen, if it was and everything is as it was then."""
+        """The wheels that were chosen when everything was as it is now; None if that is not known."""
         found = self._store.result(_KIND, self._key(requirements, directories))
         known = found.values.get("picks") if found else None
         return [Pick(*each) for each in known] if has_shape(known, [(str, str, str)]) and known else None
 
     def remember(self, requirements: Iterable[str], directories: Iterable[str], picks: list[Pick]) -> None:
-        """Keep a choice; a store that cannot be written forgets it."""
+        """Keep a choice. Nothing happens if the store cannot be written."""
         self._store.keep(_KIND, self._key(requirements, directories), {"picks": picks})
 
     def _key(self, requirements: Iterable[str], directories: Iterable[str]) -> str:
@@ -55,7 +55,7 @@ class Choices:
 
 
 def _identities(directory: str) -> Iterable[tuple[str, int, int, int]]:
-    """What tells a wheel in `directory` from another one of the same name."""
+    """Name, size, time and inode of each wheel in `directory`."""
     try:
         with os.scandir(directory) as entries:
             for entry in entries:
@@ -64,4 +64,4 @@ def _identities(directory: str) -> Iterable[tuple[str, int, int, int]]:
                         status = entry.stat()
                         yield os.fsencode(entry.name).hex(), status.st_size, status.st_mtime_ns, status.st_ino
     except OSError:
-        return  # who resolves says that it cannot be read
+        return  # the resolver reports that it cannot be read

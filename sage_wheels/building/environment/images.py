@@ -1,13 +1,13 @@
 """The image cache: unpacked wheels, whose files are linked or copied into build environments.
 
-    ROOT/trees/KE/KEY/tree/     the files, in the shape of a virtual environment
-    ROOT/trees/KE/KEY/about     what a resolver wants to know of the wheel, and its size (JSON)
-    ROOT/trees/KE/KEY/size      how many bytes it takes, for the eviction of the store
+    ROOT/trees/KE/KEY/tree/     the files, with the directories of a virtual environment
+    ROOT/trees/KE/KEY/about     the `WheelSummary` (JSON)
+    ROOT/trees/KE/KEY/size      how many bytes it has, for the eviction of the store
 
-KEY is made of the SHA-256 of the wheel and of the interpreter's tag.
+KEY is a digest of the SHA-256 of the wheel and the cache tag of the interpreter.
 
 An image is put into the cache by one rename, and the tool does not change it, so any number of builds may use it at the
-same time. Its name contains the hash of the wheel, so it is never outdated. The cache may be deleted at any time; a
+same time. It is never outdated, because its key contains the hash of the wheel. The cache may be deleted at any time; a
 missing image is made again. Files in installed prefixes are never links to it (see `wheel.unpacked`).
 
 On file systems without reflinks, files in build environments are hard links to it, so a backend that writes to a file
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from sage_wheels.wheel import Wheel
 
 _KIND = "image"
-_FORMAT = 1  # to be raised when an image would be written otherwise
+_FORMAT = 1  # raise it when images are written differently
 
 
 class WheelSummary(NamedTuple):
@@ -70,8 +70,8 @@ _ABOUT = {
 
 
 class _Survey(NamedTuple):
-    """How many `files` there are in a tree, their `size` together in bytes, and their `state`: a number that changes
-    with the size, the time and the mode of each file, and if others could have written in it.
+    """How many `files` there are in a tree, their `size` in bytes, and their `state`: a number that changes with the
+    size, the time and the mode of each file, and with whether others can write to it.
     """
 
     files: int
@@ -80,9 +80,9 @@ class _Survey(NamedTuple):
 
 
 class ImageCache:
-    """The images for one building interpreter in the store at `root`, which is made if need be.
+    """The images for one building interpreter in the store at `root`, which is made if needed.
 
-    `wheel_limits` bound what each wheel may unpack to.
+    `wheel_limits` limit what each wheel may unpack to.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class ImageCache:
 
     def digest(self, path: str) -> str:
         """The SHA-256 of the file at `path`; cached as long as the file does not change. Raises `OSError`."""
-        os.stat(path)  # which says that it is gone
+        os.stat(path)  # raises an error if it was deleted
         return remembered_digest(self.store, stat_of(path)[1:], lambda: digest.of_file(path).hex())
 
     def about(self, path: str) -> WheelSummary:
@@ -118,17 +118,17 @@ class ImageCache:
             return _about(wheel)
 
     def image(self, path: str) -> tuple[str, WheelSummary]:
-        """The tree of the image of the wheel at `path`, as it was written, made now if need be; what is known of it.
+        """The tree of the image of the wheel at `path`, which is made if needed, and its summary.
 
-        Raises `WheelRefused` if the wheel is damaged, `FileOperationFailed` if the cache cannot be written, because of
-        a `FileNotFoundError` if somebody deletes the cache or the wheel meanwhile: whoever asked may try again.
+        Raises `WheelRefused` if the wheel is damaged, and `FileOperationFailed` if the cache cannot be written. If its
+        cause is a `FileNotFoundError`, the cache or the wheel was deleted meanwhile, and the caller may try again.
         """
         try:
             directory, of_wheel = self._directory_of(path)
             known = self._unchanged(directory)
             while known is None:
                 known = self._make(path, directory, of_wheel)
-                if known is None:  # another file has taken the name of the wheel meanwhile
+                if known is None:  # the wheel was replaced by another file meanwhile
                     directory, of_wheel = self._directory_of(path)
                     known = self._unchanged(directory)
             touch(directory)
@@ -139,9 +139,9 @@ class ImageCache:
         return f"{directory}/tree", known
 
     def is_intact(self, of_wheel: str) -> bool:
-        """Whether the image of the wheel with this SHA-256 is there as it was written; one that was changed goes.
+        """Whether the image of the wheel with this SHA-256 is as it was written; a changed one is deleted.
 
-        The wheel itself may be gone by now: a wheelhouse is written while others build with it.
+        The wheel itself may have been deleted meanwhile.
         """
         try:
             return self._unchanged(self._directory_with(of_wheel)) is not None
@@ -153,7 +153,7 @@ class ImageCache:
         trees.discard(self.root, os.path.dirname(tree))
 
     def _directory_of(self, path: str) -> tuple[str, str]:
-        """Where the image of the wheel at `path` belongs, and the SHA-256 of that wheel."""
+        """The directory for the image of the wheel at `path`, and the SHA-256 of that wheel."""
         of_wheel = self.digest(path)
         return self._directory_with(of_wheel), of_wheel
 
@@ -169,14 +169,14 @@ class ImageCache:
         known = self._read_about(directory)
         if known is None:
             return None
-        with contextlib.suppress(FileNotFoundError):  # somebody deletes it
+        with contextlib.suppress(FileNotFoundError):  # it is being deleted
             if _survey(f"{directory}/tree") == (known.files, known.size, known.state):
                 return known
         self.discard(f"{directory}/tree")
         return None
 
     def _make(self, path: str, directory: str, of_wheel: str) -> WheelSummary | None:
-        """Make the image of `path` at `directory`; None if the file is not the one any more that belongs there."""
+        """Make the image of the wheel at `path` in `directory`; None if that file was replaced meanwhile."""
         from sage_wheels.wheel import Request, Wheel, write_images
 
         staging = f"{self.root}/staging"
@@ -214,7 +214,7 @@ def _about(wheel: Wheel) -> WheelSummary:
 
 
 def _survey(directory: str) -> _Survey:
-    """Look at all files below `directory`. Raises `OSError`."""
+    """The `_Survey` of all files below `directory`. Raises `OSError`."""
     files = size = 0
     state = 0 if caches.is_own(os.stat(directory)) else 1
     with os.scandir(directory) as entries:

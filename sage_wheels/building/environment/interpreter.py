@@ -1,7 +1,7 @@
-"""The interpreter that builds, as a virtual environment made from it would see it.
+"""The interpreter that builds, described as the prefix of a virtual environment made from it.
 
-The room `wheel` writes images for a prefix. A build environment is a virtual environment, so the building interpreter
-is described here as the `Prefix` of one: a directory in the cache, which need not be there.
+The package `wheel` writes images for a prefix, and a build environment is a virtual environment. So the building
+interpreter is described here as a `Prefix`, whose root is a directory in the cache that need not exist.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import re
 import sys
 from typing import NamedTuple
 
+from sage_wheels.errors import InterpreterError
 from sage_wheels.prefix import Prefix, Scheme, answers
 from sage_wheels.prefix import interpreter as facts_of
 from sage_wheels.store.store import Store
@@ -19,10 +20,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sage_wheels.prefix.interpreter import Facts
 
+# The oldest Python for which `hook_server` is written.
+_OLDEST = (3, 8)
+
 
 class BuildInterpreter(NamedTuple):
-    """The building interpreter: `executable` is not that of a virtual environment; `pattern` is the prefix for
-    images."""
+    """The building interpreter. `executable` is the base interpreter, not that of a virtual environment; `pattern` is
+    the prefix for which images are written."""
 
     executable: str
     facts: Facts
@@ -32,10 +36,15 @@ class BuildInterpreter(NamedTuple):
 def find_building(python: str | None, prefix: Prefix | None, cache: str) -> BuildInterpreter:
     """The interpreter to build with: `python`, else the base interpreter of `prefix`, else the one that runs the tool.
 
-    Raises `InterpreterError` if it cannot be run.
+    Raises `InterpreterError` if it cannot be run, or is too old.
     """
     named = python or (facts_of.base_executable(prefix) if prefix else sys.executable)
     executable, version = _base_of(named)
+    if version < _OLDEST:
+        raise InterpreterError(
+            "the Python {} is {}.{}, and builds are run from {}.{} on".format(executable, *version, *_OLDEST),
+            "name another with --python",
+        )
     key = re.sub(r"[^A-Za-z0-9._+-]+", "-", executable).strip("-")
     root = f"{cache}/pythons/{key}"
     pattern = _pattern(root, executable, version, f"python{version[0]}.{version[1]}")

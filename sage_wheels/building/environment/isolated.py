@@ -1,9 +1,9 @@
 """The files of an isolated build environment: links to the images of a cache.
 
-An environment is a virtual environment (PEP 405) with real files and real scripts, because build requirements bring
-programs (meson, ninja, cython) that their siblings look for on PATH and in `sysconfig`. Only who wrote the files
-differs: they are hard links to the images, so filling takes milliseconds; where the file system can share blocks
-(reflinks), copies that nobody can change the images through.
+An environment is a complete virtual environment (PEP 405) with scripts, because build requirements bring programs
+(meson, ninja, cython) that others look for on PATH and in `sysconfig`. The files are hard links to the images, so it is
+made in milliseconds. If the file system can share blocks (reflinks), they are copies, through which no build can change
+the images.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class EnvironmentFiles:
         self._cache = cache
         self._scheme = cache.building.pattern.scheme
         self._copying = False
-        self._cloning = True  # until the file system says that it cannot
+        self._cloning = True  # until that fails once
         try:
             self._create()
         except OSError as error:
@@ -52,11 +52,11 @@ class EnvironmentFiles:
 
     @property
     def stand_ins(self) -> list[str]:
-        """Where programs see scripts that come before those of the environment (see `building.stand_ins`)."""
+        """The directory of scripts that come before those of the environment in PATH (see `building.stand_ins`)."""
         return [f"{self._seen_at}/slots"] if environment.get(environment.SAGE_WHEELS_SLOTS) else []
 
     def bound(self) -> None:
-        """See to it that an old ninja of the environment starts no more compilers than there are slots."""
+        """Make sure that an old ninja in the environment starts no more compilers than the build has slots."""
         tool = f"{self.directory}/bin/ninja"
         if self.stand_ins and os.path.exists(tool):
             stand_ins.write(f"{self.directory}/slots", stand_ins.for_ninja(tool, f"{self._seen_at}/bin/ninja"))
@@ -80,10 +80,10 @@ class EnvironmentFiles:
             )
 
     def add(self, wheel: str) -> str:
-        """Add the files of the wheel at this path; the SHA-256 of that wheel.
+        """Add the files of the wheel at this path. Returns the SHA-256 of that wheel.
 
-        Raises `WheelRefused`, and `FileOperationFailed`: as `ImageCache.image`, because of a `FileNotFoundError` if
-        somebody deletes the image meanwhile. The wheel may be added again then.
+        Raises `WheelRefused`, and `FileOperationFailed`. As with `ImageCache.image`, if the cause is a
+        `FileNotFoundError`, the image was deleted meanwhile, and the wheel may be added again.
         """
         tree, about = self._cache.image(wheel)
         try:
@@ -100,7 +100,7 @@ class EnvironmentFiles:
             raise FileOperationFailed.from_os_error(error, f"filling {self.directory}") from error
 
     def _add_directory(self, source: str, destination: str, python: str) -> int:
-        """Link what is in `source` into `destination`, which may be there already; the number of files."""
+        """Link everything in `source` into `destination`, which may exist. Returns the number of files."""
         count = 0
         scripts = destination == f"{self.directory}/bin"
         with os.scandir(source) as entries:
@@ -125,7 +125,7 @@ class EnvironmentFiles:
                 os.link(source, destination)
                 return
         except FileExistsError:
-            return  # two distributions own it; the first one's stays
+            return  # two distributions have it; the file of the first one stays
         except OSError as error:
             if error.errno not in _NO_LINK:
                 raise

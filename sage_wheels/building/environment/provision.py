@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from sage_wheels.building.log import Log
     from sage_wheels.prefix import Prefix
 
-# How often choosing and adding wheels is tried. Other processes may delete the cache, or replace a wheel, at any time;
-# then the wheels are listed again. All retries are made at this one level.
+# How often choosing and adding wheels is tried. Other processes may delete the cache or replace a wheel at any time;
+# then the wheels are listed again. All retries are made here.
 _TRIES = 10
 
 
 class BuildEnvironment(Protocol):
-    """What a build needs of its environment; every one satisfies `build.env.IsolatedEnv`."""
+    """The interface of a build environment, which includes that of `build.env.IsolatedEnv`."""
 
     @property
     def python_executable(self) -> str:
@@ -47,14 +47,14 @@ class BuildEnvironment(Protocol):
         """Name, version and digest of each distribution that the build may depend on."""
 
     def is_intact(self) -> bool:
-        """Whether the build has left alone what others build with, too."""
+        """Whether the build has not changed files that other builds use, too."""
 
 
 class Chooser:
-    """The wheels for everything that was asked for, out of the wheelhouses `find_links`; nothing is unpacked.
+    """Chooses wheels from the wheelhouses `find_links` for all requirements so far; nothing is unpacked.
 
-    With `index` what these lack is fetched by pip, into a wheelhouse in the cache. The wheels in the directory
-    `preferred` win over all others, whatever their versions.
+    With `index`, pip downloads wheels that these do not have into a wheelhouse in the cache. Wheels in the directory
+    `preferred` are preferred to all others, whatever their versions.
     """
 
     def __init__(
@@ -76,11 +76,11 @@ class Chooser:
         self._asked: list[tuple[str, str]] = []
 
     def ask(self, requirements: Iterable[str], asker: str) -> None:
-        """Take `requirements` into account from now on, with all that was asked for before."""
+        """Add `requirements`; `asker` is who has them, for messages."""
         self._asked.extend((requirement, asker) for requirement in sorted(requirements))
 
     def choose(self, *, again: bool = False) -> list[Pick]:
-        """The wheels; not those remembered if it is done `again`. Raises `BuildFailed`, `FileOperationFailed`."""
+        """The chosen wheels, not remembered ones if chosen `again`. Raises `BuildFailed`, `FileOperationFailed`."""
         return (None if again else self._recalled()) or self._resolve()
 
     def _resolve(self) -> list[Pick]:
@@ -113,8 +113,8 @@ class Chooser:
         picks = [Pick(entry.name, str(entry.version), entry.path) for entry in chosen]
         for each in picks:
             others = [os.path.basename(other.path) for other in wheelhouse.of(each.name) if other.path != each.path]
-            there = f"before {', '.join(others)}" if others else "the only one that fits this Python"
-            trace.decided("%s is what the build gets for %s: %s", each.path, each.name, there)
+            there = f"preferred to {', '.join(others)}" if others else "the only one that fits this Python"
+            trace.decided("%s is used by the build for %s: %s", each.path, each.name, there)
         if not self._preferred:
             self._choices.remember(self._lines(), directories, picks)
         return picks
@@ -122,7 +122,7 @@ class Chooser:
     def _recalled(self) -> list[Pick] | None:
         picks = None if self._preferred else self._choices.recall(self._lines(), self._directories())
         for each in picks or ():
-            trace.decided("%s is what the build gets for %s: as the last time", each.path, each.name)
+            trace.decided("%s is used by the build for %s: as the last time", each.path, each.name)
         return picks
 
     def _lines(self) -> list[str]:
@@ -135,9 +135,9 @@ class Chooser:
 
 
 class Isolated:
-    """A virtual environment at `directory` with nothing in it but the wheels that `chooser` chooses.
+    """A virtual environment at `directory` that contains only the wheels that `chooser` chooses.
 
-    Its programs see it at `seen_at`.
+    `seen_at` is its path in the sandbox, if there is one.
     """
 
     def __init__(self, directory: str, chooser: Chooser, log: Log, seen_at: str = "") -> None:
@@ -156,7 +156,7 @@ class Isolated:
         return activated(self._seen_at, f"{self._seen_at}/bin", self._files.stand_ins)
 
     def provide(self, requirements: Iterable[str], asker: str) -> bool:
-        """See `BuildEnvironment`; everything that was asked for before is taken into account again."""
+        """See `BuildEnvironment`. Wheels are chosen for these and all earlier requirements together."""
         self._chooser.ask(requirements, asker)
         attempt = 0
         while True:
@@ -167,19 +167,19 @@ class Isolated:
                 has_gone = isinstance(error, WheelRefused) or isinstance(error.__cause__, FileNotFoundError)
                 if not has_gone or attempt == _TRIES:
                     raise
-                self._log.write(f"--- {error}; looking again")  # a wheel or an image went, or was half-written
+                self._log.write(f"--- {error}; looking again")  # a wheel or image was deleted, or is being written
 
     def wheels(self) -> list[list[str]]:
         """Name, version and SHA-256 of each wheel whose files are there."""
         return sorted([pick.name, pick.version, digest] for pick, digest in self._there.items())
 
     def is_intact(self) -> bool:
-        """See `BuildEnvironment`; images that were changed through links are thrown away."""
+        """See `BuildEnvironment`; images that were changed through links are deleted."""
         return all(map(self._chooser.cache.is_intact, self._there.values()))
 
     def _fill(self, chosen: list[Pick]) -> bool:
         if any(pick not in chosen for pick in self._there):
-            self._files = self._new()  # a choice of the first round does not suit the second
+            self._files = self._new()  # a wheel of the first choice is not in this one
         new = [pick for pick in chosen if pick not in self._there]
         for pick in new:
             self._log.write(f"--- {pick.name} {pick.version} from {pick.path}")
@@ -246,11 +246,11 @@ class InstalledEnvironment:
         return installed_for(self._search_path(), self._asked, self._markers)
 
     def is_intact(self) -> bool:
-        """See `BuildEnvironment`; what is installed is everybody's own affair."""
+        """See `BuildEnvironment`; installed packages are not checked."""
         return True
 
     def importable(self) -> list[str]:
-        """Where modules come from that are not of the standard library. Raises `InterpreterError`."""
+        """The search path without the standard library. Raises `InterpreterError`."""
         return self._answer(
             "import os, sysconfig; own = [sysconfig.get_path(each) for each in ('stdlib', 'platstdlib')]; "
             "own += [os.path.join(each, 'lib-dynload') for each in own]; "

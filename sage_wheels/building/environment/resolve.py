@@ -17,6 +17,7 @@ from packaging.utils import canonicalize_name
 
 from sage_wheels.errors import BuildFailed, FileOperationFailed, WheelRefused
 from sage_wheels.prefix.versions import is_allowed
+from sage_wheels.requirements.markers import applies
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from sage_wheels.building.environment.wheelhouse import WheelEntry, Wheelhouse
     from sage_wheels.errors import SageWheelsError
 
-# The limit of resolvelib, which counts every pin. The requirements of a build system, with theirs, are some ten.
+# The limit of resolvelib, which counts every pin. A build usually needs about ten distributions in all.
 _MAX_ROUNDS = 5000
 
 
@@ -74,11 +75,11 @@ def resolve(
     markers: Mapping[str, str],
     about: Callable[[str], WheelSummary],
 ) -> list[WheelEntry]:
-    """Choose wheels for `requirements`, which are pairs of a PEP 508 line and who asks for it.
+    """Choose wheels for `requirements`, which are pairs of a PEP 508 line and the name of who has it.
 
-    `markers` is the environment of the building interpreter, `about` tells what the wheel at a path says of itself.
-    Newest versions first; pre-releases only where nothing else fits or one is named (PEP 440). Raises `Missing`, a
-    `BuildFailed`, with the requirement that cannot be fulfilled, or the two that contradict each other.
+    `markers` is the environment of the building interpreter; `about` returns the summary of the wheel at a path. Newer
+    versions are preferred; pre-releases are used only if nothing else fits, or if one is named (PEP 440). Raises
+    `Missing`, a `BuildFailed`, with the requirement that cannot be fulfilled, or the two that contradict each other.
     """
     provider = _Provider(wheelhouse, markers, about)
     wanted = [each for line, asker in requirements for each in provider.applying(line, asker, frozenset())]
@@ -164,13 +165,11 @@ class _Provider(resolvelib.AbstractProvider):  # type: ignore[type-arg]
         """The requirement in `line`, if its marker is true. Raises `Missing` if it is invalid, or has a URL."""
         try:
             requirement = Requirement(line)
+            is_needed = applies(requirement, self._markers, extras)
         except (InvalidRequirement, RecursionError) as error:
             reason = str(error).splitlines()[0]
             raise Missing(f"{asker} asks for {line!r}, which is no requirement ({reason})", "correct it") from error
-        marker = requirement.marker
-        if marker and not any(
-            marker.evaluate({**self._markers, "extra": extra}) for extra in (extras or frozenset({""}))
-        ):
+        if not is_needed:
             return
         if requirement.url:
             raise Missing(
@@ -203,7 +202,7 @@ class _Provider(resolvelib.AbstractProvider):  # type: ignore[type-arg]
         return self._about[entry.path] is not None
 
     def explain(self, wanted: list[Wanted]) -> Missing:
-        """The sentence for requirements that cannot all be fulfilled; one or two of them are enough to see why."""
+        """The error for requirements that cannot all be fulfilled; it names the one or two that are to blame."""
         for each in wanted:
             if not self._fulfilled_alone(each):
                 return self._explain_one(each)

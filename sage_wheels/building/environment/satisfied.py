@@ -9,6 +9,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 
 from sage_wheels.building.keyable import NotKeyable
 from sage_wheels.requirements import direct_url
+from sage_wheels.requirements.markers import applies
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,14 +34,11 @@ def _unmet(
 ) -> Iterator[str]:
     try:
         requirement = Requirement(line)
+        is_needed = applies(requirement, markers, extras)
     except (InvalidRequirement, RecursionError):
         yield line
         return
-    if requirement.marker and not any(
-        requirement.marker.evaluate({**markers, "extra": extra}) for extra in (extras or frozenset({""}))
-    ):
-        return
-    if str(requirement) in seen:
+    if not is_needed or str(requirement) in seen:
         return
     seen.add(str(requirement))
     requirement.marker = None
@@ -58,7 +56,7 @@ def _unmet(
 def installed_for(path: list[str], requirements: Iterable[str], markers: Mapping[str, str]) -> list[list[str]]:
     """Name, version and digest of RECORD of the distributions on `path` for `requirements`, and all that these require.
 
-    Raises `NotKeyable` for one without RECORD, or one that is editable: what it is cannot be told.
+    Raises `NotKeyable` for one without RECORD, or an editable one: nothing says what its files are.
     """
     found: dict[str, list[str]] = {}
     waiting = [(line, frozenset[str]()) for line in requirements]
@@ -70,10 +68,10 @@ def installed_for(path: list[str], requirements: Iterable[str], markers: Mapping
         done.add((line, extras))
         try:
             requirement = Requirement(line)
+            is_needed = applies(requirement, markers, extras)
         except (InvalidRequirement, RecursionError):
             continue
-        marker = requirement.marker
-        if marker and not any(marker.evaluate({**markers, "extra": each}) for each in (extras or frozenset({""}))):
+        if not is_needed:
             continue
         there = next(iter(importlib.metadata.distributions(name=requirement.name, path=path)), None)
         if there is None:

@@ -1,4 +1,4 @@
-"""The wheels of some directories that an interpreter can take, best first.
+"""The wheels in some directories that fit an interpreter, best first.
 
 Only file names are read here. Other programs may write to a wheelhouse at the same time: temporary names are ignored,
 and a wheel in the list may be deleted before it is opened.
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class WheelEntry(NamedTuple):
-    """A wheel that fits: `rank` is the place of its best tag among those of the interpreter (0 is the best)."""
+    """A wheel that fits: `rank` is the position of its best tag among those of the interpreter (0 is the best)."""
 
     name: str
     version: Version
@@ -30,7 +30,7 @@ class WheelEntry(NamedTuple):
 
 
 class Wheelhouse:
-    """The wheels that fit `tags` (of the interpreter, best first), as the directories are when first asked.
+    """The wheels that fit `tags` (of the interpreter, best first). The directories are read once.
 
     Those in the directory `preferred`, which is one of them, come before all others, whatever their versions.
     """
@@ -49,7 +49,7 @@ class Wheelhouse:
     def of(self, name: str) -> list[WheelEntry]:
         """The wheels of the project `name` (canonical): newest version first, then best tag, then highest build.
 
-        Of the same wheel in two directories the one in the first directory comes first.
+        If two directories have the same wheel, that of the first directory comes first.
         """
         if name not in self._entries:
             found = [entry for path in self._listing().get(name, ()) if (entry := self._entry(path))]

@@ -1,1 +1,1 @@
-"""THE INPUTS: everything that the result of a build depends on; the digest of it is the key in the store."""
+"""INPUTS OF A BUILD: everything that its result depends on. Their digest is the key of the result in the store."""

@@ -1,13 +1,14 @@
-"""Backends that run no code of the project and start no compiler: what they make does not depend on the machine.
+"""Backends that run no code of the project and start no compiler, so that the wheel does not depend on the machine.
 
-    flit_core      if the module says version and description in plain text: it parses the module, and imports it only
-                   if that says neither; it copies files
-    hatchling      without hooks and plugins, with the version in a file that it searches: it copies files
-    poetry-core    without build script: it copies files
-    pdm-backend    without build hook, with the version in a file that it searches: it copies files
-    setuptools     without setup.py, extension module, command and attribute to import: it copies files
+    flit_core      if the module has version and docstring as plain strings: it parses the module, and imports it only
+                   if one of them is missing
+    hatchling      without hooks and plugins, and with the version in a file in which it searches
+    poetry-core    without a build script
+    pdm-backend    without a build hook, and with the version in a file in which it searches
+    setuptools     without setup.py, extension modules, commands of its own, and attributes that it would import
 
-And if nothing but the backend's own requirements is in the build environment: another distribution may be a plugin.
+Then they only copy files. The build environment must contain only the backend's own requirements, because another
+distribution may be a plugin.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ _HATCHLING = _COMMON | {"hatchling", "pathspec", "pluggy", "trove-classifiers", 
 
 
 def plain_reason(tree: str, document: dict[str, Any], backend: str, backend_path: Iterable[str]) -> str:
-    """Which backend of the table above builds `tree` without running code of it; "" if none does."""
+    """The key in `_TABLE` of the backend, if it builds `tree` without running code of it; "" otherwise."""
     if list(backend_path):
         return ""
     for prefix, (check, _) in _TABLE.items():
@@ -38,7 +39,7 @@ def plain_reason(tree: str, document: dict[str, Any], backend: str, backend_path
 
 
 def is_plain(reason: str, wheels: Iterable[str]) -> bool:
-    """Whether, with these distributions in the build environment, the backend that `reason` is does run no code."""
+    """Whether the backend `reason` (a key of `_TABLE`) runs no code with these distributions in its environment."""
     return reason in _TABLE and {canonical_name(each) for each in wheels} <= _TABLE[reason][1]
 
 
@@ -133,10 +134,10 @@ def _is_plain_cfg(path: str) -> bool:
     return not (commands & set(parser.sections()) or "attr:" in text or "cmdclass" in text or "distutils" in text)
 
 
-# Tables of those that add themselves to setuptools, or that say that there is something to compile.
+# Tables of plugins that add themselves to setuptools, or that show that something is compiled.
 _PLUGINS = {"setuptools_scm", "setuptools-scm", "setuptools-git-versioning", "cffi", "cibuildwheel", "mypyc"}
 
-# The backend as pyproject.toml names it; what to look at; which distributions may be there.
+# The backend as pyproject.toml names it; the function that checks a tree; the distributions that may be installed.
 _TABLE: dict[str, tuple[Callable[[str, dict[str, Any]], bool], frozenset[str]]] = {
     r"flit_core\.buildapi": (_flit, frozenset({"flit-core"})),
     r"hatchling\.build": (_hatchling, _HATCHLING),

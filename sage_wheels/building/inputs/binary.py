@@ -1,4 +1,4 @@
-"""What a program or a shared library says to the loader: the libraries that it needs, and what it is itself."""
+"""What the loader reads in a program or shared library: its own name and versions, and the libraries that it needs."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from typing import NamedTuple
 
 
 class Binary(NamedTuple):
-    """`kind`: format, class and machine, which must be the same to be loaded together. `name` is its own as a library,
-    `needed` are the names of others, `search` the directories to look for them, `versions` those that are needed, by
-    the name of the library, and `defined` those that it has itself."""
+    """A program or shared library. `kind` is format, class and machine: only files of the same kind can be loaded
+    together. `name` is its own name as a library, `needed` are the names of the libraries that it needs, `search` the
+    directories where they are searched, `versions` the versions that are needed, by name of the library, and `defined`
+    the versions that it has itself."""
 
     kind: tuple[int, ...]
     name: str

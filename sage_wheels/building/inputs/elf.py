@@ -1,7 +1,7 @@
-"""What a program or a shared library says to the loader, out of an ELF file: the libraries and versions that it needs.
+"""Read from an ELF file which libraries and versions it needs.
 
-It reads what the loader of the GNU C library reads, the dynamic section (elf(5), "Symbol Versioning" in the Linux
-Standard Base), from bytes that nobody need have meant well: every offset is checked, and nothing is followed for ever.
+It reads what the loader of the GNU C library reads: the dynamic section (elf(5), "Symbol Versioning" in the Linux
+Standard Base). The file is not trusted: every offset is checked, and every loop is limited.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _MOST = 10_000  # entries of a kind
 
 
 def read(data: bytes | mmap) -> Binary | None:
-    """What the file with these bytes says; None if it is no ELF file, or none that a loader completes.
+    """The `Binary` with these bytes; None if it is no ELF file, or has no dynamic section.
 
     Raises `ValueError` if it is damaged.
     """
@@ -90,7 +90,7 @@ class _Reader:
             yield tag, value
 
     def _offset(self, address: int) -> int:
-        """Where in the file that is which the loader puts at `address`."""
+        """The offset in the file of the byte that the loader puts at `address`."""
         for kind, offset, start, size in self._segments:
             if kind == _LOAD and start <= address < start + size:
                 return address - start + offset
@@ -123,7 +123,7 @@ class _Reader:
         return self._offset(values[tag]) if tag in values else 0
 
     def _chain(self, form: str, at: int, count: int, behind: int) -> Iterator[int]:
-        """The offsets of `count` entries, each of which says in its field number `behind` how far it is to the next."""
+        """The offsets of `count` entries; the field with the number `behind` of each is the distance to the next."""
         for _ in range(min(count, _MOST) if at else 0):
             yield at
             step = self._at(form, at)[behind]

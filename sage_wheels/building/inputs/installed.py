@@ -1,4 +1,4 @@
-"""Everything that a build without isolation could import: each distribution by its RECORD, each file by its stat."""
+"""The digest of everything that a build without isolation could import: RECORDs of distributions, stats of files."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _BYTE_CODE = re.compile(r"(?:.*/)?__pycache__")
 
 
 def everything(path: Iterable[str]) -> dict[str, str]:
-    """What is on the search path `path`, but for the standard library: version and digest of RECORD by name, and the
-    digest of names, sizes and times of all files.
+    """Version and digest of RECORD of each distribution on the search path `path`, by name; and, under "all files", the
+    digest of names, sizes and times of all files there.
 
-    Raises `NotKeyable` for what is editable or has no RECORD, and if there is too much.
+    Raises `NotKeyable` for an editable distribution, one without RECORD, and if there are too many files.
     """
     directories = list(dict.fromkeys(each for each in path if os.path.exists(each)))
     found: dict[str, str] = {}

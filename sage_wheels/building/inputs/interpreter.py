@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from sage_wheels.building.environment.interpreter import BuildInterpreter
     from sage_wheels.store.store import Store
 
-# What setuptools, meson and the like read of an interpreter: its configuration, and the header that says it in C. The
-# directories of the user are no part of it. `files` is what the answer was read from.
+# What setuptools, meson and others read of an interpreter: its configuration, and pyconfig.h. The directories of the
+# user are left out. `files` are the files from which the answer was read.
 _PROGRAM = """
 import hashlib, json, os, platform, sys, sysconfig
 variables = {k: str(v) for k, v in sysconfig.get_config_vars().items() if k != "userbase"}
@@ -51,7 +51,7 @@ _MADE_BY = {"PATH": os.defpath, "LC_ALL": "C"}
 
 
 def facts(building: BuildInterpreter, store: Store) -> dict[str, str]:
-    """What a wheel depends on of the interpreter that builds it. Raises `NotKeyable` if it does not say."""
+    """Facts about the building interpreter that a wheel depends on. Raises `NotKeyable` if it does not tell them."""
     here = stat_of(building.executable)
     files = remembered(store, "files of interpreter", here, [str], lambda: _ask(building.executable)["files"])
     about = [here, *map(stat_of, files), stat_of(_libc())]
@@ -60,7 +60,7 @@ def facts(building: BuildInterpreter, store: Store) -> dict[str, str]:
 
 
 def _libc() -> str:
-    """Where the C library says its version; any change of it makes the interpreter be asked again."""
+    """The path of the C library; if it changes, the interpreter is asked again."""
     for path in ("/lib/x86_64-linux-gnu/libc.so.6", "/lib64/libc.so.6", "/usr/lib/libc.so.6"):
         if os.path.exists(path):
             return path

@@ -1,14 +1,16 @@
-"""The shared libraries that a wheel needs and does not have: is each here, with the versions that are asked for?
+"""Check whether this machine has the shared libraries that a wheel needs and does not contain, in the right versions.
 
-A key says what was installed where a wheel was built, as far as the system says that; `--cache-system` vouches for
-another system, and somebody may have put a library where no list has it. So before a wheel is taken, the loader's
-question is asked (ld.so(8)): each library by its name in the directories that the wheel names, in LD_LIBRARY_PATH, in
-the prefix, beside the interpreter, in ld.so.cache and where libraries usually are; it has to be for the same machine.
+The key of a result contains the installed packages of the machine that built it, as far as its system tells them. But
+with `--cache-system` a wheel can come from a machine with other packages, and a library can be installed without a
+package. So before a wheel is taken from the store, each library is searched as the loader does (ld.so(8)): in the
+directories that the wheel names, in LD_LIBRARY_PATH, in the prefix, beside the interpreter, in ld.so.cache and in the
+usual directories. It must be for the same machine.
 
-On macOS a library has to be of the compatibility version that is asked for, or later; those of the system are in a
-cache of the loader, and are not looked for.
+On macOS, its compatibility version must be the one that is needed, or a later one. Libraries of the system are in a
+cache of the loader, and are not searched.
 
-What was not found where the wheel was built either is not looked for: another wheel brings it, or nothing uses it.
+A library that was not found on the machine that built the wheel is not searched, either: another wheel contains it, or
+nothing uses it.
 """
 
 from __future__ import annotations
@@ -35,8 +37,8 @@ _USUAL = ("/lib", "/usr/lib", "/lib64", "/usr/lib64", "/usr/local/lib")
 
 
 class Needed(NamedTuple):
-    """A library by its `name`, with the `versions` that must be in it; `directories` are searched first. `kind` is
-    that of `Binary`."""
+    """A library that is needed: its `name`, and the `versions` that it must have. `directories` are searched first.
+    `kind` is as in `Binary`."""
 
     name: str
     directories: tuple[str, ...]
@@ -45,7 +47,7 @@ class Needed(NamedTuple):
 
 
 class Collector:
-    """Looks at the members of a wheel, one after the other; then `needed` is what they need from outside."""
+    """Collects what the members of a wheel need: call `look` for each member, then `needed`."""
 
     def __init__(self) -> None:
         self._own: set[str] = set()
@@ -79,7 +81,7 @@ class Here:
         self._cached: dict[str, list[str]] | None = None
 
     def lack(self, needed: Needed) -> str:
-        """What of a library is not here, as the end of a sentence; "" if all is."""
+        """What is missing on this machine, as the end of a sentence; "" if nothing is."""
         found = self.find(needed)
         if found is None:
             return f"{needed.name} is not here"
@@ -108,13 +110,13 @@ class Here:
 
 
 def libraries_of(interpreter: str, prefixes: Iterable[str]) -> list[str]:
-    """Where libraries lie that belong to an interpreter, or to one of `prefixes`."""
+    """The directories of libraries of an interpreter, and of `prefixes`."""
     roots = [os.path.dirname(os.path.dirname(interpreter)), *prefixes]
     return [f"{root}/{name}" for root in dict.fromkeys(roots) for name in ("lib", "lib64")]
 
 
 def from_values(values: object) -> list[Needed] | None:
-    """What a result has as JSON; None if that is not what `Needed` is."""
+    """The needed libraries in the `values` of a result; None if they are invalid."""
     from sage_wheels.fs.caches import has_shape
 
     if not has_shape(values, [_SHAPE]):
@@ -128,7 +130,7 @@ def _has(found: Binary, version: str) -> bool:
 
 
 def _read(data: bytes | mmap.mmap) -> list[Binary]:
-    """What can be loaded of a file with these bytes; nothing of one that is damaged."""
+    """The binaries in a file with these bytes (a fat Mach-O file has several); none if it is damaged."""
     try:
         found = elf.read(data)
         return [found] if found else macho.read(data)
@@ -149,7 +151,7 @@ def _cached_paths() -> dict[str, list[str]]:
     try:
         with open(_CACHE, "rb") as f:
             data = f.read()
-        start = data.index(_MAGIC)  # an older form may stand before it
+        start = data.index(_MAGIC)  # a table in an older format may be before it
         (count,) = struct.unpack_from("=I", data, start + len(_MAGIC))
         result: dict[str, list[str]] = {}
         entries = data[start + 48 : start + 48 + count * _ENTRY.size]

@@ -1,4 +1,4 @@
-"""What a compilation finds on this machine: the processor, the packages of the system, and settings in the home."""
+"""What a compilation depends on: the processor, the packages of the system, and settings in the home directory."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
 
     from sage_wheels.store.store import Store
 
-# Settings that compilers and build backends read of their own accord.
+# Settings that compilers and build backends read without being told.
 _IN_HOME = (
     *(".pydistutils.cfg", ".numpy-site.cfg", "site.cfg", ".cargo/config", ".cargo/config.toml", ".gitconfig"),
     *(".config/git/config", ".config/meson", ".local/share/meson", ".cmake/packages", ".local/share/pkgconfig"),
     *(".local/lib/pkgconfig", ".config/pythran", ".pythranrc", ".pyxbld"),
 )
 _LOCAL = "/usr/local"
-# Nothing that is compiled against: modules of Pythons (an isolated build sees none), documentation.
+# Directories that compilers do not read: modules of Pythons (an isolated build imports none), documentation.
 _NOT_READ = re.compile(r"(?:.*/)?(?:lib(?:32|64)?/python[^/]*|share/(?:doc|man|info|locale|icons)|man|games|src)")
-_MOST = 50_000  # files in one of the directories that are looked at
+_MOST = 50_000  # files in one of these directories
 # Options and variables that name directories to compile or link against.
 _OPTION = re.compile(r"(?:^|\s)-(?:I|L|isystem|iquote|idirafter|B)\s*(/[^\s:]+)")
 _PATHS = ("CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH", "LIBRARY_PATH", "PKG_CONFIG_PATH", "PKG_CONFIG_LIBDIR")
-# A database of installed packages, and how to read it: by a command, else by its own lines.
+# The databases of installed packages, and the command that lists them; without a command, the file itself is read.
 _DATABASES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("/var/lib/dpkg/status", ()),
     ("/lib/apk/db/installed", ()),
@@ -48,7 +48,7 @@ _LINES = re.compile(rb"^(?:Package|Version|Architecture|Status|P|V|A): ?.*|^[PVA
 
 
 def home(environ: Mapping[str, str]) -> dict[str, str]:
-    """The known configuration files of the home that are there, by the digest of what is in them."""
+    """The digest of each known configuration file in the home directory, by name."""
     where = environ.get("HOME")
     return {name: _digest_of(f"{where}/{name}") for name in _IN_HOME if where and os.path.exists(f"{where}/{name}")}
 
@@ -64,7 +64,7 @@ def _digest_of(path: str) -> str:
 
 
 def processor() -> str:
-    """What compilers for "this processor" (-march=native) go by."""
+    """The digest of the properties of the processor that compilers use for -march=native."""
     try:
         with open("/proc/cpuinfo", encoding="ascii", errors="replace") as f:
             first = f.read(16384).partition("\n\n")[0]
@@ -90,9 +90,9 @@ def system(
 ) -> dict[str, str]:
     """The digests of the installed packages, of /usr/local and of the directories that variables and settings name.
 
-    `more` are texts with options, as `environ` has them, `readable` more directories, and `named_paths` paths by their
-    names. Raises `NotKeyable` if there is more than can be looked at;
-    without "packages" in the result, no database of packages could be read.
+    `more` are further texts with options, `readable` further directories; `named_paths` are replaced by their names.
+    If no database of packages could be read, the result does not contain "packages". Raises `NotKeyable` if there are
+    too many files.
     """
     result = {}
     packages = [each for each in (_packages(path, how, store) for path, how in _DATABASES) if each]

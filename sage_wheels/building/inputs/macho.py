@@ -1,6 +1,6 @@
-"""What a Mach-O file says to the loader of macOS: its load commands (mach-o/loader.h, mach-o/fat.h).
+"""Read from a Mach-O file which libraries it needs: its load commands (mach-o/loader.h, mach-o/fat.h).
 
-A library has a compatibility version, and who was linked with it needs that or a later one.
+A library has a compatibility version. A program that was linked with it needs this version or a later one.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 _THIN = {0xFEEDFACE: 28, 0xFEEDFACF: 32}  # the size of the header
 _FAT = {b"\xca\xfe\xba\xbe": ">iiIII", b"\xca\xfe\xba\xbf": ">iiQQII"}  # processor, its kind, offset, size, ...
-_ID, _LOAD, _REEXPORT, _RPATH = 0xD, 0xC, 0x8000001F, 0x8000001C  # what is loaded if it is there is not needed
-_OF_SYSTEM = ("/usr/lib/", "/System/")  # which are in a cache of the loader, not on the disk
+_ID, _LOAD, _REEXPORT, _RPATH = 0xD, 0xC, 0x8000001F, 0x8000001C  # without weak libraries, which may be missing
+_OF_SYSTEM = ("/usr/lib/", "/System/")  # these libraries are in a cache of the loader, not on the disk
 _MOST_FAT = 64
 _MOST = 10_000  # commands
 
 
 def read(data: bytes | mmap) -> list[Binary]:
-    """What each part of the file with these bytes says, one for each machine; none if it is no such file.
+    """The binaries in the file with these bytes, one for each machine; none if it is no Mach-O file.
 
     Raises `ValueError` if it is damaged.
     """
@@ -40,7 +40,7 @@ def _parts(data: bytes | mmap) -> Iterator[int]:
             yield 0
         return
     count = _word(">", data, 4)
-    if count > _MOST_FAT:  # byte-code of Java begins alike
+    if count > _MOST_FAT:  # a class file of Java begins with the same bytes
         return
     for number in range(count):
         yield struct.unpack_from(form, data, 8 + number * struct.calcsize(form))[2]
@@ -90,7 +90,7 @@ def _version(number: int) -> str:
 
 
 def is_enough(needed: str, there: frozenset[str]) -> bool:
-    """Whether a library with the compatibility version that is `there` does for who needs `needed`.
+    """Whether a library with one of the compatibility versions `there` is new enough if `needed` is needed.
 
     >>> is_enough("1.2.0", frozenset(["1.10.0"])), is_enough("2.0.0", frozenset(["1.10.0"]))
     (True, False)

@@ -1,7 +1,7 @@
-"""Does a wheel speak of the place where it was built, or of the prefix? Then it is good for that place only.
+"""Find out whether a wheel contains the path of its build directory, or of the prefix. Then it fits only this path.
 
-The paths are looked for in the inflated members, as they are, with slashes escaped, percent-encoded, and as UTF-16;
-in byte-code they stand as they are; the debug sections of ELF files are inflated first.
+The paths are searched in the inflated members: as they are, with escaped slashes, percent-encoded, and as UTF-16. The
+debug sections of ELF files are inflated first.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ _MOST = 1 << 30  # bytes of a section
 def named_in(
     wheel: str, named_paths: Mapping[str, str], look: Callable[[str, bytes], object] = lambda name, data: None
 ) -> list[str]:
-    """The names of those `named_paths`, absolute paths, of which a file in the wheel speaks.
+    """The names of those `named_paths` (absolute paths) that a file in the wheel contains.
 
-    `look` is called with the name and the content of each file. Raises `OSError`, and `zipfile.BadZipFile` for what is
-    no wheel.
+    `look` is called with the name and the content of each file. Raises `OSError`, and `zipfile.BadZipFile` if it is no
+    wheel.
     """
     import zipfile
 
@@ -39,7 +39,7 @@ def named_in(
             look(member.filename, data)
             for part in (data, *_inflated(data)):
                 if part is None:
-                    is_dark = True  # it cannot be looked into, so everything may be there
+                    is_dark = True  # it cannot be inflated, so it may contain any path
                     continue
                 found.update(name for name, forms in wanted.items() if any(form in part for form in forms))
     return sorted(named_paths if is_dark else found)
@@ -57,7 +57,7 @@ def _forms(path: str) -> Iterator[bytes]:
 
 
 def _inflated(data: bytes) -> Iterator[bytes | None]:
-    """The compressed sections of an ELF file, inflated; None for one that cannot be."""
+    """The compressed sections of an ELF file, inflated; None for one that cannot be inflated."""
     if data[:4] != b"\x7fELF" or len(data) < 64 or data[4] not in (1, 2) or data[5] not in (1, 2):
         return
     order, is_64 = "<" if data[5] == 1 else ">", data[4] == 2

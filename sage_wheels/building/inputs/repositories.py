@@ -1,7 +1,7 @@
-"""What git can say to a build: the part of a repository that decides about versions and lists of files.
+"""What a build can learn from git: the part of a repository that determines versions and lists of files.
 
-The raw git directory never repeats: objects are packed, the index knows times. So git is asked, or, where there is
-none, the files that it would read.
+The files of a git directory differ between equal repositories: objects are packed, and the index contains times. So
+git is asked; if it is not installed, the files are read that it would read.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _STATUS = ["status", "--porcelain=v1", "-z", "--untracked-files=all", "--ignore-
 
 
 def states(repositories: Mapping[str, Repository], git: Git, tree: str) -> dict[str, Any]:
-    """The state of each of `repositories`, of which `tree` is built. Raises `NotKeyable`."""
+    """The state of each of `repositories`, which contain `tree` or are in it. Raises `NotKeyable`."""
     return {name: _state(each, git, tree) for name, each in sorted(repositories.items())}
 
 
@@ -60,7 +60,7 @@ def _asked(git: Git, arguments: list[str], repository: Repository) -> bytes:
 
 
 def _changed_outside(repository: Repository, status: bytes, tree: str) -> str:
-    """The digest of what is not committed and not in `tree`, whose files are looked at in any case."""
+    """The digest of files that are not committed and not in `tree` (the files of `tree` are in the key anyway)."""
     names = []
     fields = iter(status.split(b"\0"))
     for field in fields:

@@ -1,11 +1,11 @@
-"""What a build can reach of its source: what makes one copy of a source tree different from another.
+"""The fingerprint of a source tree: everything in it and around it that a build can read.
 
-    files          path, executable or not, content; the text of a link, and if it leads outside, what is there
-    generated      which of a .pyx and the .c or .cpp of the same name is newer: Cython is run or not
-    beside         what stands above the tree, as far as the files that say how to build it speak of what is above
-    repositories   what git can say: HEAD, refs, shallow, configuration, index, and what is not committed
+    files          path, executable bit, content; of a link its text and, if it leads outside, what is there
+    generated      whether a .pyx is newer than the .c or .cpp of the same name: then Cython is run
+    beside         files above the tree, if the files that say how to build it mention `..`
+    repositories   what git knows: HEAD, refs, shallow, configuration, index, and what is not committed
 
-The copy is looked at, not the tree: nobody changes it, and it is what the backend gets.
+The copy is read, not the tree: nobody changes the copy, and it is what the backend gets.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from typing import Any
 
-_MOST_OUTSIDE = 20_000  # files that links which lead outside may reach
+_MOST_OUTSIDE = 20_000  # files outside that links may lead to
 _MOST_BESIDE = 200  # files above the tree
 _BLOCK = 1 << 20  # bytes
-# Files that say how to build: where these speak of "..", what is above may matter.
+# Files that say how to build. If they mention "..", files above the tree may matter.
 _SAYS_HOW = re.compile(
     r"pyproject\.toml|setup\.(py|cfg)|MANIFEST\.in|hatch(_build\.py|\.toml)|pdm_build\.py|meson\.(build|options)"
     r"|meson_options\.txt|CMakeLists\.txt|[^/]*\.cmake|Makefile|[^/]*build[^/]*\.py|Cargo\.toml|build\.rs"
@@ -40,7 +40,7 @@ _GENERATED = (".c", ".cpp", ".cxx", ".cc")
 
 
 class Source(NamedTuple):
-    """The fingerprint of a source tree; `files` has the beginning of the digest of each file, for people."""
+    """The fingerprint of a source tree; `files` has the beginning of the digest of each file, for messages."""
 
     digest: str
     files: dict[str, str]
@@ -48,11 +48,10 @@ class Source(NamedTuple):
 
 
 def fingerprint(copy: str, tree: str, repositories: dict[str, Any], log: str = "") -> Source:
-    """What tells the source in `copy`, made of `tree`, from another one; `repositories` is what git says of it.
+    """The fingerprint of the source in `copy`, a copy of `tree`; `repositories` are from `inputs.repositories`.
 
-    The `log` of this build may stand in the tree, and is no source.
-
-    Raises `NotKeyable`, and `OSError` if it cannot be read.
+    The `log` of this build may be in the tree, and is left out. Raises `NotKeyable`, and `OSError` if the copy cannot
+    be read.
     """
     walk = _Walk(copy)
     own = os.path.relpath(log, tree) if log else ""
@@ -73,7 +72,8 @@ class _Seen(NamedTuple):
 
 
 class _Walk:
-    """A walk through a copy: `times` of what may be generated, and the files which `speaks_of_above`."""
+    """A walk through a copy. `times` are those of files that may be generated, or be the source of such files;
+    `speaks_of_above` are the path and text of files that say how to build and mention `..`."""
 
     def __init__(self, top: str) -> None:
         self.top = top
@@ -113,7 +113,7 @@ class _Walk:
         return _text(path), "program" if status.st_mode & stat.S_IXUSR else "file", digest.hexdigest()
 
     def _link(self, link: str) -> str:
-        """The text of a link; with what is there, if that is outside."""
+        """The text of a link, and the digest of its target if that is outside the copy."""
         text = _text(os.readlink(link))
         real = os.path.realpath(link)
         if real == self.top or real.startswith(f"{self.top}/") or not os.path.lexists(real):
@@ -121,7 +121,7 @@ class _Walk:
         return f"{text} {self.outside(real)}"
 
     def outside(self, path: str) -> str:
-        """The digest of what stands at `path`, which is not in the copy. Raises `NotKeyable` if it is too much."""
+        """The digest of everything at `path`, which is outside the copy. Raises `NotKeyable` if it is too much."""
         self._outside += 1
         if self._outside > _MOST_OUTSIDE:
             raise NotKeyable(f"its links lead to more than {_MOST_OUTSIDE} files outside of it")
@@ -140,7 +140,7 @@ class _Walk:
 
 
 def _newer(times: dict[str, int]) -> Iterator[list[str]]:
-    """For each .pyx or .py with a generated file of the same name: whether Cython would run, by the times."""
+    """For each .pyx or .py with a generated file of the same name: which of the two is newer."""
     for path, time in times.items():
         stem, extension = os.path.splitext(path)
         if extension in (".pyx", ".py"):
@@ -150,9 +150,9 @@ def _newer(times: dict[str, int]) -> Iterator[list[str]]:
 
 
 def _beside(copy: str, tree: str, speaking: Iterable[tuple[str, bytes]]) -> Iterator[list[str]]:
-    """Name and digest of the files above the tree that its build may read.
+    """Name and digest of the files above `tree` that its build may read.
 
-    If a file that says how to build speaks of what is above: the files in the directory above, and whatever it names.
+    If a file that says how to build mentions `..`, these are the files in the directory above and those that it names.
     """
     walk = _Walk(copy)
     names: set[str] = set()
@@ -176,5 +176,5 @@ def _beside(copy: str, tree: str, speaking: Iterable[tuple[str, bytes]]) -> Iter
 
 
 def _text(path: str) -> str:
-    """A path as JSON can have it: what is no UTF-8 is escaped."""
+    """A path for JSON: bytes that are not UTF-8 are escaped."""
     return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

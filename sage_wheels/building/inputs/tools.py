@@ -1,4 +1,4 @@
-"""The programs that compile: what each says of its version, or that it is not there, which also gives a wheel."""
+"""The versions of compilers and other build tools. That one is missing is recorded, too: the wheel may depend on it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _TOOLS = (
     *("cc", "gcc", "clang", "c++", "g++", "clang++", "gfortran", "f77", "f95", "ld", "ar", "as", "make", "cmake"),
     *("meson", "ninja", "pkg-config", "swig", "cargo", "rustc", "git", "cython", "nvcc"),
 )
-# Variables whose value is a command; what it calls is a tool, too.
+# Variables whose value is a command; the programs in it are tools, too.
 _COMMANDS = re.compile(
     r"(HOST|BUILD|TARGET)?_?(CC|CXX|CPP|FC|F77|F90|F95|LD|LDSHARED|LDCXXSHARED|AR|NM|RANLIB|AS|MAKE|NINJA|CYTHON|SWIG"
     r"|PKG_CONFIG|CMAKE|MESON|RUSTC|CARGO|NVCC|CUDACXX|RUSTC_WRAPPER|RUSTC_LINKER)|CMAKE_\w+_(COMPILER|LAUNCHER)"
@@ -33,8 +33,8 @@ _NEUTRAL = {"LC_ALL": "C", "TERM": "dumb"}
 def versions(environ: Mapping[str, str], compilers: str, store: Store) -> dict[str, str]:
     """What each tool that is found on the PATH of `environ` says of its version; "" for one that is not there.
 
-    `compilers` are those that the interpreter names. Remembered by path and stat of everything with these names on
-    PATH: a compiler cache may stand before the compiler.
+    `compilers` are those that the interpreter names. The answers are remembered by path and stat of every program of
+    these names on PATH: a compiler cache may come before the compiler.
     """
     path = [each for each in environ.get("PATH", os.defpath).split(os.pathsep) if each]
     names = dict.fromkeys([*_TOOLS, *compilers.split(), *_named(environ)])
@@ -61,7 +61,7 @@ def _programs(name: str, path: list[str]) -> list[list[Any]]:
 
 
 def _rustup(environ: Mapping[str, str]) -> list[Any]:
-    """What decides about the compiler behind rustup's `cargo` and `rustc`, which write an empty file of settings."""
+    """What determines the compiler that rustup's `cargo` and `rustc` run: its settings, and the stat of its hashes."""
     home = environ.get("RUSTUP_HOME") or os.path.join(environ.get("HOME", "/nowhere"), ".rustup")
     chosen = ""
     with contextlib.suppress(OSError), open(f"{home}/settings.toml", encoding="utf-8", errors="replace") as f:
@@ -70,8 +70,10 @@ def _rustup(environ: Mapping[str, str]) -> list[Any]:
 
 
 def _ask(programs: Mapping[str, list[list[Any]]], environ: Mapping[str, str]) -> dict[str, str]:
-    """Let all of them say their version at the same time, but a program of several names one name after the other:
-    rustup is `cargo` and `rustc`, and reads settings that it has only half written when both begin at once."""
+    """Ask all programs for their versions at the same time, but a program with several names one name after the other.
+
+    rustup is both `cargo` and `rustc`. If both start at once, one may read settings that the other has half written.
+    """
     said = dict.fromkeys(programs, "")
     waiting = {name: found[0] for name, found in programs.items() if found}
     while waiting:
@@ -105,4 +107,4 @@ def _end(process: subprocess.Popen[bytes] | None) -> str:
         process.communicate()
         return "it does not say its version"
     said = output.decode(errors="replace").strip()
-    return said.partition("\n")[0][:500] or f"status {process.returncode}"  # the rest is who may copy it
+    return said.partition("\n")[0][:500] or f"status {process.returncode}"  # the rest is about the licence

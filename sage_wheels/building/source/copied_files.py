@@ -1,6 +1,6 @@
 """Copy the files of a source tree, so that a backend may write wherever it likes and the original stays as it is.
 
-Contents, holes and time stamps are kept. Of the mode, only the owner's executable bit is kept, and the owner may always
+Contents, holes and timestamps are kept. Of the mode, only the owner's executable bit is kept, and the owner may always
 write. A symbolic link is copied as a link with the same target. Sockets, pipes and devices are left out.
 
 Other programs may change the tree meanwhile. Files that are deleted are left out; files that change while they are
@@ -100,7 +100,7 @@ class CopiedFiles:
             os.utime(destination, ns=(status.st_atime_ns, status.st_mtime_ns))
 
     def _directory(self, below: str, waiting: list[str]) -> os.stat_result | None:
-        """Copy one directory but for those in it, which are added to `waiting`; None if it was left out."""
+        """Copy one directory without its subdirectories, which are added to `waiting`; None if it was left out."""
         source, destination = os.path.join(self.tree, below), os.path.join(self.destination, below)
         seen: os.stat_result | None = None
         done: set[str] = set()
@@ -131,8 +131,8 @@ class CopiedFiles:
         return seen
 
     def _entry(self, entry: os.DirEntry[str], below: str, waiting: list[str]) -> bool:
-        """Copy what is no directory, and note what is one. False if it has gone, or is of another kind by now."""
-        try:  # where the file system does not say of what kind an entry is, these ask for it
+        """Copy `entry`, or add it to `waiting` if it is a directory. False if it was deleted or replaced meanwhile."""
+        try:  # on some file systems these need a stat(2), which may fail
             link = entry.stat(follow_symlinks=False) if entry.is_symlink() else None
             is_directory, is_file = entry.is_dir(follow_symlinks=False), entry.is_file(follow_symlinks=False)
         except OSError as error:
@@ -166,7 +166,7 @@ class CopiedFiles:
         return True
 
     def _not_copied(self, source: str, error: OSError) -> bool:
-        """Note that `source` cannot be read, unless it has gone; False in that case."""
+        """Note that `source` cannot be read, unless it was deleted; False in that case."""
         if error.errno in _GONE:
             return False
         if source not in self.unreadable:
@@ -188,11 +188,11 @@ class _CannotRead(Exception):
     def __init__(self, reason: OSError, *, was_begun: bool) -> None:
         super().__init__(reason)
         self.reason = reason
-        self.was_begun = was_begun  # the copy is there, and not whole
+        self.was_begun = was_begun  # there is an incomplete copy
 
 
 def _may_be_built_by_setuptools(tree: str) -> bool:
-    """Whether what looks like setuptools' own directories may be such; a backend in the tree itself may call it."""
+    """Whether setuptools may build the tree, by itself or called by a backend in the tree."""
     from sage_wheels.building.source import pyproject
 
     early = pyproject.read_ahead(tree)
@@ -234,7 +234,7 @@ def _copy_bytes(source: int, destination: int, size: int) -> None:
     """Copy the next `size` bytes, or fewer if the file ends; on file systems that can, blocks are shared."""
     left = size
     if left > _SMALL and hasattr(os, "copy_file_range"):
-        with contextlib.suppress(OSError):  # not between these file systems; a real error comes again below
+        with contextlib.suppress(OSError):  # not possible between these file systems; another error comes again below
             while left and (count := os.copy_file_range(source, destination, left)):
                 left -= count
     while left and (block := _read(source, min(left, _BLOCK))):
@@ -243,7 +243,7 @@ def _copy_bytes(source: int, destination: int, size: int) -> None:
 
 
 def _copy_between_holes(source: int, destination: int, size: int) -> None:
-    """Copy a sparse file: what the file system calls a hole, and what is nothing but zeros, is skipped."""
+    """Copy a sparse file; holes and blocks of zeros are skipped."""
     done = 0
     while done < size:
         start, end = _next_data(source, done, size)
@@ -257,7 +257,7 @@ def _copy_between_holes(source: int, destination: int, size: int) -> None:
 
 
 def _next_data(fd: int, offset: int, size: int) -> tuple[int, int]:
-    """Where the next data from `offset` on begin and end, up to `size`; all the rest if the system does not say."""
+    """Where the next data after `offset` begin and end, up to `size`; all the rest if the system cannot tell."""
     try:
         start = os.lseek(fd, offset, os.SEEK_DATA)
         return start, min(os.lseek(fd, start, os.SEEK_HOLE), size)

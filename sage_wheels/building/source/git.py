@@ -54,7 +54,7 @@ class Repository(NamedTuple):
         return self.git_directory == self.common
 
     def directories(self) -> list[str]:
-        """The directories that git reads for it, those of other repositories whose objects it uses included."""
+        """The directories that git reads for it, with those of other repositories whose objects it uses."""
         found = [self.git_directory, self.common]
         for directory in iter(found):  # which grows
             with contextlib.suppress(OSError), open(f"{directory}/objects/info/alternates", encoding="utf-8") as f:
@@ -85,8 +85,8 @@ class Git:
     def around(self, tree: str) -> list[Repository]:
         """The repositories that contain `tree`, the innermost one first; the outer ones have the inner as a submodule.
 
-        A repository that ignores the directory (as a build directory) does not count. Raises `Refused` if git refuses
-        the innermost one.
+        A repository that ignores the directory (for example a build directory) is left out. Raises `Refused` if git
+        refuses the innermost one.
         """
         result: list[Repository] = []
         here = part = tree

@@ -1,7 +1,7 @@
-"""Read ahead in pyproject.toml, so that the backend may start while `build` is still being imported.
+"""Read the build system in pyproject.toml early, so that the backend can start while `build` is still being imported.
 
-`build.ProjectBuilder` is the one that decides what pyproject.toml says and whether it may say so; what is read here is
-only ever a head start, and whatever is unusual is left to it.
+`build.ProjectBuilder` checks pyproject.toml and decides. What is read here only saves time, and anything unusual is
+left to it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from sage_wheels.requirements import toml
 
 
 class Early(NamedTuple):
-    """What `[build-system]` plainly says."""
+    """The table `[build-system]`."""
 
     requires: set[str]
     backend: str
@@ -25,25 +25,25 @@ _LEGACY = Early({"setuptools >= 40.8.0"}, "setuptools.build_meta:__legacy__")
 
 
 def read_ahead(tree: str) -> Early | None:
-    """The build system of the source tree at `tree`; None if it is in the tree itself, or not plain to see."""
+    """The build system of the source tree at `tree`; None if the backend is in the tree, or the table is unusual."""
     document = load(tree)
     found = build_system(document) if document is not None else None
     return None if found is None or found.backend_path else found
 
 
 def load(tree: str) -> dict[str, Any] | None:
-    """What the pyproject.toml of `tree` says, nothing if there is none; None if it cannot be read."""
+    """The content of the pyproject.toml of `tree`, {} if it does not exist; None if it cannot be read."""
     try:
         with open(os.path.join(tree, "pyproject.toml"), "rb") as f:
             return toml.loads(f.read().decode())
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, RecursionError):
-        return None  # `build` says what is wrong
+        return None  # `build` reports what is wrong
 
 
 def build_system(document: dict[str, Any]) -> Early | None:
-    """The build system that a pyproject.toml declares; None if that is not plain to see."""
+    """The build system that a pyproject.toml declares; None if the table is invalid."""
     table = document.get("build-system")
     if table is None:
         return _LEGACY

@@ -37,7 +37,7 @@ class SourceCopy(NamedTuple):
 def copy_source_tree(
     tree: str, directory: str, *, leave_out: Iterable[str] = (), seen: Callable[[str], str] = str
 ) -> SourceCopy:
-    """Copy the source tree at `tree` to somewhere in the nested `directory`, which must not exist.
+    """Copy the source tree at `tree` into `directory`, which must not exist; the copy is some levels below it.
 
     `leave_out` are directories that are not copied; `seen` says at which path a build sees a path in the copy. Raises
     `FileOperationFailed`, and `SourceError` if the tree cannot be read.
@@ -84,16 +84,16 @@ def _repository_within(
     repositories: dict[str, Repository],
     seen: Callable[[str], str],
 ) -> list[str]:
-    """Give what is checked out in a directory of the tree its git directory; sentences about what cannot be done.
+    """Make the git directory for a repository that is checked out in `directory`, which is in the tree.
 
-    It is added to `repositories`.
+    It is added to `repositories`. Returns sentences about what cannot be done.
     """
     try:
         found = git.at(directory)
     except Refused:
         return [] if directory == files.tree else [_refusal(directory)]
     if found is None or found.top != directory:
-        found = read_git_directory(directory)  # git can do nothing with it; perhaps it is too old for that
+        found = read_git_directory(directory)  # git cannot use it; perhaps git is too old
     if found is None:
         files.bring(os.path.join(below, ".git"))
         return []

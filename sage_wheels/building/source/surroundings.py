@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from sage_wheels.building.source.copied_files import Climb
 
-# What git reads only if it is no link (gitignore(5), gitattributes(5), gitmailmap(5), gitmodules(5)).
+# Files that git reads only if they are no links (gitignore(5), gitattributes(5), gitmailmap(5), gitmodules(5)).
 _COPIED = frozenset({".gitignore", ".gitattributes", ".mailmap", ".gitmodules"})
 LEVELS = 3  # directories above the tree, or above its repository, that are always there
 _NAME = "up"

@@ -82,14 +82,14 @@ def test_a_header(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_library(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    place = project.top / "lib"
-    place.mkdir()
-    monkeypatch.setenv("LIBRARY_PATH", str(place))
+    where = project.top / "lib"
+    where.mkdir()
+    monkeypatch.setenv("LIBRARY_PATH", str(where))
 
     def make(number: int) -> None:
-        (place / "number.c").write_text(f"int number(void) {{ return {number}; }}\n")
-        subprocess.run(["cc", "-fPIC", "-c", "-o", "number.o", "number.c"], cwd=place, check=True)
-        subprocess.run(["ar", "rc", "libnumber.a", "number.o"], cwd=place, check=True)
+        (where / "number.c").write_text(f"int number(void) {{ return {number}; }}\n")
+        subprocess.run(["cc", "-fPIC", "-c", "-o", "number.o", "number.c"], cwd=where, check=True)
+        subprocess.run(["ar", "rc", "libnumber.a", "number.o"], cwd=where, check=True)
 
     write(project, "int number(void);\nint answer(void) { return number(); }\n", f"LIBS = -lnumber\n{MAKEFILE}")
     make(1)
@@ -98,13 +98,13 @@ def test_a_library(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.skipif(not shutil.which("pkg-config"), reason="needs pkg-config")
 def test_what_pkg_config_says(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    place = project.top / "pkgconfig"
-    place.mkdir()
-    monkeypatch.setenv("PKG_CONFIG_PATH", str(place))
+    where = project.top / "pkgconfig"
+    where.mkdir()
+    monkeypatch.setenv("PKG_CONFIG_PATH", str(where))
     about = "Name: number\nDescription: number\nVersion: 1\nCflags: -DANSWER={}\n"
     write(project, SOURCE, f"MORE = $(shell pkg-config --cflags number)\n{MAKEFILE}")
-    (place / "number.pc").write_text(about.format(1))
-    check_changes(project, lambda: (place / "number.pc").write_text(about.format(2)))
+    (where / "number.pc").write_text(about.format(1))
+    check_changes(project, lambda: (where / "number.pc").write_text(about.format(2)))
 
 
 def compiler(project: Project, name: str, answer: int) -> None:

@@ -450,11 +450,11 @@ def test_the_prefix_and_named_paths_stand_for_themselves(
     """Two trees of Sage that differ in their place only share what does not speak of it."""
 
     def there(number: int) -> dict[str, Any]:
-        place = tmp_path / f"sage{number}"
-        (place / "local").mkdir(parents=True, exist_ok=True)
-        monkeypatch.setenv("SAGE_LOCAL", f"{place}/local")
-        monkeypatch.setenv("LIBS", f"-L{place}/local/lib")
-        return {"cache_system": None, "cache_paths": (("SAGE_LOCAL", f"{place}/local"),)}
+        sage_root = tmp_path / f"sage{number}"
+        (sage_root / "local").mkdir(parents=True, exist_ok=True)
+        monkeypatch.setenv("SAGE_LOCAL", f"{sage_root}/local")
+        monkeypatch.setenv("LIBS", f"-L{sage_root}/local/lib")
+        return {"cache_system": None, "cache_paths": (("SAGE_LOCAL", f"{sage_root}/local"),)}
 
     assert not project.is_stored(**there(1))
     assert project.is_stored(**there(2))

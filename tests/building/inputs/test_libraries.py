@@ -193,8 +193,8 @@ def test_the_smallest_file() -> None:
 @given(st.lists(st.tuples(st.integers(0, 260), st.integers(0, 255)), max_size=6), st.integers(0, 270))
 def test_damaged_files_are_refused_or_read_and_nothing_else(changes: list[tuple[int, int]], end: int) -> None:
     data = bytearray(minimal())
-    for place, value in changes:
-        data[place % len(data)] = value
+    for offset, value in changes:
+        data[offset % len(data)] = value
     for each in (bytes(data), bytes(data)[:end]):
         with contextlib.suppress(ValueError):
             elf.read(each)
@@ -253,8 +253,8 @@ def test_the_compatibility_version_of_macos(tmp_path: Path, name: str) -> None:
 @given(st.binary(max_size=40), st.lists(st.tuples(st.integers(0, 80), st.integers(0, 255)), max_size=4))
 def test_damaged_files_of_macos(tail: bytes, changes: list[tuple[int, int]]) -> None:
     data = bytearray(mach(dylib(0xC, "@rpath/libnumber.dylib", (2, 3, 0)), rpath("/x")) + tail)
-    for place, value in changes:
-        data[place % len(data)] = value
+    for offset, value in changes:
+        data[offset % len(data)] = value
     for each in (bytes(data), b"\xca\xfe\xba\xbe" + bytes(data), b"\xce\xfa\xed\xfe" + tail):
         with contextlib.suppress(ValueError):
             macho.read(each)

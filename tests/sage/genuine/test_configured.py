@@ -89,8 +89,8 @@ def test_packages_come_and_go(configured: Configured) -> None:
         "include-system-site-packages = " + ("true" if configured.local != venv else "false")
         in (venv / "pyvenv.cfg").read_text()
     )
-    places = configured.python("import pexpect, tomli_w, six; print(pexpect.__file__, tomli_w.__file__, six.__file__)")
-    assert all(place.startswith(f"{venv}/") for place in places.split())
+    paths = configured.python("import pexpect, tomli_w, six; print(pexpect.__file__, tomli_w.__file__, six.__file__)")
+    assert all(path.startswith(f"{venv}/") for path in paths.split())
     assert "without isolation, because" not in configured.spkg_log("pexpect")
     listed = configured.say("sage-wheels", "list")
     for package in PACKAGES:

@@ -18,7 +18,7 @@ from .conftest import GENUINE_TODAY, Sage
 pytestmark = GENUINE_TODAY
 
 NOTHING = "ninja: no work to do."
-ANEW = "is configured anew: "
+AGAIN = "is configured again: "
 
 
 class Library:
@@ -127,7 +127,7 @@ class TestOneKind:
     def test_again_nothing_is_compiled(self, library: Library, editable: bool) -> None:
         said = library.make(editable)
         assert NOTHING in said
-        assert ANEW not in said
+        assert AGAIN not in said
 
     def test_an_edit(self, library: Library, editable: bool) -> None:
         library.edit("one")
@@ -175,9 +175,9 @@ class TestOneKind:
         """sagemath/sage#41804: it leaves that file empty, and fails for ever."""
         (library.build / "meson-private/cmd_line.txt").write_text("")
         said = library.make(editable)
-        assert said.count(f"sage-wheels: {library.build} {ANEW}") == 1
+        assert said.count(f"sage-wheels: {library.build} {AGAIN}") == 1
         assert NOTHING in said
-        assert ANEW not in library.make(editable)
+        assert AGAIN not in library.make(editable)
 
     def test_uninstalling_keeps_the_build_directory(self, library: Library, editable: bool) -> None:
         library.sage.make("sagelib-uninstall")

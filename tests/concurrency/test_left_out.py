@@ -1,0 +1,126 @@
+"""What is left out of a change, because it seems to be so already, is so when the change is made.
+
+That is decided without the lock: what was seen may be an unfinished change, or may change before the commit.
+
+Promise 2.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+import sage_wheels
+from sage_wheels.prefix import Prefix
+from sage_wheels.transaction import install as installing
+from sage_wheels.transaction import uninstall as uninstalling
+from sage_wheels.transaction.plan import Listing, look
+from support import watched
+from support.run import install, names, uninstall
+from support.trees import STATE, leftovers, make_prefix
+from support.wheels import make_wheel
+
+
+def twins(directory: Path, version: str) -> list[Path]:
+    return [make_wheel(directory, name, version, {f"{name}.py": f"v = {version}\n"}) for name in ("one", "two")]
+
+
+@pytest.fixture
+def prefix(tmp_path: Path) -> Path:
+    prefix = make_prefix(tmp_path)
+    install(prefix, *twins(tmp_path, "1"))
+    return prefix
+
+
+def commit_of(prefix: Path) -> str:
+    return f"os.rename {prefix}/{STATE}/journal"
+
+
+@contextmanager
+def _seen_in_the_middle(
+    monkeypatch: pytest.MonkeyPatch, prefix: Path, command: str, *items: str | Path, at: str
+) -> Iterator[list[list[str]]]:
+    """The first look at the prefix comes while another process is at that step of its commit; then it is killed.
+    Yields what was seen."""
+    seen: list[list[str]] = []
+
+    def looking(where: Prefix) -> Listing:
+        if seen:
+            return look(where)
+        with watched.stopped(command, "--prefix", prefix, *items, at=at) as other:
+            listing = look(where)
+            seen.append([str(each) for each in listing.distributions])
+            other.send_signal(signal.SIGKILL)
+        return listing
+
+    with monkeypatch.context() as patch:
+        for module in (installing, uninstalling):
+            patch.setattr(module, "look", looking)
+        yield seen
+
+
+def test_half_of_an_unfinished_change(prefix: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of two is there in its new version, and is gone again when the other one is installed."""
+    new = twins(tmp_path, "2")
+    with _seen_in_the_middle(monkeypatch, prefix, "install", *new, at="two-1.dist-info") as seen:
+        install(prefix, *new)
+    assert seen == [["one 2", "two 1", "two 2"]]
+    assert names(prefix) == ["one 2", "two 2"]
+    sage_wheels.recover(prefix)
+    assert leftovers(prefix) == []
+
+
+def test_all_of_an_unfinished_change(prefix: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There seems to be nothing to do."""
+    new = twins(tmp_path, "2")
+    with _seen_in_the_middle(monkeypatch, prefix, "install", *new, at=commit_of(prefix)) as seen:
+        report = install(prefix, *new)
+    assert seen == [["one 2", "two 2"]]
+    assert [change.name for change in report.changes] == ["one", "two"]
+    assert names(prefix) == ["one 2", "two 2"]
+    sage_wheels.recover(prefix)
+    assert leftovers(prefix) == []
+
+
+def test_an_unfinished_change_of_something_else(prefix: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is no reason to install anything again."""
+    other = make_wheel(tmp_path, "other", "1", {"other.py": ""})
+    with _seen_in_the_middle(monkeypatch, prefix, "install", other, at=commit_of(prefix)) as seen:
+        report = install(prefix, *twins(tmp_path, "1"))
+    assert seen == [["one 1", "other 1", "two 1"]]
+    assert list(report.changes) == []
+    assert names(prefix) == ["one 1", "two 1"]
+
+
+def test_an_unfinished_removal(prefix: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There seems to be nothing to remove."""
+    with _seen_in_the_middle(monkeypatch, prefix, "uninstall", "one", "two", at=commit_of(prefix)) as seen:
+        report = uninstall(prefix, "one", "two")
+    assert seen == [[]]
+    assert [change.name for change in report.changes] == ["one", "two"]
+    assert names(prefix) == []
+    sage_wheels.recover(prefix)
+    assert leftovers(prefix) == []
+
+
+@pytest.mark.parametrize("times", [1, 100])
+def test_another_version_comes_before_the_rest(prefix: Path, tmp_path: Path, times: int) -> None:
+    """Again and again, too: then nothing is left out any more."""
+    old, new = twins(tmp_path, "1"), twins(tmp_path, "2")
+    install(prefix, new[0])
+    done: list[int] = []
+
+    def come_between(*_: object) -> None:
+        if len(done) < times:
+            done.append(1)
+            install(prefix, new[0], old[1], reinstall=True)  # as it is planned for
+            install(prefix, *old, reinstall=True)
+
+    sage_wheels.install(map(str, new), prefix, on_progress=come_between)
+    assert done
+    assert names(prefix) == ["one 2", "two 2"]
+    assert leftovers(prefix) == []
