@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 # The largest sdists on PyPI unpack to some 700 MB; a decompression bomb unpacks to far more.
 MAX_SIZE = 2 << 30  # bytes
 MAX_MEMBERS = 200_000
-# tarfile reads a PAX header or a long name by one `read` of the size in its header; contents in smaller pieces.
+# tarfile reads a PAX header or a long name by one `read` of the size in its header, or, since 2026, by many of a
+# mebibyte; contents in smaller pieces, with a `seek` before each.
 MAX_READ = 4 << 20  # bytes
 _ANY_RATIO = 2000  # no limit: deflate reaches 1,032:1. Here only the size is limited.
 _END_OF_TIME = 1 << 34  # seconds: the year 2514, where the timestamps of ext4 end
@@ -87,7 +88,7 @@ def unpack_sdist(
                 links = _extract(archive, _zip_members(archive, opened_zip), opened_zip, directory, limits)
         else:
             with _Inflated(archive, path, limits) as inflated, tarfile.open(fileobj=inflated, mode="r:") as opened_tar:
-                members = _tar_members(archive, opened_tar, directory, limits)
+                members = _tar_members(archive, opened_tar, inflated, directory, limits)
                 links = _extract(archive, members, opened_tar, directory, limits)
                 inflated.check_end()
         top = _top(directory)
@@ -127,8 +128,9 @@ def _too_large(archive: str, what: str, option: str) -> SourceError:
 
 
 class _Inflated(io.RawIOBase):
-    """The decompressed tar stream, for tarfile. A read of more than `MAX_READ` is refused, and so is a stream that is
-    longer than an archive within `limits` can be."""
+    """The decompressed tar stream, for tarfile. More than `MAX_READ` in one piece, or in several without a `seek` or
+    `begin_header` between them, is refused, and so is a stream that is longer than an archive within `limits` can be.
+    """
 
     def __init__(self, archive: str, path: str, limits: SdistLimits) -> None:
         self._archive = archive
@@ -136,10 +138,19 @@ class _Inflated(io.RawIOBase):
         self._most = limits.size + _PER_MEMBER * (limits.members + 1) + tarfile.RECORDSIZE
         self._file = compression.opened(path)
         self._last = b""
+        self._in_a_row = 0  # bytes
+
+    def begin_header(self) -> None:
+        """What is read from now on belongs to another header."""
+        self._in_a_row = 0
 
     def read(self, size: int = -1, /) -> bytes:
-        if not 0 <= size <= MAX_READ:
+        self._in_a_row += size
+        if size < 0 or self._in_a_row > MAX_READ:
             raise _refuse(self._archive, "one of its headers is unreasonably large")
+        return self._read(size)
+
+    def _read(self, size: int) -> bytes:
         self._last = self._file.read(size)
         self._check_position()
         return self._last
@@ -157,8 +168,9 @@ class _Inflated(io.RawIOBase):
         if whence != os.SEEK_SET or offset < 0:
             raise tarfile.ReadError("a header points outside the archive")
         while (missing := offset - self._file.tell()) > 0:
-            if not self.read(min(missing, MAX_READ)):
+            if not self._read(min(missing, MAX_READ)):
                 break
+        self._in_a_row = 0
         return self._file.seek(offset) if missing < 0 else self._file.tell()
 
     def tell(self) -> int:
@@ -178,7 +190,7 @@ class _Inflated(io.RawIOBase):
         while self._last:
             if self._last.strip(b"\0"):
                 raise _damaged(self._archive, "a header is invalid, or other data follows the archive")
-            self.read(MAX_READ)
+            self._read(MAX_READ)
 
     def close(self) -> None:
         self._file.close()
@@ -197,7 +209,9 @@ def _check_zip(archive: str, path: str, limits: SdistLimits) -> None:
         raise _refuse(archive, str(error)) from error
 
 
-def _tar_members(archive: str, opened: tarfile.TarFile, directory: str, limits: SdistLimits) -> Iterator[_Member]:
+def _tar_members(
+    archive: str, opened: tarfile.TarFile, inflated: _Inflated, directory: str, limits: SdistLimits
+) -> Iterator[_Member]:
     data_filter = getattr(tarfile, "data_filter", None)
     for count, info in enumerate(opened, 1):
         if count > limits.members:
@@ -214,6 +228,7 @@ def _tar_members(archive: str, opened: tarfile.TarFile, directory: str, limits: 
         if kind == "symlink" and not _is_target(link):
             raise _refuse(archive, _NO_TARGET.format(info.name))
         yield _Member(name, kind, info.mode, info.size, info.mtime, link, info)
+        inflated.begin_header()
 
 
 def _tar_kind(info: tarfile.TarInfo) -> str:

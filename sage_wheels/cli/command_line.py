@@ -70,6 +70,7 @@ class Parser(argparse.ArgumentParser):
             formatter_class=Formatter,
             allow_abbrev=False,
         )
+        self.color = False  # Python 3.14 would write escape sequences into a file where FORCE_COLOR is set
         self.name = name
 
     def error(self, message: str) -> Any:

@@ -108,6 +108,7 @@ def _flags(said: argparse.Namespace) -> list[str]:
 
 def _uninstall_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="sage-wheels pip uninstall")
+    vars(parser)["color"] = False  # as in `command_line.Parser`
     parser.add_argument("-r", "--requirement", action="append", default=[], metavar="FILE", help="names from a file")
     parser.add_argument("-y", "--yes", action="store_true", help="do not ask")
     parser.add_argument(

@@ -227,6 +227,14 @@ def make_directory(path: str) -> None:
     Raises `OSError`; EPERM if it exists and belongs to another user.
     """
     try:
+        _make_directory(path)
+    except FileNotFoundError:
+        make_directory(os.path.dirname(path))
+        _make_directory(path)  # this fails where nothing can be made, as in /proc
+
+
+def _make_directory(path: str) -> None:
+    try:
         os.mkdir(path, 0o700)
     except FileExistsError:
         status = os.stat(path)
@@ -234,9 +242,6 @@ def make_directory(path: str) -> None:
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path) from None
         if not is_own(status, _EVERYBODY):
             raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), path) from None
-    except FileNotFoundError:
-        make_directory(os.path.dirname(path))
-        make_directory(path)
 
 
 def write(path: str, content: bytes) -> None:

@@ -7,7 +7,6 @@ import re
 
 from sage_wheels.metadata import canonical_name, requirement_name
 from sage_wheels.named import NamedTuple
-from sage_wheels.prefix import interpreter
 from sage_wheels.requirements.markers import applies
 
 TYPE_CHECKING = False
@@ -39,7 +38,9 @@ class Markers:
 
     @functools.cached_property
     def environment(self) -> Mapping[str, str]:
-        return interpreter.markers_of(self._prefix)
+        from sage_wheels.prefix.interpreter import markers_of  # `show` mostly does without
+
+        return markers_of(self._prefix)
 
     def hold(self, line: str) -> bool:
         """Whether the marker of the requirement `line` is true if no extra is requested.

@@ -27,6 +27,7 @@ if "" in sys.path:
     sys.path.remove("")  # `-c` puts it there, and nothing is imported from the current directory
 
 import _thread
+import errno
 import importlib
 import importlib.util
 import json
@@ -121,13 +122,21 @@ def choose_first(paths: list[str], is_good: Any) -> bool:
             sys.dont_write_bytecode = bool(path)  # not of this Python into the library of another one
             if is_good():
                 return True
-        except (MemoryError, SystemError):
-            raise  # this is not the fault of that pip
-        except Exception:  # whatever a damaged file ends in, NUL bytes or half a .pyc: that pip is no good
-            pass
+        except Exception as error:  # whatever a damaged file ends in, NUL bytes or half a .pyc: that pip is no good
+            if lacks_memory(error):
+                raise  # this is not the fault of that pip
         for name in [name for name in sys.modules if name == "pip" or name.startswith("pip.")]:
             del sys.modules[name]
     return False
+
+
+def lacks_memory(error: Exception) -> bool:
+    """Whether `error` came because there is too little memory, which Python does not always say by a MemoryError."""
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    if isinstance(error, ImportError):  # of a shared library (dlopen(3))
+        return "failed to map segment" in str(error) or os.strerror(errno.ENOMEM) in str(error)
+    return isinstance(error, (MemoryError, SystemError))
 
 
 def runs() -> bool:
@@ -404,5 +413,7 @@ class Conversation:
 if __name__ == "__main__":
     try:
         main()
-    except (MemoryError, SystemError):  # Python does not always say the first
+    except Exception as error:
+        if not lacks_memory(error):
+            raise
         sys.exit("sage-wheels: error: there is too little memory to run pip; free some and run the command again")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sage_wheels import environment
 from sage_wheels.errors import InterpreterError
 
 TYPE_CHECKING = False
@@ -22,6 +23,8 @@ def answer_of(python: str, *arguments: str, advice: str, environ: Mapping[str, s
     import json
     import subprocess
 
+    # Where FORCE_COLOR is set, Python 3.13 and later would colour the error that is quoted below.
+    environ = {**(environment.for_processes() if environ is None else environ), environment.NO_COLOR: "1"}
     command = [python, *arguments]
     try:
         result = subprocess.run(

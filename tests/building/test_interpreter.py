@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from sage_wheels.building.environment.interpreter import find_building
 from sage_wheels.errors import InterpreterError
 from sage_wheels.prefix import find_prefix
-from support.pythons import Python, pythons
+from support.pythons import Python, make_installation, pythons
 
 
 @pytest.fixture
@@ -48,6 +49,18 @@ def test_a_copied_interpreter_in_a_virtual_environment_is_asked(tmp_path: Path, 
     subprocess.run([python.executable, "-I", "-m", "venv", "--copies", "--without-pip", copied], check=True)
     building = find_building(str(copied / "bin" / "python"), None, str(tmp_path / "cache"))
     assert building.executable == python.executable
+
+
+def test_python3_beside_a_copied_interpreter_may_be_another_version(tmp_path: Path) -> None:
+    """As in /usr/bin of Debian, where several versions are: what a copy takes for its base is `python3` there."""
+    python = Path(make_installation(tmp_path / "base"))
+    shutil.copy(python, python.parent / "python3.99")
+    (python.parent / "python3").unlink()
+    (python.parent / "python3").symlink_to("python3.99")
+    copied = tmp_path / "copied"
+    subprocess.run([python, "-I", "-m", "venv", "--copies", "--without-pip", copied], check=True)
+    building = find_building(str(copied / "bin" / "python"), None, str(tmp_path / "cache"))
+    assert building.executable == os.path.realpath(python)
 
 
 @pytest.mark.parametrize("name", ["python2.7", "python3.7"])

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from support.projects import make_sdist, make_tree
 from support.run import install, tool_environment
 from support.trees import make_prefix
 from support.wheels import make_wheel
@@ -39,6 +40,7 @@ INSTALLING_OF_STORE |= {"store.remembered"}  # the digest of a wheel
 # Of others: each costs milliseconds. `_hashlib` is OpenSSL.
 HEAVY = {"build", "ctypes", "filelock", "installer", "logging", "packaging", "resolvelib", "urllib.request"}
 HEAVY |= {"_hashlib", "bz2", "lzma", "shlex", "shutil", "subprocess", "tempfile", "typing", "zipfile"}
+HEAVY_TO_BUILD = {"logging", "packaging.requirements", "resolvelib"}
 # What is needed to hash and to unpack, and to print JSON.
 NEEDLESS = {"list": {"difflib", "hashlib", "json", "zlib"}, "show": {"difflib", "hashlib", "zlib"}}
 
@@ -76,7 +78,9 @@ def wheel(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    "command", [("list",), ("show", "one"), ("files", "one"), ("verify",)], ids=lambda each: each[0]
+    "command",
+    [("list",), ("show", "one"), ("files", "one"), ("verify",), ("check",), ("why", "one"), ("tree",), ("freeze",)],
+    ids=lambda each: each[0],
 )
 def test_what_reads_a_prefix(prefix: Path, wheel: Path, command: tuple[str, ...]) -> None:
     install(prefix, wheel)
@@ -114,3 +118,11 @@ def test_undo(prefix: Path, wheel: Path, tmp_path: Path) -> None:
     assert not modules & (HEAVY - {"ctypes"})
     assert of_command_line(modules, "undo") == {"cli.finding"}
     assert "transaction.planner" not in ours(modules)
+
+
+def test_build_out_of_the_store(tmp_path: Path) -> None:
+    """What was built before needs neither the frontend nor the resolver, with what these import."""
+    sdist = make_sdist(tmp_path, make_tree(tmp_path / "tree", "one", "1.0"), "one", "1.0")
+    command = ("build", "--cache-dir", str(tmp_path / "cache"), "--wheel-dir", str(tmp_path / "wheels"), str(sdist))
+    assert loaded(*command) & HEAVY_TO_BUILD
+    assert not loaded(*command) & HEAVY_TO_BUILD

@@ -220,6 +220,16 @@ def test_help_is_wrapped_to_the_terminal_and_has_examples(width: int) -> None:
     assert max(map(len, tool("--help", env=env).stdout.splitlines())) <= max(width, 51)
 
 
+def test_help_has_no_colours_of_argparse(prefix: Path) -> None:
+    """Python 3.14 and later colour it, even in a file where FORCE_COLOR is set; ours is the same with each Python."""
+    env = tool_environment(FORCE_COLOR="1")
+    of_pip = ["pip", "--prefix", str(prefix), "uninstall", "--help"]
+    for words in (["install", "--help"], ["help", "list"], of_pip):
+        shown = tool(*words, env=env).stdout
+        assert shown.startswith("usage: sage-wheels "), words
+        assert "\033" not in shown, words
+
+
 def test_the_examples_are_understood() -> None:
     """Each example is parsed by the parser that it is the example of."""
     for command in COMMANDS:

@@ -171,6 +171,12 @@ def test_where_a_file_stands_no_directory_is_made(tmp_path: Path) -> None:
             caches.make_directory(str(path))
 
 
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="there is no /proc")
+def test_where_nothing_can_be_made_that_is_an_error() -> None:
+    with pytest.raises(OSError, match="/proc/nothing"):
+        caches.make_directory("/proc/nothing/in/it")
+
+
 def test_a_directory_that_somebody_makes_before_us_is_not_used(tmp_path: Path) -> None:
     (tmp_path / "planted").mkdir()
     (tmp_path / "planted").chmod(0o777)

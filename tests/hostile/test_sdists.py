@@ -355,6 +355,26 @@ def test_a_zip_without_a_time_that_makes_sense(place: Path, date: int, time: int
     assert unpack_sdist(str(sdist), str(destination), LIMITS) == str(destination / TOP)
 
 
+def test_headers_of_one_member_are_bounded_together(place: Path) -> None:
+    """tarfile reads a long header by one `read` or by many: that is not what decides."""
+    sdist = place / f"{TOP}.tar.gz"
+    sdist.write_bytes(tar().pax(comment="x" * (3 << 20)).pax(comment="x" * (3 << 20)).add(f"{TOP}/x").gz())
+    (place / "destination").mkdir()
+    with pytest.raises(SourceError, match="one of its headers is unreasonably large"):
+        unpack_sdist(str(sdist), str(place / "destination"))
+
+
+def test_headers_of_many_members_are_not_added_up(place: Path) -> None:
+    """No `seek` is between members without content."""
+    sdist, destination = place / f"{TOP}.tar.gz", place / "destination"
+    made = tar()
+    for number in range(3000):
+        made.pax(comment="x" * 1600).add(f"{TOP}/{number}", type=tarfile.DIRTYPE)
+    sdist.write_bytes(made.gz())
+    destination.mkdir()
+    assert len(os.listdir(unpack_sdist(str(sdist), str(destination)))) == 3001
+
+
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="needs /proc")
 def test_memory_is_bounded(place: Path) -> None:
     """A header of 256 MiB in a megabyte: tarfile would read it in one piece."""

@@ -339,12 +339,20 @@ def test_memory_that_runs_out_while_an_answer_is_read(prefix: Path, home: Path, 
 
 
 @pytest.mark.parametrize("command", [["list"], ["install", "plain"]])
-def test_memory_that_runs_out_while_pip_is_imported(prefix: Path, home: Path, command: list[str]) -> None:
-    """That says nothing of the pip which is there."""
+@pytest.mark.parametrize(
+    "error",
+    [
+        "MemoryError",
+        "OSError(12, 'Cannot allocate memory')",
+        "ImportError('x.so: failed to map segment from shared object')",
+    ],
+)
+def test_memory_that_runs_out_while_pip_is_imported(prefix: Path, home: Path, command: list[str], error: str) -> None:
+    """That says nothing of the pip which is there, and no other one is tried."""
     for name in ("commands/install.py", "cli/main.py"):
         module = site_packages(prefix) / "pip/_internal" / name
         module.unlink()  # it is a link to that of the template
-        module.write_text("raise MemoryError\n")
+        module.write_text(f"raise {error}\n")
     done = end(start(our_command(prefix, *command), environment(home)))
     assert done.returncode == 1
     assert done.stderr.startswith("sage-wheels: error: there is too little memory to run pip")

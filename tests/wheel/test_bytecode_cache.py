@@ -142,7 +142,7 @@ def test_byte_code_of_another_python_is_not_compiled_twice(
         root = tmp_path / f"venv {number}"
         subprocess.run([python.executable, "-I", "-m", "venv", "--without-pip", root], check=True)
         install(root, wheel)
-        program = "import demo; print(demo.f.__code__.co_filename, demo.__cached__)"
+        program = "import demo; print(demo.f.__code__.co_filename, demo.__spec__.cached)"
         command = [str(root / "bin/python"), "-I", "-B", "-c", program]
         seen[number] = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         [file] = root.glob("lib/*/site-packages/__pycache__/*.pyc")

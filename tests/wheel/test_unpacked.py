@@ -91,7 +91,7 @@ def test_what_is_linked_is_what_is_written(tmp_path: Path, store: Path, wheel: P
         assert without_prefix(prefix) == without_prefix(written)
         assert sorted(snapshot(prefix)) == sorted(snapshot(written))
         assert sage_wheels.verify("pkg", prefix) == []
-        assert python(prefix, "import pkg.run; pkg.run.main(); print(pkg.__cached__ is None)") == "ran\nFalse"
+        assert python(prefix, "import pkg.run; pkg.run.main(); print(pkg.__spec__.cached is None)") == "ran\nFalse"
         assert subprocess.check_output([prefix / "bin/script"], text=True) == "script\n"
         rows = (site_packages(prefix) / "pkg-1.0.dist-info/RECORD").read_text().splitlines()
         assert len(rows) == len((site_packages(written) / "pkg-1.0.dist-info/RECORD").read_text().splitlines())

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 _OLDEST = (3, 8)
 
 
+_NUMBERED = re.compile(r"python(\d+)\.(\d+)")
+
+
 class BuildInterpreter(NamedTuple):
     """The building interpreter. `executable` is the base interpreter, not that of a virtual environment; `pattern` is
     the prefix for which images are written."""
@@ -82,7 +85,7 @@ def _base_of(named: str) -> tuple[str, tuple[int, int]]:
         version = sys.version_info[:2]
         return _outside(ours, sys.base_prefix, version), version
     real = os.path.realpath(named)
-    plain = re.fullmatch(r"python(\d+)\.(\d+)", os.path.basename(real))
+    plain = _NUMBERED.fullmatch(os.path.basename(real))
     if plain and os.access(real, os.X_OK) and not _is_in_environment(real):
         return real, (int(plain[1]), int(plain[2]))
     return _ask(named)
@@ -99,12 +102,16 @@ def _ask(named: str) -> tuple[str, tuple[int, int]]:
 
 
 def _outside(executable: str, base_prefix: str, version: tuple[int, int]) -> str:
-    """The interpreter below `base_prefix` if `executable`, which is `sys._base_executable`, is a copy of it in a
-    virtual environment: before Python 3.11 it may be."""
+    """`executable`, which is `sys._base_executable`; if that is wrong, the interpreter of `version` in `base_prefix`.
+
+    In a virtual environment with a copy of the interpreter, it is that copy before Python 3.11; since then it is the
+    `python3` beside the original, which may be of another version.
+    """
     real = os.path.realpath(executable)
-    if _is_in_environment(real):
-        for name in ("python{}.{}".format(*version), "python3", "python"):
-            if os.access(original := f"{base_prefix}/bin/{name}", os.X_OK):
+    name = "python{}.{}".format(*version)
+    if _is_in_environment(real) or (_NUMBERED.fullmatch(os.path.basename(real)) and os.path.basename(real) != name):
+        for each in (name, "python3", "python"):
+            if os.access(original := f"{base_prefix}/bin/{each}", os.X_OK):
                 return os.path.realpath(original)
     return real
 

@@ -81,6 +81,8 @@ class Chooser:
 
     def choose(self, *, again: bool = False) -> list[Pick]:
         """The chosen wheels, not remembered ones if chosen `again`. Raises `BuildFailed`, `FileOperationFailed`."""
+        if not self._asked:
+            return []  # without the resolver, which takes longer to import than all else of a look-up in the store
         return (None if again else self._recalled()) or self._resolve()
 
     def _resolve(self) -> list[Pick]:

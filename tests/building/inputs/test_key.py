@@ -583,7 +583,7 @@ def test_the_interpreter(project: Project, tmp_path: Path) -> None:
     assert facts == interpreter.facts(building, store)
     assert (facts["implementation"], facts["tag"]) == (sys.implementation.name, building.facts.tags[0])
     program = tmp_path / "python"
-    program.write_text(f'#!/bin/sh\nexec {sys.executable} -X utf8 "$@"\n')
+    program.write_text(f'#!/bin/sh\nexec {building.executable} -X utf8 "$@"\n')
     program.chmod(0o755)
     wrapped = building._replace(executable=str(program))
     assert interpreter.facts(wrapped, store) == facts

@@ -70,8 +70,8 @@ def test_debug_sections(tmp_path: Path, compression: str) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("a.so", data)
     assert named_in(str(path), {"build": str(build), "other": "/nowhere/x"}) == ["build"]
-    if compression != "none":
-        assert str(build).encode() not in data, "the test would prove nothing"
+    if compression != "none" and str(build).encode() in data:
+        pytest.skip(f"this gcc does not compress with {compression}")  # a new one takes zlib-gnu, and does nothing
 
 
 def test_what_cannot_be_looked_into_may_speak_of_everything(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from .conftest import GENUINE_TODAY, Sage
 from .test_sagelib import Library, library
 from .test_undo import each_tree
@@ -22,6 +24,7 @@ def test_uninstalling(each_tree: Sage) -> None:
     sage.overlay("--undo")
 
 
+@pytest.mark.slow
 @GENUINE_TODAY[0]
 def test_sagelib_that_is_not_editable(library: Library) -> None:
     """sagemath/sage#38304, #38293, #38253: `configure --disable-editable` built it, and did not install it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 
 import pytest
 
@@ -36,6 +37,18 @@ def test_the_platform_wheel_of_many(sage: Sage) -> None:
     assert ".whl" in "".join(line for line in sage.spkg_log("rpds_py").splitlines() if "rpds_py-" in line)
     assert "building" not in sage.spkg_log("rpds_py")
     assert sage.python("import rpds; print(len(rpds.HashTrieMap()))") == "0"
+
+
+@pytest.mark.parametrize("shell", ["--sh", "--buildsh"])
+def test_the_shells_of_sage_know_the_command(sage: Sage, shell: str) -> None:
+    """docs/sage.md says so, and what to type elsewhere."""
+    sage.make("six")
+    command = [str(sage.root / "sage"), shell, "-c", "sage-wheels list"]
+    done = subprocess.run(command, env=sage.environment, capture_output=True, text=True)
+    assert " package six\n" in done.stdout, done.stderr
+    elsewhere = [str(sage.root / "build/bin/sage-wheels"), "list", "--prefix", "venv"]
+    again = subprocess.run(elsewhere, cwd=sage.root, env=sage.environment, capture_output=True, text=True)
+    assert again.stdout == done.stdout, again.stderr
 
 
 def test_clean_leaves_nothing(sage: Sage) -> None:
