@@ -199,7 +199,8 @@ class BuiltWheel(NamedTuple):
 
     `phases` has the seconds of each phase. `direct_url` is for direct_url.json (PEP 610). `log` is None if the log was
     deleted with the build directory. `notes` are sentences for people. `is_stored` is whether it came from the store
-    instead of being built; then `stored_seconds` is how long its build had taken.
+    instead of being built; then `stored_seconds` is how long its build had taken. `is_sandboxed` is whether it was
+    built in a sandbox, here or elsewhere.
     """
 
     path: str
@@ -210,3 +211,4 @@ class BuiltWheel(NamedTuple):
     notes: tuple[str, ...] = ()
     is_stored: bool = False
     stored_seconds: float = 0.0
+    is_sandboxed: bool = False

@@ -214,7 +214,10 @@ class _Build:
         kept = self.options.log or self.options.keep_build_dir
         log = self.log.path if kept else None
         built = BuiltWheel(path, self.name, obtained.direct_url, self.phases, log)
-        return built._replace(is_stored=True, stored_seconds=taken.seconds) if taken else built
+        if taken:
+            return built._replace(is_stored=True, stored_seconds=taken.seconds, is_sandboxed=taken.is_sandboxed)
+        sandbox = self.provider.sandbox
+        return built._replace(is_sandboxed=sandbox is not None and sandbox.is_closed)
 
     def variables(self) -> Variables:
         """The environment variables of the backend."""

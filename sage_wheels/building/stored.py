@@ -51,10 +51,12 @@ class Declared(NamedTuple):
 
 
 class Taken(NamedTuple):
-    """The path of a wheel that came from the store, and the seconds that its build had taken."""
+    """The path of a wheel that came from the store, the seconds that its build had taken, and whether that was in a
+    sandbox."""
 
     wheel: str
     seconds: float
+    is_sandboxed: bool
 
 
 class Round(NamedTuple):
@@ -246,7 +248,7 @@ class StoredBuild:
         seconds = result.values.get("seconds")
         if not self.store.fetch(result, file, path, shared=True):
             return None
-        return Taken(path, seconds if isinstance(seconds, float) else 0.0)
+        return Taken(path, seconds if isinstance(seconds, float) else 0.0, _is_sandboxed(result))
 
     def without_values(self, log: str) -> str:
         """The log with values of variables replaced by the names, except for those in `_TOLD`.

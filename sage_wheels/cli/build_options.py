@@ -81,18 +81,7 @@ def add_build_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--usual-build-dir", metavar="DIR", help="where build directories are made, if nobody else may write there"
     )
-    group.add_argument(
-        "--sandbox",
-        action="store_true",
-        help="run the backend without network, and without the home and other directories (needs bubblewrap)",
-    )
-    group.add_argument(
-        "--sandbox-read",
-        metavar="DIR",
-        action="append",
-        default=[],
-        help="with --sandbox: let it read DIR; may be given several times",
-    )
+    common.add_sandbox(group)
     common.add_store(group)
     group.add_argument(
         "--store-sandboxed", action="store_true", help="use only wheels from the store that were built in a sandbox"

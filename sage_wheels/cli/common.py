@@ -61,6 +61,22 @@ def add_writing(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-q", "--quiet", action="store_true", help="say nothing but warnings and errors")
 
 
+def add_sandbox(parser: argparse._ActionsContainer) -> None:
+    """The options of every command that builds in a sandbox."""
+    parser.add_argument(
+        "--sandbox",
+        action="store_true",
+        help="run the backend without network, and without the home and other directories (needs bubblewrap)",
+    )
+    parser.add_argument(
+        "--sandbox-read",
+        metavar="DIR",
+        action="append",
+        default=[],
+        help="with --sandbox: let it read DIR; may be given several times",
+    )
+
+
 def add_store(parser: argparse._ActionsContainer) -> None:
     """The options of every command that uses the store."""
     parser.add_argument(

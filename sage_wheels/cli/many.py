@@ -127,7 +127,7 @@ def build_to_install(sources: Sequence[Source], wheel_dir: str, building: BuildO
     return [
         BuiltWheel(
             *(each.wheel, outcome.project.name, each.direct_url, each.phases, each.log or None, each.notes),
-            *(each.stored, each.stored_seconds),
+            *(each.stored, each.stored_seconds, each.sandboxed),
         )
         for outcome, each in zip(outcomes, results, strict=True)
     ]

@@ -8,18 +8,17 @@ object of ours that is pickled is a reference to `run_task`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import json
 import os
 import queue
-import subprocess
-import sys
 import time
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from sage_wheels import environment
 from sage_wheels.errors import BuildFailed, FileOperationFailed, SageWheelsError, UsageError
+from sage_wheels.graph import nursery
 from sage_wheels.graph.engine import Event
 from sage_wheels.graph.parcel import MOST
 from sage_wheels.graph.tasks import Result
@@ -354,14 +353,9 @@ def run_task(line: str, number: int, attempt: int, topic: str, lines: int) -> tu
 
     worker: Any = get_worker()
     key = worker.get_current_task()
-    command = [sys.executable, "-m", "sage_wheels", "graph-task"]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment.for_processes(), cwd="/"
-    ) as process:
-        assert process.stdin
-        assert process.stdout
-        process.stdin.write(line.encode() + b"\n")
-        process.stdin.flush()
+    with nursery.start() as process:
+        with contextlib.suppress(BrokenPipeError):  # it has ended: its status says how
+            process.stdin.write(line.encode() + b"\n")
         answers: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         _in_thread(process.stdout, answers)
         answer: tuple[str, str] | None = None
@@ -446,12 +440,9 @@ def _is_wanted(worker: Any, key: str) -> bool:
     return task is not None and task.state == "executing" and worker.status.name == "running"
 
 
-def _let_go(process: subprocess.Popen[bytes]) -> None:
-    assert process.stdin
+def _let_go(process: nursery.TaskProcess) -> None:
     process.stdin.close()
-    try:
-        process.wait(_GRACE)
-    except subprocess.TimeoutExpired:
+    if process.wait(_GRACE) is None:
         process.kill()
 
 

@@ -3,6 +3,8 @@
 The first line of standard input is the task. Standard output gets a line for each event and, at the end, the result;
 each is a JSON list of two strings. When its standard input ends, the command ends, with all processes that it has
 started.
+
+With --forks it does many tasks, each in a process of its own (`nursery`).
 """
 
 from __future__ import annotations
@@ -18,13 +20,20 @@ from sage_wheels import processes
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    pass
+    parser.add_argument("--forks", action="store_true", help="do many tasks, each in a process that is forked")
 
 
 def run(options: argparse.Namespace) -> int:
     from sage_wheels.graph.remote import perform
 
+    if options.forks:
+        from sage_wheels.graph import nursery
+
+        if not nursery.serve():
+            return 0
     line = sys.stdin.buffer.readline()
+    if not line:  # the worker has ended
+        return 1
     # The build must write to nothing but its log, and must not read our standard input.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)

@@ -37,9 +37,9 @@ def table(outcomes: Sequence[Outcome], seconds: float) -> str:
 
 
 def as_json(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
-    """For each source: `name`, `version`, `source`, `status`, `path`, `direct_url`, `phases`, `log`, `notes`; of what
-    came from the store `stored_seconds`, which its build had taken; of what was not built `what`, `advice`, `details`
-    and `because_of`, the name of the one that failed."""
+    """For each source: `name`, `version`, `source`, `status`, `path`, `direct_url`, `phases`, `log`, `notes`,
+    `is_sandboxed`; of what came from the store `stored_seconds`, which its build had taken; of what was not built
+    `what`, `advice`, `details` and `because_of`, the name of the one that failed."""
     return [_as_json(outcome, outcomes) for outcome in outcomes]
 
 
@@ -56,7 +56,7 @@ def _as_json(outcome: Outcome, outcomes: Sequence[Outcome]) -> dict[str, Any]:
     }
     if outcome.is_good and result:
         told.update(path=result.wheel, direct_url=result.direct_url, phases=result.phases, notes=list(result.notes))
-        told["log"] = result.log or None
+        told.update(log=result.log or None, is_sandboxed=result.sandboxed)
         if result.stored:
             told["stored_seconds"] = result.stored_seconds
     else:

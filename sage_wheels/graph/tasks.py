@@ -95,7 +95,7 @@ class Result(NamedTuple):
     status: "built"; "needs", with the `requires` that must be built first; "failed"; "killed", with the number of the
     signal as `what`; "cancelled".
     wheel, version, requires: path, version and Requires-Dist lines of the wheel that was built. `stored` is whether it
-    came from the store; `stored_seconds` is how long its build had taken.
+    came from the store; `stored_seconds` is how long its build had taken; `sandboxed` is whether that was in a sandbox.
     what, advice, details: describe a failure, as in `SageWheelsError`. `log` is the path of the log if there is one.
     lacks_memory: whether a process was killed by SIGKILL, as by a system that runs out of memory.
     phases: the seconds of each phase. `direct_url` is for direct_url.json.
@@ -116,6 +116,7 @@ class Result(NamedTuple):
     stored_seconds: float = 0.0
     notes: tuple[str, ...] = ()
     lacks_memory: bool = False
+    sandboxed: bool = False
 
     @classmethod
     def of_error(cls, number: int, error: SageWheelsError, log: str = "") -> Result:

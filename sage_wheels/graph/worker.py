@@ -37,6 +37,9 @@ def preload() -> None:
         *("sage_wheels.building.inputs.machine", "sage_wheels.building.inputs.paths", "sage_wheels.wheel.tags"),
         *("sage_wheels.building.inputs.repositories", "sage_wheels.building.inputs.source"),
         *("sage_wheels.building.inputs.interpreter", "sage_wheels.building.inputs.tools"),
+        *("sage_wheels.building.inputs.libraries", "sage_wheels.building.inputs.elf", "mmap"),
+        *("encodings.ascii", "encodings.cp437", "encodings.unicode_escape"),
+        *("encodings.utf_16_le", "encodings.utf_16_be", "encodings.utf_32_le"),
     ):
         importlib.import_module(name)
     gc.freeze()  # else the garbage collection of each process would copy memory that all of them share
@@ -77,6 +80,7 @@ def perform(task: Task, on_event: Callable[[str, str], None]) -> Result:
         direct_url=built.direct_url,
         stored=built.is_stored,
         stored_seconds=built.stored_seconds,
+        sandboxed=built.is_sandboxed,
         notes=built.notes,
     )
 

@@ -47,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-compile", action="store_true", help="install no byte-code")
     parser.add_argument("--ignore-requires-python", action="store_true", help="do not look at Requires-Python")
     parser.add_argument("--cache-dir", metavar="DIR", help="where unpacked wheels and build directories are kept")
+    common.add_sandbox(parser)
     common.add_wheel_limits(parser)
     parser.add_argument("--dry-run", action="store_true", help="say what would be done, and change nothing")
     parser.add_argument("--root", help=argparse.SUPPRESS)
@@ -104,6 +105,8 @@ def run(options: argparse.Namespace) -> int:
         config_settings=settings_from(options.config_settings),
         cache_dir=options.cache_dir,
         wheel_limits=common.wheel_limits_of(options),
+        sandbox=options.sandbox,
+        sandbox_read=tuple(map(os.path.abspath, options.sandbox_read)),
         on_note=common.warn,
     )
     how = InstallOptions(

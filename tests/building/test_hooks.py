@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from sage_wheels.building.backend.hooks import HookRunner
-from sage_wheels.building.backend.variables import BUILD_BACKEND, for_build
+from sage_wheels.building.backend.variables import BACKEND_PATH, BUILD_BACKEND, for_build
 from sage_wheels.building.log import Log
 
 # What `pyproject_hooks` runs for each hook, reduced to what a test wants to see.
@@ -31,6 +31,7 @@ imported_by = os.getpid()
 state = []
 
 def touch(): state.append(1); os.environ["TOUCHED"] = "yes"; os.chdir("/"); return len(state)
+def program(): return sys.orig_argv[1:]
 def who(): return [os.getpid(), imported_by, len(state), os.environ.get("TOUCHED"), os.getcwd(), sys.argv[1:]]
 def talk(): print("on stdout"); print("on stderr", file=sys.stderr); os.system("echo from a child")
 def fail(): sys.exit(3)
@@ -49,15 +50,16 @@ def wait():
 class Caller:
     """Calls hooks of the backend above through a runner."""
 
-    def __init__(self, runner: HookRunner, directory: Path, module: str) -> None:
+    def __init__(self, runner: HookRunner, directory: Path, module: str, **more: str) -> None:
         self.runner = runner
+        self.more = more
         self.directory = directory
         self.module = module
         (directory / f"{module}.py").write_text(BACKEND)
         (directory / "script.py").write_text(SCRIPT.format(module=module))
 
     def __call__(self, hook: str) -> Any:
-        environ = {BUILD_BACKEND: f"{self.module}:x", "PYTHONPATH": str(self.directory)}
+        environ = {BUILD_BACKEND: f"{self.module}:x", "PYTHONPATH": str(self.directory), **self.more}
         command = [sys.executable, str(self.directory / "script.py"), hook, str(self.directory)]
         self.runner(command, str(self.directory), environ)
         return json.loads((self.directory / "output.json").read_text())
@@ -91,6 +93,17 @@ def test_the_backend_is_imported_once(call: Caller) -> None:
     assert one[1] == other[1]
     call.runner.restart()
     assert call("who")[1] != one[1]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere every hook has an interpreter of its own")
+def test_each_hook_imports_a_backend_of_the_source_tree_itself(tmp_path: Path, log: Log) -> None:
+    """It is found in another way; so the process that forks must not have it, but the start of a Python is saved."""
+    with HookRunner(for_build(os.environ), log) as runner:
+        call = Caller(runner, tmp_path, "some_backend", **{BACKEND_PATH: "."})
+        assert call("touch") == 1
+        pid, imported_by, state, environ, *_ = call("who")
+        assert (imported_by, state, environ) == (pid, 0, None)
+        assert call("program")[0] == "-c"  # not SCRIPT: no Python has started for this hook
 
 
 @pytest.mark.parametrize(
@@ -190,12 +203,16 @@ def test_an_interrupt_ends_the_hook_and_what_it_started(call: Caller) -> None:
 
 
 def test_an_interrupt_ends_a_backend_that_is_still_being_imported(tmp_path: Path, log: Log) -> None:
+    is_started = threading.Event()
+
     def interrupt() -> None:
+        is_started.wait()
         wait_for(tmp_path / "importing")
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
     with HookRunner(for_build(os.environ), log) as runner:
         call = Caller(runner, tmp_path, "slow")
+        runner.meanwhile = is_started.set  # else the signal may come while the process is still being started
         with open(tmp_path / "slow.py", "a") as f:
             f.write("open('importing', 'w').close(); time.sleep(1000)\n")
         thread = threading.Thread(target=interrupt)

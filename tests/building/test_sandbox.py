@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -21,7 +22,7 @@ from sage_wheels.building.project import explain
 from sage_wheels.errors import BuildFailed, SageWheelsError, UsageError
 from support import wheels
 from support.projects import BACKEND, make_tree
-from support.run import tool
+from support.run import tool, tool_environment
 from support.sandboxes import no_sandbox
 from support.users import NOBODY
 
@@ -207,6 +208,27 @@ def test_who_asks_for_it_takes_only_what_was_built_in_a_sandbox(
     assert is_stored()
     assert is_stored(sandbox=False, store_sandboxed=True)
     assert is_stored(sandbox=False)
+
+
+@needs_sandbox
+def test_both_reports_say_whether_it_was_built_in_one(tmp_path: Path) -> None:
+    make_tree(tmp_path / "tree", "tree", "1.0")
+    (tmp_path / "home").mkdir()
+    env = tool_environment(HOME=str(tmp_path / "home"), PATH="/usr/bin:/bin")
+
+    def report(*options: str) -> tuple[bool, bool]:
+        usual = ("--cache-dir", "cache", "-w", "dist", "--cache-system", "tests")
+        done = tool("build", *usual, *options, "--json", "./tree", cwd=tmp_path, env=env)
+        [told] = json.loads(done.stdout)
+        return told["is_stored"] if "is_stored" in told else told["status"] == "stored", told["is_sandboxed"]
+
+    several = ("--report", "report.json")
+    assert report("--sandbox") == (False, True)
+    assert report() == (True, True), "where it comes from counts"
+    assert report(*several) == (True, True)
+    assert report("--rebuild", *several) == (False, False)
+    assert report() == (True, False)
+    assert report("--sandbox", *several) == (False, True)
 
 
 @needs_sandbox

@@ -79,6 +79,14 @@ def test_a_failure(workshop: Workshop, goes_on: bool) -> None:
     assert again.statuses() == {"other": "stored" if goes_on else "built", "first": "stored"}
 
 
+def test_what_is_missing_is_looked_for_in_no_directory_of_ours(workshop: Workshop) -> None:
+    """What only a backend asks for, and nobody has: the message names what people know."""
+    one = workshop.project("one", asks=["nothere>=3"])
+    run = workshop.build(one, workshop.project("other"))
+    what = run.outcomes["one"]["what"]
+    assert what.endswith("asks for nothere>=3, but there is no wheel of nothere in what this run has built")
+
+
 def test_a_circle_is_named_whole_with_what_would_break_it(workshop: Workshop) -> None:
     one = workshop.project("one", requires=["two"])
     two = workshop.project("two", requires=["three"])

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from pathlib import Path
 
 import pytest
 
 from support.projects import BACKEND
 from support.run import install, names
+from support.sandboxes import no_sandbox
 from support.trees import make_prefix, site_packages, snapshot
 from support.wheels import make_wheel
 
@@ -46,6 +49,17 @@ def test_the_command_line_of_package_scripts(scripts: Scripts, prefix: Path, whe
     done = scripts.run("sage-pip-uninstall", *options, "-r", requirements)
     assert (done.returncode, done.stdout) == (0, "")
     assert snapshot(prefix) == before
+
+
+@pytest.mark.skipif(bool(no_sandbox()), reason=no_sandbox() or "there is a sandbox")
+def test_a_source_tree_is_built_in_a_sandbox(scripts: Scripts, prefix: Path, tree: Path, tmp_path: Path) -> None:
+    (tree / "hook.py").write_text("import os\ncontent['told.py'] = f'place = {os.getcwd()!r}'\n")
+    env = {"PATH": f"{os.environ['PATH']}:{os.path.dirname(shutil.which('bwrap') or '')}"}
+    done = scripts.run("sage-pip-install", "--sandbox", "--sandbox-read", tmp_path, tree, env=env)
+    assert done.returncode == 0, done.stderr
+    assert (site_packages(prefix) / "told.py").read_text().startswith("place = '/sage-wheels/build/")
+    done = scripts.run("sage-pip-install", "--sandbox", "-e", tree, env=env)
+    assert (done.returncode, "is built in no sandbox" in done.stderr) == (2, True)
 
 
 def test_a_name_stands_for_its_newest_wheel_in_the_wheelhouse(scripts: Scripts, prefix: Path, wheelhouse: Path) -> None:

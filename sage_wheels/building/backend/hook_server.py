@@ -1,9 +1,10 @@
 """Call the hooks of a build backend, each in its own process. The building interpreter runs this file.
 
 PEP 517 requires a new process for each hook, "so that backends are free to change process global state". Here that is a
-fork of this process after it has imported the backend, which saves the start of Python and the import for each hook. If
-that is not safe (not on Linux, an in-tree backend, a backend that starts threads or cannot be imported), each hook is
-run by a new interpreter.
+fork of this process after it has imported the backend, which saves the start of Python and the import for each hook. A
+backend in the source tree is imported by each hook itself, because `pyproject_hooks` finds it in a way of its own. If a
+fork is not safe (not on Linux, a backend that starts threads or cannot be imported), each hook is run by a new
+interpreter.
 
 The arguments are: the descriptor for requests; the descriptor for answers; the name of the variable in which
 `pyproject_hooks` passes the name of the backend; and the beginning of the name of the variable for its path. A request
@@ -55,13 +56,14 @@ def main() -> None:
 
 def _preload(build_backend: str, backend_path: str) -> bool:
     """Import the backend; returns whether a fork of this process may call it. The arguments are names of variables."""
-    if sys.platform != "linux" or any(name.startswith(backend_path) for name in os.environ):
+    if sys.platform != "linux":
         return False
-    module = os.environ[build_backend].partition(":")[0]
-    try:
-        importlib.import_module(module)
-    except BaseException:  # the process of the hook fails in the same way, and reports it
-        return False
+    if not any(name.startswith(backend_path) for name in os.environ):
+        module = os.environ[build_backend].partition(":")[0]
+        try:
+            importlib.import_module(module)
+        except BaseException:  # the process of the hook fails in the same way, and reports it
+            return False
     gc.freeze()  # else the garbage collection of each child would copy memory that it shares with this process
     try:
         return len(os.listdir("/proc/self/task")) == 1  # threads that are none of Python's (of numpy, say) count, too

@@ -230,7 +230,7 @@ class _Provider(resolvelib.AbstractProvider):  # type: ignore[type-arg]
 
     def _at_hand(self, name: str) -> str:
         """A clause, for messages, that says which wheels of a project are available."""
-        where = ", ".join(self._wheelhouse.directories)
+        where = str(self._wheelhouse)
         if not where:
             return f"no --find-links says where to look for wheels of {name}"
         entries = self._wheelhouse.of(name)

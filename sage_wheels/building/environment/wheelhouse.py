@@ -42,6 +42,10 @@ class Wheelhouse:
         self._paths: dict[str, list[str]] | None = None
         self._entries: dict[str, list[WheelEntry]] = {}
 
+    def __str__(self) -> str:
+        """For messages: the directories, but not the one that a run has made for what it builds."""
+        return ", ".join("what this run has built" if each == self._preferred else each for each in self.directories)
+
     def of(self, name: str) -> list[WheelEntry]:
         """The wheels of the project `name` (canonical): newest version first, then best tag, then highest build.
 
