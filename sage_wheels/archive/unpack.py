@@ -30,7 +30,7 @@ from sage_wheels.metadata import PROJECT_FILES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from _typeshed import WriteableBuffer
 
@@ -108,6 +108,32 @@ def unpack_sdist(
             error, f"unpacking {os.path.basename(path)} into {directory}"
         ) from error
     return _project(archive, directory, top, subdirectory)
+
+
+def read_files(path: str, names: Collection[str], most: int) -> dict[str, bytes]:
+    """Read the regular files in the archive at `path` whose names, without the first directory, are among `names`.
+
+    Files of more than `most` bytes are left out. Nothing is unpacked, and a tar archive is read only until all are
+    found. Raises `SourceError`, `OSError`, and what zipfile, tarfile and the decompressors raise for a damaged archive.
+    """
+    found: dict[str, bytes] = {}
+    if compression.of(path) == "zip":
+        _check_zip(path, path, SdistLimits())
+        with zipfile.ZipFile(path) as opened_zip:
+            for info in opened_zip.infolist():
+                name = info.filename.partition("/")[2]
+                if name in names and info.file_size <= most:
+                    found[name] = opened_zip.read(info)
+        return found
+    with _Inflated(path, path, SdistLimits()) as inflated, tarfile.open(fileobj=inflated, mode="r:") as opened_tar:
+        for member in opened_tar:
+            name = member.name.removeprefix("./").partition("/")[2]
+            if name in names and member.isreg() and member.size <= most and (file := opened_tar.extractfile(member)):
+                found[name] = file.read()
+                if len(found) == len(names):
+                    break
+            inflated.begin_header()
+    return found
 
 
 def _destination_of(error: OSError) -> str:

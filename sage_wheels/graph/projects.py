@@ -7,13 +7,12 @@ is None; then it becomes known when the source is built.
 from __future__ import annotations
 
 import os
-import tarfile
-import zipfile
 from typing import NamedTuple
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.version import InvalidVersion, Version
 
+from sage_wheels.archive.unpack import read_files
 from sage_wheels.building.source.pyproject import build_system
 from sage_wheels.fs.files import below
 from sage_wheels.metadata import canonical_name, headers
@@ -87,20 +86,7 @@ def _files_of_archive(source: SdistFile) -> tuple[dict[str, bytes | None], int]:
     found: dict[str, bytes | None] = dict.fromkeys(_FILES)
     try:
         size = os.stat(source.path).st_size
-        if zipfile.is_zipfile(source.path):
-            with zipfile.ZipFile(source.path) as opened:
-                for info in opened.infolist():
-                    name = wanted.get(info.filename.partition("/")[2])
-                    if name and info.file_size <= _MAX_FILE:
-                        found[name] = opened.read(info)
-            return found, size
-        with tarfile.open(source.path) as archive:
-            for member in archive:
-                name = wanted.get(member.name.removeprefix("./").partition("/")[2])
-                if name and member.isreg() and member.size <= _MAX_FILE and (file := archive.extractfile(member)):
-                    found[name] = file.read()
-                if all(content is not None for content in found.values()):
-                    break
+        found.update({wanted[name]: content for name, content in read_files(source.path, wanted, _MAX_FILE).items()})
     except Exception:  # a damaged archive can raise many kinds; the build will report what is wrong
         return dict.fromkeys(_FILES, b"\0"), 0
     return found, size

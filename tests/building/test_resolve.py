@@ -65,6 +65,12 @@ def test_circles() -> None:
     assert choose({"a-1": ["b"], "b-1": ["a"]}, "a") == {"a": "1", "b": "1"}
 
 
+def test_a_circle_that_is_left_over_from_a_choice_that_was_given_up() -> None:
+    """Nothing needs it any more; `resolvelib` looks for a way from it to what was asked for, without end."""
+    wheels = {"x-2": ["a"], "x-1": [], "a-1": ["b"], "b-1": ["a"], "z-1": ["x<2"]}
+    assert choose(wheels, "x", "z") == {"x": "1", "z": "1"}
+
+
 def test_markers_are_those_of_the_building_interpreter() -> None:
     wheels = {"a-1": ["b; python_version<'3.11'", "c; python_version>='3.11'"], "b-1": [], "c-1": []}
     assert choose(wheels, "a", "b; sys_platform=='win32'") == {"a": "1", "c": "1"}

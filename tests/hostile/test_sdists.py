@@ -376,13 +376,14 @@ def test_headers_of_many_members_are_not_added_up(place: Path) -> None:
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="needs /proc")
-def test_memory_is_bounded(place: Path) -> None:
+@pytest.mark.parametrize("reading", ["unpack_sdist(*sys.argv[1:])", "read_files(sys.argv[1], ['PKG-INFO'], 1 << 20)"])
+def test_memory_is_bounded(place: Path, reading: str) -> None:
     """A header of 256 MiB in a megabyte: tarfile would read it in one piece."""
     script = (
         "import sys\n"
-        "from sage_wheels.archive.unpack import unpack_sdist\n"
+        "from sage_wheels.archive.unpack import read_files, unpack_sdist\n"
         "from sage_wheels.errors import SourceError\n"
-        "try:\n    unpack_sdist(*sys.argv[1:])\n"
+        f"try:\n    {reading}\n"
         "except SourceError as error:\n    print(error)\n"
         # not ru_maxrss, which remembers the size of the process that forked this one
         "print(next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM:')))\n"

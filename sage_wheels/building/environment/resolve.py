@@ -14,6 +14,7 @@ import resolvelib
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
+from resolvelib.resolvers import Resolution
 
 from sage_wheels.errors import BuildFailed, FileOperationFailed, WheelRefused
 from sage_wheels.prefix.versions import is_allowed
@@ -23,6 +24,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from typing import Any
+
+    from resolvelib.structs import State
 
     from sage_wheels.building.environment.images import WheelSummary
     from sage_wheels.building.environment.wheelhouse import WheelEntry, Wheelhouse
@@ -60,6 +63,10 @@ class Chosen(NamedTuple):
     entry: WheelEntry
     extras: frozenset[str]
 
+    @property
+    def identifier(self) -> Identifier:
+        return Identifier(self.entry.name, self.extras)
+
 
 class Missing(BuildFailed):
     """The available wheels do not fulfil the requirements; `names` are the projects without a suitable wheel."""
@@ -83,16 +90,36 @@ def resolve(
     """
     provider = _Provider(wheelhouse, markers, about)
     wanted = [each for line, asker in requirements for each in provider.applying(line, asker, frozenset())]
-    resolver: resolvelib.Resolver[Wanted, Chosen, Identifier] = resolvelib.Resolver(provider, resolvelib.BaseReporter())
+    resolution: Resolution[Wanted, Chosen, Identifier] = Resolution(provider, resolvelib.BaseReporter())
     try:
-        result = resolver.resolve(wanted, max_rounds=_MAX_ROUNDS)
+        state = resolution.resolve(wanted, max_rounds=_MAX_ROUNDS)
     except resolvelib.ResolutionImpossible as impossible:
         raise provider.explain([cause.requirement for cause in impossible.causes]) from None
     except resolvelib.ResolutionTooDeep:
         raise Missing(
             f"no choice of wheels was found in {_MAX_ROUNDS} steps", "keep fewer versions in the wheelhouse"
         ) from None
-    return [chosen.entry for chosen in result.mapping.values() if not chosen.extras]
+    needed = _needed(state)
+    return [chosen.entry for identifier, chosen in state.mapping.items() if identifier in needed and not chosen.extras]
+
+
+def _needed(state: State[Wanted, Chosen, Identifier]) -> set[Identifier]:
+    """What is needed by the requirements, or by something else that is needed.
+
+    Not all that was chosen is: when the version of a project is given up, what only that one needed stays. `Resolver`
+    looks for this by a recursion that never ends if two such projects need each other.
+    """
+    needed: set[Identifier] = set()
+
+    def is_needed(identifier: Identifier) -> bool:
+        return any(
+            parent is None or (parent.identifier in needed and state.mapping[parent.identifier] == parent)
+            for parent in state.criteria[identifier].iter_parent()
+        )
+
+    while more := [each for each in state.mapping if each not in needed and is_needed(each)]:
+        needed.update(more)
+    return needed
 
 
 class _Provider(resolvelib.AbstractProvider):  # type: ignore[type-arg]
@@ -108,9 +135,7 @@ class _Provider(resolvelib.AbstractProvider):  # type: ignore[type-arg]
         self._unusable: dict[str, SageWheelsError | OSError] = {}
 
     def identify(self, requirement_or_candidate: Wanted | Chosen) -> Identifier:
-        if isinstance(requirement_or_candidate, Wanted):
-            return requirement_or_candidate.identifier
-        return Identifier(requirement_or_candidate.entry.name, requirement_or_candidate.extras)
+        return requirement_or_candidate.identifier
 
     def get_preference(
         self,
