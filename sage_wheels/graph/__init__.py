@@ -6,7 +6,7 @@ tasks       a build and its result as data (JSON)
 worker      performs one task
 parcel      a task as it is sent to another machine: what both sides must agree on, and limits
 sender      on this machine: packs a task into a parcel, and reads the result from the answer
-nursery     on the other machine: a process for each task, forked from one that has imported the tool
+fork_server on the other machine: a process for each task, forked from one that has imported the tool
 remote      on the other machine: does the task in a parcel; `graph_task` is the command for it
 engine      the interface of an engine, which runs tasks; `local`: as processes of this machine; `dask`: a Dask cluster
 slots       how many builds and compilers run at the same time (GNU make's jobserver)

@@ -18,7 +18,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from sage_wheels.errors import BuildFailed, FileOperationFailed, SageWheelsError, UsageError
-from sage_wheels.graph import nursery
+from sage_wheels.graph import fork_server
 from sage_wheels.graph.engine import Event
 from sage_wheels.graph.parcel import MOST
 from sage_wheels.graph.tasks import Result
@@ -353,7 +353,7 @@ def run_task(line: str, number: int, attempt: int, topic: str, lines: int) -> tu
 
     worker: Any = get_worker()
     key = worker.get_current_task()
-    with nursery.start() as process:
+    with fork_server.start() as process:
         with contextlib.suppress(BrokenPipeError):  # it has ended: its status says how
             process.stdin.write(line.encode() + b"\n")
         answers: queue.SimpleQueue[bytes] = queue.SimpleQueue()
@@ -440,7 +440,7 @@ def _is_wanted(worker: Any, key: str) -> bool:
     return task is not None and task.state == "executing" and worker.status.name == "running"
 
 
-def _let_go(process: nursery.TaskProcess) -> None:
+def _let_go(process: fork_server.TaskProcess) -> None:
     process.stdin.close()
     if process.wait(_GRACE) is None:
         process.kill()

@@ -4,7 +4,7 @@ The first line of standard input is the task. Standard output gets a line for ea
 each is a JSON list of two strings. When its standard input ends, the command ends, with all processes that it has
 started.
 
-With --forks it does many tasks, each in a process of its own (`nursery`).
+With --forks it does many tasks, each in a process of its own (`fork_server`).
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ def run(options: argparse.Namespace) -> int:
     from sage_wheels.graph.remote import perform
 
     if options.forks:
-        from sage_wheels.graph import nursery
+        from sage_wheels.graph import fork_server
 
-        if not nursery.serve():
+        if not fork_server.serve():
             return 0
     line = sys.stdin.buffer.readline()
     if not line:  # the worker has ended

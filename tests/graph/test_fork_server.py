@@ -14,24 +14,24 @@ from typing import Any
 
 import pytest
 
-from sage_wheels.graph import nursery
+from sage_wheels.graph import fork_server
 from sage_wheels.version import __version__
 from support.run import tool_environment
 
-# A worker, which says which processes it has: the nursery, and a task that waits for its first line.
+# A worker, which says which processes it has: the fork server, and a task that waits for its first line.
 _WORKER = """
 import sys
-from sage_wheels.graph import nursery
-task = nursery.start()
-print(nursery.current[0].pid, flush=True)
+from sage_wheels.graph import fork_server
+task = fork_server.start()
+print(fork_server.current[0].pid, flush=True)
 sys.stdin.read()
 """
 
 
 @pytest.fixture(autouse=True)
-def _own_nursery(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _own_fork_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     current: list[Any] = []
-    monkeypatch.setattr(nursery, "current", current)
+    monkeypatch.setattr(fork_server, "current", current)
     yield
     for each in current:
         each.close()
@@ -63,17 +63,17 @@ def _until_gone(*pids: int) -> None:
 def test_tasks_are_forks_of_one_process() -> None:
     parents = []
     for _ in range(2):
-        with nursery.start() as process:
+        with fork_server.start() as process:
             process.stdin.write(_of_no_use().encode())
             assert json.loads(process.stdout.readline()) == ["differs", f"sage-wheels {__version__}"]
             assert process.stdout.read() == b""
             assert process.wait() == 0
-        parents.append(nursery.current[0].pid)
+        parents.append(fork_server.current[0].pid)
     assert parents[0] == parents[1]
 
 
 def test_several_at_once_each_with_its_own_end() -> None:
-    with nursery.start() as one, nursery.start() as other, nursery.start() as third:
+    with fork_server.start() as one, fork_server.start() as other, fork_server.start() as third:
         assert third.wait(0) is None
         other.kill()
         assert other.wait() == -signal.SIGKILL
@@ -84,11 +84,11 @@ def test_several_at_once_each_with_its_own_end() -> None:
         assert third.wait() == 1
 
 
-def test_a_nursery_that_is_killed_is_followed_by_another_one() -> None:
-    with nursery.start() as process:
-        os.kill(nursery.current[0].pid, signal.SIGKILL)
+def test_a_fork_server_that_is_killed_is_followed_by_another_one() -> None:
+    with fork_server.start() as process:
+        os.kill(fork_server.current[0].pid, signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL
-    with nursery.start() as process:
+    with fork_server.start() as process:
         process.stdin.write(_of_no_use().encode())
         assert process.wait() == 0
 

@@ -1,9 +1,10 @@
 """On a worker: the processes that do tasks, forked from one that has imported the tool.
 
-To start a Python and to import the tool takes as long as many a build. So a worker starts one process of the tool, the
-nursery (`serve`), and asks it for a process for each task (`start`): it sends one byte, with the standard input and
-output of the new process and a socket. On this the nursery says at last with which status the process has ended, and
-hears whether to kill it. The nursery ends when the worker does, after the processes that it has forked.
+Starting a Python and importing the tool takes as long as many a build. So a worker starts one process of the tool, the
+fork server (`serve`), and requests a process of it for each task (`start`). A request is one byte, sent with three
+descriptors: standard input and standard output of the new process, and a socket. On this socket the fork server sends
+the exit status when the process has ended, and receives the byte that asks it to kill the process. The fork server ends
+when the worker does, after the processes that it has forked.
 """
 
 from __future__ import annotations
@@ -25,20 +26,20 @@ if TYPE_CHECKING:
 
 FORKS = "--forks"  # the option of the command that serves
 _KILL = b"k"
-_GRACE = 10.0  # seconds after which a nursery that says nothing any more should have ended
+_GRACE = 10.0  # seconds after which a fork server that says nothing any more should have ended
 
 _lock = threading.Lock()
-current: list[Nursery] = []  # the nursery of this worker, when it has had a task
+current: list[ForkServer] = []  # the fork server of this worker, as soon as it has had a task
 
 
 class TaskProcess:
     """A process for a task, with pipes to its standard input and output; at the end of the context these are closed."""
 
-    def __init__(self, stdin: int, stdout: int, about: socket.socket, nursery: Nursery) -> None:
+    def __init__(self, stdin: int, stdout: int, about: socket.socket, server: ForkServer) -> None:
         self.stdin: IO[bytes] = os.fdopen(stdin, "wb", buffering=0)
         self.stdout: IO[bytes] = os.fdopen(stdout, "rb")
         self._about = about
-        self._nursery = nursery
+        self._server = server
 
     def __enter__(self) -> TaskProcess:
         return self
@@ -57,7 +58,7 @@ class TaskProcess:
             return None
         except ConnectionError:
             status = b""
-        return int(status) if status else self._nursery.status()
+        return int(status) if status else self._server.status()
 
     def kill(self) -> None:
         with contextlib.suppress(OSError):  # it has ended meanwhile
@@ -70,11 +71,11 @@ def start() -> TaskProcess:
         if current and not current[0].is_there():
             current.pop().close()
         if not current:
-            current.append(Nursery())
+            current.append(ForkServer())
         return current[0].start()
 
 
-class Nursery:
+class ForkServer:
     """The worker's side of the process that forks."""
 
     def __init__(self) -> None:
