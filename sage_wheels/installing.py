@@ -36,7 +36,9 @@ def install(
         stack.enter_context(trust.masked())
         found = stack.enter_context(wheels_of(items, prefix, build_options))
         requests = [
-            Request(stack.enter_context(Wheel(each.path, limits)), each.direct_url, extras=each.extras)
+            Request(
+                stack.enter_context(Wheel(each.path, limits)), each.direct_url, extras=each.extras, origin=each.origin
+            )
             for each in found
         ]
         return install_wheels(prefix, requests, options or InstallOptions(), settings or CommitOptions(), on_progress)

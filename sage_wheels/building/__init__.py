@@ -45,11 +45,15 @@ if TYPE_CHECKING:
 
 
 class FoundWheel(NamedTuple):
-    """A wheel to install, the content of its direct_url.json (None: it gets none), and the requested extras."""
+    """A wheel to install, the content of its direct_url.json (None: it gets none), and the requested extras.
+
+    `origin` is where it came from, if neither of the two says it: its file is deleted after the installation.
+    """
 
     path: str
     direct_url: DirectUrl | None
     extras: tuple[str, ...] = ()
+    origin: str = ""
 
 
 def build_wheel(
@@ -170,10 +174,12 @@ def _wheels_of(sources: list[Source], directory: str, options: BuildOptions) -> 
     for source, (file, direct_url) in zip(sources, fetched, strict=True):
         if isinstance(file, WheelFile):
             trace.decided("%s is used as it is, because it is a wheel", file.path)
-            found.append(FoundWheel(file.path, direct_url, source.asked.extras))
+            origin = written(source) if file is not source else ""
+            found.append(FoundWheel(file.path, direct_url, source.asked.extras, "" if direct_url else origin))
             continue
         built = next(made)
-        found.append(FoundWheel(built.path, built.direct_url if file is source else direct_url, source.asked.extras))
+        direct_url = built.direct_url if file is source else direct_url
+        found.append(FoundWheel(built.path, direct_url, source.asked.extras, "" if direct_url else written(source)))
     return found
 
 

@@ -94,6 +94,7 @@ class Decision:
                     each["direct_url"],
                     each["requested"],
                     headers=os.path.basename(each["headers"]),  # the name as it was requested
+                    origin=each["origin"],
                 )
                 for each in items
             ]

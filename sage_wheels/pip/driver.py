@@ -174,6 +174,11 @@ def version_of(requirement: Any) -> str:
     return os.path.basename(path).split("-")[1] if path.endswith(".whl") else str(requirement.get_dist().version)
 
 
+def origin_of(requirement: Any) -> str:
+    """The URL of the file that pip has downloaded for `requirement`; "" if this pip does not know it (before 22.2)."""
+    return str(getattr(getattr(requirement, "download_info", None), "url", ""))
+
+
 def find_installed(name: str) -> tuple[str, str]:
     """The directory in which this Python first finds the distribution `name`, and its version; both "" for none."""
     wanted = re.sub(r"[-_.]+", "-", name).lower()
@@ -216,6 +221,7 @@ class Conversation:
         self.log = logging.getLogger("pip._internal.req.req_install")  # the logger of pip's messages about each package
         self.heard = threading.Semaphore(0)
         self.wheels: list[dict[str, Any]] = []
+        self.origins: dict[str, str] = {}  # by path
         self.is_interrupted = False
         self.is_installing = False  # true when pip installs the result; before, it installs build requirements
         self.users_copies: list[Any] = []  # to uninstall once the new ones are there, with what pip said about how
@@ -355,6 +361,7 @@ class Conversation:
         if self.replaces and self.report:  # before pip itself changes them one by one
             self.ask("would", items=[[each.name, version_of(each)] for each in requirements])
         self.is_installing = True
+        self.origins = {each.local_file_path: origin_of(each) for each in requirements}
         try:
             results = self.pips_install_given_reqs(requirements, *arguments, **options)
         finally:
@@ -386,6 +393,7 @@ class Conversation:
         self.wheels.append(
             {
                 "path": in_hex(os.path.abspath(path)),
+                "origin": self.origins.get(path, ""),
                 "library": in_hex(scheme.purelib),
                 "headers": in_hex(scheme.headers),
                 "direct_url": direct_url and json.loads(direct_url.to_json()),  # since pip 26, more than to_dict()

@@ -38,7 +38,8 @@ class Request(NamedTuple):
 
     `requested` is whether the user named it (PEP 376, REQUESTED). `extras` are the requested ones, normalised.
     `headers` is the name of the directory of its headers; None stands for the normalised name of the distribution.
-    `installer` is the content of INSTALLER; None stands for this tool.
+    `installer` is the content of INSTALLER; None stands for this tool. `origin` is where the wheel came from, for the
+    history: a URL or a requirement; "" stands for the URL in `direct_url` or, without one, the path of the wheel.
     """
 
     wheel: Wheel
@@ -47,6 +48,7 @@ class Request(NamedTuple):
     extras: tuple[str, ...] = ()
     headers: str = ""
     installer: bytes = b""
+    origin: str = ""
 
 
 class Image(NamedTuple):

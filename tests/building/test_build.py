@@ -610,7 +610,7 @@ def test_what_is_built_for_an_installation_goes_afterwards(
 ) -> None:
     wheel, tree = make_wheel("a", "1.0"), make_project()
     with wheels_of([str(wheel), str(tree)], find_prefix(prefix), options) as found:
-        (first, _, _), (second, direct_url, _) = found
+        first, second, direct_url = found[0].path, found[1].path, found[1].direct_url
         assert first == str(wheel)
         assert Path(second).exists()
         assert direct_url == {"dir_info": {}, "url": f"file://{tree}"}

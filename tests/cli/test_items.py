@@ -14,7 +14,7 @@ import pytest
 
 from sage_wheels.cli import main
 from support.projects import make_sdist, make_tree
-from support.run import names, python
+from support.run import names, python, tool
 from support.trees import make_prefix, site_packages, snapshot
 from support.wheels import make_wheel
 
@@ -235,6 +235,18 @@ def test_an_sdist_that_makes_another_version(
         status, said = run(*command, "--find-links", "index", "one==1.0")
         assert status == 1
         assert "was asked for as one==1.0, but makes 2.0" in said
+
+
+def test_the_history_says_what_was_asked_for_where_the_file_is_gone(
+    run: Run, prefix: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_wheel(tmp_path / "links", "one", "1.0", {})
+    make_sdist(tmp_path / "links", make_tree(tmp_path / "tree", "two", "1.0"), "two", "1.0")
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    assert run("install", "--prefix", prefix, "--find-links", "links", "one==1.0", "two")[0] == 0
+    (entry,) = json.loads(tool("history", "1", "--json", "--prefix", prefix).stdout)
+    assert {each["name"]: each["origin"] for each in entry["changes"]} == {"one": "one==1.0", "two": "two"}
 
 
 def test_an_sdist_without_a_directory(run: Run, prefix: Path, tmp_path: Path) -> None:

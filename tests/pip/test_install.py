@@ -12,7 +12,7 @@ import pytest
 
 from support.index import Index
 from support.projects import make_tree
-from support.run import names
+from support.run import names, tool
 from support.trees import site_packages
 from support.twins import Twins, assert_said_alike, lines
 from support.wheels import make_wheel
@@ -152,6 +152,17 @@ def test_what_pip_writes_of_where_things_come_from(twins: Twins, index: Index, r
         "hello-1.0": (True, True),
         "lib-2.1": (False, False),
         "plain-1.0": (True, True),
+    }
+
+
+def test_the_history_says_where_things_come_from(twins: Twins, index: Index) -> None:
+    """The files that pip has downloaded are gone when it ends; URLs stay. Passwords in them are left out."""
+    own = twins.run("install", "-i", index.url.replace("//", "//user:secret@"), "app")[1]
+    assert own.returncode == 0, own.stderr
+    (entry,) = json.loads(tool("history", "1", "--json", "--prefix", twins.ours).stdout)
+    origins = {each["name"]: each["origin"] for each in entry["changes"]}
+    assert origins == {
+        name: f"{index.files}/{name}-{version}-py3-none-any.whl" for name, version in map(str.split, NEW)
     }
 
 
