@@ -100,7 +100,11 @@ def base_executable(prefix: Prefix) -> str:
     if not prefix.is_venv:
         return prefix.python
     major, minor = prefix.version
-    candidates = [f"{prefix.home}/{name}" for name in (f"python{major}.{minor}", "python3", "python")]
+    names = [f"python{major}.{minor}", "python3", "python"]
+    target = os.path.realpath(prefix.python)
+    if os.path.dirname(target) == os.path.realpath(prefix.home):  # no copy of the interpreter
+        names.insert(0, os.path.basename(target))  # python3.14t, say, which is another one than python3.14
+    candidates = [f"{prefix.home}/{name}" for name in names]
     return next((each for each in candidates if os.path.exists(each)), prefix.python)
 
 

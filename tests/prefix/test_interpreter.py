@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -204,3 +205,24 @@ def test_a_copied_interpreter_is_another_one(tmp_path: Path) -> None:
     assert interpreter.ask(prefix).executable == executable
     remembered = Path(prefix.state, "cache", "interpreter.json")
     assert remembered.stat().st_mtime_ns > before - 10**9
+
+
+def test_the_base_is_the_interpreter_that_the_environment_links_to(tmp_path: Path) -> None:
+    """Beside python3.14 there may be python3.14t, with other tags; a copy in the environment tells nothing of it."""
+    major, minor = sys.version_info[:2]
+    home = tmp_path / "base" / "bin"
+    home.mkdir(parents=True)
+    usual, other = f"python{major}.{minor}", f"python{major}.{minor}t"
+    for name in (usual, other):
+        (home / name).write_text("")
+    prefix = make_prefix(tmp_path)
+    cfg = prefix / "pyvenv.cfg"
+    cfg.write_text(re.sub(r"(?m)^home = .*$", f"home = {home}", cfg.read_text()))
+    for name in ("python", f"python{major}", usual):
+        (prefix / "bin" / name).unlink(missing_ok=True)
+    python = prefix / "bin" / "python"
+    python.symlink_to(home / other)
+    assert interpreter.base_executable(find_prefix(prefix)) == str(home / other)
+    python.unlink()
+    python.write_text("")
+    assert interpreter.base_executable(find_prefix(prefix)) == str(home / usual)
