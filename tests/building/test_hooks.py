@@ -35,6 +35,7 @@ def program(): return sys.orig_argv[1:]
 def who(): return [os.getpid(), imported_by, len(state), os.environ.get("TOUCHED"), os.getcwd(), sys.argv[1:]]
 def talk(): print("on stdout"); print("on stderr", file=sys.stderr); os.system("echo from a child")
 def fail(): sys.exit(3)
+def divide(): exec("1/0")
 def die(): os.kill(os.getpid(), 9)
 def read(): return sys.stdin.read()
 def mask(): value = os.umask(0); return value
@@ -124,6 +125,19 @@ def test_everything_that_is_said_is_in_the_log(call: Caller, log: Log, capfd: py
     call("talk")
     assert {"on stdout", "on stderr", "from a child"} <= set(log.since(0).splitlines())
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("more", [{}, {BACKEND_PATH: "."}])
+def test_a_traceback_is_that_of_the_script(tmp_path: Path, log: Log, more: dict[str, str]) -> None:
+    """A message shows the last lines of the log: frames of ours, or lines of our text, would leave others out."""
+    with HookRunner(for_build(os.environ), log) as runner:
+        call = Caller(runner, tmp_path, "some_backend", **more)
+        with pytest.raises(subprocess.CalledProcessError):
+            call("divide")
+    command = [sys.executable, str(tmp_path / "script.py"), "divide", str(tmp_path)]
+    direct = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "ZeroDivisionError" in direct.stderr
+    assert log.since(0).partition("\n")[2] == direct.stderr
 
 
 @pytest.mark.parametrize(("hook", "status"), [("fail", 3), ("die", -signal.SIGKILL)])

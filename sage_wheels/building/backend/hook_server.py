@@ -33,6 +33,8 @@ def main() -> None:
     requests, answers = int(sys.argv[1]), int(sys.argv[2])
     for descriptor in (requests, answers):
         os.set_inheritable(descriptor, False)
+    if "linecache" in sys.modules:  # since Python 3.13, with this text as that of "<string>", for tracebacks
+        sys.modules["linecache"].cache.pop("<string>", None)  # which is what code of a backend is called, too
     wakeup = _wake_up_on_child()
     may_fork = _preload(*sys.argv[3:5])
     programs: dict[str, types.CodeType] = {}
@@ -84,11 +86,21 @@ def _become_hook(arguments: "list[str]", program: types.CodeType, descriptors: "
     sys.argv = arguments
     module = sys.modules["__main__"] = types.ModuleType("__main__")
     module.__file__ = arguments[0]
+    sys.excepthook = _say_without_our_frames
     try:
         exec(program, module.__dict__)
     finally:
         if sys.stdout and not sys.stdout.closed:
             sys.stdout.flush()  # `python SCRIPT` does so before it says why it ends, `python -c` does not
+
+
+def _say_without_our_frames(
+    kind: "type[BaseException]", error: BaseException, traceback: "types.TracebackType | None"
+) -> None:
+    """What Python says of an error that ends it, from the frame of the script on, as `python SCRIPT` does."""
+    while traceback and traceback.tb_frame.f_globals is globals():
+        traceback = traceback.tb_next
+    sys.__excepthook__(kind, error.with_traceback(traceback), traceback)
 
 
 def _wake_up_on_child() -> "tuple[int, int]":
