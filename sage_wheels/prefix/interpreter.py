@@ -118,8 +118,8 @@ def is_ours(prefix: Prefix) -> bool:
 def makes_our_bytecode(prefix: Prefix) -> bool:
     """Whether byte-code that this interpreter compiles is valid for the target interpreter.
 
-    CPython does not change the magic number of byte-code after the first release candidate of X.Y. Before it,
-    and if the version is not known, the answer is False.
+    CPython does not change the magic number of byte-code after the first release candidate of X.Y. For any version
+    before X.Y.0, the answer is False. A version of which only X.Y is known counts as a release.
     """
     if sys.implementation.name != "cpython" or prefix.version != sys.version_info[:2]:
         return False
