@@ -82,7 +82,7 @@ def key(wanted: list[str]) -> str:
 def fill(tool: Path, wanted: list[str], faster: list[str], log: Path) -> None:
     """Make the directory `tool` with the dependencies, byte-compiled, and the link to the package. Raises `Failed`.
 
-    The optional dependencies `faster` may have extension modules for this Python; without them if pip cannot get them.
+    The dependencies `faster` may have extension modules for this Python; they are left out if pip cannot get them.
     """
     tool.mkdir()
     with open(log, "w") as output:

@@ -58,7 +58,7 @@ def of_file(path: str, algorithm: str = "sha256") -> bytes:
 
 
 def of_open(fd: int, algorithm: str, size: int) -> bytes:
-    """The digest (bytes) of what is left to read of the descriptor `fd`, which is about `size` bytes."""
+    """The digest (bytes) of what is left to read of the descriptor `fd`, about `size` bytes: they limit the buffer."""
     digest = new(algorithm, size=size)
     while block := os.read(fd, min(size + 1, _BLOCK)):
         digest.update(block)

@@ -274,7 +274,7 @@ class Conversation:
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
 
     def interrupt(self, number: int, frame: Any) -> None:
-        """Interrupt pip as Ctrl-C does. A second SIGUSR1 does nothing, so that pip can clean up."""
+        """Interrupt pip as Ctrl-C does. After that, SIGUSR1 does nothing, so that pip can clean up."""
         if number == signal.SIGUSR1 and self.is_interrupted:
             return
         self.is_interrupted = True
@@ -426,7 +426,7 @@ class Conversation:
             self.log.info("Found existing installation: %s %s", requirement.name, version)
             self.log.info("Not uninstalling %s at %s, outside environment %s", requirement.name, directory, sys.prefix)
             self.log.info("Can't uninstall '%s'. No files were found to uninstall.", requirement.name)
-        return None  # the transaction removes what is replaced
+        return None  # the transaction removes what is replaced; what is not (--target and so on) stays
 
 
 if __name__ == "__main__":

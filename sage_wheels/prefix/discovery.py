@@ -17,7 +17,7 @@ def nearby(start: str, home: str, *, changes: bool) -> str | None:
 
     With `changes` (the command changes the prefix), only the `.venv` beside the nearest pyproject.toml counts.
     Directories above `home` are not searched. Raises `UnsafePath` if the `.venv` that was found, its pyvenv.cfg, or the
-    directory around it belongs to another user than root.
+    directory around it belongs to neither root nor this user.
     """
     for directory in upwards(os.path.abspath(start), os.path.realpath(home)):
         found = os.path.join(directory, ".venv")
