@@ -117,7 +117,7 @@ def of_pip() -> dict[str, str]:
 
 
 def of_options() -> dict[str, str]:
-    """The variables SAGE_WHEELS_*, by name, that give options a default."""
+    """The variables SAGE_WHEELS_* that give options a default: their values, by name."""
     others = (SAGE_WHEELS_HOLDS, SAGE_WHEELS_LOG, SAGE_WHEELS_SLOTS, SAGE_WHEELS_TIMINGS)
     names = sorted(name for name in os.environ if name.startswith(OPTION) and name not in others)
     return {name: os.environ[name] for name in names}

@@ -1,4 +1,4 @@
-"""Items become wheels, and wheels one transaction: `sage_wheels.install`, and what the commands that install call."""
+"""Build the items that are no wheels, and install all wheels in one transaction (`sage_wheels.install`, `cli`)."""
 
 from __future__ import annotations
 

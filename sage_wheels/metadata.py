@@ -11,9 +11,9 @@ import re
 PROJECT_FILES = ("pyproject.toml", "setup.py")
 """A directory with one of these files is the source tree of a project."""
 
-# PEP 625, what it replaced, and what else pip takes.
+# The extension of PEP 625 comes first; then those that it has replaced, and others that pip accepts.
 SDIST_EXTENSIONS = (".tar.gz", ".tgz", ".zip", ".tar.bz2", ".tbz", ".tar.xz", ".txz", ".tar")
-# By these endings pip knows a file that it could install.
+# The extensions of files that pip accepts.
 _ARCHIVE_EXTENSIONS = (".whl", *SDIST_EXTENSIONS, ".tlz", ".tar.lz", ".tar.lzma")
 
 
@@ -31,7 +31,7 @@ def is_sdist_name(path: str) -> bool:
 
 
 def is_archive_name(path: str) -> bool:
-    """Whether pip takes a file of that name for one that it could install."""
+    """Whether `path` has the extension of a wheel, or of an archive that pip accepts."""
     return path.lower().endswith(_ARCHIVE_EXTENSIONS)
 
 
@@ -45,7 +45,7 @@ def headers(text: str) -> dict[str, list[str]]:
     """
     fields: dict[str, list[list[str]]] = {}
     parts: list[str] = []
-    for line in text.partition("\n\n")[0].split("\n"):  # the description behind it may be long
+    for line in text.partition("\n\n")[0].split("\n"):  # the description that follows may be long
         line = line.rstrip("\r")
         if not line:
             break

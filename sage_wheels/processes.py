@@ -47,8 +47,8 @@ class Process(NamedTuple):
 
 
 class _Charge:
-    """`is_ours`: `take_charge` was called. `is_prepared`: `prepare` has found `before`, the children that this process
-    had already, which are never ended."""
+    """`is_ours`: `take_charge` was called. `is_prepared`: `prepare` was called. `before`: the children that this
+    process had then; they are never ended."""
 
     is_ours = False
     is_prepared = False
@@ -102,7 +102,7 @@ def freeze(root: int) -> set[Process]:
 def end_all() -> None:
     """End all descendants of this process, if `prepare` was called, and wait for its children (no zombies stay)."""
     if _Charge.is_prepared:
-        if _children() - _Charge.before:  # an orphan of a descendant is a child: without any, there is no descendant
+        if _children() - _Charge.before:  # orphans are children, too: without a child, there is no descendant
             end(os.getpid())
         # orphans that became our children; in a container, there may be no init that waits for them
         with contextlib.suppress(ChildProcessError):
@@ -139,14 +139,14 @@ def _wait(root: int, known: set[Process], seconds: float) -> set[Process]:
 
 
 def _children() -> set[int]:
-    """The numbers of the children of this process, zombies included. Linux says it at once where it says it at all."""
+    """The numbers of the children of this process, zombies included."""
     own = os.getpid()
     found: set[int] = set()
     try:
         for thread in os.listdir(f"/proc/{own}/task"):
             with open(f"/proc/{own}/task/{thread}/children", "rb") as f:
                 found.update(map(int, f.read().split()))
-    except OSError:  # not Linux, or a kernel that was made without it
+    except OSError:  # not Linux, or a kernel without CONFIG_PROC_CHILDREN
         return {each.pid for each, parent in running().items() if parent == own}
     return found
 

@@ -1,8 +1,8 @@
-"""What may be written down of a command line and of URLs: nothing that could be a secret.
+"""Remove what may be a secret from command lines and URLs, before they are written to a file.
 
-The command line of who changed what stands in files that last. Left out are what stands before the host and behind
-the path of a URL, the values of options that say where packages come from, or that hand something on to a backend or
-a server, and of variables. Rather too much is left out than too little.
+The history and the lock file of a prefix contain command lines. Removed are: in a URL, the user, the password and the
+query; the values of options that say where packages come from, or that are passed on to a backend or a server; and the
+values of variables. In doubt, a value is removed.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ import re
 # Compiled when there is a URL.
 _URL = r"\b([A-Za-z][A-Za-z0-9+.-]*://)([^/@\s]*@)?([^\s?]*)(\?[^\s#]*)?"
 _LEFT_OUT = "..."
-# Options whose value is left out; pip's may be abbreviated, so whatever begins one of these is one.
+# Options whose value is left out. pip's may be abbreviated, so a beginning of one of these counts, too.
 _VALUES = (
     *("--index-url", "--pypi-url", "--extra-index-url", "--find-links", "--trusted-host", "--proxy", "--client-cert"),
     *("--keyring-provider", "--global-option", "--build-option", "--install-option", "--token", "--password"),
 )
-# Options of the form KEY=VALUE, of which KEY says enough.
+# Options with a value KEY=VALUE, of which only KEY is kept.
 _PAIRS = ("--config-settings", "--set-variable", "--env", "--define")
 _SHORT_VALUES = ("-i", "-f")
 _SHORT_PAIRS = ("-C", "-D")
@@ -69,14 +69,14 @@ def url(text: str) -> str:
 
 
 def _plain(rest: str) -> str:
-    """The rest of a URL without another `@` in front of its host, as in a password that was not quoted."""
+    """The rest of a URL without another `@` before its host: a password that was not quoted may contain one."""
     host, slash, path = rest.partition("/")
     return host.rpartition("@")[2] + slash + path
 
 
 def _kind(option: str) -> str:
-    """ "value" or "pair" if a value that may be secret follows `option`, "url" if it is that of pip; else ""."""
-    if option == "--index":  # ours has no value; pip's is short for --index-url
+    """What follows `option`: "value" (a secret), "pair" (KEY=SECRET), "url" (a secret if it is a URL), or ""."""
+    if option == "--index":  # our own option has no value; to pip, it is short for --index-url
         return "url"
     if option in _SHORT_VALUES:
         return "value"

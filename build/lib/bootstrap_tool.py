@@ -1,9 +1,9 @@
-"""Run a tool of Sage's build, which is in build/sage_bootstrap: see build/bin/sage-bootstrap-tool.
+"""Run one of the tools in build/sage_bootstrap of a Sage tree; build/bin/sage-bootstrap-tool calls this file.
 
 usage: bootstrap_tool.py NAME [ARGUMENT]...
 
-Sage since 10.8 unpacks archives with tarfile's data filter (PEP 706), which Python has since 3.11.4 and 3.10.12, and
-Debian 12's Python 3.11.2 has not. There, the same rules are applied here.
+Since version 10.8, Sage unpacks archives with tarfile's data filter (PEP 706). Python has it since 3.10.12 and 3.11.4,
+so the Python 3.11.2 of Debian 12 does not. This file has the same rules for such a Python.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from typing import Any
 
-# The module of sage_bootstrap and the function in it that each tool is.
+# For each tool, the module of sage_bootstrap, and the function in it that runs the tool.
 TOOLS = {
     "sage-package": ("cmdline", "run"),
     "sage-spkg-installcheck": ("installcheck", "run"),
@@ -48,7 +48,7 @@ def main(name: str) -> None:
 
 
 def import_no_network() -> None:
-    """Keep `sage_bootstrap` from importing its download code: two thirds of the time, and not needed for properties."""
+    """Do not let `sage_bootstrap` import its download code: `properties` does without, in a third of the time."""
     for module in ("download", "download.transfer", "pypi", "updater"):
         stand_in = ModuleType(f"sage_bootstrap.{module}")
         stand_in.__dict__["__getattr__"] = lambda name: type(name, (), {})
@@ -56,7 +56,7 @@ def import_no_network() -> None:
 
 
 def virtual_environment(root: str) -> str:
-    """SAGE_VENV: from the environment, in which sage-spkg does not have it, or from what configure has written."""
+    """$SAGE_VENV or, if it is not set, as in sage-spkg, the value that configure has written; "" if unknown."""
     venv = os.environ.get("SAGE_VENV", "")
     with contextlib.suppress(OSError):
         if not venv:
@@ -67,10 +67,10 @@ def virtual_environment(root: str) -> str:
 
 
 def choose_by_tags(tool: str, venv: str) -> None:
-    """Let `sage_bootstrap` choose between the wheels of a package by what sage-wheels, at `tool`, knows of `venv`.
+    """Let `sage_bootstrap` choose the wheel of a package by the tags that the Python of `venv` supports.
 
-    The genuine way starts two shells and four Pythons for it, and takes the source if one of them fails. It stays for
-    what is asked before there is a virtual environment.
+    sage-wheels, which is in the directory `tool`, knows these. The genuine function starts two shells and four Pythons,
+    and takes the source if one of them fails. It is still used if there is no virtual environment yet.
     """
     from sage_bootstrap.package import Package  # type: ignore[import-not-found]  # of the Sage tree
 
@@ -78,7 +78,7 @@ def choose_by_tags(tool: str, venv: str) -> None:
         return
     genuine = Package.find_tarball_for_platform
 
-    def find(self: Any, *arguments: Any) -> Any:  # 10.10 has a version there, 11.0 nothing
+    def find(self: Any, *arguments: Any) -> Any:  # one argument in 10.10 (a version), none in 11.0
         sys.path.append(tool)
         from sage_wheels.errors import SageWheelsError
         from sage_wheels.prefix import find_prefix
@@ -96,7 +96,7 @@ def choose_by_tags(tool: str, venv: str) -> None:
 
 
 def give_data_filter() -> None:
-    """Let `TarFile.extractall` take `filter="data"` where it does not yet."""
+    """Make `TarFile.extractall` accept `filter="data"`, if this Python does not."""
     import tarfile
 
     if hasattr(tarfile, "data_filter"):
@@ -115,7 +115,7 @@ def give_data_filter() -> None:
 def harmless(members: Iterable[tarfile.TarInfo], destination: str) -> Iterator[tarfile.TarInfo]:
     """The members that stay below `destination`, with modes for a source tree, and without an owner.
 
-    Each is looked at when the ones before it have been extracted: a symbolic link may be among those.
+    A member is checked only after those before it were extracted, because one of them may be a symbolic link.
     """
     root = os.path.realpath(destination)
     for original in members:

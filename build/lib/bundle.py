@@ -1,7 +1,7 @@
 """Copy the tool and its dependencies into one self-contained directory; a tree with the overlay uses such a directory.
 
-The dependencies are copied from the private directory that `build/bin/sage-wheels` makes, so that must have been
-started once before. This file uses only the standard library of Python 3.10.
+The dependencies are copied from the directory `.cache/tool-KEY` that `build/bin/sage-wheels` makes when it is started
+for the first time (`prepare.py`). This file uses only the standard library of Python 3.10.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What build/bin/sage-flock starts: `sage_wheels.sage.flock`, which says more, with nothing else on the way."""
+"""Run `sage_wheels.sage.flock` for build/bin/sage-flock, without importing anything else, to save time."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import sys
 # The package is beside build/ in a checkout, and in build/sage-wheels in an overlaid tree.
 _BUILD = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path[:0] = _PACKAGE = [f"{_BUILD}/sage-wheels", os.path.dirname(_BUILD)]
-sys.dont_write_bytecode = True  # this may run as another user than the one whose checkout it is
+sys.dont_write_bytecode = True  # this may be run by another user than the owner of the checkout
 from sage_wheels.sage.programs import flock  # noqa: E402
 
 del sys.path[: len(_PACKAGE)]
 
-# What build/bin/sage-flock puts before the caller's variables that this Python must not see.
+# build/bin/sage-flock renames variables that this Python must not see: it puts CALLERS_ before the names.
 _SET_ASIDE = ("CALLERS_LD_", "CALLERS_DYLD_")
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
-"""Check whether the scripts of a Sage tree still have the interfaces that this project relies on, in any version.
+"""Check whether the scripts of a Sage tree, whatever its version, have the interfaces that this project relies on.
 
 usage: interfaces.py SAGE_ROOT...           prints the differences from the known releases
        interfaces.py --learn SAGE_ROOT...   adds these releases to interfaces.json, which is beside this file
 
 A script is cut into parts: each function, methods as `CLASS.NAME`; each variable that is set outside of functions, as
 `NAME=`; and all that is outside of functions, as `outside of functions`. `RELIED_ON` names the parts that matter to us.
-A part is compared line by line with what it was in the known releases, without comments, indentation and messages for
-people. Of `has LINE` only that line must be there. Nothing else counts: neither a version, nor what other parts of a
-script do.
+A part is compared line by line with that of the known releases, without comments, indentation and messages for people.
+For `has LINE`, the script must only contain that line. Nothing else is compared: neither a version, nor other parts of
+a script.
 
 interfaces.json contains only a hash of each line of Sage's scripts. This file uses only the standard library of Python
 3.10.
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 OUTSIDE = "outside of functions"
 
-# What each script is for us stands in docs/sage.md. A script may be missing where it is followed by "?".
+# docs/sage.md says what we use each script for. A script that is followed by "?" may be missing.
 RELIED_ON: dict[str, tuple[str, ...]] = {
     "build/bin/sage-dist-helpers": (
         *("sdh_die", "sdh_build_wheel", "sdh_build_and_store_wheel", "sdh_pip_install", "sdh_pip_editable_install"),
@@ -80,7 +80,7 @@ _MESSAGE = re.compile(r"echo\b(?:\s*>&2)?(?:\s+-n)?[^><|`]*(?:>&2)?$")
 
 
 class Line(NamedTuple):
-    """A line that counts: its number in the file, and its text with one blank for each run of white space."""
+    """A line that is compared: its number in the file, and its text with one space for each run of white space."""
 
     number: int
     text: str
@@ -91,9 +91,9 @@ class Line(NamedTuple):
 
 
 def differences(root: Path, where: Callable[[str], Path] | None = None) -> list[str]:
-    """What in the tree at `root` is not as in any release that is known: a clause each, which names the file.
+    """The differences of the tree at `root` from all known releases: a clause for each, which names the file.
 
-    `where` tells for each script where its genuine text is, if not at its place in the tree.
+    `where` returns the path of the genuine text of a script; without it, that is the path in the tree.
     """
     known = json.loads(KNOWN.read_text())
     found = []
@@ -231,7 +231,7 @@ def _digests(lines: list[Line]) -> str:
 
 
 def _difference(name: str, lines: list[Line], releases: list[str]) -> str:
-    """What is different in a part, with respect to the release that it is most like."""
+    """The first difference of a part from that of the most similar release."""
     digests = [line.digest for line in lines]
     compared = [difflib.SequenceMatcher(None, known.split(), digests, autojunk=False) for known in releases]
     best = max(compared, key=lambda each: each.ratio())
@@ -246,7 +246,7 @@ def _difference(name: str, lines: list[Line], releases: list[str]) -> str:
 
 
 def learn(roots: list[Path]) -> None:
-    """Add the releases at `roots` to what is known."""
+    """Add the releases at `roots` to interfaces.json."""
     known: dict[str, dict[str, list[str]]] = json.loads(KNOWN.read_text()) if KNOWN.exists() else {}
     for root in roots:
         for entry, names in RELIED_ON.items():

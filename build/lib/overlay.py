@@ -8,18 +8,23 @@ What is added:
                             that were replaced, below `genuine/`; `python`, which system Python was found
     build/bin, build/lib    our scripts; `sage-bootstrap-python` where the tree has none (Sage since 10.9)
 
-What is replaced as a whole: sage-flock, sage-pip-install, sage-pip-uninstall, sage-bootstrap-python, and the tools of
-the build that are written in Python, by scripts that run the same code on the system Python, or answer without one;
-sage-spkg-uninstall by one that first removes what the genuine one cannot remove well. What is edited: one line is
-added to sage-dist-helpers, two are changed in sage-spkg; in src/bin/sage, where the tree has that, the line for --pip
-and the one that starts ninja; and in src/doc/Makefile those that start meson.
+What is replaced as a whole:
+
+    sage-flock, sage-pip-install, sage-pip-uninstall, sage-bootstrap-python
+    the tools of the build that are written in Python: by scripts that run the same code with the system Python, or need
+        no Python at all
+    sage-spkg-uninstall: by one that first removes what the genuine one cannot remove well
+
+What is edited: one line is added to sage-dist-helpers, and two are changed in sage-spkg. If the tree has these files,
+the line for --pip and the one that starts ninja are changed in src/bin/sage, and those that start meson in
+src/doc/Makefile.
 
 A tree is recognised by what these scripts do, not by its version: see interfaces.py.
 
-The list is written first and goes last, a genuine file is kept by a hard link before it is replaced by a rename, and
-comes back by a rename: with its time and mode, and whenever this is interrupted, --undo takes back what was done.
-Git may change any of these files meanwhile (checkout, stash, rebase): what is neither ours nor the genuine file that
-was kept, but what git has there, is the genuine file now. Only the standard library of Python 3.10 is at hand here.
+The list is written first and deleted last. A genuine file is kept by a hard link before it is replaced by a rename, and
+is put back by a rename, with its time and mode. So --undo works after an interruption at any point. Git may change any
+of these files meanwhile (checkout, stash, rebase). A file that is neither ours nor the one that was kept, but is as in
+git's index, is the genuine file from then on. This file uses only the standard library of Python 3.10.
 """
 
 from __future__ import annotations
@@ -40,11 +45,11 @@ HOME = "build/sage-wheels"
 LIST = f"{HOME}/overlay.json"
 GENUINE = f"{HOME}/genuine"
 UNFINISHED = f"{HOME}.new"
-_OURS_SAYS = b"sage-wheels is in this tree only in part"  # each of our scripts, where the tool is gone
+_OURS_SAYS = b"sage-wheels is in this tree only in part"  # each of our scripts prints this if the tool is gone
 
 
 class Refused(Exception):
-    """Why nothing is done, in one sentence."""
+    """Nothing was changed; the message is one sentence that says why."""
 
 
 class Edit(NamedTuple):
@@ -59,7 +64,7 @@ class Edit(NamedTuple):
 
 
 class Replacement(NamedTuple):
-    """A genuine script, and what stands for it: our file, or edits. An `optional` one is not in every tree."""
+    """A genuine script, and what replaces it: our file, or edits. An `optional` one is not in every tree."""
 
     path: str
     ours: str = ""
@@ -140,7 +145,7 @@ ADDED = {
     "build/lib/flock.py": "build/lib/flock.py",
     "build/lib/bootstrap_tool.py": "build/lib/bootstrap_tool.py",
 }
-# Added where the tree has none; where it has one, that is replaced.
+# Added if the tree has no such file; otherwise it is in `REPLACED`.
 ADDED_IF_MISSING = {"build/bin/sage-bootstrap-python": "build/bin/sage-bootstrap-python"}
 
 
@@ -153,7 +158,7 @@ class State(NamedTuple):
 
     @classmethod
     def of(cls, root: Path) -> State | None:
-        """That of the tree at `root`; None if nothing of ours is there. Raises `Refused` if it cannot be read."""
+        """The state of the tree at `root`; None if it has no overlay.json. Raises `Refused` if that is damaged."""
         try:
             content = json.loads((root / LIST).read_text())
             return cls(content["replaced"], content["added"], content["made_directories"])
@@ -167,7 +172,7 @@ class State(NamedTuple):
 
 
 def apply(checkout: Path, root: Path) -> str:
-    """Put everything in; a sentence about it. Raises `Refused`, and then nothing was changed."""
+    """Put the project into the tree at `root`; returns a sentence. If it raises `Refused`, nothing was changed."""
     state = State.of(root)
     if state is None and (left := _left_alone(root)):
         raise Refused(left)
@@ -177,7 +182,7 @@ def apply(checkout: Path, root: Path) -> str:
         _not_recognised(root, "; ".join(differences))
     added = ADDED | {path: source for path, source in ADDED_IF_MISSING.items() if path not in new}
     _refuse_what_is_in_the_way(root, added, state)
-    undo(root)  # only now: what is refused keeps what it has
+    undo(root)  # only now, because `Refused` promises that nothing was changed
     fresh = State(
         {path: _hash(text) for path, text in new.items()},
         {path: _hash((checkout / source).read_bytes()) for path, source in added.items()},
@@ -207,7 +212,7 @@ def apply(checkout: Path, root: Path) -> str:
 
 
 def undo(root: Path) -> str:
-    """Take everything out; a sentence about it. Raises `Refused`, and then nothing was changed."""
+    """Take the project out of the tree at `root`; returns a sentence. If it raises `Refused`, nothing was changed."""
     shutil.rmtree(root / UNFINISHED, ignore_errors=True)
     state = State.of(root)
     if state is None:
@@ -239,7 +244,7 @@ def undo(root: Path) -> str:
 
 
 def status(root: Path) -> str:
-    """What stands at each place: a line each, and a last line that says what to do about it."""
+    """A line for each file that says what is there (see `_what`), and a last line with the result and advice."""
     state = State.of(root)
     if state is None:
         return _left_alone(root) or f"sage-wheels is not in {root}; 'build/overlay {root}' puts it in"
@@ -255,7 +260,7 @@ def status(root: Path) -> str:
 
 
 def _what(root: Path, path: str, state: State) -> str:
-    """What stands at `path`: "ours", "missing", "edited", or "genuine", which is also what git has put there."""
+    """What is at `path`: "ours", "missing", "edited", or "genuine", which includes what git has put there."""
     if not os.path.lexists(root / path):
         was_there = path in state.added or _is_kept(root, path)
         git_took_it = path in state.replaced and _in_git(root, path) is None and _is_in_git(root)
@@ -263,7 +268,7 @@ def _what(root: Path, path: str, state: State) -> str:
     try:
         text = (root / path).read_bytes()
     except OSError:
-        text = b""  # a link that leads nowhere
+        text = b""  # a dangling symbolic link
     if _hash(text) == {**state.added, **state.replaced}[path]:
         return "ours"
     if path in state.replaced and (not _is_kept(root, path) or _is_kept_text(root, path, text)):
@@ -272,7 +277,7 @@ def _what(root: Path, path: str, state: State) -> str:
 
 
 def _has_to_come_back(root: Path, path: str, state: State) -> bool:
-    """Whether the genuine file that is kept belongs to `path`; if only its content is back, its time is not."""
+    """Whether to put the kept file back to `path`: also if the same content is there already, to restore its time."""
     if _what(root, path, state) in ("ours", "missing"):
         return True
     return os.path.lexists(root / path) and _is_kept_text(root, path, (root / path).read_bytes())
@@ -304,11 +309,11 @@ def _is_in_git(root: Path) -> bool:
 
 
 def _is_kept(root: Path, path: str) -> bool:
-    return os.path.lexists(root / GENUINE / path)  # a symbolic link may lead nowhere from there
+    return os.path.lexists(root / GENUINE / path)  # a relative symbolic link may be dangling in this directory
 
 
 def _genuine(root: Path, path: str, state: State | None) -> Path:
-    """Where the genuine file `path` can be read: at its place, or where it is kept while ours stands there."""
+    """Where the genuine file `path` can be read: at its place, or in `GENUINE` if ours is at its place."""
     kept = root / GENUINE / path
     if state is None or path not in state.replaced:
         added = state is not None and path in state.added and _what(root, path, state) == "ours"
@@ -326,7 +331,7 @@ def _put_back(kept: Path, path: Path) -> None:
 
 
 def _new_text(checkout: Path, root: Path, entry: Replacement, state: State | None) -> bytes:
-    """What is to stand at `entry.path`. Raises `Refused` if what stands there is not what we know."""
+    """The new content of `entry.path`. Raises `Refused` if the genuine file is not one that we know."""
     try:
         text = _genuine(root, entry.path, state).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
@@ -358,12 +363,12 @@ def _refuse_what_is_in_the_way(root: Path, added: dict[str, str], state: State |
 
 
 def _is_left_by_git(home: Path) -> bool:
-    """Whether only byte-code is there, which git ignores: `git stash -u` took the rest."""
+    """Whether `home` has only byte-code, which git ignores: `git stash -u` has removed the rest."""
     return home.is_dir() and all(path.suffix == ".pyc" for path in home.rglob("*") if not path.is_dir())
 
 
 def _left_alone(root: Path) -> str:
-    """A sentence if scripts of ours stand in a tree where nothing else of ours is: `git clean -x` takes that."""
+    """A sentence if the tree has our scripts, but not `HOME`, which `git clean -x` deletes; "" if it has none."""
     for entry in REPLACED:
         try:
             if entry.ours and _OURS_SAYS in (root / entry.path).read_bytes():
@@ -396,7 +401,7 @@ def _unfinished(path: Path) -> Path:
     return path.with_name(f".{path.name}.new")
 
 
-def _module(name: str):  # type: ignore[no-untyped-def]  # the file beside this one; -I leaves no other way
+def _module(name: str):  # type: ignore[no-untyped-def]  # a file beside this one; with -I, `import` does not find it
     spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
     assert spec
     assert spec.loader

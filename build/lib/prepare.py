@@ -1,15 +1,14 @@
-"""Prepare what `build/bin/sage-wheels` runs from: `python -I prepare.py CHECKOUT`.
+"""Install the dependencies that `build/bin/sage-wheels` needs: `python -I prepare.py CHECKOUT`.
 
     CHECKOUT/.cache/tool-KEY/               the dependencies, byte-compiled
     CHECKOUT/.cache/tool-KEY/sage_wheels    a link to the checkout's package
-    CHECKOUT/.cache/tool                    which interpreter and KEY to start with, for the shell to source
+    CHECKOUT/.cache/tool                    the interpreter and the KEY to use, to be sourced by the shell
 
-KEY names the interpreter and the requirements, so a directory that is there is complete and right for good.
-It is filled under another name and arrives by rename; who comes second waits at the lock and finds it done;
-what a killed preparation left behind is removed by the next one. `.cache` can be deleted whenever nothing
-runs from it.
+KEY is a checksum of the interpreter and the requirements, so a directory that exists is complete and never changes. It
+is made under another name, and then renamed. A second process waits for the lock, and finds the directory. What a
+killed process has left is removed by the next one. `.cache` can be deleted while nothing runs from it.
 
-Only the standard library of Python 3.10 is at hand here.
+This file uses only the standard library of Python 3.10.
 """
 
 from __future__ import annotations
@@ -28,17 +27,17 @@ from pathlib import Path
 
 # The oldest Python that may run a bundle made of what is prepared here (bundle.py).
 OLDEST_PYTHON = "3.10"
-# What the dependencies ask for only below Python 3.11: pip looks at the Python that it runs in, however new that is,
-# and takes `tomli; python_version < "3.11"` of the package `build` for none of its business.
+# What the dependencies require only before Python 3.11. pip evaluates the marker of `tomli; python_version < "3.11"`, a
+# requirement of the package `build`, for the Python that it runs in, which may be newer.
 FOR_OLDER_PYTHONS = ["tomli>=1.1.0"]
 
 
 class Failed(Exception):
-    """Why the tool cannot be prepared, in one sentence."""
+    """The dependencies cannot be installed; the message is one sentence."""
 
 
 def main(checkout: Path) -> None:
-    """Make `.cache/tool` of this checkout valid for the interpreter that runs this."""
+    """Make `.cache/tool` of `checkout`, and what it names, for the interpreter of this process. Raises `Failed`."""
     cache = checkout / ".cache"
     cache.mkdir(exist_ok=True)
     with open(cache / "tool.lock", "a") as lock:
@@ -63,7 +62,7 @@ def main(checkout: Path) -> None:
 
 
 def requirements(pyproject: str, name: str = "dependencies") -> list[str]:
-    """Read the list `name` of requirements, one to a line there; `tomllib` is not in Python 3.10.
+    """The list `name` of requirements in `pyproject`, which has one in each line (Python 3.10 has no `tomllib`).
 
     >>> requirements('dependencies = [\\n    "a>=1",  # why\\n    # "b",\\n    "c",\\n]\\nother = ["d"]\\n')
     ['a>=1', 'c']
@@ -75,23 +74,23 @@ def requirements(pyproject: str, name: str = "dependencies") -> list[str]:
 
 
 def key(wanted: list[str]) -> str:
-    """Name this interpreter and these requirements."""
+    """The KEY for this interpreter and these requirements."""
     facts = repr((sys.executable, sys.version, wanted))
     return f"{sys.implementation.cache_tag}-{zlib.crc32(facts.encode()):08x}"
 
 
 def fill(tool: Path, wanted: list[str], faster: list[str], log: Path) -> None:
-    """Put the dependencies, compiled, and the link to the package into the new directory `tool`.
+    """Make the directory `tool` with the dependencies, byte-compiled, and the link to the package. Raises `Failed`.
 
-    The `faster` dependencies are compiled for this Python only; they are left out if pip cannot get them.
+    The dependencies `faster` may have extension modules for this Python; they are left out if pip cannot get them.
     """
     tool.mkdir()
     with open(log, "w") as output:
-        # Variables win over pip's configuration files, which may hold what does not go with --target.
+        # Variables precede pip's configuration files, which may have options that do not work with --target.
         environment = {**os.environ, "PIP_REQUIRE_VIRTUALENV": "0", "PIP_USER": "0"}
         command = [*pip(tool, output.fileno()), "install", "--target", str(tool), "--no-compile"]
         command += ["--only-binary=:all:", "--no-input", "--disable-pip-version-check"]
-        # Pure wheels only: nothing has to be built, and the directory is good for a zip file as well.
+        # Pure Python wheels only: nothing has to be built, and a zip file can be made of the directory.
         pure = ["--platform=any", "--implementation=py", "--abi=none", "--python-version", OLDEST_PYTHON]
 
         def run(*options: str) -> bool:
@@ -109,13 +108,13 @@ def fill(tool: Path, wanted: list[str], faster: list[str], log: Path) -> None:
         )
     for superfluous in ("bin", "pip"):
         shutil.rmtree(tool / superfluous, ignore_errors=True)
-    # By hash, so that copying the checkout does not make the byte-code stale.
+    # PEP 552: without times, so that the byte-code is valid in a copy of the checkout, too.
     compileall.compile_dir(tool, quiet=2, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
     (tool / "sage_wheels").symlink_to("../../sage_wheels")
 
 
 def pip(tool: Path, output: int) -> list[str]:
-    """Give the command that starts pip: this Python's own, else one in a virtual environment for it."""
+    """The command for pip: that of this Python, else one in a virtual environment that is made. Raises `Failed`."""
     own = [sys.executable, "-I", "-m", "pip"]
     if subprocess.run([*own, "--version"], stdout=output, stderr=output).returncode == 0:
         return own
@@ -130,7 +129,7 @@ def pip(tool: Path, output: int) -> list[str]:
 
 
 def last_error(log: Path) -> str:
-    """Give the line of pip's output that says most about its failure."""
+    """The last line of pip's output that begins with "ERROR:", else the last line."""
     lines = log.read_text(errors="replace").splitlines() or ["nothing"]
     return next((line for line in reversed(lines) if line.startswith("ERROR:")), lines[-1])
 

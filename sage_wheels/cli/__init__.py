@@ -1,8 +1,14 @@
-"""The command line: parse, call the API, print. Nothing else prints.
+"""The command line: parses arguments, calls functions, prints results. Only this package and `BEHIND_SCRIPTS` print.
 
-Standard output is for programs, standard error for people. Exit status: 0 done, 1 refused or failed, 2 wrong usage,
-3 lock not obtained in time, 4 `verify` or `check` found something, 128 and the number of a signal that ended it. One
-module for each command, imported only when it is called.
+Standard output is for programs, standard error for people. Each command is a module, which is imported only if it is
+called. Exit status:
+
+    0    the command was done
+    1    it was refused, or failed
+    2    wrong usage
+    3    the lock was not obtained in time
+    4    `verify` or `check` has found something, `repair` could not restore something, or `lock` is incomplete
+    128 and the number of the signal that has ended the command
 """
 
 from __future__ import annotations
@@ -53,23 +59,26 @@ COMMANDS = {
     "help": "tell the options of a command",
 }
 
-# Packages with commands that no person calls, but scripts do: each names them in `COMMANDS`.
+# Packages with commands that only scripts call. Each has a tuple `COMMANDS` with their names.
 BEHIND_SCRIPTS = ("sage_wheels.rules", "sage_wheels.sage", "sage_wheels.graph")
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run a command line; the exit status. Without `argv`, that of this process, which it then has to itself: it
-    handles the signals that end it, and ends what it has started."""
+    """Run the command line `argv`; returns the exit status.
+
+    None stands for the command line of this process. Then it also handles the signals that end this process, and after
+    one of them, ends all processes that were started.
+    """
     if argv is not None:
         return _main(argv)
-    gc.set_threshold(100_000)  # what a command makes is needed to its end, or goes by its count of references
+    gc.set_threshold(100_000)  # saves time: a command makes few circular references
     try:
         signals.listen()
         processes.take_charge()
         output.open_standard_streams()
         try:
             status = _main(sys.argv[1:])
-        except SystemExit as error:  # of argparse, which has said why
+        except SystemExit as error:  # raised by argparse, which has printed the reason
             status = error.code if isinstance(error.code, int) else 0
         status = _told(status)
         signals.go_deaf()
@@ -78,7 +87,7 @@ def main(argv: list[str] | None = None) -> int:
         processes.end_all()
         _say_interrupted()
         status = signals.exit_status()
-    gc.freeze()  # a Python that ends looks twice for cycles among all that there is, a tenth of a short command's time
+    gc.freeze()  # else Python collects garbage twice at its end, a tenth of the time of a short command
     return status
 
 
@@ -101,12 +110,12 @@ def _main(arguments: list[str]) -> int:
 
 
 def _named(arguments: list[str]) -> str:
-    """The command that is called, for messages about what the system refused."""
+    """The name of the command in `arguments`, for messages about errors of the system."""
     return next((each for each in arguments if each in COMMANDS), "sage-wheels")
 
 
 def _without_memory(arguments: list[str]) -> int:
-    """The exit status where there is no more memory: 0 if the change was made before."""
+    """Report that there is too little memory; returns the exit status, 0 if the command had done its work before."""
     from sage_wheels.cli import common
 
     if common.done():
@@ -121,7 +130,7 @@ def _lacks_memory(error: ImportError) -> bool:
 
 
 def _told(status: int) -> int:
-    """`status`; a failure if standard output could not be written and the command only prints something."""
+    """`status`; but 1 if standard output could not be written, unless the command had done more than to print."""
     error = output.lost()
     if error is None or status:
         return status
@@ -146,7 +155,7 @@ def _fail(error: SageWheelsError, arguments: list[str]) -> int:
         common.print_json({"error": error.as_json()})
     from sage_wheels.cli import screen
 
-    sys.stdout.flush()  # in a log, the error stands behind what came before it
+    sys.stdout.flush()  # so that in a log, the error is the last line
     print(f"sage-wheels: {screen.painted('error:', 'error')} {error}", file=sys.stderr)
     if error.details:
         print(error.details, file=sys.stderr)
@@ -154,7 +163,7 @@ def _fail(error: SageWheelsError, arguments: list[str]) -> int:
 
 
 def _wants_json(arguments: list[str]) -> bool:
-    """Whether --json is among our own options, however wrong the others may be."""
+    """Whether --json is among our own options, also if the others are invalid."""
     end = next((at for at, each in enumerate(arguments) if each in ("--", "pip")), len(arguments))
     return "--json" in arguments[:end]
 
@@ -177,7 +186,7 @@ def _run(arguments: list[str]) -> int:
         from sage_wheels.cli import screen
 
         screen.choose(options.color)
-    if name in COMMANDS and name != "build":  # a wheel can be built for no prefix in particular
+    if name in COMMANDS and name != "build":  # `build` needs no prefix
         _find_prefix(name, options)
     tracing.listen(getattr(options, "verbose", 0))
     status: int = command.run(options)
@@ -196,7 +205,7 @@ def _parsed(command: ModuleType, parser: Parser, arguments: list[str]) -> argpar
 
 
 def _set_defaults(name: str, parser: Parser, options: argparse.Namespace) -> bool:
-    """Let files and variables say what the command line does not; whether there are any."""
+    """Set defaults of options from files and variables; returns whether there are any."""
     from sage_wheels.cli import common, defaults
 
     items = [each for key in ("sources", "items", "editables", "arguments") for each in getattr(options, key, [])]
@@ -245,7 +254,7 @@ def _module_of(name: str) -> str:
 
 
 def _find_prefix(name: str, options: argparse.Namespace) -> None:
-    """Take the `.venv` of the project that we are in, where no prefix is named in any way, and say so."""
+    """If no prefix is named in any way, use the `.venv` of the current project, and print a note."""
     if getattr(options, "destdir", None) or getattr(options, "prefix", "") is not None or environment.prefix():
         return
     from sage_wheels.cli import common

@@ -93,7 +93,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _noting(said: set[bytes]) -> Callable[[str], None]:
-    """Tells notes on standard error; `said` gets the line that the log has for each, so that it is not shown twice."""
+    """A function that prints a note on standard error. It adds the line that the log has for it to `said`, so that this
+    line is not shown, too."""
     from sage_wheels.building.log import noted
 
     def note(sentence: str) -> None:
@@ -149,7 +150,7 @@ def _build(source: Source, wheel_dir: str, options: BuildOptions, as_json: bool)
 
 @contextlib.contextmanager
 def _timed(source: Source) -> Iterator[list[tuple[str, float]]]:
-    """A list for the phases of a build and when they began, which is collected if $SAGE_WHEELS_TIMINGS says where."""
+    """A list for the phases of a build and their start times. At the end it is written to $SAGE_WHEELS_TIMINGS."""
     began, phases, status = time.time(), list[tuple[str, float]](), "failed"
     try:
         yield phases
@@ -165,7 +166,7 @@ def _timed(source: Source) -> Iterator[list[tuple[str, float]]]:
 
 
 def _refuse_wheelhouse(wheel_dir: str, find_links: list[str]) -> None:
-    """See to it that no build and no installation by name takes an editable wheel for the wheel of that version."""
+    """Raise `UsageError` for a wheelhouse: an editable wheel in it would be used as the wheel of that version."""
     from sage_wheels.manifests import providers
 
     if os.path.realpath(wheel_dir) in map(os.path.realpath, [*find_links, *providers.wheelhouses()]):
@@ -173,7 +174,7 @@ def _refuse_wheelhouse(wheel_dir: str, find_links: list[str]) -> None:
 
 
 def prefix_if_named(arguments: argparse.Namespace) -> Prefix | None:
-    """The prefix that is named in any way; a wheel can be built for none in particular."""
+    """The prefix that an option or a variable names; None if none is named, because a wheel can be built without."""
     if arguments.prefix or environment.prefix():
         return common.prefix_of(arguments)
     return None

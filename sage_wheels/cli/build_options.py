@@ -1,4 +1,4 @@
-"""The options of every command that builds; a command that then builds nothing pays nothing for them."""
+"""The options of every command that builds. Modules for builds are imported only if something is built."""
 
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ def add_many_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_requirements(parser: argparse.ArgumentParser, what: str) -> None:
-    """-r FILE, and then what is named on the command line."""
+    """Add -r FILE and so on, and the positional arguments `what`."""
     parser.add_argument(
         "-r",
         "--requirement",
@@ -199,8 +199,10 @@ def add_requirements(parser: argparse.ArgumentParser, what: str) -> None:
 
 
 class Named(NamedTuple):
-    """What is named on the command line and in files: `items` as `parse_source` takes them; `editables`, source trees
-    behind a -e; the lines of `constraints`; and the names of projects that a lock file has from an index.
+    """What is named on the command line and in files.
+
+    `items` are arguments for `parse_source`; `editables` the source trees of -e; `constraints` the lines of constraints
+    files; `indexed` the names of projects that a lock file takes from an index.
     """
 
     items: list[str]
@@ -209,7 +211,7 @@ class Named(NamedTuple):
     indexed: tuple[str, ...] = ()
 
     def told(self, options: BuildOptions, markers: Callable[[], Mapping[str, str]]) -> BuildOptions:
-        """`options` with what is not an item. Raises `SourceError` for constraints that make no sense."""
+        """`options` with all of this except the items. Raises `SourceError` for invalid constraints."""
         if self.constraints:
             from sage_wheels.requirements import constraints
 
@@ -226,7 +228,7 @@ def named(
 ) -> Named:
     """What is named on the command line, in requirements files and in lock files.
 
-    `markers` gives the environment for which a lock file is read, `best` chooses from it one of several wheels.
+    `markers` returns the marker environment (PEP 508); `best` chooses one of the wheels of a project in a lock file.
 
     A file may name nothing, as with pip; a note says so. Raises `UsageError` if there is neither an item nor a file,
     and `SourceError` for an option in a file that cannot be followed.
@@ -327,7 +329,7 @@ def options_from(arguments: argparse.Namespace, prefix: Prefix | None) -> BuildO
 
 
 def many_from(arguments: argparse.Namespace) -> Many:
-    """Raises `UsageError` for `--slots` that make no sense."""
+    """The options of a run of many builds. Raises `UsageError` for invalid `--slots`."""
     from sage_wheels.metadata import canonical_name
 
     return Many(
@@ -361,7 +363,7 @@ def _slots(text: str) -> tuple[str, int]:
 
 
 def settings_from(lines: list[str]) -> dict[str, str | list[str]]:
-    """Config settings as pip and `build` make them: a key that comes again has a list.
+    """Config settings (PEP 517) as pip and `build` make them: a key that is given again has a list of values.
 
     >>> settings_from(["a=1", "b=x", "b=y"])
     {'a': '1', 'b': ['x', 'y']}
@@ -380,7 +382,7 @@ def settings_from(lines: list[str]) -> dict[str, str | list[str]]:
 
 
 def named_paths_from(lines: list[str]) -> tuple[tuple[str, str], ...]:
-    """Paths by their names.
+    """Parse NAME=PATH into pairs.
 
     >>> named_paths_from(["sage=/opt/sage/"])
     (('sage', '/opt/sage'),)

@@ -1,6 +1,6 @@
-"""How a command line is read: options before and after the command, what is wrong with it, and the help.
+"""Parse a command line: options before and after the command, errors, and the help.
 
-Wrong usage is a `UsageError`: one line that says the reason, then where help is.
+Wrong usage raises `UsageError`, with the reason, and where to find help.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
-# The options that may stand before the command, too, and whether a value follows.
+# The options that may also be before the command, and whether they have a value.
 COMMON = {
     "--prefix": True,
     "--lock-timeout": True,
@@ -33,7 +33,8 @@ COMMON = {
     "--color": True,
 }
 
-# What pip's `install` has and ours has not, or calls otherwise. "": pip's own command line is named.
+# Options of `pip install`, and what does the same in our `install`. For those in `_OF_PIP`, the error advises to use
+# `sage-wheels pip`.
 _AS_IN_PIP = {
     "--force-reinstall": "--reinstall",
     "--no-build-isolation": "--no-isolation",
@@ -81,7 +82,7 @@ class Parser(argparse.ArgumentParser):
     def parse_all(self, arguments: list[str]) -> argparse.Namespace:
         """As `parse_args`, but options may stand between arguments, as with pip.
 
-        An option of pip that we have not is named before anything else that is wrong.
+        An option that only pip has is reported before any other error.
         """
         end = arguments.index("--") if "--" in arguments else len(arguments)
         if pips := [each for each in arguments[:end] if each in _KNOWN and each not in self._option_string_actions]:
@@ -93,7 +94,7 @@ class Parser(argparse.ArgumentParser):
         return options
 
     def refuse(self, unknown: list[str]) -> None:
-        """Raise `UsageError` for arguments that this command does not have, with what may be meant."""
+        """Raise `UsageError` for the arguments `unknown`, with advice what may be meant."""
         what = next((each for each in unknown if each.startswith("-")), "")
         if not what:
             raise UsageError(f"{self.prog} takes no argument {unknown[0]!r}", f"see '{self._help()}'")
@@ -105,11 +106,11 @@ class Parser(argparse.ArgumentParser):
         return self._option_string_actions.get(name)
 
     def takes_several(self, action: argparse.Action) -> bool:
-        """Whether `action` is one of an option that may be given several times."""
+        """Whether the option of `action` may be given several times."""
         return isinstance(action, self._registry_get("action", "append"))
 
     def value_of(self, action: argparse.Action, text: str) -> Any:
-        """What `text` means as the value of an option. Raises `argparse.ArgumentError`."""
+        """`text`, converted and checked as the value of the option of `action`. Raises `argparse.ArgumentError`."""
         value = self._get_value(action, text)
         self._check_value(action, value)
         return value
@@ -129,10 +130,10 @@ class Parser(argparse.ArgumentParser):
 
 
 def with_others(options: argparse.Namespace, several: str, unknown: list[str]) -> bool:
-    """Add the arguments that stand behind an option, which argparse calls unknown if others stand before it.
+    """Add the positional arguments `unknown` to `options.SEVERAL`, where `several` is the name of that attribute.
 
-    `several` is the name under which `options` has those. Returns whether that could be done: with an unknown option,
-    nothing is.
+    argparse returns those after an option as unknown, if there were others before it. Returns False, and adds nothing,
+    if one of them is an option.
     """
     if any(each.startswith("-") for each in unknown):
         return False
@@ -158,12 +159,12 @@ class Formatter(argparse.HelpFormatter):
     def _split_lines(self, text: str, width: int) -> list[str]:
         import textwrap
 
-        # a command and an option stay whole, so that they can be copied
+        # a command or an option is not split, so that it can be copied
         return textwrap.wrap(" ".join(text.split()), width, break_on_hyphens=False, break_long_words=False)
 
 
 def columns() -> int:
-    """The width of the terminal, found as `shutil.get_terminal_size` does, which would load bz2 and lzma."""
+    """The width of the terminal, as `shutil.get_terminal_size` returns it; importing `shutil` would take more time."""
     told = environment.get(environment.COLUMNS)
     try:
         return int(told) if told.isdecimal() and int(told) else os.get_terminal_size(1).columns or 80
@@ -172,7 +173,7 @@ def columns() -> int:
 
 
 class Once(argparse.Action):
-    """Keeps a value; another one for the same option, before or after the command, is an error."""
+    """An option that has one value: a different second one, before or after the command, raises `UsageError`."""
 
     def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, value: Any, *_: object) -> None:
         given = namespace.__dict__.setdefault("given", {})
@@ -185,7 +186,7 @@ class Once(argparse.Action):
 
 
 def split(arguments: list[str]) -> tuple[list[str], list[str]]:
-    """The common options before the command, and the rest: the command and what follows.
+    """Split `arguments` into the common options before the command, and the command with what follows.
 
     >>> split(["--prefix", "p", "-q", "list", "--json"])
     (['--prefix', 'p', '-q'], ['list', '--json'])
@@ -199,7 +200,7 @@ def split(arguments: list[str]) -> tuple[list[str], list[str]]:
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
-    """What a wrong command may mean, as advice."""
+    """Advice for an unknown command: the most similar one of `names`."""
     import difflib
 
     close = difflib.get_close_matches(name, names, 1)

@@ -1,4 +1,4 @@
-"""What several commands share: options, and how a report reads."""
+"""What several commands share: options, messages, and the printing of reports."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _is_changed = False
 _done = ""
 _is_done_by_others = False
-# How many files are named one by one.
+# If there are more files than this, only their directory is named.
 _NAMED = 10
 
 
@@ -110,7 +110,7 @@ def add_store(parser: argparse._ActionsContainer) -> None:
 
 
 def add_committing(parser: argparse.ArgumentParser) -> None:
-    """How a transaction is committed."""
+    """The options for the commit of a transaction, and for the history."""
     parser.add_argument(
         "--lock-timeout",
         type=seconds,
@@ -159,7 +159,7 @@ def size(text: str) -> int:
 
 
 def add_wheel_limits(parser: argparse.ArgumentParser) -> None:
-    """The options of every command that opens wheels: what no real wheel needs, but perhaps one of tomorrow's."""
+    """The options of every command that opens wheels: to raise the limits, which no wheel that is known exceeds."""
     from sage_wheels.archive.strict_zip import WheelLimits  # not at the top: `list` and `show` open no wheels
 
     group = parser.add_argument_group("limits")
@@ -181,7 +181,8 @@ def wheel_limits_of(options: argparse.Namespace) -> WheelLimits:
 
 
 def prefix_of(options: argparse.Namespace) -> Prefix:
-    """The prefix that a command is for; one that the system manages only if it is not to be changed."""
+    """The prefix of a command. If the command changes it, it must not be externally managed (PEP 668), unless the user
+    has allowed that."""
     allowed = getattr(options, "break_system_packages", True)
     return find_prefix(options.prefix, break_system_packages=allowed)
 
@@ -203,8 +204,10 @@ def _bounds_of(options: argparse.Namespace) -> Bounds:
 
 
 def _value_or_variable(options: argparse.Namespace, option: str, read: Callable[[str], float]) -> Any:
-    """The value of an option; for the commands of Sage, whose options get no defaults from variables, else that of its
-    variable. None if there is neither. Raises `UsageError`."""
+    """The value of an option, else that of its variable; None if there is neither. Raises `UsageError`.
+
+    Commands of Sage need this, because defaults from variables are not set for them (`defaults`).
+    """
     value = getattr(options, option, None)
     name = f"{environment.OPTION}{option.upper()}"
     text = environment.of_options().get(name)
@@ -217,7 +220,7 @@ def _value_or_variable(options: argparse.Namespace, option: str, read: Callable[
 
 
 def usual_writing() -> argparse.Namespace:
-    """What `add_writing` gives for a command line without options."""
+    """The values of the options of `add_writing` for a command line without options."""
     parser = argparse.ArgumentParser()
     add_writing(parser)
     parser.set_defaults(dry_run=False)
@@ -225,20 +228,20 @@ def usual_writing() -> argparse.Namespace:
 
 
 def note_change() -> None:
-    """From now on the change is made, and an interruption does not prevent it."""
+    """Note that the change was made, and that an interruption does not prevent it any more."""
     global _is_changed
     _is_changed = True
     note_done("the change was made")
 
 
 def note_done(what: str) -> None:
-    """Note that the command has done its work, as the sentence `what` says: failing to print no longer matters."""
+    """Note that the command has done its work, as the sentence `what` says: if printing fails now, the status is 0."""
     global _done
     _done = what
 
 
 def note_others() -> None:
-    """From now on another program does the work, and reports itself what it has changed."""
+    """Note that from now on another program does the work, and reports what it has changed."""
     global _is_done_by_others
     _is_done_by_others = True
 
@@ -249,14 +252,14 @@ def done() -> str:
 
 
 def interruption() -> str:
-    """What is to be said when the process is interrupted."""
+    """The sentence to print when the process is interrupted."""
     if _is_changed:
         return "interrupted; the change had been made already, and the next command clears up behind it"
     return "interrupted" if _is_done_by_others else "interrupted; nothing was changed"
 
 
 def warn(sentence: str, kind: str = "") -> None:
-    """One line for people, at once, even if standard error is a file; `kind` is a colour of `screen.painted`."""
+    """Print one line on standard error, without buffering; `kind` chooses its colour (`screen.painted`)."""
     print(f"sage-wheels: {screen.painted(sentence, kind) if kind else sentence}", file=sys.stderr, flush=True)
 
 
@@ -270,7 +273,7 @@ def counted(count: int, what: str) -> str:
 
 
 def note_pending(prefix: Prefix) -> None:
-    """Say that what is read may be half of something."""
+    """Warn if a transaction is pending, so that what the command prints may be a state in the middle of it."""
     from sage_wheels.transaction.pending import pending
 
     if pending(prefix):
@@ -300,7 +303,7 @@ def print_json(content: Any) -> None:
 
 
 def print_report(report: Report, prefix: Prefix, options: argparse.Namespace) -> None:
-    """Tell what a transaction did: JSON for programs, sentences for people; what was kept or left, always."""
+    """Print the report of a transaction: as JSON with --json, and as sentences, with --quiet only the warnings."""
     warn_of(report, prefix, is_done=not options.dry_run)
     if options.json:
         changes = [change._asdict() for change in report.changes]
@@ -322,7 +325,8 @@ def print_report(report: Report, prefix: Prefix, options: argparse.Namespace) ->
 
 
 def warn_of(report: Report, prefix: Prefix, *, is_done: bool = True) -> None:
-    """Tell what went otherwise than the user may think: what was kept or left; or would be, if it `is_done` not."""
+    """Print warnings about what the user may not expect: files that were kept, overwritten or ignored. If `is_done` is
+    false, say what would happen."""
     overwrote, kept = ("overwrote", "kept") if is_done else ("would overwrite", "would keep")
     for name, count in report.not_compiled:
         warn(

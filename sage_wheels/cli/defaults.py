@@ -1,12 +1,12 @@
-"""What options are where the command line does not say: from files and variables, later ones before earlier ones.
+"""Defaults of options from files and variables. In this list, a later one has precedence over an earlier one:
 
 1. the user's own file, $XDG_CONFIG_HOME/sage-wheels/sage-wheels.toml (~/.config)
 2. the nearest `sage-wheels.toml`, or `pyproject.toml` with a table [tool.sage-wheels], here or above, up to $HOME
 3. the variable SAGE_WHEELS_NAME for the option --name
 
-A key is the name of an option; a table has the name of a command, and what is in it holds for that command only. A file
-that others than root and the user could have written is not read, nor is one of a tree that is being built. What widens
-trust (`WIDENS`) no file of a project may say.
+A key is the name of an option; a table has the name of a command, and is for that command only. A file is not read if
+other users than root could have written it, or if it is in a tree that is being built. Options that extend trust
+(`WIDENS`) may not be in a file of a project.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from sage_wheels.cli.command_line import Parser
 
 FILE = "sage-wheels.toml"
-# Options by which a file could have more code run or less refused, or have files written elsewhere.
+# Options by which a file could make the tool run other code, refuse less, or write files elsewhere.
 WIDENS = frozenset(
     (
         *("index", "find-links", "on-conflict", "python", "built", "break-system-packages", "cache-dir"),
@@ -37,29 +37,29 @@ WIDENS = frozenset(
         *("ignore-requires-python", "destdir", "max-sdist-size", "max-sdist-members"),
         *("report", "timings", "output"),  # files that are written
         *("max-wheel-size", "max-wheel-members", "max-wheel-ratio"),
-        *("cache-path", "cache-cpu", "cache-system", "cache-declared"),  # who says these vouches for what is taken
+        *("cache-path", "cache-cpu", "cache-system", "cache-declared"),  # what of the store is used
         *("store", "store-mode", "store-sign", "store-trust"),  # wheels that others have built
-        *("sandbox", "sandbox-read", "store-sandboxed"),  # a file could switch it off as well
-        "link-mode",  # what is changed in one prefix changes in others
+        *("sandbox", "sandbox-read", "store-sandboxed"),  # a file could also switch the sandbox off
+        "link-mode",  # with hard links, an edit in one prefix changes others
     )
 )
-# No default makes sense for these.
+# Options that can have no default.
 NEVER = frozenset(("help", "json", "requirement", "no-config", "yes", "all", "set-aside", "editable"))
-# Options whose values are paths, relative to the file that says them.
+# Options whose values are paths, relative to the directory of the file they are in.
 _PATHS = frozenset(
     (
         *("prefix", "find-links", "wheel-dir", "cache-dir", "usual-build-dir", "log", "built", "report", "timings"),
         *("store-sign", "store-trust", "sandbox-read"),
     )
 )
-_NO_PATHS = {"store-trust": "any"}  # words that stand for themselves
+_NO_PATHS = {"store-trust": "any"}  # values that are not paths
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("", "0", "false", "no", "off")
 
 
 class Setting(NamedTuple):
-    """A value for the option --`key` of `command` ("": of every one that has it), and the file or variable it is from.
+    """A value for the option --`key` of `command` ("": of every command that has it), and the file or variable with it.
 
-    `directory` is what a path is relative to; `is_own` whether the user alone could have said it.
+    A relative path is relative to `directory`. `is_own`: it is from the user's own file, or from a variable.
     """
 
     key: str
@@ -71,7 +71,7 @@ class Setting(NamedTuple):
 
 
 class Found(NamedTuple):
-    """All settings, those that count more later, and a sentence for each file that is not read."""
+    """All settings, by increasing precedence, and a sentence for each file that is not read."""
 
     settings: list[Setting]
     notes: list[str]
@@ -98,14 +98,14 @@ def find(start: str, building: Iterable[str] = ()) -> Found:
             found.notes.append(f"{file} is not read, because {problem}")
         else:
             found.settings.extend(_settings_in(file, is_own=is_own))
-    if environment.prefix():  # a variable goes before a file
+    if environment.prefix():  # a variable has precedence over a file
         found.settings[:] = [each for each in found.settings if each.key != "prefix"]
     found.settings.extend(_settings_of(start))
     return found
 
 
 def _problem_of(file: str) -> str | None:
-    """Why `file` is not read, None if nothing speaks against it."""
+    """The reason why `file` must not be read; None if it may be read."""
     from sage_wheels.fs import caches
 
     try:
@@ -121,12 +121,12 @@ def _file_of_user() -> str | None:
     path = os.path.join(base, "sage-wheels", FILE)
     try:
         return path if os.path.isabs(path) and presence.is_file(path) else None
-    except PermissionError:  # $HOME is somebody else's, as after some `sudo -u`
+    except PermissionError:  # $HOME belongs to another user, as after some `sudo -u`
         return None
 
 
 def _files_of_projects(start: str, home: str) -> Iterator[str]:
-    """The files of projects here and above, the nearest first."""
+    """The files of projects in the directory `start` and above it, the nearest first."""
     from sage_wheels.prefix.discovery import upwards
 
     for directory in upwards(start, home):
@@ -177,7 +177,7 @@ def _settings_of(start: str) -> Iterator[Setting]:
 
 
 def apply(parser: Parser, command: str, found: Found) -> dict[str, Setting]:
-    """Make the settings the defaults of `parser`; those that hold for `command`, by the name of the option.
+    """Make the settings defaults of `parser`; returns those for `command`, by the name of the option.
 
     Raises `UsageError` for a value that the option does not take, or that the file must not set, and for a key in the
     table of the command that is no option of it.

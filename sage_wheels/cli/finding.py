@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser, purpose: str) -> None:
 def finder_of(
     options: argparse.Namespace, prefix: Prefix, say: Callable[[str], None] | None = None
 ) -> AbstractContextManager[FindWheels]:
-    """What finds wheels where these options say; with `say`, also where direct_url.json does."""
+    """`manifests.wheels.wheel_finder` for these options. With `say`, direct_url.json is used, too."""
     from sage_wheels.manifests.wheels import wheel_finder
 
     return wheel_finder(prefix, options.find_links, options.cache_dir, say)

@@ -44,7 +44,7 @@ def _line(prefix: Prefix, distribution: Distribution) -> str:
     from sage_wheels.installed.distributions import read_text
     from sage_wheels.requirements import direct_url, references
 
-    if distribution.kind == ".egg-link":  # it tells no version, but the library and, from there, the source tree
+    if distribution.kind == ".egg-link":  # no version, but the paths of the library and the source tree
         library, *project = (read_text(prefix, distribution.path) or "/").splitlines()
         return f"-e {references.file_url(os.path.join(library, *project[:1]))}"
     text = read_text(prefix, f"{distribution.path}/{direct_url.FILE}") if distribution.kind == ".dist-info" else None

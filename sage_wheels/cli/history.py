@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _find(prefix: Prefix, numbers: list[int], names: list[str], *, most: int, as_json: bool) -> list[tuple[int, Any]]:
-    """The number of each entry, and what is told of it, the oldest one first."""
+    """The number of each entry, and what to print of it, the oldest one first."""
     from sage_wheels.metadata import canonical_name
     from sage_wheels.prefix.tree import Tree
     from sage_wheels.transaction import history
@@ -144,7 +144,7 @@ def _undoable(prefix: Prefix, entry: Entry) -> str:
 
 
 def _from_wheels(prefix: Prefix, entry: Entry) -> str:
-    """What is to be said of wheels from which what was there before can come."""
+    """Whether the earlier versions can be installed from wheels, as a text."""
     from sage_wheels.errors import SageWheelsError
     from sage_wheels.manifests.wheels import wheel_finder
     from sage_wheels.transaction.undo_wheels import are_available, can_come

@@ -71,7 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 class _Editable(argparse.Action):
-    """Keeps the trees that are named behind the option; without one, the option is said of every item."""
+    """Keeps the source trees that follow the option. If none follows, all items are editable."""
 
     def __call__(self, parser: object, namespace: argparse.Namespace, value: object, option: str | None = None) -> None:
         if value is None:
@@ -105,7 +105,7 @@ def _add_destdir(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    if options.editables and (options.editable or not (options.items or options.requirement)):  # that is every item
+    if options.editables and (options.editable or not (options.items or options.requirement)):  # for all items
         options.items, options.editables, options.editable = [*options.items, *options.editables], [], True
     if options.destdir:
         return _stage(options)
@@ -157,7 +157,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _builder(options: argparse.Namespace) -> Callable[[Sequence[Source], str, BuildOptions], list[BuiltWheel]]:
-    """What builds several sources. Raises `UsageError` for options of that which make no sense."""
+    """The function that builds several sources. Raises `UsageError` for invalid options of many builds."""
     choice = build_options.many_from(options)
 
     def build_all(sources: Sequence[Source], wheel_dir: str, building: BuildOptions) -> list[BuiltWheel]:
@@ -175,7 +175,7 @@ def _markers(options: argparse.Namespace) -> Mapping[str, str]:
 
 
 def _best(names: list[str], options: argparse.Namespace) -> str | None:
-    """The one of these wheels that fits the prefix best."""
+    """That of the wheels `names` that fits the prefix best; None if none fits."""
     from sage_wheels.wheel import tags
 
     return tags.best(names, common.prefix_of(options))

@@ -120,14 +120,14 @@ def _row(prefix: Prefix, distribution: Distribution, entry: ManifestEntry | None
 
     installer = (read_text(prefix, f"{distribution.path}/INSTALLER") or "").strip()
     if len(installer.split()) != 1 or not installer.isprintable():
-        installer = ""  # it is one word, or nothing that could be believed
+        installer = ""  # a valid one is one word
     found = state(prefix, entry, distribution) if entry else "same"
     size = _size(prefix, distribution) if sized else None
     return _Row(distribution, installer, entry, found, _editable(prefix, distribution), size)
 
 
 def _versions_in(prefix: Prefix, path: str, names: set[str]) -> dict[str, str]:
-    """The version of each of these projects in a lock file, or the newest in a directory of wheels that fit."""
+    """The version of each project in `names` in the lock file `path`, or the newest that fits in that wheelhouse."""
     from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
     from sage_wheels.requirements import pylock
@@ -170,7 +170,7 @@ def _size(prefix: Prefix, distribution: Distribution) -> int | None:
 
 
 def _editable(prefix: Prefix, distribution: Distribution) -> str:
-    """The source tree of an editable installation, else ""."""
+    """The source tree of an editable installation; "" for any other."""
     from sage_wheels.installed.distributions import read_text
 
     if distribution.kind == ".egg-link":
@@ -178,7 +178,7 @@ def _editable(prefix: Prefix, distribution: Distribution) -> str:
     from sage_wheels.requirements import direct_url
 
     text = read_text(prefix, f"{distribution.path}/{direct_url.FILE}")
-    if not text or "editable" not in text:  # nearly always, and without the time to import `json`
+    if not text or "editable" not in text:  # the usual case, which saves the import of `json`
         return ""
     origin = direct_url.parse(text)
     return origin.path if origin and origin.is_editable else ""

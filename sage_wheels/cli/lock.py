@@ -67,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def lock(prefix: Prefix, find_links: list[str]) -> tuple[list[dict[str, Any]], list[str]]:
-    """The packages of a lock, and the distributions of which no source is known."""
+    """The packages for the lock file, and the distributions whose source is not known."""
     from sage_wheels.installed import find_all
     from sage_wheels.installed.distributions import described
     from sage_wheels.manifests.entries import entries
@@ -93,7 +93,7 @@ def lock(prefix: Prefix, find_links: list[str]) -> tuple[list[dict[str, Any]], l
 
 
 def _last_changes(prefix: Prefix) -> dict[str, Change]:
-    """What the history says of each wheel that was installed, by name: the newest."""
+    """The newest change in the history of each distribution that was installed from a wheel, by name."""
     from sage_wheels.metadata import canonical_name
     from sage_wheels.prefix.tree import Tree
     from sage_wheels.transaction import history
@@ -142,7 +142,7 @@ def _location(url: str) -> dict[str, str]:
 
 
 def _from_history(change: Change | None) -> dict[str, Any] | None:
-    """What was installed as a wheel, if its file or URL can be named."""
+    """The source from the history: the file or URL of the wheel that was installed; None if it is not known."""
     if change is None or not change.origin or "?" in change.origin:
         return None
     origin = change.origin

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def build(sources: Sequence[Source], wheel_dir: str, building: BuildOptions, many: Many) -> list[Outcome]:
-    """Build `sources`; what became of each. Everything that people read goes to standard error, line by line."""
+    """Build `sources`; returns the outcome for each. Messages for people go to standard error, line by line."""
     from sage_wheels.cli.progress import Builds
     from sage_wheels.graph import report, scheduler
     from sage_wheels.graph.many import build_all
@@ -70,7 +70,7 @@ def build(sources: Sequence[Source], wheel_dir: str, building: BuildOptions, man
 
 @contextlib.contextmanager
 def _engine(many: Many, building: BuildOptions) -> Iterator[DaskEngine | None]:
-    """The engine that was asked for; None for that of this machine."""
+    """The engine that the options name; None for processes of this machine. Raises `UsageError`."""
     if not many.engine:
         yield None
         return
@@ -95,7 +95,7 @@ def _collect(outcomes: Sequence[Outcome], seconds: float) -> None:
 
 
 def collect(path: str, entries: Sequence[dict[str, Any]]) -> None:
-    """Append what was built when to the file that $SAGE_WHEELS_TIMINGS names; a build never fails because of it."""
+    """Append the start and end times of builds to the file `path` ($SAGE_WHEELS_TIMINGS); if it fails, only warn."""
     from sage_wheels.graph import timings
 
     try:
@@ -105,7 +105,7 @@ def collect(path: str, entries: Sequence[dict[str, Any]]) -> None:
 
 
 def failure(outcomes: Sequence[Outcome]) -> BuildFailed | None:
-    """The error for what was not built, if anything was not."""
+    """The error that names the sources that were not built; None if all were built."""
     bad = [outcome for outcome in outcomes if not outcome.is_good]
     if not bad:
         return None
@@ -134,7 +134,7 @@ def build_to_install(sources: Sequence[Source], wheel_dir: str, building: BuildO
 
 
 class _Teller:
-    """Tells `builds` what the scheduler says."""
+    """Passes the events of the scheduler on to `builds`, which shows them."""
 
     def __init__(self, builds: Builds) -> None:
         self._builds = builds
@@ -170,7 +170,7 @@ class _Teller:
 
 
 def write(path: str, text: str) -> None:
-    """Write a file that the user named, whole or not at all."""
+    """Write a file that the user named, atomically. Raises `FileOperationFailed`."""
     try:
         write_whole(path, text.encode(errors="surrogateescape"))
     except OSError as error:

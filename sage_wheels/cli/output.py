@@ -1,7 +1,7 @@
-"""Standard output and standard error that may be closed, or full, without stopping what a command does.
+"""Standard output and standard error whose errors do not end a command: a closed pipe, or a full disk.
 
-Whoever stops reading (`| head`) does not turn a change that was made into a failure. What could not be written is
-remembered, and nothing more is written there.
+If a reader stops early (`| head`), a change that was made must not become a failure. After the first error, nothing
+more is written to that stream, and the error is kept.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Output:
         return getattr(self._stream, name)
 
     def _lose(self, error: OSError) -> None:
-        """Send the rest to /dev/null: else Python would try to write the buffer again when the process ends."""
+        """Keep `error`, and redirect the stream to /dev/null: else Python would write the buffer again when it ends."""
         self.error = self.error or error
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, self._fd)
@@ -51,13 +51,13 @@ _has_document = False
 
 
 def begin() -> None:
-    """A command begins; it has printed no JSON yet."""
+    """Note that a command begins, and has printed no JSON yet."""
     global _has_document
     _has_document = False
 
 
 def note_document() -> None:
-    """Note that standard output gets its JSON: there is one document on it, also where the command fails after that."""
+    """Note that the command prints its JSON now: if it fails later, no second document may be printed."""
     global _has_document
     _has_document = True
 
@@ -67,13 +67,13 @@ def has_document() -> bool:
 
 
 def open_standard_streams() -> None:
-    """Open those that the caller has closed on /dev/null: else the next file that is opened would get the number of
-    one, and what is printed would go there. From then on, write errors of the streams are kept and not raised."""
+    """Open standard streams that the caller has closed, on /dev/null. Otherwise the next file that is opened would get
+    such a descriptor, and messages would be written into it. Also replace the output streams by `Output`."""
     for fd, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         try:
             os.fstat(fd)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: this one
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free descriptor, which is this one
             os.set_inheritable(fd, True)
         if getattr(sys, name) is None:
             setattr(sys, name, open(fd, mode, closefd=False))  # noqa: SIM115  for as long as the process lasts
@@ -82,11 +82,11 @@ def open_standard_streams() -> None:
 
 
 def lost() -> OSError | None:
-    """What went wrong with standard output, if anything; what was printed is written before."""
+    """Flush standard output; returns its first error, or None."""
     sys.stdout.flush()
     return getattr(sys.stdout, "error", None)
 
 
 def is_closed(error: OSError) -> bool:
-    """Whether `error` only says that nobody reads any more."""
+    """Whether `error` means that the reader has closed the pipe (EPIPE)."""
     return error.errno == errno.EPIPE

@@ -83,7 +83,7 @@ def _print_matching(prefix: Prefix, options: argparse.Namespace) -> int:
         try:
             paths = [prefix.path(file) for file in owned(prefix, each).rows]
         except NotRemovable:
-            continue  # what it owns nobody knows
+            continue  # it is not known which files it owns
         if matched := fnmatch.filter(paths, pattern):
             about = described(prefix, each)
             found += [{"name": about.name, "version": about.version, "path": path} for path in sorted(matched)]
@@ -98,7 +98,7 @@ def _print_matching(prefix: Prefix, options: argparse.Namespace) -> int:
 
 
 def _paths(prefix: Prefix, full: str) -> Iterator[PrefixPath]:
-    """What `full` may be in the prefix, once each: as it is spelt, through the links on the way, and where it leads."""
+    """The paths in the prefix that `full` may mean: as it is, with links above it resolved, with all links resolved."""
     from sage_wheels.prefix.locator import Locator
 
     directory, name = os.path.split(full)

@@ -32,14 +32,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 class _PassOn(argparse.Action):
-    """Keeps an option of pip together with its value, which is no command."""
+    """Keeps an option of pip together with its value, so that the value is not taken for pip's command."""
 
     def __call__(self, parser: object, namespace: argparse.Namespace, value: object, option: str | None = None) -> None:
         setattr(namespace, self.dest, [*getattr(namespace, self.dest), option, value])
 
 
 def _add_ours(parser: argparse.ArgumentParser) -> None:
-    """The options that pip has not, and that may therefore stand among its own."""
+    """Add the options that pip does not have, so that they can be recognised anywhere among pip's arguments."""
     parser.add_argument(
         "--keep-distribution",
         dest="keeps",
@@ -102,7 +102,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _without_ours(options: argparse.Namespace) -> list[str]:
-    """pip's arguments without our options among them, which are added to `options`."""
+    """pip's arguments, from which our own options are moved to `options`."""
     parser = argparse.ArgumentParser(prog="sage-wheels pip", add_help=False, allow_abbrev=False)
     _add_ours(parser)
     end = options.arguments.index("--") if "--" in options.arguments else len(options.arguments)

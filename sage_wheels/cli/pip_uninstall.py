@@ -1,7 +1,8 @@
-"""`sage-wheels pip uninstall`: reads pip's command line, asks and answers as pip does, and needs no pip.
+"""`sage-wheels pip uninstall`: has the command line and the messages of pip, and does the work without pip.
 
-Nothing of it runs in the prefix's Python, so what is broken there can still be removed. pip's configuration files and
-variables count as they do for pip. What is found, and what goes, `sage_wheels.pip.uninstall` decides.
+So a distribution whose code is broken can be removed, too, and no pip is needed, except for distributions in the user's
+site directory. pip's configuration files and variables have the same effect as for pip. `sage_wheels.pip.uninstall`
+finds the distributions to remove.
 """
 
 from __future__ import annotations
@@ -26,11 +27,11 @@ if TYPE_CHECKING:
     from sage_wheels.prefix import Prefix
     from sage_wheels.transaction.commit import CommitOptions
 
-_NO_VIRTUALENV = 3  # pip's exit status where a virtual environment is required and there is none
+_NO_VIRTUALENV = 3  # pip's exit status if a virtual environment is required and there is none
 
 
 def uninstall(options: argparse.Namespace, arguments: list[str], *, keeps: bool) -> int:
-    """`pip uninstall`, asking and answering as pip does; all that is to go goes in one transaction."""
+    """Do `pip uninstall`, with the questions and messages of pip, in one transaction; returns the exit status."""
     prefix = common.prefix_of(argparse.Namespace(prefix=options.prefix))
     said = _said(arguments, prefix)
     with _Voice.heard(said) as voice:
@@ -79,14 +80,14 @@ def _uninstall(options: argparse.Namespace, said: argparse.Namespace, voice: _Vo
         if said.yes or _may(prefix, each.name, settings, said, voice):
             going.append(each)
     report = removal.uninstall(prefix, [each.name for each in going], settings)
-    common.warn_of(report, prefix)  # what was kept is named, however quiet it is to be
+    common.warn_of(report, prefix)  # files that were kept are named even with --quiet
     for change in report.changes:
         voice.tell(f"  Successfully uninstalled {_spelt(change.name, change.old_version)}")
     return status
 
 
 def _said(arguments: list[str], prefix: Prefix) -> argparse.Namespace:
-    """What the command line says, after the settings of the user. Raises `UsageError` if those make no sense."""
+    """Parse `arguments`, with defaults from pip's settings. Raises `UsageError` for invalid settings."""
     from sage_wheels.pip import settings as pip_settings
     from sage_wheels.pip.uninstall import values_of
 
@@ -102,7 +103,7 @@ def _said(arguments: list[str], prefix: Prefix) -> argparse.Namespace:
 
 
 def _flags(said: argparse.Namespace) -> list[str]:
-    """What of `said` a pip has to be told that does a part of the work."""
+    """The options in `said` that are passed on to pip if it has to do a part of the work."""
     return ["-y"] * said.yes + ["-q"] * said.quiet + ["--no-input"] * said.no_input
 
 
@@ -141,7 +142,7 @@ class _Voice:
     @classmethod
     @contextlib.contextmanager
     def heard(cls, said: argparse.Namespace) -> Iterator[_Voice]:
-        """A voice as quiet as is `said`, and an end of the log that tells what went wrong."""
+        """A `_Voice` as quiet as `said` demands; an error in this context is also written into the log."""
         from sage_wheels.errors import FileOperationFailed, SageWheelsError
 
         log = None
@@ -178,12 +179,12 @@ class _Voice:
         print(f"ERROR: {sentence}", file=sys.stderr)
 
     def note(self, sentence: str) -> None:
-        """Say a sentence of our own."""
+        """Print a sentence that is not one of pip's."""
         self.keep(sentence)
         common.warn(sentence)
 
     def keep(self, text: str) -> None:
-        """Write a line of the log; one that cannot be written is no reason to stop."""
+        """Write a line into the log; errors are ignored."""
         if self._log:
             now = time.time()
             when = f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.localtime(now))},{int(now % 1 * 1000):03}"
@@ -192,12 +193,12 @@ class _Voice:
 
 
 def _wanted(said: argparse.Namespace, voice: _Voice) -> dict[str, str]:
-    """The names of what is to go, as they are spelt, by normalised name. Raises `UsageError` and `SourceError`."""
+    """The names of the distributions to remove, as given, by normalised name. Raises `UsageError` and `SourceError`."""
     from sage_wheels.metadata import canonical_name
 
     named = named_by(said.names, said.requirement)
     for each in named:
-        if not each.name and each.position:  # pip passes over it in silence
+        if not each.name and each.position:  # pip silently ignores it
             voice.note(f"note: {each.written!r} in {each.position} tells no name, so nothing is uninstalled for it")
         elif not each.name:
             ignored = f"Invalid requirement: {each.written!r} ignored"
@@ -206,7 +207,7 @@ def _wanted(said: argparse.Namespace, voice: _Voice) -> dict[str, str]:
 
 
 def _may(prefix: Prefix, name: str, settings: CommitOptions, said: argparse.Namespace, voice: _Voice) -> bool:
-    """Say what would be removed, and ask whether it may be."""
+    """Print what would be removed, and ask whether to proceed; returns the answer."""
     from sage_wheels.errors import UsageError
     from sage_wheels.transaction.uninstall import uninstall
 
@@ -229,4 +230,4 @@ def _may(prefix: Prefix, name: str, settings: CommitOptions, said: argparse.Name
 
 
 def _spelt(name: str, version: str) -> str:
-    return f"{name}-{version}" if version else name  # an egg-link tells none
+    return f"{name}-{version}" if version else name  # an egg-link has none

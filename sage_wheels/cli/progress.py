@@ -1,11 +1,11 @@
-"""What is going on: the one module that shows it, whatever the command.
+"""Show the progress of all commands.
 
-On a terminal something is drawn again and again, on standard error: a line for one build (`LiveLine`) or for a stage
-(`staging`), a table for many builds (`Builds`, with rich). In a log file there are whole lines only. The log of a build
-is shown while it is written (`shown_log`, and `Builds` for one of many).
+On a terminal, it is redrawn on standard error: a line for one build (`LiveLine`) or for a stage (`staging`), a table
+for many builds (`Builds`, with rich). Into a log file, only whole lines are written. The log of a build is shown while
+it is written (`shown_log`, and `Builds` for one of many).
 
-It is all drawn by the main thread: in the loop of many builds, or in the handler of a timer's signal (SIGALRM). There
-is no second thread, because this process forks: a lock that another thread holds at that moment stays locked in the
+The main thread draws everything: in the loop of many builds, or in the handler of a timer's signal (SIGALRM). There is
+no second thread, because this process forks: a lock that another thread holds at that moment would stay locked in the
 child for ever.
 """
 
@@ -28,15 +28,15 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-REFRESH = 0.25  # seconds between two pictures
+REFRESH = 0.25  # seconds between two drawings
 _SHORT = 1.0  # seconds: a run that takes no longer is not worth a table
-_TAIL = 2048  # bytes of a log in which its last line is looked for
+_TAIL = 2048  # bytes at the end of a log in which its last line is looked for
 _MOST = 1 << 20  # bytes of a log that are shown at once
 _BAR = 30  # columns
 
 
 class LiveLine:
-    """One line on a terminal that says what is being built, in which phase, and for how long; else nothing."""
+    """A line on a terminal with what is being built, in which phase, and for how long. Elsewhere, nothing is shown."""
 
     def __init__(self, what: str) -> None:
         self._what = what
@@ -63,7 +63,7 @@ class LiveLine:
 
 
 def staging(what: str) -> Callable[[int, int], None]:
-    """Draws a live line with the part that is done; for a terminal only (`screen.is_live`)."""
+    """A function of the steps done and of all steps that redraws a line with the percentage, on a terminal only."""
     shown = 0.0
 
     def show(done: int, total: int) -> None:
@@ -78,7 +78,7 @@ def staging(what: str) -> Callable[[int, int], None]:
 
 @contextlib.contextmanager
 def shown_log(path: str, said: Container[bytes] = ()) -> Iterator[None]:
-    """Show on standard output what is appended to the file `path` meanwhile, without the lines that are in `said`."""
+    """Within this context, copy what is appended to the file `path` to standard output, without the lines in `said`."""
     offset = os.path.getsize(path) if os.path.exists(path) else 0
 
     def copy() -> None:
@@ -101,10 +101,10 @@ def shown_log(path: str, said: Container[bytes] = ()) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _now_and_then(draw: Callable[[], None]) -> Iterator[None]:
-    """Call `draw` four times a second, and what was called so before this; an `OSError` of it is passed over.
+    """Within this context, call `draw` four times a second, in a signal handler; its `OSError`s are ignored.
 
-    It runs between any two steps of the main thread, maybe inside of a `print`: it writes to descriptors, never to
-    `sys.stdout` or `sys.stderr`.
+    An earlier handler is called, too. The handler may interrupt a `print`. So `draw` must write to descriptors, and not
+    to `sys.stdout` or `sys.stderr`.
     """
 
     def ring(number: int, frame: FrameType | None) -> None:
@@ -124,18 +124,18 @@ def _now_and_then(draw: Callable[[], None]) -> Iterator[None]:
 
 
 class _Row:
-    """A running build: since when, in which phase, and its log, or what was last said in it."""
+    """A running build: its start time, its phase, and its log or, if that is on another machine, its last lines."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.start = time.monotonic()
         self.phase = ""
         self._last = ""
-        self._log = -1  # a descriptor: the file goes with the build directory
-        self._offset = 0  # up to which byte the log was shown
+        self._log = -1  # a descriptor, because the file may be deleted with the build directory
+        self._offset = 0  # how many bytes of the log were shown
 
     def open(self, path: str) -> None:
-        """The log is at `path`; what it has already is that of others."""
+        """Open the log at `path`, which is shown from its beginning. Errors are ignored."""
         self.close()
         with contextlib.suppress(OSError):
             self._log = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -147,7 +147,7 @@ class _Row:
             self._log = -1
 
     def hear(self, text: str) -> None:
-        """The last lines of a log on another machine."""
+        """Keep `text`, the last lines of a log on another machine."""
         self._last = text
 
     def last_line(self) -> str:
@@ -158,7 +158,7 @@ class _Row:
         return next((line for line in reversed(text.split("\n")) if line.strip()), "")
 
     def more(self) -> str:
-        """The whole lines that came into the log since the last call."""
+        """The complete lines that were appended to the log since the last call."""
         if self._log < 0:
             return ""
         data = os.pread(self._log, _MOST, self._offset)
@@ -168,10 +168,10 @@ class _Row:
 
 
 class Builds:
-    """Many builds: on a terminal a line for each that runs and a bar with what remains; else a line for each event.
+    """Shows many builds: on a terminal, a line for each that runs, and a progress bar; else a line for each event.
 
     `follow` is the name of a project whose log is shown, line by line; with `last_lines`, the table has the last line
-    of each log. Without rich there are lines on a terminal, too. Use it as a context manager.
+    of each log. Without rich, a terminal gets a line for each event, too. Use it as a context manager.
     """
 
     def __init__(self, total: int, *, follow: str = "", last_lines: bool = False) -> None:
@@ -182,17 +182,17 @@ class Builds:
         self._rows: dict[int, _Row] = {}
         self._is_live = screen.is_live() and _has_rich()
         self._start = time.monotonic()
-        self._drawn = 0  # lines of the table that stand on the screen
+        self._drawn = 0  # lines of the table on the screen
         self._console: Console | None = None
 
     @property
     def refresh(self) -> float | None:
-        """The seconds after which `tick` is to be called again; None: it need not be."""
+        """The seconds after which `tick` has to be called again; None if it need not be called."""
         return REFRESH if self._is_live or self._follow else None
 
     @property
     def reads_logs(self) -> bool:
-        """Whether what comes into the logs of builds is of interest here."""
+        """Whether the logs of builds are shown at all."""
         return bool(self._follow) or (self._is_live and self._last_lines)
 
     def __enter__(self) -> Builds:
@@ -213,12 +213,12 @@ class Builds:
         self._rows[number].phase = phase
 
     def logs(self, number: int, path: str) -> None:
-        """The log of a build on this machine is at `path`."""
+        """Note that the log of the build `number`, which is on this machine, is at `path`."""
         if self.reads_logs:
             self._rows[number].open(path)
 
     def heard(self, number: int, text: str) -> None:
-        """The last lines of the log of a build on another machine."""
+        """Note `text`, the last lines of the log of the build `number`, which is on another machine."""
         row = self._rows[number]
         row.hear(text)
         if self._is_followed(row):
@@ -231,12 +231,12 @@ class Builds:
             row.close()
 
     def counted(self) -> str:
-        """One more is done; how many of all are."""
+        """Count one more build as done; returns "N of TOTAL"."""
         self._done += 1
         return f"{self._done} of {self._total}"
 
     def say(self, line: str) -> None:
-        """A line that stays."""
+        """Print a line that is not redrawn."""
         self._erase()
         print(printable(line), file=sys.stderr, flush=True)
 
@@ -245,7 +245,7 @@ class Builds:
         common.warn(sentence)
 
     def tick(self) -> None:
-        """Show what is new."""
+        """Show what is new in the logs, and redraw the table."""
         for row in self._rows.values():
             self._show_more(row)
         if self._is_live and time.monotonic() - self._start > _SHORT:
@@ -274,7 +274,7 @@ class Builds:
         text = self._picture()
         sys.stderr.flush()
         up = f"\x1b[{self._drawn}F\x1b[J" if self._drawn else ""
-        # one write, so that nobody sees half of it; no line is as wide as the screen, which would wrap
+        # one write(2), so that no half of it is seen; a line of full width would wrap, so none is
         os.write(2, f"{up}{text}".encode(sys.stderr.encoding or "utf-8", errors="replace"))
         self._drawn = text.count("\n")
 

@@ -1,7 +1,7 @@
-"""The terminal: how wide it is, whether it may be drawn on, and in which colours.
+"""The terminal: its width, whether a line on it may be redrawn, and colours.
 
-What is drawn again and again is one line, cut to the width, and only on a terminal of one's own: under make, and where
-standard error is a file, there are whole lines only. Colours mean: red, it failed; yellow, look at it; green, changed.
+A line that is redrawn is cut to the width of the terminal. Under make, or if standard error is a file, nothing is
+redrawn. Colours: red for a failure, yellow for a warning, green for a change.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sys
 from sage_wheels import environment
 
 _CODES = {"error": "1;31", "warning": "33", "change": "32", "header": "1"}
-_NARROWEST = 20  # columns; what says it has fewer says nothing
+_NARROWEST = 20  # columns; a smaller number that a terminal reports is ignored
 
 _choice = "auto"
 
@@ -24,12 +24,12 @@ def choose(choice: str) -> None:
 
 
 def painted(text: str, kind: str, fd: int = 2) -> str:
-    """`text` in the colour of its `kind`, if what goes to the descriptor `fd` is in colours."""
+    """`text` in the colour of its `kind`, if colours are used on the descriptor `fd`."""
     return f"\x1b[{_CODES[kind]}m{text}\x1b[0m" if has_colours(fd) else text
 
 
 def has_colours(fd: int = 2) -> bool:
-    """Whether what goes to the descriptor `fd` is in colours."""
+    """Whether colours are used on the descriptor `fd`."""
     if _choice != "auto":
         return _choice == "always"
     return (
@@ -38,7 +38,7 @@ def has_colours(fd: int = 2) -> bool:
 
 
 def is_live() -> bool:
-    """Whether a line on standard error can be drawn again and again, and nobody else draws there."""
+    """Whether a line on standard error can be redrawn, because it is a terminal that no other process writes to."""
     under_make = bool(environment.get(environment.MAKELEVEL))
     return not under_make and environment.get(environment.TERM) != "dumb" and _is_terminal(2)
 
@@ -51,7 +51,7 @@ def _is_terminal(fd: int) -> bool:
 
 
 def width(fd: int = 2) -> int:
-    """The columns of the terminal, asked anew each time: a window changes."""
+    """The columns of the terminal. They are not cached, because the size of a window may change."""
     return size(fd)[0]
 
 
@@ -96,13 +96,13 @@ def _columns_of(character: str) -> int:
 
 
 def draw(line: str) -> None:
-    """Draw `line` where the last one was. It writes to the descriptor, for it may run inside of a `print`."""
-    # the last column stays free: some terminals go to the next line when it is used
+    """Redraw the line. It writes to the descriptor, because a signal handler may call it during a `print`."""
+    # the last column is not used, because some terminals would wrap then
     os.write(2, f"\r\x1b[K{cut(line, width() - 1)}".encode(errors="replace"))
 
 
 def clear() -> None:
-    """Take the line away that was drawn."""
+    """Erase the line that was drawn."""
     if is_live():
         sys.stderr.flush()
         os.write(2, b"\r\x1b[K")

@@ -62,7 +62,7 @@ def _spelt(prefix: Prefix, distributions: list[Distribution]) -> list[str]:
 
 
 def _find(prefix: Prefix, name: str) -> tuple[Distribution, ManifestEntry | None]:
-    """The distribution, and what a package brings under its name."""
+    """The distribution `name`, and the entry of a package for that name, if there is one."""
     from sage_wheels.manifests.entries import entries
     from sage_wheels.metadata import canonical_name
 
@@ -77,7 +77,7 @@ def _find(prefix: Prefix, name: str) -> tuple[Distribution, ManifestEntry | None
 
 
 def _of_package(prefix: Prefix, distribution: Distribution, entry: ManifestEntry, *, as_json: bool) -> dict[str, Any]:
-    """What is to be said of a distribution that a package brings."""
+    """What to print about the package that has installed a distribution."""
     from sage_wheels.manifests import state as states
 
     state = states.state(prefix, entry, distribution)
@@ -88,7 +88,7 @@ def _of_package(prefix: Prefix, distribution: Distribution, entry: ManifestEntry
 
 
 def _licence(metadata: Mapping[str, list[str]]) -> str:
-    """An SPDX expression (PEP 639), else the first line of what older metadata say, else the classifiers."""
+    """The License-Expression (PEP 639), else the first line of License, else the classifiers for licences."""
     for key in ("license-expression", "license"):
         if text := metadata.get(key, [""])[0].strip():
             return text.splitlines()[0]

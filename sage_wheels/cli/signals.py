@@ -1,6 +1,6 @@
-"""The signals that end a command: it stops where it is, everything that it has started ends, and the status says which.
+"""The signals that end a command: it stops, all processes that it has started end, and the exit status has the number.
 
-What the caller has set to be ignored (nohup, a background job of a shell script) stays ignored.
+A signal that the caller has set to be ignored (nohup, a background job of a shell script) stays ignored.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import FrameType
 
-# Seconds in which a second signal is part of the same end: a terminal that is closed sends two, for example.
+# Seconds in which a second signal is ignored: a terminal that is closed sends two, for example.
 _AT_ONCE = 1.0
 
 _last = signal.SIGINT
@@ -30,15 +30,15 @@ def listen() -> None:
 
 
 def go_deaf() -> None:
-    """From now on they do nothing, for nothing is left to be interrupted."""
+    """Ignore these signals from now on, because nothing is left to be interrupted."""
     global _is_deaf
     _is_deaf = True
-    for number in ENDING:  # for Python takes our handlers away before it ends
+    for number in ENDING:  # because Python removes our handlers before it ends
         signal.signal(number, signal.SIG_IGN)
 
 
 def exit_status() -> int:
-    """128 and the number of the last signal that was heard, as shells count."""
+    """128 plus the number of the last signal that was received, as shells report it."""
     return 128 + _last
 
 

@@ -1,4 +1,4 @@
-"""-v, -vv and SAGE_WHEELS_LOG: who listens to what the tool decides and does (`sage_wheels.trace`)."""
+"""-v, -vv and SAGE_WHEELS_LOG: the handlers for the log of decisions and steps (`sage_wheels.trace`)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def listen(verbosity: int) -> None:
-    """Show decisions on standard error from 1 on, steps from 2 on; and both in the file that the variable names.
+    """Log decisions to standard error if `verbosity` is 1, and steps if it is more; both to the file $SAGE_WHEELS_LOG.
 
     Raises `UnsafePath` and `FileOperationFailed` for that file.
     """
@@ -29,11 +29,11 @@ def listen(verbosity: int) -> None:
         return
     import logging
 
-    logging.raiseExceptions = False  # a full disk, or a closed pipe, is no reason to stop, nor for a traceback
+    logging.raiseExceptions = False  # no traceback for a full disk, or a closed pipe
     logger = logging.getLogger(trace.LOGGER)
     logger.setLevel(logging.DEBUG)
     logger.propagate = False
-    for handler in list(logger.handlers):  # of an earlier command of this process
+    for handler in list(logger.handlers):  # left by an earlier command in this process
         logger.removeHandler(handler)
         handler.close()
     if verbosity:

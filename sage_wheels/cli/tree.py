@@ -44,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
     for name in begin:
         _print(found, name, "", 0, seen)
     if not options.names:
-        for name in found.distributions:  # circles, which nobody else leads to
+        for name in found.distributions:  # cycles that no other distribution requires
             if name not in seen:
                 _print(found, name, "", 0, seen)
     return 0

@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     from sage_wheels.errors import SageWheelsError, UsageError
 
-    # also what is needed to tell what came of it: nothing is imported once the prefix has changed
+    # also modules for the messages after the change: it may have removed what would be imported then
     from sage_wheels.fs import presence  # noqa: F401
     from sage_wheels.installed import neighbours, owners  # noqa: F401
     from sage_wheels.transaction import history, kept  # noqa: F401
@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
     report = uninstall(prefix, wanted, common.settings_of(options))
     common.print_report(report, prefix, options)
     if report.changes:
-        with contextlib.suppress(OSError, MemoryError, SageWheelsError):  # it was done, whatever can be told of it
+        with contextlib.suppress(OSError, MemoryError, SageWheelsError):  # the change was made, even if this fails
             _say_what_followed(prefix, report, options)
     if not options.quiet:
         for name in report.unchanged:
@@ -66,7 +66,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _check_versions(prefix: Prefix, all_asked: list[Named]) -> None:
-    """Raise `NotThere` if a version is asked for that is not the one there."""
+    """Raise `NotThere` if another version is installed than the one that was named."""
     from sage_wheels.errors import NotThere
     from sage_wheels.installed import find
     from sage_wheels.installed.distributions import described
@@ -87,7 +87,7 @@ def _check_versions(prefix: Prefix, all_asked: list[Named]) -> None:
 
 
 def _stayed(prefix: Prefix, report: Report) -> list[str]:
-    """Files of nobody in directories that a removed distribution had; nothing is looked at where no directory stays."""
+    """Files that no distribution owns, in the remaining directories of the distributions that were removed."""
     from sage_wheels.fs import presence
     from sage_wheels.installed import find_all
     from sage_wheels.installed.owners import Owners
@@ -112,7 +112,7 @@ def _stayed(prefix: Prefix, report: Report) -> list[str]:
         foreign = [each for each in files if not owners.of_file(each)]
         if not foreign:
             return []
-        # others may be at work: a file may belong to what comes, or to what goes, just then
+        # another process may be changing the prefix: a file may belong to a distribution that it adds or removes
         with lock.keep_out(f"{prefix.state}/lock", _PATIENCE) as is_quiet:
             files = [each for each in foreign if os.path.lexists(prefix.path(each))]
             if is_quiet and not pending(prefix) and find_all(prefix) == listing:

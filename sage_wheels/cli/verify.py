@@ -16,7 +16,7 @@ EXAMPLES = """\
     sage-wheels verify --json six
 """
 
-_DIFFERS = 4  # exit status; 1 is that of a failure
+_DIFFERS = 4  # exit status; 1 means that the command failed
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

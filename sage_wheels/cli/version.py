@@ -9,7 +9,7 @@ from sage_wheels.errors import SageWheelsError, UsageError
 
 
 def run(before: list[str], arguments: list[str]) -> int:
-    """Print it; `before` are the common options that stand before --version."""
+    """Print the version; `before` are the common options before --version. Raises `UsageError` for other options."""
     import argparse
 
     from sage_wheels.cli import common
@@ -65,7 +65,7 @@ def _facts(prefix: str | None) -> dict[str, str]:
 
 
 def _digest() -> str:
-    """A digest of the program itself, which tells unreleased versions apart wherever they were copied."""
+    """A digest of the code of this program, by which copies of unreleased versions can be told apart."""
     import hashlib
 
     top = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -90,7 +90,8 @@ def _distribution() -> str:
 
 
 def _commit() -> str:
-    """The commit of the checkout that this is run from, with a + if something was changed; else "of a release"."""
+    """The commit of the checkout that this is run from, with a + if something was changed; else a text that begins with
+    "unknown"."""
     import shutil
     import subprocess
 

@@ -34,7 +34,7 @@ def run(options: argparse.Namespace) -> int:
     name = canonical_name(options.name)
     needed = found.needed_by(name)
     if name not in found.distributions and not needed:
-        common.one_distribution(prefix, options.name)  # which says that it is not there
+        common.one_distribution(prefix, options.name)  # raises `NotThere`
     if options.json:
         common.print_json(_facts(found, name, ()))
         return 0

@@ -13,8 +13,10 @@ _FICLONE = 0x40049409  # Linux <linux/fs.h>, ioctl_ficlonerange(2)
 
 
 def clone(path: str, destination: str) -> bool:
-    """Make `destination`, which must not exist, a copy of the file at `path` that shares its blocks, with mode and
-    times; False, and no file, where the file system cannot. Raises `OSError`."""
+    """Copy the file at `path`, with mode and times, to `destination`, which must not exist, by sharing its blocks.
+
+    Returns False, and makes no file, if the file system has no such copies (reflinks). Raises `OSError`.
+    """
     with open(path, "rb") as source, open(destination, "xb") as target:
         if not share_blocks(source.fileno(), target.fileno()):
             os.unlink(destination)
@@ -24,8 +26,10 @@ def clone(path: str, destination: str) -> bool:
 
 
 def share_blocks(source: int, destination: int) -> bool:
-    """Let the empty open file `destination` have the content of the open file `source`, by sharing its blocks; False,
-    and nothing is changed, where the file system cannot."""
+    """Make the open, empty file `destination` a copy of the open file `source` by sharing its blocks, on Linux.
+
+    Returns False, and changes nothing, if the system or the file system cannot do it.
+    """
     if sys.platform != "linux":
         return False
     import fcntl
@@ -40,7 +44,7 @@ def share_blocks(source: int, destination: int) -> bool:
 def copy_blocks(source: int, destination: int) -> None:
     """Copy the content of the open file `source` to the open, empty file `destination`. Raises `OSError`."""
     if hasattr(os, "copy_file_range"):
-        with contextlib.suppress(OSError):  # not between these file systems; a real error comes again below
+        with contextlib.suppress(OSError):  # not possible between these file systems; a real error occurs again below
             while os.copy_file_range(source, destination, 1 << 30):
                 pass
     position = os.lseek(destination, 0, os.SEEK_END)
@@ -49,7 +53,7 @@ def copy_blocks(source: int, destination: int) -> None:
 
 
 def make_own(path: str) -> None:
-    """Let the regular file at `path`, which has other names, be a copy of its own under this one. Raises `OSError`."""
+    """Replace the file at `path`, which has other hard links, by a copy, so that they can differ. Raises `OSError`."""
     own = f"{path}.{os.getpid()}"
     copy(path, own)
     os.rename(own, path)

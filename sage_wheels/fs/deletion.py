@@ -1,4 +1,4 @@
-"""Delete directory trees, even if permissions are missing in them, without following symbolic links."""
+"""Delete directory trees, also those with directories that lack permissions, without following symbolic links."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hash files, and what is in memory."""
+"""Hash files and bytes."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ if TYPE_CHECKING:
     import hashlib
 
 _BLOCK = 1 << 20  # bytes
-# How many bytes are hashed without OpenSSL, which is faster: loading it takes as long as to hash 700 KiB without it.
+# How many bytes a process hashes before it loads OpenSSL, which is faster: loading it takes as long as hashing 700 KiB
+# without it.
 _WITHOUT_OPENSSL = 256 << 10
 _hashed = 0
 
 
 def sha256(data: bytes = b"", *, size: int = 0) -> hashlib._Hash:
-    """A SHA-256 hash of `data`, to which others will be added: `size` bytes in all, if that is known.
+    """A hash object for SHA-256 that has hashed `data`. `size`: how many bytes will be hashed in all, if it is known.
 
     >>> sha256(b"").hexdigest()[:8]
     'e3b0c442'
@@ -38,7 +39,7 @@ def sha256(data: bytes = b"", *, size: int = 0) -> hashlib._Hash:
 
 
 def new(algorithm: str, data: bytes = b"", *, size: int = 0) -> hashlib._Hash:
-    """As `sha256`, by an algorithm of `hashlib`."""
+    """As `sha256`, for any algorithm of `hashlib`."""
     if algorithm == "sha256":
         return sha256(data, size=size)
     import hashlib  # not at the top: it loads OpenSSL
@@ -57,7 +58,7 @@ def of_file(path: str, algorithm: str = "sha256") -> bytes:
 
 
 def of_open(fd: int, algorithm: str, size: int) -> bytes:
-    """The hash of what is left to read of `fd`, about `size` bytes: most files are small, and get no large buffer."""
+    """The digest (bytes) of what is left to read of the descriptor `fd`, about `size` bytes: they limit the buffer."""
     digest = new(algorithm, size=size)
     while block := os.read(fd, min(size + 1, _BLOCK)):
         digest.update(block)

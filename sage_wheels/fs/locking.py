@@ -1,8 +1,8 @@
 """Locks between processes: flock(2) on a file that is never deleted.
 
-The kernel frees such a lock with the process that holds it, so a dead holder blocks nobody. `filelock` and other
-programs lock the same files by the same primitive. That library is not used here (`waiting` and eviction use it): it
-opens a file by its path only, so that links are followed, and has no shared lock.
+The kernel releases such a lock when the process that holds it ends, so a dead process blocks nobody. `filelock` and
+other programs lock the same files in the same way. That library is not used here (`waiting` and eviction use it): it
+can open a file only by its path, follows symbolic links, and has no shared lock.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`FullPath`: the type of absolute paths. For mypy it is no path in a prefix, and no member of an archive."""
+"""`FullPath`: the type of absolute paths. To mypy, it differs from a path in a prefix and from an archive member."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Wait until what was written is on the disk."""
+"""Wait until what was written is on the disk (durability)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import os
 
 
 def sync_file_system(path: str) -> None:
-    """Flush the file system that `path` is on to its disk, by syncfs(2) or, where there is none, sync(2)."""
+    """Flush the file system that `path` is on to its disk, by syncfs(2) or, where there is none, sync(2).
+
+    Raises `OSError`.
+    """
     import ctypes
 
     function = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)

@@ -43,7 +43,7 @@ _named: set[str] = set()  # prefixes about which this process has given the warn
 
 
 def name_open(root: str, directories: Iterable[str], say: Callable[[str], None]) -> None:
-    """Warn by `say`, once in a process, if everybody may write in the prefix `root` or in one of its `directories`."""
+    """Warn by `say`, once for each prefix, if everybody may write in the prefix `root` or one of its `directories`."""
     for each in (root, *(f"{root}/{directory}" for directory in directories)):
         try:
             is_open = os.stat(each).st_mode & _OTHERS

@@ -1,7 +1,7 @@
 """A lock file for work that may take long, such as building in a directory. The lock of a prefix is `prefix.lock`.
 
-A lock that is free is taken at once, as that of a prefix is. To wait for one is the affair of `filelock`, which is
-imported only then: that takes longer than most of these locks are held. Both lock with flock(2).
+A free lock is taken at once, by `locking`. Only if it has to wait, it imports and uses `filelock`, because importing
+that takes longer than most of these locks are held. Both use flock(2).
 """
 
 from __future__ import annotations

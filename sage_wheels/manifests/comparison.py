@@ -1,7 +1,7 @@
 """Compare an installed distribution with a wheel by their RECORDs.
 
 No file is hashed, and only the list of members and the RECORD of the wheel are read, because `list` compares hundreds
-of wheels. When a wheel is installed, it is verified in full.
+of wheels. `install` verifies a wheel in full.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Modules that know where the packages of one collection of software have their manifests and wheels.
 
-Such a module (a provider) is in a room of its own. It is imported by its name when it is needed, so this module does
-not depend on it. Each of `PROVIDERS` has two functions:
+Such a module (a provider) is in another package. It is imported by its name when it is needed, so this module does not
+depend on it. Each of `PROVIDERS` has two functions:
 
     manifests(prefix)      the manifests of packages for that prefix, as `Manifest` objects
     wheelhouses(prefix)    the directories with the wheels of packages for that prefix; `prefix` may be None

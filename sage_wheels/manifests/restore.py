@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 
 class Restored(NamedTuple):
-    """The report of the installation; the distributions that were in order, with their packages; and errors for the
-    distributions that cannot be restored."""
+    """The `report` of the installation; in `as_it_was` the distributions that needed no change, with the entries of
+    their packages; in `refusals` an error for each distribution that cannot be restored."""
 
     report: Report
     as_it_was: list[tuple[Distribution, ManifestEntry]]
@@ -126,7 +126,7 @@ def _has_dead_scripts(prefix: Prefix, case: _Case) -> bool:
 
 
 def _is_as_it_was(prefix: Prefix, case: _Case, limits: WheelLimits) -> bool:
-    """Whether nothing need be done, although the user named it: all files exist, and are those of that wheel."""
+    """Whether a distribution that the user named needs no change: all files exist, and are those of that wheel."""
     from sage_wheels.wheel import Wheel
     from sage_wheels.wheel.layout import Layout
 

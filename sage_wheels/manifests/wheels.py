@@ -1,4 +1,5 @@
-"""Find the wheels of what was installed: that of the package, where it was installed from, wheelhouses, the store."""
+"""Find the wheel of a distribution that was installed: by the manifest of its package, where it was installed from, in
+wheelhouses, and in the store."""
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from sage_wheels.prefix import Prefix
     from sage_wheels.transaction.history import Change, FindWheels
 
-_LONGEST = 1 << 20  # bytes of WHEEL
+_LONGEST = 1 << 20  # bytes of a WHEEL file that are read
 
 
 @contextlib.contextmanager
@@ -31,10 +32,11 @@ def wheel_finder(
     cache_dir: str | None = None,
     say: Callable[[str], None] | None = None,
 ) -> Iterator[FindWheels]:
-    """Within this context, what finds wheels of a distribution; whether one is the right one, is for the caller to see.
+    """Within this context, a function that yields paths of wheels of a distribution, of which the caller takes one.
 
-    With `say`, what direct_url.json (PEP 610) names is tried last: fetched by pip, and built if it is no wheel; `say`
-    is called with a sentence if that fails. Raises `UsageError` if a wheelhouse cannot be read.
+    The caller checks whether it is the right one. With `say`, the source that direct_url.json (PEP 610) names is tried
+    last: pip downloads it, and it is built if it is not a wheel. If that fails, `say` is called with a sentence. Raises
+    `UsageError` if a wheelhouse cannot be read.
     """
     building = BuildOptions(find_links=tuple(wheelhouses), use_index=say is not None, cache_dir=cache_dir)
     with tempfile.TemporaryDirectory(prefix="sage-wheels-") as directory, contextlib.ExitStack() as stack:
@@ -49,7 +51,7 @@ def wheel_finder(
 
 
 def _finder(prefix: Prefix, wheelhouses: Sequence[str], store: Store, directory: str) -> FindWheels:
-    """As `wheel_finder`; wheels out of the store are written into `directory`."""
+    """As `wheel_finder`, but without direct_url.json. Wheels from the store are copied into `directory`."""
     brought = entries(prefix)
     listed = [(each, name) for each in wheelhouses for name in wheels_in(each)]
     fetched = f"{store.root}/wheels"  # what pip has fetched for builds
@@ -84,7 +86,7 @@ def _origin(change: Change) -> Iterator[str]:
 def _named(
     prefix: Prefix, name: str, building: BuildOptions, stack: contextlib.ExitStack, say: Callable[[str], None]
 ) -> Iterator[str]:
-    """The wheel of what the direct_url.json of the distribution names."""
+    """The wheel of the source that direct_url.json of the distribution names, downloaded, and built if necessary."""
     from sage_wheels.building import wheels_of
     from sage_wheels.installed import find
     from sage_wheels.installed.distributions import read_text
@@ -115,7 +117,7 @@ def _item(name: str, origin: direct_url.Origin) -> str:
 
 
 def _stored(store: Store, digest: str, directory: str) -> Iterator[str]:
-    """The wheel with that digest, out of the store, under the name that what is in it says."""
+    """Copy the wheel with this SHA-256 from the store into `directory`, under the file name that its metadata give."""
     own = f"{directory}/{digest}"
     with contextlib.suppress(OSError):
         os.mkdir(own)
@@ -125,7 +127,7 @@ def _stored(store: Store, digest: str, directory: str) -> Iterator[str]:
 
 
 def _name_of(path: str) -> str:
-    """The file name of a wheel, by its metadata; "" if it is none."""
+    """The file name of the wheel at `path`, from its WHEEL file and its `.dist-info`; "" if it is not a wheel."""
     import email
     import zipfile
 

@@ -1,1 +1,1 @@
-"""PIP'S COMMAND LINE: pip decides, downloads and builds; what changes is one transaction."""
+"""PIP'S COMMAND LINE: pip resolves, downloads and builds; this tool makes the change, as one transaction."""

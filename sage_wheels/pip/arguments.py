@@ -8,13 +8,13 @@ WITH_VALUE = (
     *("--exists-action", "--trusted-host", "--client-cert", "--cache-dir", "--use-feature", "--use-deprecated"),
     *("--keyring-provider", "--resume-retries", "--python"),
 )
-# and those without a value
+# the same, without a value
 FLAGS = (
     *("--isolated", "--disable-pip-version-check", "--no-color", "--no-cache-dir", "--no-python-version-warning"),
     *("--debug", "--no-proxy-env"),
 )
 OF_LOG = ("--log", "--log-file", "--local-log")
-# those whose value is a number, and what kind of number
+# the options whose value is a number, and the type of the number
 NUMBERS = {"--timeout": float, "--default-timeout": float, "--retries": int, "--resume-retries": int}
 
 

@@ -44,7 +44,8 @@ def candidates(prefix: Prefix) -> list[str]:
 
 
 def _paths(prefix: Prefix) -> Iterator[list[str]]:
-    """The pips of the Python that runs the tool, those in the wheelhouses of the prefix, and those of `ensurepip`."""
+    """Paths of pips, in groups, the best group first: those that the Python of this process can import; the wheels in
+    each wheelhouse of the prefix; the wheels of `ensurepip`."""
     import site
     import sysconfig
 

@@ -1,4 +1,4 @@
-"""Install the wheels that pip has chosen in one transaction, if the prefix is still in the state that pip has seen.
+"""Install the wheels that pip has chosen, in one transaction, if the prefix has not changed since pip looked at it.
 
 Other processes may change the prefix while pip resolves, downloads and builds. If they have installed the same version
 that pip has chosen, that is left as it is. If they have changed anything else that is replaced or required here, pip

@@ -12,11 +12,15 @@ What pip installs into a build environment in the same process (`--use-feature=i
 pip itself. If the parent ends, or wants to end pip, pip is interrupted as by Ctrl-C.
 
 This file uses only the standard library of Python 3.7 and newer, because the Python of the prefix runs it. The first
-argument, before those of pip, is a JSON object: `pips` are directories and zip files that contain a pip, to be used if
-this Python has none; `ask` and `answer` are the descriptors of the pipes; with `plain`, pip is not changed, and only
-the end of the parent is watched;
-else `constraints` is a file of more constraints or "", and `report` says whether a dry run is to be told, too. Paths
-are in hexadecimal, here and in the conversation. This file is never imported by the tool.
+argument, before those of pip, is a JSON object:
+
+    pips           directories and zip files that contain a pip, to be used if this Python has none
+    ask, answer    the descriptors of the pipes to and from the parent
+    plain          if true, none of pip's functions is replaced; only the end of the parent is watched
+    constraints    the path of one more constraints file, or "" (not with `plain`)
+    report         whether the parent wants to know the result of a dry run, too (not with `plain`)
+
+Paths are in hexadecimal, here and in the messages over the pipes. This file is never imported by the tool.
 """
 
 from __future__ import annotations
@@ -57,8 +61,8 @@ def main() -> None:
         sys.argv.insert(1, "--disable-pip-version-check")
         conversation.stand_in()
     if names_a_python():
-        os.environ["_PIP_RUNNING_IN_SUBPROCESS"] = "1"  # pip's word for: this is that Python already
-    # pip takes the first place out if that is the current directory, which somebody may have named in PYTHONPATH
+        os.environ["_PIP_RUNNING_IN_SUBPROCESS"] = "1"  # tells pip that it runs in that Python already
+    # pip removes the first entry if that is the current directory; without this one, it could remove one of PYTHONPATH
     sys.path.insert(0, "")
     runpy.run_module("pip", run_name="__main__", alter_sys=True)
 
@@ -115,14 +119,18 @@ def choose_known_pip(pips: list[str]) -> bool:
 
 
 def choose_first(paths: list[str], is_good: Any) -> bool:
+    """Make `import pip` find the pip at the first of `paths` for which `is_good` is true; "" is that of this Python.
+
+    Returns whether there is one.
+    """
     before = sys.meta_path[:]
     for path in paths:
         sys.meta_path[:] = [Redirect(path), *before] if path else before
         try:
-            sys.dont_write_bytecode = bool(path)  # not of this Python into the library of another one
+            sys.dont_write_bytecode = bool(path)  # another Python may own that directory
             if is_good():
                 return True
-        except Exception as error:  # whatever a damaged file ends in, NUL bytes or half a .pyc: that pip is no good
+        except Exception as error:  # a damaged pip may raise anything
             if lacks_memory(error):
                 raise  # this is not the fault of that pip
         for name in [name for name in sys.modules if name == "pip" or name.startswith("pip.")]:
@@ -143,7 +151,7 @@ def runs() -> bool:
     """Whether the pip that was imported runs on this Python, which may be too new for it."""
     importlib.import_module("pip._internal.cli.main")
     importlib.import_module("pip._internal.commands.install")
-    for name in ("pip._internal.metadata", "pip._vendor.pkg_resources"):  # since pip 21; until nobody knows when
+    for name in ("pip._internal.metadata", "pip._vendor.pkg_resources"):  # a pip may have only one of them
         if importlib.util.find_spec(name):
             importlib.import_module(name)
     return True
@@ -162,7 +170,7 @@ def is_known() -> bool:
 
 
 def speaks_of(function: Any, name: str) -> bool:
-    """Whether the code of `function`, without its decorators, uses `name`."""
+    """Whether the code of `function`, or of a function that it decorates, uses `name`."""
     inner = [cell.cell_contents for cell in getattr(function, "__closure__", None) or ()]
     names = getattr(getattr(function, "__code__", None), "co_names", ())
     return name in names or any(speaks_of(each, name) for each in inner if callable(each))
@@ -196,7 +204,7 @@ def find_installed(name: str) -> tuple[str, str]:
 
 
 def is_users(directory: str) -> bool:
-    """Whether `directory` is the user's site directory; for pip in a virtual environment, that is outside."""
+    """Whether `directory` is the user's site directory; False in a virtual environment, where pip calls it outside."""
     is_virtual = sys.prefix != sys.base_prefix
     return not is_virtual and os.path.realpath(directory) == os.path.realpath(site.getusersitepackages())
 
@@ -224,20 +232,20 @@ class Conversation:
         self.origins: dict[str, str] = {}  # by path
         self.is_interrupted = False
         self.is_installing = False  # true when pip installs the result; before, it installs build requirements
-        self.users_copies: list[Any] = []  # to uninstall once the new ones are there, with what pip said about how
+        self.users_copies: list[Any] = []  # arguments of `uninstall`, to be called after the installation
         self.is_elsewhere = False
-        self.is_users = False  # into the user's directory, in which pip replaces what it finds
-        self.replaces = False  # to where the packages of the prefix are, after all
+        self.is_users = False  # with --user: pip itself installs there, and replaces what it finds
+        self.replaces = False  # with --target, say, but to where the packages of the prefix are
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             signal.signal(signal.SIGINT, self.interrupt)
-        signal.signal(signal.SIGUSR1, self.interrupt)  # even where Ctrl-C is ignored, as in a background job
+        signal.signal(signal.SIGUSR1, self.interrupt)  # also if SIGINT is ignored, as in a background job
         try:  # `Thread.start` would wait for ever for a thread that has too little memory to begin
             _thread.start_new_thread(self.listen, ())
         except RuntimeError as error:  # there is no memory for its stack
             raise MemoryError(str(error)) from error
 
     def stand_in(self) -> None:
-        """Replace those functions of pip."""
+        """Replace the functions of pip that are named at the top of this file, and older ones that do the same."""
         wheel: Any = importlib.import_module("pip._internal.operations.install.wheel")
         command: Any = importlib.import_module("pip._internal.commands.install")
         requirement: Any = importlib.import_module("pip._internal.req.req_install")
@@ -256,8 +264,8 @@ class Conversation:
                 setattr(requirement, name, self.install_wheel if name == "install_wheel" else self.refuse)
 
     def listen(self) -> None:
-        """Read the answers of the parent; interrupt pip when the pipe is closed, because then nothing would install, or
-        when an answer cannot be read, for which pip would wait for ever."""
+        """Read the answers of the parent. Interrupt pip when the pipe is closed, because then nobody would install the
+        wheels, or when an answer is invalid, because then pip would wait for ever."""
         try:
             for line in self.answers:
                 self.answer = json.loads(line)
@@ -266,18 +274,19 @@ class Conversation:
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
 
     def interrupt(self, number: int, frame: Any) -> None:
-        """Interrupt pip as Ctrl-C does; if that was done already, do nothing, so that pip can clean up."""
+        """Interrupt pip as Ctrl-C does. After that, SIGUSR1 does nothing, so that pip can clean up."""
         if number == signal.SIGUSR1 and self.is_interrupted:
             return
         self.is_interrupted = True
         raise KeyboardInterrupt
 
     def ask(self, what: str, **question: Any) -> None:
+        """Send a request to the parent and wait for its answer. If it refuses, raise pip's `InstallationError`."""
         self.questions.write(json.dumps({"do": what, **question}) + "\n")
         self.questions.flush()
         self.heard.acquire()
         if self.answer.get("again"):
-            logging.disable(logging.CRITICAL)  # the other process says what there is to say
+            logging.disable(logging.CRITICAL)  # the parent prints the reason
         if not self.answer.get("ok"):
             raise self.error(self.answer.get("error", ""))
 
@@ -310,7 +319,7 @@ class Conversation:
             status = int(run(command, options, arguments))
         except Exception as error:
             unresolved = type(error).__name__ == "DistributionNotFound"
-            # such as that metadata vanished while pip read them; elsewhere, it may be pip itself that changed things
+            # for example, metadata vanished while pip read them; with --target and so on, pip itself may have done that
             unexpected = not isinstance(error, self.error) and not self.is_elsewhere
             if unresolved or unexpected:
                 self.ask("failed", unresolved=unresolved)
@@ -331,6 +340,7 @@ class Conversation:
         )
 
     def dry_run(self, command: Any, options: Any, arguments: list[str]) -> int:
+        """Run `pip install --dry-run`, and tell the parent what would be installed, which pip's report says."""
         destination = options.json_report_file
         directory = tempfile.mkdtemp()
         try:
@@ -343,6 +353,7 @@ class Conversation:
             shutil.rmtree(directory, ignore_errors=True)
 
     def pass_on(self, path: str, destination: str | None) -> None:
+        """Copy pip's report from `path` to where the user wants it, if anywhere, and tell the parent what it says."""
         with open(path, encoding="utf-8") as f:
             text = f.read()
         if destination == "-":
@@ -410,12 +421,12 @@ class Conversation:
             return self.pips_uninstall(requirement, *arguments, **options)
         directory, version = find_installed(requirement.name)
         if directory and is_users(directory):
-            self.users_copies.append((requirement, arguments, options))  # which this Python would prefer to the new one
+            self.users_copies.append((requirement, arguments, options))  # `sys.path` has it before the new one
         elif directory and is_outside(directory):
             self.log.info("Found existing installation: %s %s", requirement.name, version)
             self.log.info("Not uninstalling %s at %s, outside environment %s", requirement.name, directory, sys.prefix)
             self.log.info("Can't uninstall '%s'. No files were found to uninstall.", requirement.name)
-        return None  # what is replaced goes in the same transaction, or stays if the new one goes elsewhere
+        return None  # the transaction removes what is replaced; what is not (--target and so on) stays
 
 
 if __name__ == "__main__":

@@ -159,7 +159,7 @@ class _Conversation:
         if status < 0:
             self.decision.how.settings.say(f"pip was ended by signal {-status}; {outcome}")
             return 128 - status
-        if status and self.decision.is_done:  # nobody reads what it says any more, for example
+        if status and self.decision.is_done:  # its output was closed, for example
             self.decision.how.settings.say(f"pip ended with status {status}; {outcome}")
             return 0
         return status

@@ -1,4 +1,4 @@
-"""The library directories outside a prefix that the Python of the prefix sees, found without running it.
+"""The library directories outside a prefix that are on `sys.path` of its Python, found without running it.
 
 A virtual environment with `include-system-site-packages` sees those of its base installation. Such an environment and a
 whole installation also see the user's site directory, unless PYTHONNOUSERSITE is set (module `site`).

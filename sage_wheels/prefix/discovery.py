@@ -16,7 +16,8 @@ def nearby(start: str, home: str, *, changes: bool) -> str | None:
     """The path of the nearest `.venv` in the directory `start` or above it; None if there is none.
 
     With `changes` (the command changes the prefix), only the `.venv` beside the nearest pyproject.toml counts.
-    Directories above `home` are not searched. Raises `UnsafePath` if another user owns the `.venv`.
+    Directories above `home` are not searched. Raises `UnsafePath` if the `.venv` that was found, its pyvenv.cfg, or the
+    directory around it belongs to neither root nor this user.
     """
     for directory in upwards(os.path.abspath(start), os.path.realpath(home)):
         found = os.path.join(directory, ".venv")
@@ -32,7 +33,7 @@ def nearby(start: str, home: str, *, changes: bool) -> str | None:
 
 
 def upwards(directory: str, home: str) -> Iterator[str]:
-    """`directory` and the directories above it, up to `home`."""
+    """`directory` and the directories above it, the innermost first, but none that is above `home`."""
     while (real := os.path.realpath(directory)) == home or not home.startswith(os.path.join(real, "")):
         yield directory
         if directory == (above := os.path.dirname(directory)):

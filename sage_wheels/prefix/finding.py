@@ -25,7 +25,8 @@ def find_prefix(
     """The prefix at the path `option` or, if that is None, at the path in one of the variables `environment.OF_PREFIX`.
 
     With `break_system_packages=False`, a whole installation that is EXTERNALLY-MANAGED (PEP 668) is refused. Raises
-    `UsageError` if no prefix is named, and `PrefixError` if the directory is not a prefix, or is refused.
+    `UsageError` if no prefix is named, `PrefixError` if the directory is not a prefix, or is refused, and
+    `FileOperationFailed` if it cannot be examined.
     """
     name = os.fspath(option) if option else environment.prefix()
     if not name:

@@ -118,8 +118,8 @@ def is_ours(prefix: Prefix) -> bool:
 def makes_our_bytecode(prefix: Prefix) -> bool:
     """Whether byte-code that this interpreter compiles is valid for the target interpreter.
 
-    CPython does not change the magic number of byte-code after the first release candidate of X.Y. Before it,
-    and if the version is not known, the answer is False.
+    CPython does not change the magic number of byte-code after the first release candidate of X.Y. For any version
+    before X.Y.0, the answer is False. A version of which only X.Y is known counts as a release.
     """
     if sys.implementation.name != "cpython" or prefix.version != sys.version_info[:2]:
         return False
@@ -189,7 +189,7 @@ def _own_facts() -> Facts:
 
 
 def identity(exe: str) -> list[Any] | None:
-    """What changes when the interpreter does; None while it is not there."""
+    """Path, size, times and inode of the interpreter, by which a changed one is known; None if it does not exist."""
     try:
         real = os.path.realpath(exe)
         status = os.stat(real)
@@ -199,6 +199,10 @@ def identity(exe: str) -> list[Any] | None:
 
 
 def _run(exe: str, home: str) -> Facts:
+    """Run `ask.py` in the interpreter `exe`. If `home` is not "", `sys.base_prefix` must be that directory.
+
+    Raises `InterpreterError`.
+    """
     import packaging
 
     loader, origin = __spec__.loader, os.path.join(os.path.dirname(__file__), "ask.py")

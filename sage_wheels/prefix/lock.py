@@ -1,8 +1,8 @@
 """The prefix lock: only the process that holds it may write to the prefix.
 
-A lock of `fs.locking`. The file holds one line of JSON about the holder, for people who wait, and the number of the
-last change that was made, by which the next one gets its own; nothing else depends on that line. `build/bin/sage-flock`
-and `filelock` lock the same file by the same primitive.
+It is a lock of `fs.locking`: flock(2) on a file. The file has one line of JSON, with the process that holds the lock,
+for messages, and the number of the last change of the prefix, from which the next change gets its own number. Nothing
+else depends on that line. `build/bin/sage-flock` and `filelock` lock the same file in the same way.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Held:
-    """A lock that is held: `number` is that of the last change, None if the file does not tell."""
+    """The lock, which is held: `number` is that of the last change of the prefix, None if the file does not have it."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
@@ -32,7 +32,7 @@ class Held:
         holder.write(fd, self._command)
 
     def advance(self, number: int) -> None:
-        """Let `number` be that of the last change."""
+        """Write `number` into the lock file as that of the last change."""
         self.number = number
         holder.write(self._fd, self._command, number)
 

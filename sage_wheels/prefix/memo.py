@@ -1,7 +1,7 @@
 """A cache in a prefix: files in `cache/` of its state directory, each written by one rename.
 
-Any file of it may be deleted; a file that is missing or damaged (each has a checksum) is made again. The caller stores,
-in each entry, everything on which that depends, so that an outdated entry is recognised.
+Any file of it may be deleted; a file that is missing or damaged (each has a checksum) is made again. An entry also
+contains what it was made from (sizes and times of files, for example), so that its reader can tell if it is outdated.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ else:
 _NO_NAMES = frozenset(("", ".", ".."))
 
 
-NO_FILE = PrefixPath("\0")  # what no file can be called: stands for one that has no path
+NO_FILE = PrefixPath("\0")  # no file can have this name; stands for a file without a path
 NOWHERE = PrefixPath("")  # the prefix itself, or no path
 
 

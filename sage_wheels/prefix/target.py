@@ -1,7 +1,7 @@
-"""The prefix of `install --destdir`: described by its Python, without looking at the prefix itself.
+"""The prefix of `install --destdir`: its paths are those that its Python reports; its directory is not looked at.
 
-It is used to make packages of an operating system: the files that are staged for /usr must not depend on the contents
-of /usr on the machine that makes the package.
+It is used to make packages of an operating system: the files that are staged for /usr must not depend on what is in
+/usr of the build machine.
 """
 
 from __future__ import annotations
@@ -54,6 +54,7 @@ def target(root: str | None, python: str, scheme: str | None = None) -> Prefix:
 
 
 def _ask_ourselves(root: str | None, scheme: str | None) -> tuple[str, str, dict[str, str], list[str]]:
+    """As `_ask`, for the Python of this process."""
     import contextlib
     import io
 
@@ -70,6 +71,7 @@ def _ask_ourselves(root: str | None, scheme: str | None) -> tuple[str, str, dict
 
 
 def _ask(root: str | None, python: str, scheme: str | None) -> tuple[str, str, dict[str, str], list[str]]:
+    """The prefix, the version, the paths of the scheme (none if it does not exist), and the names of all schemes."""
     import subprocess
 
     command = [python, "-I", "-S", "-B", "-c", _PROGRAM, json.dumps([root, scheme])]

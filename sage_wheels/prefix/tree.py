@@ -63,7 +63,7 @@ class Tree:
         os.close(self._root)
 
     def forget(self) -> None:
-        """Close the directories below the root and the state directory, because they may have been replaced."""
+        """Close all directories except the root and the state directory, because they may have been replaced."""
         while self._open:
             os.close(self._open.popitem()[1])
 

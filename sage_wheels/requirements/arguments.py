@@ -57,6 +57,7 @@ _STRONG_HASHES = ("sha256", "sha384", "sha512")  # those that pip accepts in a r
 _FRAGMENT_HASHES = ("md5", "sha1", "sha224", "sha256", "sha384", "sha512")
 # The protocols by which git may fetch a repository.
 _GIT_SCHEMES = ("git+https", "git+http", "git+ssh", "git+git", "git+file")
+# Extensions of archives that pip does not accept: such an argument is refused as a file, not as a requirement.
 _NO_ARCHIVES_OF_PIPS = (".tar.zst", ".egg", ".7z")
 
 
@@ -118,7 +119,7 @@ def selected(
 
 
 def as_directory(item: str) -> str:
-    """`item`, which is to be editable: a bare word is then the directory of that name if there is one, as with pip."""
+    """`item`, the value of an --editable, where a bare word is the name of a directory, if that exists, as with pip."""
     return f"./{item}" if "/" not in item and os.path.isdir(item.partition("[")[0].partition(";")[0].strip()) else item
 
 

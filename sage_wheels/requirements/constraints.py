@@ -1,4 +1,4 @@
-"""Constraints: which versions may be taken of a project, if it is asked for at all; pip's `-c FILE`.
+"""Constraints (pip's `-c FILE`): which versions of a project are accepted, if anything requires it.
 
 A constraint is a requirement by name, or `NAME @ URL`, which says where the project comes from. As with pip, it has no
 extras and is not editable, and its hashes count.
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Constraint(NamedTuple):
-    """What the line at `position` says: `source` is a `Requirement`, or what its URL leads to."""
+    """The constraint in the line at `position`. `source` is a `Requirement` or, for `NAME @ URL`, the source there."""
 
     position: str
     source: Source
@@ -33,9 +33,10 @@ class Constraint(NamedTuple):
 
 
 def texts(lines: Iterable[Line], markers: Callable[[], Mapping[str, str]]) -> tuple[tuple[str, str], ...]:
-    """The constraints in `lines`, without those whose marker is false: each as a requirement, and where it stands.
+    """The constraints in `lines`, without those whose marker is false: pairs of the requirement, and the position of
+    its line.
 
-    Raises `SourceError` for what is no constraint.
+    Raises `SourceError` for a line that is not a constraint.
     """
     found = []
     for line in lines:
@@ -54,12 +55,15 @@ def texts(lines: Iterable[Line], markers: Callable[[], Mapping[str, str]]) -> tu
 
 
 def parsed(constraints: Iterable[tuple[str, str]]) -> list[Constraint]:
-    """Constraints as `texts` gives them."""
+    """Parse `constraints`, which are pairs as `texts` returns them."""
     return [Constraint(position, parse_source(text)) for text, position in constraints]
 
 
 def applied(sources: Iterable[Source], constraints: Iterable[tuple[str, str]]) -> list[Source]:
-    """`sources`, of which each requirement by name asks for what the constraints admit."""
+    """`sources`, where each requirement by name also has the specifiers and hashes of the constraints for its project.
+
+    If such a constraint has a URL, the source at that URL takes the place of the requirement.
+    """
     by_name: dict[str, list[Constraint]] = {}
     for each in parsed(constraints):
         by_name.setdefault(each.name, []).append(each)

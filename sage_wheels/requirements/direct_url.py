@@ -1,4 +1,4 @@
-"""direct_url.json (PEP 610): where an installed distribution came from. It is written and read here only.
+"""Write and read direct_url.json (PEP 610), which says where an installed distribution came from.
 
 `packaging.direct_url` does the same, but imports `dataclasses` and `inspect`, which the quick commands do without
 (`tests/cli/test_start.py`). `tests/requirements/test_direct_url.py` compares the two.
@@ -50,7 +50,7 @@ class Origin(NamedTuple):
 
 
 def of_archive(url: str, algorithm: str = "", digest: str = "", subdirectory: str = "") -> DirectUrl:
-    """For an archive, with its hash as far as it is known: in both forms, `hash` and the newer `hashes`, as by pip.
+    """The content for an archive. Its hash, if it is known, is in both forms, `hash` and the newer `hashes`, as by pip.
 
     >>> of_archive("https://example.org/a.zip", "sha256", "ab")["archive_info"]
     {'hash': 'sha256=ab', 'hashes': {'sha256': 'ab'}}
@@ -60,12 +60,12 @@ def of_archive(url: str, algorithm: str = "", digest: str = "", subdirectory: st
 
 
 def of_directory(url: str, subdirectory: str = "", *, editable: bool = False) -> DirectUrl:
-    """For a local directory."""
+    """The content for a local directory."""
     return _with_subdirectory({"dir_info": {"editable": True} if editable else {}, "url": url}, subdirectory)
 
 
 def of_repository(url: str, commit_id: str, requested_revision: str = "", subdirectory: str = "") -> DirectUrl:
-    """For a git repository; `commit_id` is the full hash."""
+    """The content for a git repository; `commit_id` is the full hash."""
     info = {"vcs": "git", "commit_id": commit_id}
     info |= {"requested_revision": requested_revision} if requested_revision else {}
     return _with_subdirectory({"url": url, "vcs_info": info}, subdirectory)
@@ -98,7 +98,7 @@ requested_revision='')
 
 
 def may_be_editable(text: str | None) -> bool:
-    """Whether the file with this `text` (None: there is none) says so, or cannot be understood."""
+    """Whether the file with this `text` is of an editable installation, or is invalid. None: there is no such file."""
     origin = parse(text) if text else None
     return bool(text) and (origin is None or origin.is_editable)
 

@@ -10,7 +10,9 @@ if TYPE_CHECKING:
 
 
 def applies(requirement: Requirement, environment: Mapping[str, str], extras: Collection[str] = ()) -> bool:
-    """Whether the marker of `requirement` is true in `environment` for one of `extras`; without any, for no extra.
+    """Whether the marker of `requirement` is true in `environment` for at least one of `extras`.
+
+    If there are no `extras`, it is evaluated once, with `extra` as the empty string.
 
     Raises `InvalidRequirement` if the marker cannot be evaluated: "os_name ~= 'x'" is valid, but compares no versions.
 

@@ -34,7 +34,7 @@ def sources_in(
 ) -> list[str]:
     """The source of each package in the lock file at `path`, with its hashes, in a form for `arguments.parse_source`.
 
-    With `best`, which chooses the best one of several file names of wheels, or none, it is a wheel where one fits.
+    `best` returns the best of several file names of wheels, or None if none fits; without it, wheels are not used.
     Packages whose marker is false in the environment `markers` (PEP 508) are left out. If one of the directories
     `find_links` has a file of the pinned name, that file is used. Raises `SourceError` if the lock file is invalid, is
     for another Python, or pins nothing that can be used of a package.
@@ -66,8 +66,10 @@ def _holds(package: Package, environment: Mapping[str, Any], path: str) -> bool:
 
 
 def indexed_in(path: str) -> set[str]:
-    """The normalised names of the packages that the lock file at `path` has from an index, not from a URL of their own:
-    they get no direct_url.json (PEP 610). Raises `SourceError`."""
+    """The normalised names of the packages in the lock file at `path` that come from an index, not from their own URL.
+
+    When they are installed, they get no direct_url.json (PEP 610). Raises `SourceError`.
+    """
     return {canonical_name(each.name) for each in _read(path).packages if not each.is_direct}
 
 

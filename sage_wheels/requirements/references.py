@@ -73,7 +73,7 @@ def is_file_url(url: str) -> bool:
 def location_of(url: str) -> Location:
     """The path in the file: URL `url`, by the first reading of it (see the top of this module) whose path exists.
 
-    Raises `SourceError` if it names another host, or no path, and `OSError`.
+    Raises `SourceError` if it names another host, or its path contains a NUL, and `OSError`.
 
     >>> location_of("file:///no%20where/six.whl#sha256=0")
     Location(path='/no where/six.whl', fragment='sha256=0', extras='')

@@ -112,7 +112,7 @@ class GitRepository(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The name of the project, as far as it is known before the repository is cloned; "" if it is not."""
+        """The name that the user gave for the project, else the last part of the URL, else "repository"."""
         return self.asked.name or os.path.basename(self.url.rstrip("/")).removesuffix(".git") or "repository"
 
     def direct_url(self, commit: str) -> DirectUrl:

@@ -1,4 +1,4 @@
-"""Read TOML on every Python: with `tomllib`, or on Python 3.10 with `tomli`, which `build` brings there."""
+"""Read TOML on every Python: with `tomllib`, or on Python 3.10 with `tomli`, which `build` requires there."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""RULES: what build/make/python-packages.mk, make rules for a list of packages, asks.
+"""RULES: what the make rules for a list of packages (build/make/python-packages.mk) call.
 
-lists           the list, and what is wrong with a line of it
-trees           what tells a source tree from what it was
+lists           parses the list, and checks it
+trees           a digest of a source tree, by which a changed tree is known
 make_packages   the command that the rules call
 """
 

@@ -1,4 +1,4 @@
-"""The list of packages that the make rules read: one line for each, and what is wrong with a line.
+"""Parse the list of packages that the make rules read, and check it. It has one line for each package:
 
 NAME SOURCE [OPTION...] [: PACKAGE... [| PACKAGE...]]
 """
@@ -18,7 +18,8 @@ _RESERVED = ("python-packages",)
 
 
 class Package(NamedTuple):
-    """One line: `after` are installed before it, and make it new when they are; `order` only have to be there first."""
+    """One line of the list. The packages `after` are its prerequisites: they are installed first, and if one of them is
+    installed again, so is this one. Those in `order` are order-only prerequisites: they are only installed first."""
 
     name: str
     source: str
@@ -95,9 +96,9 @@ def _refuse_circles(path: str, packages: dict[str, Package]) -> None:
 
 
 def fingerprint(package: Package, base: str, stamps: str) -> str:
-    """What changes when the line, or anything in the SOURCE, does; `base` is what a relative SOURCE is relative to.
+    """A digest of SOURCE, the options, and everything in SOURCE: if it is another one, the package is installed again.
 
-    The directory `stamps` has the memory of what was hashed before.
+    A relative SOURCE is relative to the directory `base`. The digests of files are cached in the directory `stamps`.
     """
     source = Memory(os.path.join(stamps, f".{package.name}.seen")).fingerprint(os.path.join(base, package.source))
     return hashlib.sha256("\0".join([package.source, *package.options, source]).encode()).hexdigest()[:32]

@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
             words = " ".join(_for_make(f"'{word}'") for word in package.options)
             arguments = (package.name, _for_make(package.source), words, " ".join(package.after))
             force = "" if is_old else "sage-wheels-anew"
-            # make would take a tree that is called like a package for its goal; the fingerprint tells when it changes
+            # make would take a tree with the name of a package for its target; the fingerprint shows a change
             made = "" if os.path.normpath(package.source) in names else _for_make(package.source)
             print(f"$(eval $(call sage-wheels-rules,{','.join(arguments)},{' '.join(package.order)},{force} {made}))@@")
         print("$(eval sage-wheels-read := yes)@@")
@@ -55,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _for_make(text: str) -> str:
-    """`text` in a function call of make."""
+    """`text`, escaped for an argument of the function calls that `run` prints for make."""
     return text.replace("$", "$$$$").replace(",", "$(sage-wheels-comma)").replace("#", "\\#")
 
 

@@ -1,9 +1,9 @@
-"""What tells a source tree from what it was: the path, the executable bit and the content of each file.
+"""A digest of a source tree, by which a changed tree is known: of the path, executable bit and content of each file.
 
-These are what the store's key is made of (`building.inputs.source`); here the tree itself is looked at. A file whose
-size, times and inode are those that it had when it was hashed is not read again, so a tree that did not change costs
-milliseconds. As in git's index, a file that was changed just before it was hashed is not remembered, because it could
-be changed once more within the same tick of the file system's clock.
+The key of the store is made of the same facts (`building.inputs.source`), but of a copy; this is for the tree itself. A
+file with the same size, times and inode as when it was hashed is not read again, so a tree that did not change costs
+milliseconds. As in git's index, a file that was changed just before it was hashed is not cached, because it could be
+changed again within the same tick of the file system's clock.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-# Neither written by people nor part of what a wheel is made of.
+# These are neither written by people nor used for a wheel.
 _NOT_LOOKED_AT = frozenset((".git", "__pycache__", ".tox", ".nox", ".mypy_cache", ".ruff_cache", ".pytest_cache"))
 _TICK = 2_000_000_000  # nanoseconds; the clocks of all file systems are finer
 
 
 class Memory:
-    """The digests of files by their stats, kept in the file at `path`, which may be deleted at any time."""
+    """A cache of the digests of files, with their stat(2), in the file at `path`, which may be deleted at any time."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -37,14 +37,14 @@ class Memory:
         self._new: dict[str, list[Any]] = {}
 
     def fingerprint(self, path: str) -> str:
-        """The digest of the file or tree at `path`; one for "nothing is there", too."""
+        """The digest (32 hexadecimal digits) of the file or tree at `path`; that of nothing, if it does not exist."""
         whole = hashlib.sha256()
         for line in self._entries(path):
             whole.update(os.fsencode(line) + b"\0")
         if self._new != self._known or not os.path.exists(self._path):
             import json
 
-            with contextlib.suppress(OSError):  # the directory is not there before the first package is built
+            with contextlib.suppress(OSError):  # the directory does not exist before the first package is built
                 write_whole(self._path, json.dumps(self._new).encode())
         return whole.hexdigest()[:32]
 

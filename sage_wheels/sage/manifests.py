@@ -1,10 +1,10 @@
-"""Where Sage keeps what `sage_wheels.manifests` asks for: the manifest of a package is its spkg-requirements.txt.
+"""The provider of Sage's manifests and wheels. The manifest of a package is its spkg-requirements.txt:
 
-    PREFIX/var/lib/sage/scripts/PKG/spkg-requirements.txt   `spkg-piprm` beside it says that it was installed.
-                                                            $SAGE_LOCAL has some of them, too, for the virtual
-                                                            environment $SAGE_LOCAL/var/lib/sage/venv*
+    PREFIX/var/lib/sage/scripts/PKG/spkg-requirements.txt
 
-The package scripts write it, sage-spkg looks whether it is there, and uninstalling goes by its names.
+If `spkg-piprm` is beside it, the package is installed. Manifests for the virtual environment
+$SAGE_LOCAL/var/lib/sage/venv* may also be in $SAGE_LOCAL. The package scripts write the file, sage-spkg checks whether
+it exists, and to uninstall the package is to uninstall the distributions in it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def manifests(prefix: Prefix) -> Iterator[Manifest]:
         wheels = os.path.join(os.path.dirname(directory), "wheels")
         for package in packages_in(directory):
             scripts = f"{directory}/{package}"
-            # a package whose wheel is only stored, for others to build with, has nothing to be uninstalled
+            # without it, the wheel was only stored, for builds of other packages, and nothing was installed
             if presence.is_there(f"{scripts}/spkg-piprm"):
                 rebuild = f"make {package}-clean && make {package}"
                 yield Manifest(package, f"{scripts}/spkg-requirements.txt", rebuild, wheels)
@@ -45,9 +45,9 @@ def wheelhouses(prefix: Prefix | None) -> list[str]:
 
 
 def _script_directories(prefix: Prefix) -> list[str]:
-    """Where the manifests of what is in `prefix` are: there, and in the $SAGE_LOCAL that it lies in.
+    """The directories that may have manifests for `prefix`: in the prefix, and in $SAGE_LOCAL, which it may lie in.
 
-    Also $SAGE_SPKG_SCRIPTS, if the variables are about this prefix.
+    Also $SAGE_SPKG_SCRIPTS, if it lies in this prefix, or $SAGE_VENV is this prefix.
     """
     found: list[str] = [prefix.path(SPKG_SCRIPTS)]
     if os.path.dirname(prefix.root).endswith("/var/lib/sage"):

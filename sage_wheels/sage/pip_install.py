@@ -23,14 +23,15 @@ if TYPE_CHECKING:
     from sage_wheels.transaction.install import InstallOptions
     from sage_wheels.transaction.report import Report
 
-# What pip is told so that it does what is done here in any case.
+# Options that make pip do what this command does anyway. They are accepted, and have no effect.
 _SAID_FOR_PIP = (
     *("--no-index", "--disable-pip-version-check", "--isolated", "--no-cache-dir", "--no-input", "--no-color"),
     *("--no-deps", "--no-dependencies", "--ignore-installed", "-I", "--force-reinstall", "--upgrade", "-U", "--pre"),
     *("--no-build-isolation", "--no-warn-script-location", "--no-warn-conflicts", "--prefer-binary", "--verbose", "-v"),
     *("-vv", "-vvv", "--require-virtualenv", "--no-user", "--no-clean"),
 )
-# The same in a requirements file: no index is asked in any case, and a wheelhouse has wheels.
+# The options that a requirements file may have. The second and the third have no effect: no index is used anyway, and a
+# wheelhouse has only wheels.
 _FOLLOWED = ("--requirement", "--no-index", "--prefer-binary", "--find-links")
 _SAID_WITH_VALUE = ("--upgrade-strategy", "--no-binary", "--only-binary", "--progress-bar", "--root-user-action")
 
@@ -115,10 +116,10 @@ def run(options: argparse.Namespace) -> int:
         also_remove=frozenset(old),
         adopt=True,  # older tools left files behind that no RECORD lists
     )
-    if items or not options.editable:  # nothing is left of what was named: what was superseded still goes
+    if items or not options.editable:  # also if all markers were false: what was superseded is removed
         _say(_install(prefix, items, how, building, options), prefix, options)
     for tree in options.editable:
-        # against what is installed: the backend of an editable tree works there later, too
+        # without isolation: the backend of an editable tree also runs later, in the prefix
         there = building._replace(isolation=False, skip_dependency_check=True, editable=True, built=options.built)
         report = _install(prefix, [os.path.join(tree, "")], how, there, options)
         _say(report, prefix, options)
@@ -202,7 +203,7 @@ def _say(report: Report, prefix: Prefix, options: argparse.Namespace) -> None:
 
 
 def _say_what_is_hidden(report: Report, prefix: Prefix) -> None:
-    """sagemath/sage#37263: with --enable-system-site-packages."""
+    """Name modules of editable distributions that are hidden by packages of the system (sagemath/sage#37263)."""
     from sage_wheels.installed import find
     from sage_wheels.installed.files import owned
     from sage_wheels.installed.hidden import hidden_modules

@@ -16,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sage_wheels.prefix import Prefix
 
-# What pip is told so that it does what is done here in any case.
+# Options that make pip do what this command does anyway. They are accepted, and have no effect.
 _SAID_FOR_PIP = (
     *("--isolated", "--disable-pip-version-check", "--yes", "-y", "--no-input", "--no-color", "--verbose", "-v"),
     *("-vv", "-vvv", "--no-cache-dir", "--require-virtualenv"),
@@ -52,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _delete(manifest: str) -> None:
-    """Delete the wheels that a manifest names, and then the manifest: what fails before is done by the next command."""
+    """Delete the wheels that a manifest names, then the manifest: after a failure, the next command can continue."""
     from sage_wheels.manifests.entries import entries_in
 
     wheels = [entry.source for entry in entries_in(manifest) if not entry.is_editable]
@@ -62,7 +62,7 @@ def _delete(manifest: str) -> None:
 
 
 def remove(prefix: Prefix, names: list[str], files: list[str], options: argparse.Namespace) -> None:
-    """Uninstall, and tell what was done; and what of it is not what the manifests `files` say of it."""
+    """Uninstall `names`, and print a report. It also says which of them had replaced those in the manifests `files`."""
     from sage_wheels.transaction.uninstall import uninstall
 
     replaced = _replaced(prefix, files)
@@ -75,7 +75,10 @@ def remove(prefix: Prefix, names: list[str], files: list[str], options: argparse
 
 
 def _replaced(prefix: Prefix, files: list[str]) -> dict[tuple[str, str], str]:
-    """What the manifests `files` name and is not what they say: name and version, and what was to be there."""
+    """The installed distributions, by name and version, that have replaced those in the manifests `files`.
+
+    The values describe what the manifest has under that name.
+    """
     from sage_wheels.manifests.entries import entries_in
     from sage_wheels.manifests.state import state
 
@@ -88,7 +91,7 @@ def _replaced(prefix: Prefix, files: list[str]) -> dict[tuple[str, str], str]:
     found = {}
     for each in find_all(prefix):
         entry = brought.get(each.canonical_name)
-        with contextlib.suppress(FileOperationFailed):  # it is removed, even if it cannot be compared with the wheel
+        with contextlib.suppress(FileOperationFailed):  # then it is removed without this comparison
             if entry and state(prefix, entry, each) == "replaced":
                 version = entry.version if entry.version != each.version else "own build"
                 found[each.name, each.version] = f"the package's {version or 'source tree'}"

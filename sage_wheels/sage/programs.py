@@ -1,4 +1,4 @@
-"""Programs of their own that `pip install` gives: what scripts in build/bin are in a checkout."""
+"""Entry points for sage-move-tree and sage-flock, if pip has installed the tool; a checkout has them in build/bin."""
 
 from __future__ import annotations
 

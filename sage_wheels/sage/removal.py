@@ -1,10 +1,10 @@
-"""Uninstalling a package of Sage: the part that Sage's own script cannot do well, or does with more processes.
+"""Uninstall a package of Sage: the part that Sage's own script cannot do well, or does with more processes.
 
-- A stamp from the days when whole packages went through DESTDIR lists the files of its distributions one by one: they
-  are removed as distributions, and taken out of the list.
-- What an upgrade that failed has left in place goes.
-- A package that only brought wheels, as nearly all Python packages do, is uninstalled here: its distributions in one
-  transaction, and then its wheel, scripts and stamp, as the genuine script would after running `spkg-piprm`.
+- The stamp of a package that was copied from DESTDIR as a whole lists the files of its distributions one by one. They
+  are uninstalled as distributions, and taken out of the list.
+- Distributions that a failed upgrade has left are uninstalled.
+- A package that has only installed wheels, as nearly all Python packages, is uninstalled completely: its distributions
+  in one transaction, then its wheel, scripts and stamp, as the genuine script would do after running `spkg-piprm`.
 
 Everything else is left to the genuine script.
 """
@@ -33,17 +33,18 @@ if TYPE_CHECKING:
 
     from sage_wheels.prefix import Prefix
 
-    # Removes the distributions of these names from a prefix, and tells about it; the third argument is the file that
-    # names them, if that is the manifest of a package.
+    # Uninstalls the distributions of these names from a prefix, and reports it. The third argument is the manifest that
+    # names them, or "" if there is none.
     Remove: TypeAlias = Callable[[Prefix, list[str], str], None]
 
 INSTALLED = "var/lib/sage/installed"
-# All that `spkg-piprm` does for a package that only brought wheels, behind the lines that Sage puts into each script.
+# The only command in the `spkg-piprm` of a package that has only installed wheels, after the lines that Sage puts into
+# each script.
 _REMOVES_WHEELS = 'sdh_pip_uninstall -r "$SAGE_SPKG_SCRIPTS/$PKG_BASE/spkg-requirements.txt"'
 
 
 class Asked(NamedTuple):
-    """The package to be uninstalled, and the tree that its stamp is in. `plain`: without options."""
+    """The name of the package to be uninstalled, and the tree with its stamp. `plain`: no options were given."""
 
     package: str
     tree: str
@@ -51,7 +52,7 @@ class Asked(NamedTuple):
 
 
 def parse(arguments: list[str], default_tree: str) -> Asked | None:
-    """What a command line of sage-spkg-uninstall asks for; None if nothing is to be uninstalled."""
+    """Parse the arguments of sage-spkg-uninstall; None if nothing is to be removed (--help, --keep-files, no PKG)."""
     words: list[str] = []
     plain = True
     rest = iter(arguments)
@@ -69,7 +70,10 @@ def parse(arguments: list[str], default_tree: str) -> Asked | None:
 
 
 def uninstall(asked: Asked, remove: Remove) -> bool:
-    """Do our part; whether something is left for the genuine script. Raises `FileOperationFailed`, and as `remove`."""
+    """Do our part; returns whether the genuine script has to run, too.
+
+    Raises `FileOperationFailed`, and what `remove` raises.
+    """
     try:
         _from_destdir(asked, remove)
         if not environment.get(variables.DESTDIR):
@@ -105,17 +109,17 @@ def _from_destdir(asked: Asked, remove: Remove) -> None:
         try:
             prefix = find_prefix(asked.tree)
         except PrefixError:
-            return  # a tree without a Python: the files are what the genuine script takes them for
+            return  # a tree without a Python has no distributions; the genuine script deletes the files
         listed = stamps.listed_in(prefix, stamp)
         if listed.names and environment.get(variables.DESTDIR):
             _note(prefix, asked.package, "".join(f"{name}\n" for name in listed.names))
         elif listed.names:
             remove(prefix, listed.names, "")
-        stamps.rewrite(stamp, listed.rest)  # last: what fails before it is found again by the next command
+        stamps.rewrite(stamp, listed.rest)  # last, so that the next command can continue after a failure
 
 
 def _superseded(asked: Asked, remove: Remove) -> None:
-    """Remove what an upgrade that failed has left in place.
+    """Uninstall the distributions of the old version that a failed upgrade has left.
 
     Some packages have their stamp in $SAGE_LOCAL and are installed in the virtual environment below it.
     """
@@ -127,7 +131,7 @@ def _superseded(asked: Asked, remove: Remove) -> None:
 
 
 def _only_wheels(asked: Asked, remove: Remove) -> bool:
-    """Uninstall the package if it only brought wheels; whether it did."""
+    """Uninstall the package if it has only installed wheels; returns whether it was uninstalled."""
     found = _stamps_of(asked)
     scripts = environment.get(variables.SPKG_SCRIPTS) or f"{asked.tree}/{SPKG_SCRIPTS}"
     scripts = f"{scripts}/{asked.package}"
@@ -146,7 +150,7 @@ def _only_wheels(asked: Asked, remove: Remove) -> bool:
         print(f"What {requirements} names stays until the new version takes its place")
     else:
         remove(prefix, _names_in(requirements), requirements)
-    for path in sorted(files, key=lambda path: path.endswith("/spkg-requirements.txt")):  # that says what is to be done
+    for path in sorted(files, key=lambda path: path.endswith("/spkg-requirements.txt")):  # the manifest last
         with contextlib.suppress(FileNotFoundError):
             os.unlink(f"{asked.tree}/{path}")
         with contextlib.suppress(OSError):
@@ -176,7 +180,7 @@ def _files_in(stamp: str) -> list[str] | None:
 
 
 def _brings_only_wheels(scripts: str) -> bool:
-    """Whether nothing but the removal of wheels is to be run, by the scripts that the package has left."""
+    """Whether the scripts that the package has left for its removal do nothing but uninstall wheels."""
     if any(presence.is_there(f"{scripts}/spkg-{name}") for name in ("prerm", "postrm")):
         return False
     try:
@@ -197,7 +201,7 @@ def _prefix_of(tree: str) -> Prefix | None:
 
 
 def _note(prefix: Prefix, package: str, text: str) -> None:
-    """Leave a note of what the next installation of `package` is to remove."""
+    """Append `text`, a manifest, to the note of what the next installation of `package` has to uninstall."""
     note = prefix.path(f"{SUPERSEDED}/{package}")
     os.makedirs(os.path.dirname(note), exist_ok=True)
     with open(note, "a", encoding="utf-8", errors="surrogateescape") as f:

@@ -1,4 +1,4 @@
-"""The wheel that a name stands for: in Sage, what is to be installed by its name lies in the wheelhouse."""
+"""Find the wheel for a requirement by name: Sage's package scripts only install by name what is in the wheelhouse."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 def stored(
     source: Source, text: str, prefix: Prefix, building: BuildOptions, *, ignore_requires_python: bool = False
 ) -> str:
-    """`text`, which `source` was read from, or the path of the wheel, with the extras, if it is a requirement by name.
+    """For a requirement by name, the path of its wheel, with the extras; else `text`, from which `source` was parsed.
 
-    The newest wheel in the directories of `building` that fulfils it and fits `prefix`. Raises `SourceError` if there
-    is none.
+    The wheel is the newest one in the directories `find_links` of `building` that satisfies the requirement and fits
+    `prefix`. Raises `SourceError` if there is none.
     """
     if not isinstance(source, Requirement):
         return text
@@ -43,7 +43,7 @@ def stored(
     if not paths:
         where = " and ".join(directories) or "a wheelhouse, because none is named"
         raise SourceError(f"no wheel of {source.text} is in {where}", "build it first, or name a file")
-    chosen = paths[0]  # if none fits, who installs the best one says why it does not
+    chosen = paths[0]  # if none fits, the installation of this one reports why
     if len(paths) > 1 and not ignore_requires_python:
         chosen = next((path for path in paths if _fits(path, prefix, building.wheel_limits)), chosen)
     trace.decided("%s stands for %s: the newest that fits, of %s", chosen, source.text, ", ".join(paths))
