@@ -50,9 +50,10 @@ def _script_directories(prefix: Prefix) -> list[str]:
     Also $SAGE_SPKG_SCRIPTS, if it lies in this prefix, or $SAGE_VENV is this prefix.
     """
     found: list[str] = [prefix.path(SPKG_SCRIPTS)]
-    if os.path.dirname(prefix.root).endswith("/var/lib/sage"):
-        found.append(os.path.join(os.path.dirname(prefix.root), "scripts"))
-    is_ours = os.path.abspath(environment.get(environment.SAGE_VENV) or "/") == prefix.root
+    root = os.path.realpath(prefix.root)  # SAGE_ROOT has the link `venv` to it
+    if os.path.dirname(root).endswith("/var/lib/sage"):
+        found.append(os.path.join(os.path.dirname(root), "scripts"))
+    is_ours = os.path.realpath(environment.get(environment.SAGE_VENV) or "/") == root
     if is_ours and (local := environment.get(variables.LOCAL)):
         found.append(os.path.normpath(f"{local}/{SPKG_SCRIPTS}"))
     named = os.path.normpath(environment.get(variables.SPKG_SCRIPTS) or found[0])
