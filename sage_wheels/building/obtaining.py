@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import NamedTuple
 
 from sage_wheels.building.download import fetch
+from sage_wheels.building.environment.interpreter import our_base
 from sage_wheels.building.source.replica import copy_source_tree
 from sage_wheels.errors import SourceError
 from sage_wheels.fs.deletion import delete_tree
@@ -106,5 +106,4 @@ def _copied(tree: str, destination: str, provider: Provider, note: Callable[[str
 def _other_target(provider: Provider) -> Facts | None:
     """The interpreter that the wheel is for, if pip has to choose for another one than ours."""
     building = provider.interpreter
-    ours = getattr(sys, "_base_executable", sys.executable)
-    return None if building.executable == os.path.realpath(ours) else building.facts
+    return None if building.executable == our_base() else building.facts

@@ -80,15 +80,19 @@ def _base_of(named: str) -> tuple[str, tuple[int, int]]:
 
     They are known for the Python that runs the tool, and for one such as /usr/bin/python3.12; others are run.
     """
-    version = sys.version_info[:2]
-    ours = _outside(getattr(sys, "_base_executable", sys.executable), sys.base_prefix, version)
+    ours = our_base()
     if os.path.realpath(named) in (os.path.realpath(sys.executable), ours):
-        return ours, version
+        return ours, sys.version_info[:2]
     real = os.path.realpath(named)
     plain = _NUMBERED.fullmatch(os.path.basename(real))
     if plain and os.access(real, os.X_OK) and not _is_in_environment(real):
         return real, (int(plain[1]), int(plain[2]))
     return _ask(named)
+
+
+def our_base() -> str:
+    """The base executable of the Python that runs the tool."""
+    return _outside(getattr(sys, "_base_executable", sys.executable), sys.base_prefix, sys.version_info[:2])
 
 
 def _ask(named: str) -> tuple[str, tuple[int, int]]:
