@@ -126,13 +126,12 @@ def read_files(path: str, names: Collection[str], most: int) -> dict[str, bytes]
                     found[name] = opened_zip.read(info)
         return found
     with _Inflated(path, path, SdistLimits()) as inflated, tarfile.open(fileobj=inflated, mode="r:") as opened_tar:
-        for member in opened_tar:
+        for member in _each_member(opened_tar, inflated):
             name = member.name.removeprefix("./").partition("/")[2]
             if name in names and member.isreg() and member.size <= most and (file := opened_tar.extractfile(member)):
                 found[name] = file.read()
                 if len(found) == len(names):
                     break
-            inflated.begin_header()
     return found
 
 
@@ -235,11 +234,18 @@ def _check_zip(archive: str, path: str, limits: SdistLimits) -> None:
         raise _refuse(archive, str(error)) from error
 
 
+def _each_member(opened: tarfile.TarFile, inflated: _Inflated) -> Iterator[tarfile.TarInfo]:
+    """The members of the archive `opened`, which is read from `inflated`; their headers are bounded one by one."""
+    for info in opened:
+        yield info
+        inflated.begin_header()
+
+
 def _tar_members(
     archive: str, opened: tarfile.TarFile, inflated: _Inflated, directory: str, limits: SdistLimits
 ) -> Iterator[_Member]:
     data_filter = getattr(tarfile, "data_filter", None)
-    for count, info in enumerate(opened, 1):
+    for count, info in enumerate(_each_member(opened, inflated), 1):
         if count > limits.members:
             raise _too_large(archive, f"{limits.members} members", "--max-sdist-members")
         name = checked_name(archive, info.name)
@@ -254,7 +260,6 @@ def _tar_members(
         if kind == "symlink" and not _is_target(link):
             raise _refuse(archive, _NO_TARGET.format(info.name))
         yield _Member(name, kind, info.mode, info.size, info.mtime, link, info)
-        inflated.begin_header()
 
 
 def _tar_kind(info: tarfile.TarInfo) -> str:

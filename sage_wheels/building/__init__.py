@@ -88,12 +88,12 @@ def sources_of(items: Iterable[str], options: BuildOptions) -> list[Source]:
     return found
 
 
-def check_constraints(wheel: str, options: BuildOptions) -> None:
-    """Raise `SourceError` if a constraint does not admit the version of the wheel at this path."""
+def check_constraints(wheels: Iterable[str], options: BuildOptions) -> None:
+    """Raise `SourceError` if a constraint does not admit the version of a wheel at these paths."""
     if options.constraints:
         from sage_wheels.requirements import constraints
 
-        constraints.check_wheel(wheel, options.constraints)
+        constraints.check_wheels(wheels, options.constraints)
 
 
 def markers_of(options: BuildOptions) -> Mapping[str, str]:
@@ -145,8 +145,7 @@ def wheels_of(items: Iterable[str], prefix: Prefix, options: BuildOptions | None
 
 def _as_told(found: list[FoundWheel], options: BuildOptions) -> list[FoundWheel]:
     """`found`, without direct_url.json for projects from an index. Raises `SourceError` for a constraint."""
-    for each in found:
-        check_constraints(each.path, options)
+    check_constraints((each.path for each in found), options)
     if not options.indexed:
         return found
     return [
@@ -174,12 +173,11 @@ def _wheels_of(sources: list[Source], directory: str, options: BuildOptions) -> 
     for source, (file, direct_url) in zip(sources, fetched, strict=True):
         if isinstance(file, WheelFile):
             trace.decided("%s is used as it is, because it is a wheel", file.path)
-            origin = written(source) if file is not source else ""
-            found.append(FoundWheel(file.path, direct_url, source.asked.extras, "" if direct_url else origin))
-            continue
-        built = next(made)
-        direct_url = built.direct_url if file is source else direct_url
-        found.append(FoundWheel(built.path, direct_url, source.asked.extras, "" if direct_url else written(source)))
+            path = file.path
+        else:
+            built = next(made)
+            path, direct_url = built.path, built.direct_url if file is source else direct_url
+        found.append(FoundWheel(path, direct_url, source.asked.extras, "" if direct_url else written(source)))
     return found
 
 

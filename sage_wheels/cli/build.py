@@ -113,17 +113,15 @@ def _build_many(
 
     with shown_log(arguments.log, said) if arguments.show_log else contextlib.nullcontext():
         outcomes = many.build(sources, arguments.wheel_dir, options.of_builds(), choice)
-    for outcome in outcomes:
-        if outcome.is_good and outcome.result:
-            check_constraints(outcome.result.wheel, options)
+    wheels = [outcome.result.wheel for outcome in outcomes if outcome.is_good and outcome.result]
+    check_constraints(wheels, options)
     if arguments.json:
         from sage_wheels.graph.report import as_json
 
         common.print_json(as_json(outcomes))
     else:
-        for outcome in outcomes:
-            if outcome.is_good and outcome.result:
-                print(outcome.result.wheel)
+        for wheel in wheels:
+            print(wheel)
     common.note_done("wheels were built")
     if failure := many.failure(outcomes):
         raise failure
@@ -142,7 +140,7 @@ def _build(source: Source, wheel_dir: str, options: BuildOptions, as_json: bool)
             line.phase(name)
 
         built = build_wheel(source, wheel_dir=wheel_dir, options=options._replace(on_phase=on_phase))
-        check_constraints(built.path, options)
+        check_constraints([built.path], options)
     if not as_json:
         print(built.path, flush=True)
     return built

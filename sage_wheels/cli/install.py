@@ -214,8 +214,7 @@ def _stage(options: argparse.Namespace) -> int:
         from sage_wheels.requirements import constraints
 
         admitted = constraints.texts(named.constraints, markers)
-        for each in wheels:
-            constraints.check_wheel(each.path, admitted)
+        constraints.check_wheels((each.path for each in wheels), admitted)
     how = StagingOptions(
         () if options.no_compile else tuple(dict.fromkeys(options.optimize or [0])),
         options.invalidation_mode or "",

@@ -72,10 +72,6 @@ class Graph:
         """What the unfinished project `number` waits for, as far as it is known now."""
         return self._needs[number]
 
-    def waiting_for(self, number: int) -> frozenset[int]:
-        """The unfinished projects that cannot be built before `number` is."""
-        return frozenset(self._waiting[number])
-
     def came_after(self, number: int) -> frozenset[int]:
         """The projects that `number` waits for or has waited for."""
         return frozenset(self._after[number])

@@ -87,11 +87,17 @@ def _applied(source: Requirement, constraints: list[Constraint]) -> Source:
     return Requirement(f"{source.name}{extras}{specifier}", asked) if constraints else source
 
 
-def check_wheel(path: str, constraints: Iterable[tuple[str, str]]) -> None:
-    """Raise `SourceError` if one of `constraints` does not admit the version in the name of the wheel at `path`."""
+def check_wheels(paths: Iterable[str], constraints: Iterable[tuple[str, str]]) -> None:
+    """Raise `SourceError` if one of `constraints` does not admit the version in the name of a wheel at `paths`."""
+    each_parsed = parsed(constraints)
+    for path in paths:
+        _check_wheel(path, each_parsed)
+
+
+def _check_wheel(path: str, constraints: list[Constraint]) -> None:
     found = re.match(r"([^/-]+)-([^/-]+)-[^/]*$", path.rpartition("/")[2])
     name, version = found.groups() if found else ("", "")
-    for each in parsed(constraints):
+    for each in constraints:
         specifier = each.source.asked.specifier
         if each.name == canonical_name(name) and specifier:
             from packaging.specifiers import SpecifierSet

@@ -16,6 +16,8 @@ import time
 
 from sage_wheels.errors import FileOperationFailed, LockUnusable
 from sage_wheels.fs import caches
+from sage_wheels.fs.digest import of_open
+from sage_wheels.fs.files import regular
 from sage_wheels.store import results
 from sage_wheels.store.local import LocalTier
 from sage_wheels.store.results import Content, Result
@@ -159,11 +161,6 @@ class Store:
 
 def digest_of(path: str) -> tuple[str, int]:
     """The SHA-256 of the file at `path` in hexadecimal digits, and its size. Raises `OSError`."""
-    import hashlib
-
-    digest, size = hashlib.sha256(), 0
-    with open(path, "rb") as f:
-        while block := f.read(1 << 20):
-            digest.update(block)
-            size += len(block)
-    return digest.hexdigest(), size
+    with open(path, "rb", buffering=0, opener=regular) as f:
+        found = of_open(f.fileno(), "sha256", os.fstat(f.fileno()).st_size)
+        return found.hex(), f.tell()  # how much was hashed

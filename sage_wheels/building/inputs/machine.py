@@ -10,6 +10,7 @@ import sys
 
 from sage_wheels.building.backend.variables import with_names
 from sage_wheels.building.keyable import NotKeyable
+from sage_wheels.fs.digest import of_file
 from sage_wheels.store.remembered import remembered, stat_of
 from sage_wheels.store.results import canonical
 
@@ -57,8 +58,7 @@ def _digest_of(path: str) -> str:
     if os.path.isdir(path):
         return tree(path)
     try:
-        with open(path, "rb") as f:
-            return hashlib.sha256(f.read()).hexdigest()
+        return of_file(path).hex()
     except OSError:
         return "cannot be read"
 
