@@ -37,7 +37,11 @@ def install(
         found = stack.enter_context(wheels_of(items, prefix, build_options))
         requests = [
             Request(
-                stack.enter_context(Wheel(each.path, limits)), each.direct_url, extras=each.extras, origin=each.origin
+                stack.enter_context(Wheel(each.path, limits)),
+                each.direct_url,
+                extras=each.extras,
+                origin=each.origin,
+                url=each.url,
             )
             for each in found
         ]

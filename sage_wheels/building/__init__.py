@@ -21,6 +21,7 @@ from sage_wheels.metadata import canonical_name
 from sage_wheels.named import NamedTuple
 from sage_wheels.requirements.arguments import as_directory, parse_source, selected
 from sage_wheels.requirements.direct_url import DirectUrl
+from sage_wheels.requirements.references import file_url
 from sage_wheels.requirements.sources import (
     Asked,
     GitRepository,
@@ -47,13 +48,15 @@ if TYPE_CHECKING:
 class FoundWheel(NamedTuple):
     """A wheel to install, the content of its direct_url.json (None: it gets none), and the requested extras.
 
-    `origin` is where it came from, if neither of the two says it: its file is deleted after the installation.
+    `origin` is where it came from, if neither of the two says it: its file is deleted after the installation. `url` is
+    that of the wheel itself: its direct_url.json has this URL, and the hash that is computed during the installation.
     """
 
     path: str
     direct_url: DirectUrl | None
     extras: tuple[str, ...] = ()
     origin: str = ""
+    url: str = ""
 
 
 def build_wheel(
@@ -132,7 +135,7 @@ def wheels_of(items: Iterable[str], prefix: Prefix, options: BuildOptions | None
     if all(isinstance(source, WheelFile) for source in sources) and not editables:
         wheels = [source for source in sources if isinstance(source, WheelFile)]
         trace.decided("nothing is built: every item is a wheel")
-        found = [FoundWheel(wheel.path, wheel.direct_url(), wheel.asked.extras) for wheel in wheels]
+        found = [FoundWheel(each.path, None, each.asked.extras, url=file_url(each.path)) for each in wheels]
         yield _as_told(found, options)
         return
     import tempfile
@@ -149,7 +152,7 @@ def _as_told(found: list[FoundWheel], options: BuildOptions) -> list[FoundWheel]
     if not options.indexed:
         return found
     return [
-        each._replace(direct_url=None) if canonical_name(project_of_file(each.path)) in options.indexed else each
+        each._replace(direct_url=None, url="") if canonical_name(project_of_file(each.path)) in options.indexed else each
         for each in found
     ]
 

@@ -1,9 +1,10 @@
 """Facts about the target interpreter: its paths, wheel tags and marker environment.
 
 The base interpreter of a virtual environment is found in pyvenv.cfg. If it is the interpreter that runs this tool, it
-need not be asked. Any other one is run once, isolated (`-I -S -B`: no site-packages, nothing of the prefix). Its answer
-is cached in the state directory of the prefix, together with the identity of the executable file (size, time, inode).
-So a changed interpreter is asked again; and while the interpreter is being replaced, the cached answer is used.
+need not be run. Any other one is run once, isolated (`-I -S -B`: no site-packages, nothing of the prefix). The answer is
+cached in the state directory of the prefix, together with the identity of the executable file (size, time, inode) and
+of the system. So a changed interpreter is asked again, and so is one on another system; while the interpreter is being
+replaced, the cached answer is used.
 """
 
 from __future__ import annotations
@@ -58,17 +59,17 @@ def ask(prefix: Prefix) -> Facts:
     Raises `InterpreterError` if it has to be run and cannot, or if its version is not that of `prefix`.
     """
     exe = base_executable(prefix)
+    is_in_venv = sys.prefix != sys.base_prefix
     # if this tool runs in a virtual environment, its sysconfig gives the paths of that, which on Debian are different
-    if is_ours(prefix) and (prefix.is_venv or sys.prefix == sys.base_prefix):
-        return _own_facts()
-    if prefix.executable:
-        return _ask_of(exe)
-    key = identity(exe)
+    ours = is_ours(prefix) and (prefix.is_venv or not is_in_venv)
+    if prefix.executable or (ours and is_in_venv):
+        return _own_facts() if ours else _ask_of(exe)
+    key = [identity(exe), *_system()]
     stored = memo.read_json(prefix, _MEMO, {"key": object, "facts": SHAPE})
-    if stored and (key is None or stored["key"] == key):
+    if stored and (key[0] is None or stored["key"] == key):
         with contextlib.suppress(KeyError):
             return _facts(stored["facts"])
-    facts = _run(exe, "" if prefix.is_venv else prefix.root)
+    facts = _own_facts() if ours else _run(exe, "" if prefix.is_venv else prefix.root)
     if not facts.full_version.startswith(f"{prefix.version[0]}.{prefix.version[1]}."):
         raise InterpreterError(
             f"the Python {exe} is {facts.full_version}, but {prefix.root} was made for "
@@ -196,6 +197,13 @@ def identity(exe: str) -> list[Any] | None:
     except OSError:
         return None
     return [real, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
+
+
+def _system() -> list[str]:
+    """What the tags and markers depend on, besides the interpreter: operating system, kernel and C library."""
+    library = os.confstr("CS_GNU_LIBC_VERSION") if "CS_GNU_LIBC_VERSION" in os.confstr_names else ""
+    name, _, *kernel = os.uname()
+    return [name, *kernel, library or ""]
 
 
 def _run(exe: str, home: str) -> Facts:

@@ -232,7 +232,7 @@ def _commit(
 def _told(request: Request) -> history.Change:
     """What the history says of a wheel."""
     wheel = request.wheel
-    origin = request.origin or str((request.direct_url or {}).get("url") or wheel.path)
+    origin = request.origin or request.url or str((request.direct_url or {}).get("url") or wheel.path)
     digest = ""
     with contextlib.suppress(FileOperationFailed):
         digest = f"sha256={wheel.digest}"

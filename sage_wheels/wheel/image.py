@@ -16,7 +16,7 @@ from sage_wheels.named import NamedTuple
 from sage_wheels.prefix import interpreter
 from sage_wheels.wheel import workers
 from sage_wheels.wheel.layout import Layout, directories_above
-from sage_wheels.wheel.writer import INSTALLER, Writer, same_on_disk
+from sage_wheels.wheel.writer import INSTALLER, LARGE, Unit, Writer, same_on_disk
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from sage_wheels.prefix.paths import PrefixPath
     from sage_wheels.wheel.unpacked import UnpackedWheels
     from sage_wheels.wheel.wheel import Wheel
+    from sage_wheels.wheel.writer import Written
 
 _WORTH_A_FORK = 2 << 20  # bytes of work; for less, no worker process is forked
 _COMPILE_COST = 20  # to compile a byte takes as long as to write twenty bytes
@@ -40,6 +41,7 @@ class Request(NamedTuple):
     `headers` is the name of the directory of its headers; None stands for the normalised name of the distribution.
     `installer` is the content of INSTALLER; None stands for this tool. `origin` is where the wheel came from, for the
     history: a URL or a requirement; "" stands for the URL in `direct_url` or, without one, the path of the wheel.
+    `url` is that of the wheel itself: then direct_url.json has this URL and the hash of the wheel.
     """
 
     wheel: Wheel
@@ -49,6 +51,15 @@ class Request(NamedTuple):
     headers: str = ""
     installer: bytes = b""
     origin: str = ""
+    url: str = ""
+
+    def told(self) -> dict[str, Any] | None:
+        """The content of direct_url.json. Raises `FileOperationFailed` if the wheel cannot be hashed."""
+        if not self.url:
+            return self.direct_url
+        from sage_wheels.requirements import direct_url
+
+        return direct_url.of_archive(self.url, "sha256", self.wheel.digest)
 
 
 class Image(NamedTuple):
@@ -107,9 +118,12 @@ def write_images(
     count = workers.processors() if work > _WORTH_A_FORK else 1
     if count > 1:
         import hashlib  # noqa: F401  loads OpenSSL once, for all workers
-    written = workers.share_out(lambda unit: unit.writer.write(unit), units, count, on_item=on_progress)
+    hashed = [request.wheel for request in requests if request.wheel.archive.file_size > LARGE] if count > 1 else []
+    written, digests = _work(units, hashed, count, on_progress)
     for unit, result in zip(units, written, strict=True):
         unit.writer.take(result)
+    for wheel, digest in zip(hashed, digests, strict=True):
+        wheel.digest = digest
     if unpacked:
         unpacked.finish(done=True)
     if any(result.cached for result in written):
@@ -122,8 +136,21 @@ def write_images(
     return [_finish(writer, request) for writer, request in zip(writers, requests, strict=True)]
 
 
+def _work(
+    units: list[Unit], hashed: list[Wheel], count: int, on_progress: Callable[[int, int], None] | None
+) -> tuple[list[Written], list[str]]:
+    """Write the units, and beside that hash the files of the wheels `hashed`, by `count` processes."""
+    items: list[Unit | Wheel] = [*hashed, *units]
+
+    def work(item: Unit | Wheel) -> Written | str:
+        return item.writer.write(item) if isinstance(item, Unit) else item.digest
+
+    done = workers.share_out(work, items, count, on_item=on_progress)
+    return [each for each in done if not isinstance(each, str)], [each for each in done if isinstance(each, str)]
+
+
 def _finish(writer: Writer, request: Request) -> Image:
-    writer.finish(request.direct_url, requested=request.requested, installer=request.installer or INSTALLER)
+    writer.finish(request.told(), requested=request.requested, installer=request.installer or INSTALLER)
     wheel, layout = request.wheel, writer.layout
     return Image(
         wheel.name,
