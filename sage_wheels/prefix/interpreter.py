@@ -62,14 +62,17 @@ def ask(prefix: Prefix) -> Facts:
     is_in_venv = sys.prefix != sys.base_prefix
     # if this tool runs in a virtual environment, its sysconfig gives the paths of that, which on Debian are different
     ours = is_ours(prefix) and (prefix.is_venv or not is_in_venv)
-    if prefix.executable or (ours and is_in_venv):
-        return _own_facts() if ours else _ask_of(exe)
-    key = [identity(exe), *_system()]
+    if ours and (prefix.executable or is_in_venv):
+        return _own_facts()
+    file = identity(exe)
+    if prefix.executable:
+        return _run(exe, "", tuple(file or ()))
+    key = [file, *_system()]
     stored = memo.read_json(prefix, _MEMO, {"key": object, "facts": SHAPE})
-    if stored and (key[0] is None or stored["key"] == key):
+    if stored and (file is None or stored["key"] == key):
         with contextlib.suppress(KeyError):
             return _facts(stored["facts"])
-    facts = _own_facts() if ours else _run(exe, "" if prefix.is_venv else prefix.root)
+    facts = _own_facts() if ours else _run(exe, "" if prefix.is_venv else prefix.root, tuple(file or ()))
     if not facts.full_version.startswith(f"{prefix.version[0]}.{prefix.version[1]}."):
         raise InterpreterError(
             f"the Python {exe} is {facts.full_version}, but {prefix.root} was made for "
@@ -79,12 +82,6 @@ def ask(prefix: Prefix) -> Facts:
     if os.path.isdir(prefix.state):  # nothing is cached in a prefix into which this tool has not installed
         memo.write(prefix, _MEMO, json.dumps({"key": key, "facts": facts._asdict()}).encode())
     return facts
-
-
-@functools.cache
-def _ask_of(exe: str) -> Facts:
-    """The facts about the interpreter `exe`, without a cache."""
-    return _run(exe, "")
 
 
 def markers_of(prefix: Prefix) -> dict[str, str]:
@@ -206,10 +203,11 @@ def _system() -> list[str]:
     return [name, *kernel, library or ""]
 
 
-def _run(exe: str, home: str) -> Facts:
-    """Run `ask.py` in the interpreter `exe`. If `home` is not "", `sys.base_prefix` must be that directory.
+@functools.cache
+def _run(exe: str, home: str, file: tuple[Any, ...]) -> Facts:
+    """Run `ask.py` in the interpreter `exe`, once. If `home` is not "", `sys.base_prefix` must be that directory.
 
-    Raises `InterpreterError`.
+    `file` is its `identity`, so that a changed interpreter is run again. Raises `InterpreterError`.
     """
     import packaging
 

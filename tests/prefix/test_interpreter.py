@@ -10,11 +10,13 @@ import sys
 import time
 from pathlib import Path
 
+import packaging
 import pytest
 
+import sage_wheels
 from sage_wheels.errors import InterpreterError
 from sage_wheels.prefix import Prefix, find_prefix, interpreter
-from support.pythons import Python, make_installation, other_pythons
+from support.pythons import Python, base_python, make_installation, other_pythons
 from support.trees import make_prefix
 
 VERSION = sys.version_info[:2]
@@ -91,16 +93,47 @@ def test_an_interpreter_that_is_gone_meanwhile_is_remembered(tmp_path: Path) -> 
 def test_a_memory_that_is_garbage_is_as_none(tmp_path: Path, garbage: str) -> None:
     prefix = foreign_prefix(tmp_path)
     facts = interpreter.ask(prefix)
-    Path(prefix.state, "cache", "interpreter.json").write_text(garbage)
+    memo = Path(prefix.state, "cache", "interpreter.json")
+    whole = memo.read_bytes()
+    memo.write_text(garbage)
     assert interpreter.ask(prefix) == facts
-    assert runs(tmp_path) == 2
+    assert memo.read_bytes() == whole, "it was made again"
 
 
 def test_asking_leaves_nothing_in_a_prefix_that_is_not_ours(tmp_path: Path) -> None:
     prefix = foreign_prefix(tmp_path)
     os.rmdir(prefix.state)
-    interpreter.ask(prefix)
+    facts = interpreter.ask(prefix)
     assert not os.path.exists(prefix.state)
+    assert interpreter.ask(find_prefix(prefix.root)) == facts
+    assert runs(tmp_path) == 1, "it is run once in a process, also where nothing may be cached"
+
+
+def test_another_system_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The C library and the kernel may be others, as in a container that has the same prefix."""
+    prefix = foreign_prefix(tmp_path)
+    interpreter.ask(prefix)
+    memo = Path(prefix.state, "cache", "interpreter.json")
+    before = memo.read_bytes()
+    uname = os.uname()
+    other = os.uname_result((uname.sysname, uname.nodename, "2.4.0", uname.version, uname.machine))
+    monkeypatch.setattr(os, "uname", lambda: other)
+    interpreter.ask(prefix)
+    assert memo.read_bytes() != before
+    assert b"2.4.0" in memo.read_bytes()
+
+
+def test_facts_of_our_own_interpreter_are_remembered(tmp_path: Path) -> None:
+    """Outside a virtual environment: computing them imports packaging, which takes as long as installing a wheel."""
+    root = make_prefix(tmp_path)
+    os.makedirs(find_prefix(root).state)
+    program = "import sys; sys.path[:0] = sys.argv[1:3]; from sage_wheels.prefix import find_prefix, interpreter; "
+    program += "print(sorted(interpreter.ask(find_prefix(sys.argv[3])).markers), 'packaging' in sys.modules)"
+    above = [str(Path(str(module.__file__)).parents[1]) for module in (sage_wheels, packaging)]
+    command = [base_python(), "-I", "-S", "-c", program, *above, str(root)]
+    first, second = (subprocess.run(command, capture_output=True, text=True, check=True).stdout for _ in range(2))
+    assert first == second.replace("False", "True")
+    assert second.endswith("False\n")
 
 
 @pytest.mark.parametrize(
