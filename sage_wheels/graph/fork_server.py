@@ -122,6 +122,7 @@ def serve() -> bool:
     In a new process, standard input and output are those of the request.
     """
     from sage_wheels.graph import remote, worker  # noqa: F401 - so that no new process need import it
+    from sage_wheels.store import remote as store  # noqa: F401 - likewise
 
     processes.prepare()
     worker.preload()

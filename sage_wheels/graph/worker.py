@@ -38,6 +38,7 @@ def preload() -> None:
         *("sage_wheels.building.inputs.repositories", "sage_wheels.building.inputs.source"),
         *("sage_wheels.building.inputs.interpreter", "sage_wheels.building.inputs.tools"),
         *("sage_wheels.building.inputs.libraries", "sage_wheels.building.inputs.elf", "mmap"),
+        *("sage_wheels.building.environment.wheelhouse", "sage_wheels.archive.unpack", "gzip", "configparser"),
         *("encodings.ascii", "encodings.cp437", "encodings.unicode_escape"),
         *("encodings.utf_16_le", "encodings.utf_16_be", "encodings.utf_32_le"),
     ):
