@@ -1,10 +1,10 @@
 """Install the wheels that pip has chosen, in one transaction, if the prefix has not changed since pip looked at it.
 
 Other processes may change the prefix while pip resolves, downloads and builds. If they have installed the same version
-that pip has chosen, that is left as it is. If they have changed anything else that is replaced or required here, pip
-has to decide again. This is checked again under the lock, before the commit. This module does not retry:
-`transaction.commit` makes a new plan if the old one does not hold, and `process` runs pip again if its decision is
-outdated.
+that pip has chosen, the requirement is satisfied, and that version stays as it is. If they have changed anything else
+that is replaced or required here, pip has to decide again. This module only says what is satisfied and what the
+decision rests on: `transaction.install` leaves out what is satisfied, and checks everything again under the lock; and
+`process` runs pip again if its decision is outdated.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from sage_wheels.manifests.entries import ManifestEntry
     from sage_wheels.prefix import Prefix
     from sage_wheels.transaction.commit import CommitOptions
-    from sage_wheels.transaction.install import InstallOptions
     from sage_wheels.transaction.report import Report
     from sage_wheels.wheel import Request, Wheel
 
@@ -104,46 +103,32 @@ class Decision:
             options = InstallOptions(
                 compile_bytecode=all(each["compile"] for each in items),
                 overwrite=self.how.overwrite,
-                reinstall=True,
+                is_there=lambda request, there: self._is_satisfied(request, there.version),
                 ignore_requires_python=True,  # pip has checked it
                 adopt=True,  # pip also replaces files without owner
+                check=lambda there: self._check(asked, _versions(there)),
+                watched=frozenset(_rests_on(asked)),
             )
-            now = _versions(find_all(self.prefix))
-            left = [each for each in asked if not self._is_there(each, now)]
-            if not left:
-                return []
-            report = install(self.prefix, left, self._checked(options, left, asked, now), self.how.settings)
-            self.is_done = True
-            self.how.on_report(report)
+            report = install(self.prefix, asked, options, self.how.settings)
+            if report.changes:
+                self.is_done = True
+                self.how.on_report(report)
             return [(change.name, change.old_version) for change in report.changes if change.old_version]
 
-    def _checked(
-        self, options: InstallOptions, left: list[Request], asked: list[Request], now: Versions
-    ) -> InstallOptions:
-        """`options` with a check that prevents the commit if the versions `now` change. Raises `Outdated` if some have
-        changed already."""
-        coming = {each.wheel.canonical_name for each in left}
-        there = {each.wheel.canonical_name for each in asked} - coming
-        required = {
-            requirement_name(line) for each in left for line in each.wheel.metadata.get("requires-dist", [])
-        } - {""}
-        for name in sorted((coming | required) - there):
+    def _check(self, asked: list[Request], now: Versions) -> None:
+        """Raise `Outdated` if, with the versions `now`, pip might decide in another way about what is installed."""
+        coming = [each for each in asked if not self._is_satisfied(each, now.get(each.wheel.canonical_name))]
+        satisfied = {each.wheel.canonical_name for each in asked if each not in coming}
+        for name in sorted(_rests_on(coming) - satisfied):
             if now.get(name) != self.before.get(name):
                 what = f"was changed to {now[name]}" if name in now else "was uninstalled"
                 raise Outdated(f"{name} {what} in {self.prefix.root} meanwhile")
-        names = coming | required | there
 
-        def check(distributions: list[Distribution]) -> None:
-            later = _versions(distributions)
-            if any(later.get(name) != now.get(name) for name in names):
-                raise Outdated(f"what pip's decision rests on was changed in {self.prefix.root} meanwhile")
-
-        return options._replace(check=check, watched=frozenset(names))
-
-    def _is_there(self, request: Request, now: Versions) -> bool:
-        """Whether another process has installed that version meanwhile, so that there is nothing to do."""
-        name = request.wheel.canonical_name
-        return now.get(name) == request.wheel.version != self.before.get(name) and not request.direct_url
+    def _is_satisfied(self, request: Request, installed: str | None) -> bool:
+        """Whether another process has installed that version meanwhile, so that pip would say "Requirement already
+        satisfied". `installed` is the version that is installed now."""
+        before = self.before.get(request.wheel.canonical_name)
+        return installed == request.wheel.version != before and not request.direct_url
 
     def _check_library(self, wheel: Wheel, library: str) -> None:
         if os.path.realpath(library) != os.path.realpath(self.prefix.path(self.prefix.scheme.purelib)):
@@ -189,6 +174,12 @@ def _is_valid(version: str) -> bool:
         return bool(Version(version))
     except InvalidVersion:
         return False
+
+
+def _rests_on(requests: list[Request]) -> set[str]:
+    """The normalised names of the distributions that `requests` replace or require."""
+    required = {requirement_name(line) for each in requests for line in each.wheel.metadata.get("requires-dist", [])}
+    return {each.wheel.canonical_name for each in requests} | (required - {""})
 
 
 def _versions(distributions: list[Distribution]) -> Versions:

@@ -15,10 +15,14 @@ from pathlib import Path
 import pytest
 
 import sage_wheels
-from sage_wheels.prefix import Prefix
+from sage_wheels.archive.strict_zip import WheelLimits
+from sage_wheels.pip.decision import Decision, How
+from sage_wheels.prefix import Prefix, find_prefix
 from sage_wheels.transaction import install as installing
 from sage_wheels.transaction import uninstall as uninstalling
+from sage_wheels.transaction.commit import CommitOptions
 from sage_wheels.transaction.plan import Listing, look
+from sage_wheels.transaction.report import Report
 from support import watched
 from support.run import install, names, uninstall
 from support.trees import STATE, leftovers, make_prefix
@@ -122,5 +126,31 @@ def test_another_version_comes_before_the_rest(prefix: Path, tmp_path: Path, tim
 
     sage_wheels.install(map(str, new), prefix, on_progress=come_between)
     assert done
+    assert names(prefix) == ["one 2", "two 2"]
+    assert leftovers(prefix) == []
+
+
+def test_what_pip_has_chosen_comes_from_another_process(
+    prefix: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After it was decided what is installed: it is left out then, and pip need not decide again."""
+    uninstall(prefix, "one", "two")
+    found = find_prefix(str(prefix))
+    reports: list[Report] = []
+    decision = Decision(found, How(CommitOptions(), WheelLimits(), reports.append), {})
+    wheels = twins(tmp_path, "2")
+
+    def looking(where: Prefix) -> Listing:
+        listing = look(where)
+        if "one 2" not in names(prefix):
+            install(prefix, wheels[0])
+        return listing
+
+    library = found.path(found.scheme.purelib)
+    about = {"library": library, "headers": "", "origin": "", "direct_url": None, "requested": True, "compile": True}
+    with monkeypatch.context() as patch:
+        patch.setattr(installing, "look", looking)
+        decision.carry_out([{"path": str(each), **about} for each in wheels])
+    assert [[change.name for change in report.changes] for report in reports] == [["two"]]
     assert names(prefix) == ["one 2", "two 2"]
     assert leftovers(prefix) == []
