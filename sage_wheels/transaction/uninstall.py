@@ -41,13 +41,13 @@ def uninstall(prefix: Prefix, names: list[str], settings: CommitOptions, undoes:
         there = [each for each in listing.distributions if each.canonical_name in wanted]
         if there or settings.dry_run:
             break
-    absent = tuple(Unchanged(wanted[name]) for name in wanted if name not in {each.canonical_name for each in there})
     if not there:
-        return Report(unchanged=absent)
+        return Report(unchanged=tuple(map(Unchanged, wanted.values())))
     spelt = {each.path: described(prefix, each).name for each in there}  # read the metadata before they are removed
 
     def destination(listing: list[Distribution]) -> Destination:
-        return Destination(None, {}, [each for each in listing if each.canonical_name in wanted], False)
+        going = [each for each in listing if each.canonical_name in wanted]
+        return Destination(None, {}, going, False, watched=frozenset(wanted))
 
     def purpose(plan: Plan) -> Purpose:
         changes = [history.Change(each.name, each.version, "") for each in plan.removed]
@@ -63,4 +63,5 @@ def uninstall(prefix: Prefix, names: list[str], settings: CommitOptions, undoes:
     if not settings.dry_run:
         unchanged.forget(prefix, {each.canonical_name for each in removed})
     changes = [Change(spelt.get(each.path, each.name), each.version, "") for each in removed]
+    absent = tuple(Unchanged(wanted[name]) for name in wanted if name not in {each.canonical_name for each in removed})
     return report_of(prefix, outcome, changes, kept)._replace(unchanged=absent, ignored=tuple(outcome.plan.ignored))

@@ -8,6 +8,7 @@ Promise 2.
 from __future__ import annotations
 
 import signal
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -108,6 +109,32 @@ def test_an_unfinished_removal(prefix: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert [change.name for change in report.changes] == ["one", "two"]
     assert names(prefix) == []
     sage_wheels.recover(prefix)
+    assert leftovers(prefix) == []
+
+
+def test_half_of_an_unfinished_removal(prefix: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of two seems to be gone, until a third process undoes that, while we wait for the lock."""
+    others: list[subprocess.Popen[str]] = []
+
+    def looking(where: Prefix) -> Listing:
+        if not others:
+            others.append(watched.stopped("uninstall", "--prefix", prefix, "one", at=commit_of(prefix)))
+        listing = look(where)
+        assert [str(each) for each in listing.distributions] == ["two 1"]
+        return listing
+
+    def come_between(sentence: str) -> None:
+        if "waiting for" in sentence:
+            others[0].kill()
+            others[0].communicate()
+            assert sage_wheels.recover(prefix)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(uninstalling, "look", looking)
+        report = sage_wheels.uninstall(["one", "two"], prefix, CommitOptions(say=come_between))
+    assert [change.name for change in report.changes] == ["one", "two"]
+    assert report.unchanged == ()
+    assert names(prefix) == []
     assert leftovers(prefix) == []
 
 
