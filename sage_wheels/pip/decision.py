@@ -14,8 +14,9 @@ import os
 from typing import NamedTuple
 
 from sage_wheels.errors import Conflict, Outdated, PrefixError
-from sage_wheels.installed.distributions import find_all
+from sage_wheels.installed.distributions import find_all, libraries
 from sage_wheels.metadata import canonical_name, requirement_name
+from sage_wheels.transaction.recover import recover_first
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -78,14 +79,22 @@ class Decision:
         if not self.is_done and _versions(find_all(self.prefix)) != self.before:
             raise Outdated(f"{self.prefix.root} was changed meanwhile")
 
-    def carry_out(self, items: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    def carry_out(
+        self, items: list[dict[str, Any]], satisfied: Mapping[str, str] | None = None
+    ) -> list[tuple[str, str]]:
         """Install the wheels `items`, in the form that `driver` sends; returns name and version of those replaced.
 
+        `satisfied` has the metadata directories of the installed distributions that satisfied requirements, by name.
         Raises `Outdated` if pip has to decide again, and the errors of `transaction.install`.
         """
         from sage_wheels.transaction.install import InstallOptions, install
         from sage_wheels.wheel import Request, Wheel
 
+        found = self._in_prefix(satisfied or {})
+        if not items:
+            recover_first(self.prefix, self.how.settings)  # what pip saw may have been part of an unfinished change
+            self._check([], found, _versions(find_all(self.prefix)))
+            return []
         with contextlib.ExitStack() as stack:
             asked = [
                 Request(
@@ -106,8 +115,8 @@ class Decision:
                 is_there=lambda request, there: self._is_satisfied(request, there.version),
                 ignore_requires_python=True,  # pip has checked it
                 adopt=True,  # pip also replaces files without owner
-                check=lambda there: self._check(asked, _versions(there)),
-                watched=frozenset(_rests_on(asked)),
+                check=lambda there: self._check(asked, found, _versions(there)),
+                watched=frozenset(_rests_on(asked) | found.keys()),
             )
             report = install(self.prefix, asked, options, self.how.settings)
             if report.changes:
@@ -115,14 +124,25 @@ class Decision:
                 self.how.on_report(report)
             return [(change.name, change.old_version) for change in report.changes if change.old_version]
 
-    def _check(self, asked: list[Request], now: Versions) -> None:
+    def _check(self, asked: list[Request], satisfied: Mapping[str, str], now: Versions) -> None:
         """Raise `Outdated` if, with the versions `now`, pip might decide in another way about what is installed."""
+        names = {each.wheel.canonical_name for each in asked}
         coming = [each for each in asked if not self._is_satisfied(each, now.get(each.wheel.canonical_name))]
-        satisfied = {each.wheel.canonical_name for each in asked if each not in coming}
-        for name in sorted(_rests_on(coming) - satisfied):
-            if now.get(name) != self.before.get(name):
-                what = f"was changed to {now[name]}" if name in now else "was uninstalled"
-                raise Outdated(f"{name} {what} in {self.prefix.root} meanwhile")
+        left_out = names - {each.wheel.canonical_name for each in coming}
+        changed = {name for name in _rests_on(coming) - left_out if now.get(name) != self.before.get(name)}
+        changed |= {name for name, path in satisfied.items() if name not in names and not os.path.lexists(path)}
+        for name in sorted(changed):
+            what = f"was changed to {now[name]}" if name in now else "was uninstalled"
+            raise Outdated(f"{name} {what} in {self.prefix.root} meanwhile")
+
+    def _in_prefix(self, satisfied: Mapping[str, str]) -> dict[str, str]:
+        """Those of the metadata directories `satisfied` that are in the prefix, by normalised name."""
+        own = {os.path.realpath(self.prefix.path(each)) for each in libraries(self.prefix)}
+        return {
+            canonical_name(name): path
+            for name, path in satisfied.items()
+            if os.path.realpath(os.path.dirname(path)) in own
+        }
 
     def _is_satisfied(self, request: Request, installed: str | None) -> bool:
         """Whether another process has installed that version meanwhile, so that pip would say "Requirement already

@@ -160,19 +160,29 @@ def test_what_is_to_be_upgraded_changes_meanwhile(prefix: Path, home: Path, inde
     assert rounds(index) == 2
 
 
+@pytest.mark.parametrize("seen", ["by pip", "after pip has decided"])
 def test_what_seems_to_be_there_is_part_of_a_change_that_is_undone(
-    prefix: Path, home: Path, index: Index, put: Put, wheel_of: Callable[[str], Path]
+    tmp_path: Path, prefix: Path, home: Path, index: Index, put: Put, wheel_of: Callable[[str], Path], seen: str
 ) -> None:
-    """Somebody is about to commit what pip has chosen, and is killed: it is installed then."""
+    """Somebody is about to commit what pip is asked for, and is killed: it is installed then."""
     put(prefix, "lib 2.0")
-    decision = Decision(prefix, home, index, "app")
-    at = f"os.rename {prefix}/{STATE}/journal"
-    with watched.stopped("install", "--prefix", prefix, wheel_of("app 2.0"), at=at) as other:
-        decision.held.let_go()
-        assert decision.process.stderr
-        said = list(itertools.takewhile(lambda line: "waiting for" not in line, decision.process.stderr))
-        other.send_signal(signal.SIGKILL)
-    done = end(decision.process)
+    served = tmp_path / "served"
+    served.mkdir()
+    (served / "app.txt").write_text("app\n")
+    with Index(served) as other_index:
+        if seen == "by pip":
+            held, arguments = other_index.hold("app.txt"), ["-r", f"{other_index.files}/app.txt"]
+        else:
+            held, arguments = index.hold("/files/app-"), ["app"]
+        process = start(our_command(prefix, "install", "-i", index.url, *arguments), environment(home))
+        held.wait()
+        at = f"os.rename {prefix}/{STATE}/journal"
+        with watched.stopped("install", "--prefix", prefix, wheel_of("app 2.0"), at=at) as other:
+            held.let_go()
+            assert process.stderr
+            said = list(itertools.takewhile(lambda line: "waiting for" not in line, process.stderr))
+            other.send_signal(signal.SIGKILL)
+        done = end(process)
     assert done.returncode == 0, [*said, done.stderr]
     sage_wheels.recover(prefix)
     assert names(prefix)[:2] == ["app 2.0", "lib 2.0"]
