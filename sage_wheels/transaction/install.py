@@ -130,7 +130,7 @@ def _install(
             requests, unchanged, there = _without_unchanged(prefix, requests, listing.distributions, options)
         unmet = _unmet(prefix, [each for each in everything if each in requests or each.extras], listing.distributions)
         if not requests:
-            _check_there(prefix, there, listing, settings)
+            _check_there(prefix, there, listing, options, settings)
             return _remove_only(prefix, options, settings, undoes)._replace(unchanged=unchanged, unmet=unmet)
         for each in requests:
             if each.wheel.newer_format:  # the specification requires a warning
@@ -181,12 +181,15 @@ def _unpacked(
     return UnpackedWheels(store, stage, linking=mode == "hardlink", say=say)
 
 
-def _check_there(prefix: Prefix, there: list[Distribution], listing: Listing, settings: CommitOptions) -> None:
-    """Raise `_Changed` if these distributions of `listing` were part of a change that was then undone."""
-    if not there or settings.dry_run:
-        return
+def _check_there(
+    prefix: Prefix, there: list[Distribution], listing: Listing, options: InstallOptions, settings: CommitOptions
+) -> None:
+    """Raise `_Changed` if these distributions of `listing` were part of a change that was then undone, and what
+    `options.check` raises."""
     recover_first(prefix, settings)  # whatever change was under way is made or undone then
-    if not is_same(prefix, listing) and not set(there) <= set(look(prefix).distributions):
+    now = listing if is_same(prefix, listing) else look(prefix)
+    options.check(now.distributions)
+    if not set(there) <= set(now.distributions):
         raise _Changed(f"{prefix.root} was changed meanwhile")
 
 
@@ -213,7 +216,7 @@ def _commit(
     if one of `requests` need not be installed any more."""
     new = {path: each.canonical_name for each in images for path in each.files}
     names = {each.canonical_name for each in images} | options.also_remove
-    watched = options.watched | {each.canonical_name for each in there}
+    watched = options.watched | options.also_remove | {each.canonical_name for each in there}
     wheels = [] if settings.history.is_off or settings.dry_run else [_told(request) for request in requests]
 
     def purpose(plan: Plan) -> Purpose:
