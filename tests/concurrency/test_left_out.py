@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,7 +17,10 @@ import pytest
 
 import sage_wheels
 from sage_wheels.archive.strict_zip import WheelLimits
+from sage_wheels.cli import main
+from sage_wheels.pip import uninstall as pip_uninstall
 from sage_wheels.pip.decision import Decision, How
+from sage_wheels.pip.uninstall import Found, find
 from sage_wheels.prefix import Prefix, find_prefix
 from sage_wheels.transaction import install as installing
 from sage_wheels.transaction import uninstall as uninstalling
@@ -109,6 +112,30 @@ def test_an_unfinished_removal(prefix: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert [change.name for change in report.changes] == ["one", "two"]
     assert names(prefix) == []
     sage_wheels.recover(prefix)
+    assert leftovers(prefix) == []
+
+
+def test_an_unfinished_removal_and_pip_uninstall(
+    prefix: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is the command line that looks what is there."""
+    seen: list[list[str]] = []
+
+    def finding(where: Prefix, wanted: Mapping[str, str]) -> Found:
+        if seen:
+            return find(where, wanted)
+        with watched.stopped("uninstall", "--prefix", prefix, "one", at=commit_of(prefix)) as other:
+            found = find(where, wanted)
+            seen.append(found.missing)
+            other.send_signal(signal.SIGKILL)
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pip_uninstall, "find", finding)
+        assert main(["pip", "--prefix", str(prefix), "uninstall", "-y", "one"]) == 0
+    assert seen == [["one"]]
+    assert "not installed" not in capsys.readouterr().err
+    assert names(prefix) == ["two 1"]
     assert leftovers(prefix) == []
 
 
