@@ -198,7 +198,7 @@ def _remove_only(prefix: Prefix, options: InstallOptions, settings: CommitOption
         return Report()
     from sage_wheels.transaction.uninstall import uninstall
 
-    return uninstall(prefix, sorted(options.also_remove), settings, undoes)
+    return uninstall(prefix, sorted(options.also_remove), settings, undoes, options.check)
 
 
 def _commit(

@@ -139,6 +139,24 @@ def test_an_unfinished_removal_and_pip_uninstall(
     assert leftovers(prefix) == []
 
 
+def test_another_version_comes_before_the_removal(
+    prefix: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is not the one that was named: it stays."""
+
+    def looking(where: Prefix) -> Listing:
+        if "one 1" in names(prefix):
+            install(prefix, *twins(tmp_path, "2"))
+        return look(where)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(uninstalling, "look", looking)
+        assert main(["uninstall", "--prefix", str(prefix), "one==1", "two"]) == 1
+    assert "one==1 is not what is installed" in capsys.readouterr().err
+    assert names(prefix) == ["one 2", "two 2"]
+    assert leftovers(prefix) == []
+
+
 def test_half_of_an_unfinished_removal(prefix: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One of two seems to be gone, until a third process undoes that, while we wait for the lock."""
     others: list[subprocess.Popen[str]] = []
