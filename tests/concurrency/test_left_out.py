@@ -10,7 +10,7 @@ from __future__ import annotations
 import signal
 import subprocess
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -25,8 +25,11 @@ from sage_wheels.prefix import Prefix, find_prefix
 from sage_wheels.transaction import install as installing
 from sage_wheels.transaction import uninstall as uninstalling
 from sage_wheels.transaction.commit import CommitOptions
+from sage_wheels.transaction.history import Bounds
+from sage_wheels.transaction.install import InstallOptions
 from sage_wheels.transaction.plan import Listing, look
 from sage_wheels.transaction.report import Report
+from sage_wheels.transaction.undo import UndoOptions, undo
 from support import watched
 from support.run import install, names, uninstall
 from support.trees import STATE, leftovers, make_prefix
@@ -183,6 +186,30 @@ def test_half_of_an_unfinished_removal(prefix: Path, monkeypatch: pytest.MonkeyP
     assert leftovers(prefix) == []
 
 
+def test_an_undo_that_needs_wheels_sees_an_unfinished_change(prefix: Path, tmp_path: Path) -> None:
+    """It seems that somebody has installed another version; but that is undone, so nothing is refused."""
+    old, new, newest = (twins(tmp_path / version, version)[0] for version in "123")
+    install(prefix, old, reinstall=True)
+    sage_wheels.install([str(new)], prefix, InstallOptions(), CommitOptions(history=Bounds(size=0)))
+    others: list[subprocess.Popen[str]] = []
+
+    def wheels(name: str, version: str, told: object) -> list[str]:
+        if not others:
+            others.append(watched.stopped("install", "--prefix", prefix, newest, at=commit_of(prefix)))
+            assert names(prefix) == ["one 3", "two 1"]
+        return [str(old)]
+
+    def come_between(sentence: str) -> None:
+        if "waiting for" in sentence:
+            others[0].kill()
+            others[0].communicate()
+
+    settings = CommitOptions(say=come_between)
+    undo(find_prefix(str(prefix)), UndoOptions(), settings, lambda: nullcontext(wheels))
+    assert names(prefix) == ["one 1", "two 1"]
+    assert leftovers(prefix) == []
+
+
 @pytest.mark.parametrize("times", [1, 100])
 def test_another_version_comes_before_the_rest(prefix: Path, tmp_path: Path, times: int) -> None:
     """Again and again, too: then nothing is left out any more."""
@@ -212,9 +239,12 @@ def test_what_pip_has_chosen_comes_from_another_process(
     decision = Decision(found, How(CommitOptions(), WheelLimits(), reports.append), {})
     wheels = twins(tmp_path, "2")
 
+    done: list[int] = []
+
     def looking(where: Prefix) -> Listing:
         listing = look(where)
-        if "one 2" not in names(prefix):
+        if not done:
+            done.append(1)
             install(prefix, wheels[0])
         return listing
 
