@@ -263,7 +263,7 @@ class Conversation:
         requirement.InstallRequirement.uninstall = lambda *args, **options: self.uninstall(*args, **options)
         wheel.install_wheel = self.install_wheel
         preparer: Any = importlib.import_module("pip._internal.operations.prepare").RequirementPreparer
-        self.pips_prepare_installed = getattr(preparer, "prepare_installed_requirement", None)
+        self.pips_prepare_installed: Any = getattr(preparer, "prepare_installed_requirement", None)
         if self.pips_prepare_installed:
             preparer.prepare_installed_requirement = lambda *args, **options: self.prepare_installed(*args, **options)
         for name in ("install_wheel", "install_legacy", "install_editable_legacy"):  # until pip 26.2, 23.0, 25.2
