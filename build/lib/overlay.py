@@ -35,6 +35,7 @@ import importlib.util
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -208,7 +209,7 @@ def apply(checkout: Path, root: Path) -> str:
     except BaseException:
         undo(root)
         raise
-    return f"sage-wheels is in {root}; '{Path('build') / 'overlay'} {root} --undo' takes it out"
+    return f"sage-wheels is in {root}; to take it out: {_command(root)} --undo"
 
 
 def undo(root: Path) -> str:
@@ -247,16 +248,21 @@ def status(root: Path) -> str:
     """A line for each file that says what is there (see `_what`), and a last line with the result and advice."""
     state = State.of(root)
     if state is None:
-        return _left_alone(root) or f"sage-wheels is not in {root}; 'build/overlay {root}' puts it in"
+        return _left_alone(root) or f"sage-wheels is not in {root}; to put it in: {_command(root)}"
     found = {path: _what(root, path, state) for path in [*state.replaced, *state.added]}
     lines = [f"{kind:8}  {path}" for path, kind in found.items()]
     kinds = set(found.values())
     if kinds == {"ours"}:
         return "\n".join([*lines, f"sage-wheels is in {root}"])
-    advice = f"run 'build/overlay {root}' to put it in again, or 'build/overlay {root} --undo' to take it out"
+    advice = f"to put it in again: {_command(root)}; to take it out: {_command(root)} --undo"
     if "edited" in kinds:
-        advice = f"save what was edited elsewhere and delete it there; then {advice}"
+        advice = f"save what was edited elsewhere and delete it there; then, {advice}"
     return "\n".join([*lines, f"sage-wheels is in {root} in part; {advice}"])
+
+
+def _command(root: Path) -> str:
+    """The command that puts the project into the tree at `root`, for messages: a shell takes it as it stands there."""
+    return f"build/overlay {shlex.quote(str(root))}"
 
 
 def _what(root: Path, path: str, state: State) -> str:

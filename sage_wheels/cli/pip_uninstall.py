@@ -58,8 +58,11 @@ def _uninstall(options: argparse.Namespace, said: argparse.Namespace, voice: _Vo
     options.break_system_packages = said.break_system_packages
     prefix = common.prefix_of(options)
     settings = common.settings_of(options)._replace(say=voice.note)
-    recover_first(prefix, settings)
-    found = find(prefix, wanted)
+    for _ in range(2):  # the first time, what is missing may be part of a removal that is then undone
+        recover_first(prefix, settings)
+        found = find(prefix, wanted)
+        if not found.missing:
+            break
     status = remove_users(prefix, found.users, _flags(said), break_system_packages=said.break_system_packages)
     for each, directory in found.outside:
         voice.tell(f"Found existing installation: {each}")

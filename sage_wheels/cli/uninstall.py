@@ -18,6 +18,9 @@ from sage_wheels.requirements.names import named_by, names_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sage_wheels.installed import Distribution
     from sage_wheels.prefix import Prefix
     from sage_wheels.requirements.names import Named
     from sage_wheels.transaction.report import Report
@@ -53,8 +56,7 @@ def run(options: argparse.Namespace) -> int:
     all_asked = named_by(options.names, options.requirement)
     wanted = [canonical_name(name) for name in names_of(all_asked)]
     prefix = common.prefix_of(options)
-    _check_versions(prefix, all_asked)
-    report = uninstall(prefix, wanted, common.settings_of(options))
+    report = uninstall(prefix, wanted, common.settings_of(options), check=_checking(prefix, all_asked))
     common.print_report(report, prefix, options)
     if report.changes:
         with contextlib.suppress(OSError, MemoryError, SageWheelsError):  # the change was made, even if this fails
@@ -65,25 +67,31 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _check_versions(prefix: Prefix, all_asked: list[Named]) -> None:
-    """Raise `NotThere` if another version is installed than the one that was named."""
+def _checking(prefix: Prefix, all_asked: list[Named]) -> Callable[[list[Distribution]], None]:
+    """A check of the installed distributions, which raises `NotThere` if one has another version than was named.
+
+    It may be called while the lock is held, so it imports nothing.
+    """
     from sage_wheels.errors import NotThere
-    from sage_wheels.installed import find
     from sage_wheels.installed.distributions import described
 
+    specifiers = {}
     for each in all_asked:
         if not any(sign in each.written for sign in "=<>~!") or "@" in each.written:
             continue
         from packaging.requirements import InvalidRequirement, Requirement
 
-        try:
-            specifier = Requirement(each.written).specifier
-        except InvalidRequirement:
-            continue  # a path or a URL
-        for there in (described(prefix, found) for found in find(prefix, each.name)):
-            if there.version and not specifier.contains(there.version, prereleases=True):
-                what = f"{each.written} is not what is installed in {prefix.root}: {there} is"
-                raise NotThere(what, f"to remove that, name {there.name} alone")
+        with contextlib.suppress(InvalidRequirement):  # a path or a URL
+            specifiers[each.written] = (canonical_name(each.name), Requirement(each.written).specifier)
+
+    def check(distributions: list[Distribution]) -> None:
+        for written, (name, specifier) in specifiers.items():
+            for there in (described(prefix, each) for each in distributions if each.canonical_name == name):
+                if there.version and not specifier.contains(there.version, prereleases=True):
+                    what = f"{written} is not what is installed in {prefix.root}: {there} is"
+                    raise NotThere(what, f"to remove that, name {there.name} alone")
+
+    return check
 
 
 def _stayed(prefix: Prefix, report: Report) -> list[str]:

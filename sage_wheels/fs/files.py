@@ -12,11 +12,14 @@ import os
 import stat
 import sys
 
+from sage_wheels.fs import presence
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import IO, AnyStr
 
+_BLOCK = 1 << 20  # bytes
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
@@ -58,6 +61,23 @@ def read_most(file: IO[AnyStr], most: int) -> AnyStr:
     `file.read(most)` would allocate `most` bytes, however small the file is. Raises `OSError`.
     """
     return file.read(min(os.fstat(file.fileno()).st_size, most))
+
+
+def has_same_content(one: str, other: str) -> bool:
+    """Whether there are regular files at `one` and `other`, with the same content; links are not followed.
+
+    Raises `OSError`.
+    """
+    first, second = presence.lstat(one), presence.lstat(other)
+    if not (first and second and stat.S_ISREG(first.st_mode) and stat.S_ISREG(second.st_mode)):
+        return False
+    if first.st_size != second.st_size:
+        return False
+    with open(one, "rb") as f, open(other, "rb") as g:
+        while block := f.read(_BLOCK):
+            if block != g.read(_BLOCK):
+                return False
+    return True
 
 
 def write_whole(path: str, content: bytes, mode: int = 0o666) -> None:

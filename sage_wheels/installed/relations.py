@@ -11,6 +11,7 @@ from sage_wheels.installed.owners import Owners
 from sage_wheels.installed.requirements import Known, Markers
 from sage_wheels.metadata import requirement_name
 from sage_wheels.named import NamedTuple
+from sage_wheels.prefix import interpreter, versions
 from sage_wheels.prefix.beside import libraries_beside
 from sage_wheels.prefix.locator import landmarks
 
@@ -103,28 +104,20 @@ def check(prefix: Prefix) -> Iterator[Finding]:
         everything.append(spelt(each, known.metadata()))
         available[each.canonical_name] = known._replace(name=everything[-1].name, version=everything[-1].version)
     markers = Markers(prefix)
+    full_version = interpreter.full_version(prefix)
+    is_allowed = functools.cache(versions.is_allowed)  # nearly all distributions ask for one of a few
     for each in everything:
         for sentence in requirements.unmet(markers, available[each.canonical_name], (), available):
             yield Finding("unmet", each.canonical_name, sentence)
         wanted = available[each.canonical_name].metadata().get("requires-python", [""])[0]
-        if wanted and not _fits(wanted, prefix.full_version):
-            yield Finding("python", each.canonical_name, f"{each} needs Python {wanted}, not {prefix.full_version}")
+        if wanted and not is_allowed(full_version, wanted):
+            yield Finding("python", each.canonical_name, f"{each} needs Python {wanted}, not {full_version}")
     yield from _owners(prefix, everything)
 
 
 def _known(prefix: Prefix, distribution: Distribution) -> Known:
     metadata = functools.cache(lambda: _metadata(prefix, distribution))
     return Known(distribution.name, distribution.version, metadata)
-
-
-@functools.cache  # nearly all distributions ask for one of a few
-def _fits(wanted: str, version: str) -> bool:
-    from packaging.specifiers import InvalidSpecifier, SpecifierSet
-
-    try:
-        return SpecifierSet(wanted).contains(version, prereleases=True)
-    except InvalidSpecifier:
-        return True
 
 
 def _owners(prefix: Prefix, everything: list[Distribution]) -> Iterator[Finding]:

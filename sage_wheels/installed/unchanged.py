@@ -153,9 +153,11 @@ def is_recent(status: os.stat_result) -> bool:
 
 
 class Clock(NamedTuple):
-    """The file system with the number `device`, which changes a file's ctime with every change of the file."""
+    """The file system with the number `device`, of the type `kind`, which changes a file's ctime with every change of
+    the file."""
 
     device: int
+    kind: str
 
     def tells(self, status: os.stat_result, now: int) -> bool:
         """Whether any later change of a file, whose stat was read after the time `now` (ns), will change that stat."""
@@ -188,4 +190,4 @@ def clock_at(directory: str) -> Clock | None:
     kind = next(kinds, None)
     if kind is None and type_of_mount(os.path.realpath(directory), mounts) == "btrfs":
         kind = "btrfs"  # its subvolumes have device numbers that mountinfo does not contain
-    return Clock(device) if kind in _KEEPING else None
+    return Clock(device, kind) if kind in _KEEPING else None

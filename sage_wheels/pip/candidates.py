@@ -80,7 +80,7 @@ def _described(path: str, prefix: Prefix) -> _Candidate | None:
                 about = headers(wheel.read(name).decode("utf-8", "replace"))
     except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError, RuntimeError):
         return _Candidate(path, (0,), may_be_too_old=False)  # `driver` finds out whether it runs
-    if not versions.is_allowed(prefix.full_version, about.get("requires-python", [""])[0]):
+    if not versions.is_allowed(interpreter.full_version(prefix), about.get("requires-python", [""])[0]):
         return None
     named = re.findall(r"Programming Language :: Python :: (\d+\.\d+)$", "\n".join(about.get("classifier", [])), re.M)
     numbers = re.findall(r"\d+", about.get("version", ["0"])[0])

@@ -1,10 +1,10 @@
 """Install the wheels that pip has chosen, in one transaction, if the prefix has not changed since pip looked at it.
 
 Other processes may change the prefix while pip resolves, downloads and builds. If they have installed the same version
-that pip has chosen, that is left as it is. If they have changed anything else that is replaced or required here, pip
-has to decide again. This is checked again under the lock, before the commit. This module does not retry:
-`transaction.commit` makes a new plan if the old one does not hold, and `process` runs pip again if its decision is
-outdated.
+that pip has chosen, the requirement is satisfied, and that version stays as it is. If they have changed anything else
+that is replaced or required here, pip has to decide again. This module only says what is satisfied and what the
+decision rests on: `transaction.install` leaves out what is satisfied, and checks everything again under the lock; and
+`process` runs pip again if its decision is outdated.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ import os
 from typing import NamedTuple
 
 from sage_wheels.errors import Conflict, Outdated, PrefixError
-from sage_wheels.installed.distributions import find_all
+from sage_wheels.installed.distributions import find_all, libraries
 from sage_wheels.metadata import canonical_name, requirement_name
+from sage_wheels.transaction.recover import recover_first
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from sage_wheels.manifests.entries import ManifestEntry
     from sage_wheels.prefix import Prefix
     from sage_wheels.transaction.commit import CommitOptions
-    from sage_wheels.transaction.install import InstallOptions
     from sage_wheels.transaction.report import Report
     from sage_wheels.wheel import Request, Wheel
 
@@ -79,14 +79,22 @@ class Decision:
         if not self.is_done and _versions(find_all(self.prefix)) != self.before:
             raise Outdated(f"{self.prefix.root} was changed meanwhile")
 
-    def carry_out(self, items: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    def carry_out(
+        self, items: list[dict[str, Any]], satisfied: Mapping[str, str] | None = None
+    ) -> list[tuple[str, str]]:
         """Install the wheels `items`, in the form that `driver` sends; returns name and version of those replaced.
 
+        `satisfied` has the metadata directories of the installed distributions that satisfied requirements, by name.
         Raises `Outdated` if pip has to decide again, and the errors of `transaction.install`.
         """
         from sage_wheels.transaction.install import InstallOptions, install
         from sage_wheels.wheel import Request, Wheel
 
+        found = self._in_prefix(satisfied or {})
+        if not items:
+            recover_first(self.prefix, self.how.settings)  # what pip saw may have been part of an unfinished change
+            self._check([], found, _versions(find_all(self.prefix)))
+            return []
         with contextlib.ExitStack() as stack:
             asked = [
                 Request(
@@ -104,46 +112,43 @@ class Decision:
             options = InstallOptions(
                 compile_bytecode=all(each["compile"] for each in items),
                 overwrite=self.how.overwrite,
-                reinstall=True,
+                is_there=lambda request, there: self._is_satisfied(request, there.version),
                 ignore_requires_python=True,  # pip has checked it
                 adopt=True,  # pip also replaces files without owner
+                check=lambda there: self._check(asked, found, _versions(there)),
+                watched=frozenset(_rests_on(asked) | found.keys()),
             )
-            now = _versions(find_all(self.prefix))
-            left = [each for each in asked if not self._is_there(each, now)]
-            if not left:
-                return []
-            report = install(self.prefix, left, self._checked(options, left, asked, now), self.how.settings)
-            self.is_done = True
-            self.how.on_report(report)
+            report = install(self.prefix, asked, options, self.how.settings)
+            if report.changes:
+                self.is_done = True
+                self.how.on_report(report)
             return [(change.name, change.old_version) for change in report.changes if change.old_version]
 
-    def _checked(
-        self, options: InstallOptions, left: list[Request], asked: list[Request], now: Versions
-    ) -> InstallOptions:
-        """`options` with a check that prevents the commit if the versions `now` change. Raises `Outdated` if some have
-        changed already."""
-        coming = {each.wheel.canonical_name for each in left}
-        there = {each.wheel.canonical_name for each in asked} - coming
-        required = {
-            requirement_name(line) for each in left for line in each.wheel.metadata.get("requires-dist", [])
-        } - {""}
-        for name in sorted((coming | required) - there):
-            if now.get(name) != self.before.get(name):
-                what = f"was changed to {now[name]}" if name in now else "was uninstalled"
-                raise Outdated(f"{name} {what} in {self.prefix.root} meanwhile")
-        names = coming | required | there
+    def _check(self, asked: list[Request], satisfied: Mapping[str, str], now: Versions) -> None:
+        """Raise `Outdated` if, with the versions `now`, pip might decide in another way about what is installed."""
+        names = {each.wheel.canonical_name for each in asked}
+        coming = [each for each in asked if not self._is_satisfied(each, now.get(each.wheel.canonical_name))]
+        left_out = names - {each.wheel.canonical_name for each in coming}
+        changed = {name for name in _rests_on(coming) - left_out if now.get(name) != self.before.get(name)}
+        changed |= {name for name, path in satisfied.items() if name not in names and not os.path.lexists(path)}
+        for name in sorted(changed):
+            what = f"was changed to {now[name]}" if name in now else "was uninstalled"
+            raise Outdated(f"{name} {what} in {self.prefix.root} meanwhile")
 
-        def check(distributions: list[Distribution]) -> None:
-            later = _versions(distributions)
-            if any(later.get(name) != now.get(name) for name in names):
-                raise Outdated(f"what pip's decision rests on was changed in {self.prefix.root} meanwhile")
+    def _in_prefix(self, satisfied: Mapping[str, str]) -> dict[str, str]:
+        """Those of the metadata directories `satisfied` that are in the prefix, by normalised name."""
+        own = {os.path.realpath(self.prefix.path(each)) for each in libraries(self.prefix)}
+        return {
+            canonical_name(name): path
+            for name, path in satisfied.items()
+            if os.path.realpath(os.path.dirname(path)) in own
+        }
 
-        return options._replace(check=check, watched=frozenset(names))
-
-    def _is_there(self, request: Request, now: Versions) -> bool:
-        """Whether another process has installed that version meanwhile, so that there is nothing to do."""
-        name = request.wheel.canonical_name
-        return now.get(name) == request.wheel.version != self.before.get(name) and not request.direct_url
+    def _is_satisfied(self, request: Request, installed: str | None) -> bool:
+        """Whether another process has installed that version meanwhile, so that pip would say "Requirement already
+        satisfied". `installed` is the version that is installed now."""
+        before = self.before.get(request.wheel.canonical_name)
+        return installed == request.wheel.version != before and not request.direct_url
 
     def _check_library(self, wheel: Wheel, library: str) -> None:
         if os.path.realpath(library) != os.path.realpath(self.prefix.path(self.prefix.scheme.purelib)):
@@ -189,6 +194,12 @@ def _is_valid(version: str) -> bool:
         return bool(Version(version))
     except InvalidVersion:
         return False
+
+
+def _rests_on(requests: list[Request]) -> set[str]:
+    """The normalised names of the distributions that `requests` replace or require."""
+    required = {requirement_name(line) for each in requests for line in each.wheel.metadata.get("requires-dist", [])}
+    return {each.wheel.canonical_name for each in requests} | (required - {""})
 
 
 def _versions(distributions: list[Distribution]) -> Versions:

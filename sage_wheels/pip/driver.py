@@ -7,6 +7,8 @@ pip are replaced; a pip that does not have all of them is not used:
 `pip._internal.commands.install.InstallCommand.run`,
 `pip._internal.commands.install.install_given_reqs`, `pip._internal.operations.install.wheel.install_wheel`,
 `pip._internal.req.req_install.InstallRequirement.uninstall`.
+`pip._internal.operations.prepare.RequirementPreparer.prepare_installed_requirement` is only listened to: with it, pip
+notes that a requirement is satisfied.
 
 What pip installs into a build environment in the same process (`--use-feature=inprocess-build-deps`) is installed by
 pip itself. If the parent ends, or wants to end pip, pip is interrupted as by Ctrl-C.
@@ -229,6 +231,7 @@ class Conversation:
         self.log = logging.getLogger("pip._internal.req.req_install")  # the logger of pip's messages about each package
         self.heard = threading.Semaphore(0)
         self.wheels: list[dict[str, Any]] = []
+        self.satisfied: dict[str, str] = {}  # the metadata directory of what satisfied a requirement, by name
         self.origins: dict[str, str] = {}  # by path
         self.is_interrupted = False
         self.is_installing = False  # true when pip installs the result; before, it installs build requirements
@@ -259,6 +262,10 @@ class Conversation:
         command.install_given_reqs = self.install_given_reqs
         requirement.InstallRequirement.uninstall = lambda *args, **options: self.uninstall(*args, **options)
         wheel.install_wheel = self.install_wheel
+        preparer: Any = importlib.import_module("pip._internal.operations.prepare").RequirementPreparer
+        self.pips_prepare_installed: Any = getattr(preparer, "prepare_installed_requirement", None)
+        if self.pips_prepare_installed:
+            preparer.prepare_installed_requirement = lambda *args, **options: self.prepare_installed(*args, **options)
         for name in ("install_wheel", "install_legacy", "install_editable_legacy"):  # until pip 26.2, 23.0, 25.2
             if hasattr(requirement, name):
                 setattr(requirement, name, self.install_wheel if name == "install_wheel" else self.refuse)
@@ -377,8 +384,9 @@ class Conversation:
             results = self.pips_install_given_reqs(requirements, *arguments, **options)
         finally:
             self.is_installing = False
+        if not self.is_elsewhere:
+            self.ask("install", items=self.wheels, satisfied=self.satisfied)
         if self.wheels:
-            self.ask("install", items=self.wheels)
             for requirement, more, how in self.users_copies:
                 removed = self.pips_uninstall(requirement, *more, **how)
                 if removed:
@@ -412,6 +420,12 @@ class Conversation:
                 "compile": bool(options.get("pycompile", True)),
             }
         )
+
+    def prepare_installed(self, preparer: Any, requirement: Any, *arguments: Any, **options: Any) -> Any:
+        directory = getattr(getattr(requirement, "satisfied_by", None), "info_location", None)  # since pip 21.3
+        if directory and requirement.name:
+            self.satisfied[requirement.name] = in_hex(str(directory))
+        return self.pips_prepare_installed(preparer, requirement, *arguments, **options)
 
     def refuse(self, *arguments: Any, **options: Any) -> None:
         raise self.error("this pip would run setup.py, which leaves no exact record; use a newer pip")

@@ -195,7 +195,8 @@ class _Conversation:
                 [
                     {**each, **{name: _from_hex(each[name]) for name in ("path", "library", "headers")}}
                     for each in question["items"]
-                ]
+                ],
+                {name: _from_hex(path) for name, path in question["satisfied"].items()},
             )
             return {"replaced": replaced}
         else:

@@ -117,14 +117,22 @@ def makes_our_bytecode(prefix: Prefix) -> bool:
     """Whether byte-code that this interpreter compiles is valid for the target interpreter.
 
     CPython does not change the magic number of byte-code after the first release candidate of X.Y. For any version
-    before X.Y.0, the answer is False. A version of which only X.Y is known counts as a release.
+    before X.Y.0, the answer is False. If only X.Y can be found out, it counts as a release.
     """
     if sys.implementation.name != "cpython" or prefix.version != sys.version_info[:2]:
         return False
     if is_ours(prefix):
         return True
-    final = sys.version_info.releaselevel == "final"
-    return final and prefix.full_version.replace(".", "").isdigit()
+    return sys.version_info.releaselevel == "final" and full_version(prefix).replace(".", "").isdigit()
+
+
+def full_version(prefix: Prefix) -> str:
+    """The version of the Python of `prefix`: X.Y.Z, or a pre-release of it; X.Y if pyvenv.cfg says no more, and the
+    interpreter cannot be run."""
+    if prefix.full_version.count(".") < 2:
+        with contextlib.suppress(InterpreterError):
+            return ask(prefix).full_version
+    return prefix.full_version
 
 
 def _facts(answer: dict[str, Any]) -> Facts:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from sage_wheels import trace
-from sage_wheels.errors import SourceError, WheelRefused
+from sage_wheels.errors import FileOperationFailed, SourceError, WheelRefused
 from sage_wheels.requirements.sources import Requirement
 
 TYPE_CHECKING = False
@@ -51,10 +53,15 @@ def stored(
 
 
 def _fits(path: str, prefix: Prefix, limits: WheelLimits | None) -> bool:
-    """Whether the wheel at `path` is for the Python of `prefix`. Raises `WheelRefused` if it is damaged."""
+    """Whether the wheel at `path` is for the Python of `prefix`; True if it cannot be read, so that its installation
+    reports why, and no older one is installed instead."""
     from sage_wheels.wheel import Wheel, tags
 
-    with Wheel(path, limits) as wheel:
+    with contextlib.ExitStack() as stack:
+        try:
+            wheel = stack.enter_context(Wheel(path, limits))
+        except (WheelRefused, FileOperationFailed):
+            return True
         try:
             tags.check_fits(wheel, prefix)
         except WheelRefused:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 
 from sage_wheels import environment, trace
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
 class InstallOptions(NamedTuple):
     """Options of an installation; those that are not explained here are options of the command line.
 
+    `is_there` is called with a request and the installed distribution of that name, and returns whether the request is
+    left out because of it; by default, it is if that very content is installed. With `reinstall`, nothing is left out.
     With `adopt`, files that no distribution owns are replaced, and copies of them are kept. `also_remove` are
     normalised names of distributions to remove in the same transaction, unless a wheel of that name is installed.
     `check` is called with the installed distributions, and may raise `Outdated` to prevent the commit. The commit is
@@ -63,6 +66,7 @@ class InstallOptions(NamedTuple):
     ignore_requires_python: bool = False
     also_remove: frozenset[str] = frozenset()
     adopt: bool = False
+    is_there: Callable[[Request, Distribution], bool] | None = None
     check: Callable[[list[Distribution]], None] = lambda distributions: None
     watched: frozenset[str] = frozenset()
     link_mode: str = ""
@@ -123,10 +127,10 @@ def _install(
         listing = look(prefix)
         everything = requests
         if not options.reinstall:
-            requests, unchanged, there = _without_unchanged(prefix, requests, listing.distributions)
+            requests, unchanged, there = _without_unchanged(prefix, requests, listing.distributions, options)
         unmet = _unmet(prefix, [each for each in everything if each in requests or each.extras], listing.distributions)
         if not requests:
-            _check_there(prefix, there, listing, settings)
+            _check_there(prefix, there, listing, options, settings)
             return _remove_only(prefix, options, settings, undoes)._replace(unchanged=unchanged, unmet=unmet)
         for each in requests:
             if each.wheel.newer_format:  # the specification requires a warning
@@ -177,12 +181,15 @@ def _unpacked(
     return UnpackedWheels(store, stage, linking=mode == "hardlink", say=say)
 
 
-def _check_there(prefix: Prefix, there: list[Distribution], listing: Listing, settings: CommitOptions) -> None:
-    """Raise `_Changed` if these distributions of `listing` were part of a change that was then undone."""
-    if not there or settings.dry_run:
-        return
+def _check_there(
+    prefix: Prefix, there: list[Distribution], listing: Listing, options: InstallOptions, settings: CommitOptions
+) -> None:
+    """Raise `_Changed` if these distributions of `listing` were part of a change that was then undone, and what
+    `options.check` raises."""
     recover_first(prefix, settings)  # whatever change was under way is made or undone then
-    if not is_same(prefix, listing) and not set(there) <= set(look(prefix).distributions):
+    now = listing if is_same(prefix, listing) else look(prefix)
+    options.check(now.distributions)
+    if not set(there) <= set(now.distributions):
         raise _Changed(f"{prefix.root} was changed meanwhile")
 
 
@@ -191,7 +198,7 @@ def _remove_only(prefix: Prefix, options: InstallOptions, settings: CommitOption
         return Report()
     from sage_wheels.transaction.uninstall import uninstall
 
-    return uninstall(prefix, sorted(options.also_remove), settings, undoes)
+    return uninstall(prefix, sorted(options.also_remove), settings, undoes, options.check)
 
 
 def _commit(
@@ -205,10 +212,11 @@ def _commit(
     there: list[Distribution],
     undoes: tuple[int, ...],
 ) -> Outcome:
-    """Plan and commit; returns the outcome. Raises `_Changed` if one of `there`, which were left out, has changed."""
+    """Plan and commit; returns the outcome. Raises `_Changed` if one of `there`, which were left out, has changed, or
+    if one of `requests` need not be installed any more."""
     new = {path: each.canonical_name for each in images for path in each.files}
     names = {each.canonical_name for each in images} | options.also_remove
-    watched = options.watched | {each.canonical_name for each in there}
+    watched = options.watched | options.also_remove | {each.canonical_name for each in there}
     wheels = [] if settings.history.is_off or settings.dry_run else [_told(request) for request in requests]
 
     def purpose(plan: Plan) -> Purpose:
@@ -217,9 +225,14 @@ def _commit(
         changes = [*came, *(history.Change(each.name, each.version, "") for each in gone)]
         return Purpose("undo" if undoes else "install", changes, undoes)
 
+    def is_outdated(distributions: list[Distribution]) -> bool:
+        # comparing contents would take too long here, and the same content may as well be installed once more
+        may_be_left_out = options.is_there is not None and not options.reinstall
+        return may_be_left_out and bool(_there(prefix, requests, distributions, options))
+
     def destination(distributions: list[Distribution]) -> Destination:
         options.check(distributions)
-        if not set(there) <= set(distributions):
+        if not set(there) <= set(distributions) or is_outdated(distributions):
             raise _Changed(f"{prefix.root} was changed meanwhile")
         replaced = [each for each in distributions if each.canonical_name in names]
         return Destination(
@@ -292,28 +305,49 @@ def _installed(prefix: Prefix, distribution: Distribution) -> Known:
 
 
 def _without_unchanged(
-    prefix: Prefix, requests: list[Request], listing: list[Distribution]
+    prefix: Prefix, requests: list[Request], listing: list[Distribution], options: InstallOptions
 ) -> tuple[list[Request], tuple[Unchanged, ...], list[Distribution]]:
-    """Split `requests`: the wheels to install; and those that are installed already with the same content, as it is
-    reported and as it was found in `listing`."""
-    from sage_wheels.installed import verify
-
-    names = {request.wheel.canonical_name for request in requests}
-    installed: dict[str, list[Distribution]] = {}
-    for each in listing:
-        if each.canonical_name in names:
-            installed.setdefault(each.canonical_name, []).append(each)
-    left, unchanged, kept = [], [], []
+    """Split `requests`: the wheels to install; and those that need not be installed, as it is reported and as it was
+    found in `listing`."""
+    there = _there(prefix, requests, listing, options)
+    how = "already" if options.is_there else "with the same content"
+    installed = _by_name(listing)
+    left, unchanged = [], []
     for request in requests:
-        wheel, there = request.wheel, installed.get(request.wheel.canonical_name, [])
-        if len(there) == 1 and verify.is_installed(
-            prefix, there[0], wheel.version, Layout(wheel, prefix).expected_rows(generated=False)
-        ):
-            trace.decided("%s %s is left out: it is installed with the same content", wheel.name, wheel.version)
+        wheel = request.wheel
+        if wheel.canonical_name in there:
+            trace.decided("%s %s is left out: it is installed %s", wheel.name, wheel.version, how)
             unchanged.append(Unchanged(wheel.name, wheel.version))
-            kept.append(there[0])
         else:
-            others = ", ".join(map(str, there)) or "nothing"
+            others = ", ".join(map(str, installed.get(wheel.canonical_name, []))) or "nothing"
             trace.decided("%s %s is installed from %s, instead of %s", wheel.name, wheel.version, wheel.path, others)
             left.append(request)
-    return left, tuple(unchanged), kept
+    return left, tuple(unchanged), list(there.values())
+
+
+def _there(
+    prefix: Prefix, requests: list[Request], listing: list[Distribution], options: InstallOptions
+) -> dict[str, Distribution]:
+    """The distributions in `listing` because of which requests need not be installed, by normalised name."""
+    is_there = options.is_there or functools.partial(_is_same_content, prefix)
+    installed = _by_name(listing)
+    found = {}
+    for request in requests:
+        there = installed.get(request.wheel.canonical_name, [])
+        if len(there) == 1 and is_there(request, there[0]):
+            found[request.wheel.canonical_name] = there[0]
+    return found
+
+
+def _by_name(listing: list[Distribution]) -> dict[str, list[Distribution]]:
+    found: dict[str, list[Distribution]] = {}
+    for each in listing:
+        found.setdefault(each.canonical_name, []).append(each)
+    return found
+
+
+def _is_same_content(prefix: Prefix, request: Request, there: Distribution) -> bool:
+    from sage_wheels.installed import verify
+
+    rows = Layout(request.wheel, prefix).expected_rows(generated=False)
+    return verify.is_installed(prefix, there, request.wheel.version, rows)

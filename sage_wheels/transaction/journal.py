@@ -3,7 +3,7 @@
 A step is one or two renames. The files on the disk show whether a step was taken, so progress is not recorded, and both
 taking and undoing steps can be interrupted at any time and begun again. In the tables, P is the path in the prefix, S
 the path in the stage, and B the path of the backup of P in the stage. "new" is the file or directory that was at S,
-"old" the one that was at P; they are recognised by inode number, or in a copied prefix by ctime. "other" is anything
+"old" the one that was at P; they are recognised by inode number, or in a copied prefix by mtime. "other" is anything
 else.
 
     step       before, or undone         half-way                    after                      how
@@ -98,7 +98,7 @@ WAY_OUT = "run 'sage-wheels recover --set-aside', which keeps what is left and l
 class Step(NamedTuple):
     """One step: `do` is its kind; `path`, `staged` and `backup` are P, S and B of the tables above.
 
-    `inode` and `time` (ctime in ns) identify the staged file, `old_inode` and `old_time` the file that was at `path`.
+    `inode` and `time` (mtime in ns) identify the staged file, `old_inode` and `old_time` the file that was at `path`.
     For a directory, `old_times` is the sum of the times of it and all directories below it, except __pycache__, or
     `ANY_TIMES` if earlier steps change it. `mode` is that of a directory that is removed by `rmdir`.
     """
@@ -252,7 +252,7 @@ def undo_step(tree: Tree, step: Step) -> None:
 def who(step: Step, status: os.stat_result | None) -> str:
     """Which file has the `status`: "new", "old" or "other" as in the tables above; "gone" if `status` is None.
 
-    It is recognised by inode number and ctime. A copied prefix, and an overlay file system that was mounted again, have
+    It is recognised by inode number and mtime. A copied prefix, and an overlay file system that was mounted again, have
     other inode numbers; then the time alone decides.
     """
     if status is None:

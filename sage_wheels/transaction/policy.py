@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import stat
 
 from sage_wheels import trace
 from sage_wheels.fs import presence
+from sage_wheels.fs.files import has_same_content
 from sage_wheels.installed import files
 from sage_wheels.installed.files import source_of_bytecode
 from sage_wheels.transaction import staged_bytecode
@@ -41,9 +41,9 @@ class InstallPolicy:
         staged_source = f"{self._destination.tree}/{source_of_bytecode(logical)}"
         if source is not None and presence.is_there(staged_source):
             # the source stays, because another distribution owns it, too; so does its byte-code, which has its time
-            fits_new = self._removals.goes(source) or not _same_content(staged_source, self._prefix.path(source))
+            fits_new = self._removals.goes(source) or not has_same_content(staged_source, self._prefix.path(source))
             return Verdict.GOES if fits_new else Verdict.STAYS
-        if _same_content(staged, self._prefix.path(path)):
+        if has_same_content(staged, self._prefix.path(path)):
             if path.endswith(".py"):
                 staged_bytecode.fit(staged, self._prefix.path(path))
             return Verdict.STAYS
@@ -76,15 +76,3 @@ class InstallPolicy:
         status = presence.lstat(self._prefix.path(path))
         is_empty = status is not None and stat.S_ISREG(status.st_mode) and status.st_size == 0
         return self._destination.adopt and is_empty and not self._owners.of_file(path)
-
-
-def _same_content(one: str, other: str) -> bool:
-    if os.path.islink(other) or not os.path.isfile(other) or not os.path.isfile(one):
-        return False
-    if os.path.getsize(one) != os.path.getsize(other):
-        return False
-    with open(one, "rb") as first, open(other, "rb") as second:
-        while block := first.read(1 << 20):
-            if block != second.read(1 << 20):
-                return False
-    return True

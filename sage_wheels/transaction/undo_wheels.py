@@ -15,7 +15,6 @@ from sage_wheels.prefix.tree import Tree
 from sage_wheels.requirements.sources import digest_of
 from sage_wheels.transaction import history, install
 from sage_wheels.transaction.install import InstallOptions
-from sage_wheels.transaction.plan import look
 from sage_wheels.transaction.undo_found import installed_by_others, removed_by_others
 from sage_wheels.wheel import Request, Wheel
 
@@ -67,7 +66,6 @@ def undo_from_wheels(
             if not wanted.force:
                 _check(changes, there, wanted)
 
-        check(look(prefix).distributions)
         gone = frozenset(canonical_name(each.name) for each in changes if not each.old)
         how = InstallOptions(also_remove=gone, check=check, watched=names)
         requests = [Request(wheel) for wheel in found.values()]

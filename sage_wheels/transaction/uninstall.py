@@ -22,17 +22,26 @@ from sage_wheels.transaction.report import Change, Report, Unchanged
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sage_wheels.installed import Distribution
     from sage_wheels.prefix import Prefix
     from sage_wheels.transaction.commit import CommitOptions
     from sage_wheels.transaction.plan import Plan
 
 
-def uninstall(prefix: Prefix, names: list[str], settings: CommitOptions, undoes: tuple[int, ...] = ()) -> Report:
+def uninstall(
+    prefix: Prefix,
+    names: list[str],
+    settings: CommitOptions,
+    undoes: tuple[int, ...] = (),
+    check: Callable[[list[Distribution]], None] = lambda distributions: None,
+) -> Report:
     """Remove the distributions `names` in one transaction; those that are not installed are in `unchanged`.
 
-    `undoes` are the numbers of entries in the history that this undoes. Raises `NotRemovable`, `LockTimeout`,
-    `LockUnusable`, `JournalDamaged`, `FileOperationFailed`.
+    `undoes` are the numbers of entries in the history that this undoes. `check` is called with the installed
+    distributions if one of `names` is among them, and may raise `NotThere`, `Conflict` or `Outdated` to prevent the
+    removal. Raises `NotRemovable`, `LockTimeout`, `LockUnusable`, `JournalDamaged`, `FileOperationFailed`.
     """
     wanted = {canonical_name(name): name for name in names}
     for _ in range(2):  # the first time, what is not there may be part of a removal that is then undone
@@ -41,13 +50,14 @@ def uninstall(prefix: Prefix, names: list[str], settings: CommitOptions, undoes:
         there = [each for each in listing.distributions if each.canonical_name in wanted]
         if there or settings.dry_run:
             break
-    absent = tuple(Unchanged(wanted[name]) for name in wanted if name not in {each.canonical_name for each in there})
     if not there:
-        return Report(unchanged=absent)
+        return Report(unchanged=tuple(map(Unchanged, wanted.values())))
     spelt = {each.path: described(prefix, each).name for each in there}  # read the metadata before they are removed
 
     def destination(listing: list[Distribution]) -> Destination:
-        return Destination(None, {}, [each for each in listing if each.canonical_name in wanted], False)
+        check(listing)
+        going = [each for each in listing if each.canonical_name in wanted]
+        return Destination(None, {}, going, False, watched=frozenset(wanted))
 
     def purpose(plan: Plan) -> Purpose:
         changes = [history.Change(each.name, each.version, "") for each in plan.removed]
@@ -63,4 +73,5 @@ def uninstall(prefix: Prefix, names: list[str], settings: CommitOptions, undoes:
     if not settings.dry_run:
         unchanged.forget(prefix, {each.canonical_name for each in removed})
     changes = [Change(spelt.get(each.path, each.name), each.version, "") for each in removed]
+    absent = tuple(Unchanged(wanted[name]) for name in wanted if name not in {each.canonical_name for each in removed})
     return report_of(prefix, outcome, changes, kept)._replace(unchanged=absent, ignored=tuple(outcome.plan.ignored))

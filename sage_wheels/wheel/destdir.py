@@ -14,6 +14,7 @@ import stat
 from sage_wheels import environment
 from sage_wheels.errors import Conflict, FileOperationFailed, InterpreterError, UsageError
 from sage_wheels.fs.deletion import delete_tree
+from sage_wheels.fs.files import has_same_content
 from sage_wheels.installed import record
 from sage_wheels.named import NamedTuple
 from sage_wheels.prefix import interpreter
@@ -217,13 +218,8 @@ def _moves(tree: str, root: str) -> Iterator[tuple[str, str]]:
 
 
 def _is_same(source: str, destination: str) -> bool:
-    one, other = os.lstat(source), os.lstat(destination)
-    if not (stat.S_ISREG(one.st_mode) and stat.S_ISREG(other.st_mode)):
-        return False
-    if (one.st_size, stat.S_IMODE(one.st_mode)) != (other.st_size, stat.S_IMODE(other.st_mode)):
-        return False
-    with open(source, "rb") as first, open(destination, "rb") as second:
-        return first.read() == second.read()
+    same_mode = stat.S_IMODE(os.lstat(source).st_mode) == stat.S_IMODE(os.lstat(destination).st_mode)
+    return same_mode and has_same_content(source, destination)
 
 
 def _missing(destdir: str, root: str) -> list[str]:

@@ -38,8 +38,8 @@ class Request(NamedTuple):
     """A wheel to install, and the content of its direct_url.json (PEP 610; None: that file is not written).
 
     `requested` is whether the user named it (PEP 376, REQUESTED). `extras` are the requested ones, normalised.
-    `headers` is the name of the directory of its headers; None stands for the normalised name of the distribution.
-    `installer` is the content of INSTALLER; None stands for this tool. `origin` is where the wheel came from, for the
+    `headers` is the name of the directory of its headers; "" stands for the normalised name of the distribution.
+    `installer` is the content of INSTALLER; b"" stands for this tool. `origin` is where the wheel came from, for the
     history: a URL or a requirement; "" stands for the URL in `direct_url` or, without one, the path of the wheel.
     `url` is that of the wheel itself: then direct_url.json has this URL and the hash of the wheel.
     """

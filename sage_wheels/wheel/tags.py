@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 
 from sage_wheels.errors import InterpreterError, WheelRefused
@@ -29,7 +28,7 @@ def check_fits(wheel: Wheel, prefix: Prefix, *, ignore_requires_python: bool = F
     wanted = wheel.metadata.get("requires-python", [""])[0]
     if wanted and not ignore_requires_python and not _python_fits(wanted, prefix):
         raise WheelRefused(
-            f"{wheel.path} requires Python {wanted}, and {prefix.root} has {prefix.full_version}",
+            f"{wheel.path} requires Python {wanted}, and {prefix.root} has {interpreter.full_version(prefix)}",
             "take a version made for that Python, or give --ignore-requires-python",
         )
 
@@ -86,15 +85,7 @@ def _python_fits(wanted: str, prefix: Prefix) -> bool:
     verdicts = [_clause_holds(clause.strip(), prefix.version) for clause in wanted.split(",")]
     if None not in verdicts:  # nearly always; importing packaging takes 10 to 15 ms
         return all(verdicts)
-    return versions.is_allowed(_full_version(prefix), wanted)
-
-
-def _full_version(prefix: Prefix) -> str:
-    """The version of the Python of `prefix`, with the micro version if the interpreter can be run."""
-    if prefix.full_version.count(".") < 2:
-        with contextlib.suppress(InterpreterError):
-            return interpreter.ask(prefix).full_version
-    return prefix.full_version
+    return versions.is_allowed(interpreter.full_version(prefix), wanted)
 
 
 def _clause_holds(clause: str, version: tuple[int, int]) -> bool | None:

@@ -12,7 +12,8 @@ incomplete. How a file gets into a prefix, and into the store:
     way     when                                         into a prefix      into the store
     link    --link-mode hardlink, on one file system     link(2)            link(2), when a wheel is first installed
     clone   else, if the file system shares blocks       FICLONE            FICLONE, when it is installed once more
-    copy    else                                         copy_file_range    not at all
+    copy    else, if that of the store shares blocks     copy_file_range    not at all
+    none    else
 
 Before the blocks of a new file can be shared, it has to be written to the disk. This would double the time of the first
 installation, so it is done at the second one. Copying is not much cheaper than inflating, so nothing is stored for it
@@ -59,6 +60,9 @@ _ENTRY = struct.Struct("<IIQqQQ")
 _DIGEST = 32  # bytes
 _LARGE = 1 << 20  # bytes; the digest of a smaller wheel is computed as fast as it is looked up
 LINK, CLONE, COPY = "link", "clone", "copy"
+# The file systems on which files can share blocks, of those that `clock_at` knows. On others, nothing is stored that
+# could be copied, so nothing is tried there.
+_SHARING = ("btrfs", "xfs")
 
 
 class Known(NamedTuple):
@@ -291,9 +295,14 @@ def _known_of(status: os.stat_result) -> Known:
 def _way(store: Store, stage: str, linking: bool) -> tuple[str, int]:
     """How files get from the store into the directory `stage`, found out by trying, and the group of new files there.
 
-    The way is "" if a change of a stored file would not be noticed.
+    The way is "" if there is none, or if a change of a stored file would not be noticed.
     """
     group = -1
+    with contextlib.suppress(OSError):
+        caches.make_directory(store.root)
+    clock = clock_at(store.root)
+    if not linking and (clock is None or clock.kind not in _SHARING):
+        return "", group
     with contextlib.suppress(OSError):
         there, here = store.local.new_path(), f"{stage}/probe"
         try:
@@ -302,7 +311,7 @@ def _way(store: Store, stage: str, linking: bool) -> tuple[str, int]:
                 source.flush()
                 group = os.fstat(target.fileno()).st_gid
                 shares = not linking and copies.share_blocks(source.fileno(), target.fileno())
-            if shares and clock_at(store.root):
+            if shares:
                 return CLONE, group
             if linking:
                 os.unlink(here)
@@ -312,4 +321,4 @@ def _way(store: Store, stage: str, linking: bool) -> tuple[str, int]:
             for each in (there, here):
                 with contextlib.suppress(OSError):
                     os.unlink(each)
-    return COPY if clock_at(store.root) else "", group
+    return COPY if clock else "", group

@@ -39,7 +39,7 @@ def test_names_of_pip(name: str) -> None:
 
 
 def test_all_names_of_pip_are_found() -> None:
-    assert len(named()) == 6
+    assert len(named()) == 7
 
 
 def _is_module(name: str) -> bool:

@@ -8,17 +8,28 @@ Promise 2.
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
 
 import sage_wheels
-from sage_wheels.prefix import Prefix
+from sage_wheels.archive.strict_zip import WheelLimits
+from sage_wheels.cli import main
+from sage_wheels.pip import uninstall as pip_uninstall
+from sage_wheels.pip.decision import Decision, How
+from sage_wheels.pip.uninstall import Found, find
+from sage_wheels.prefix import Prefix, find_prefix
 from sage_wheels.transaction import install as installing
 from sage_wheels.transaction import uninstall as uninstalling
+from sage_wheels.transaction.commit import CommitOptions
+from sage_wheels.transaction.history import Bounds
+from sage_wheels.transaction.install import InstallOptions
 from sage_wheels.transaction.plan import Listing, look
+from sage_wheels.transaction.report import Report
+from sage_wheels.transaction.undo import UndoOptions, undo
 from support import watched
 from support.run import install, names, uninstall
 from support.trees import STATE, leftovers, make_prefix
@@ -107,6 +118,98 @@ def test_an_unfinished_removal(prefix: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert leftovers(prefix) == []
 
 
+def test_an_unfinished_removal_and_pip_uninstall(
+    prefix: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is the command line that looks what is there."""
+    seen: list[list[str]] = []
+
+    def finding(where: Prefix, wanted: Mapping[str, str]) -> Found:
+        if seen:
+            return find(where, wanted)
+        with watched.stopped("uninstall", "--prefix", prefix, "one", at=commit_of(prefix)) as other:
+            found = find(where, wanted)
+            seen.append(found.missing)
+            other.send_signal(signal.SIGKILL)
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pip_uninstall, "find", finding)
+        assert main(["pip", "--prefix", str(prefix), "uninstall", "-y", "one"]) == 0
+    assert seen == [["one"]]
+    assert "not installed" not in capsys.readouterr().err
+    assert names(prefix) == ["two 1"]
+    assert leftovers(prefix) == []
+
+
+def test_another_version_comes_before_the_removal(
+    prefix: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is not the one that was named: it stays."""
+
+    def looking(where: Prefix) -> Listing:
+        if "one 1" in names(prefix):
+            install(prefix, *twins(tmp_path, "2"))
+        return look(where)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(uninstalling, "look", looking)
+        assert main(["uninstall", "--prefix", str(prefix), "one==1", "two"]) == 1
+    assert "one==1 is not what is installed" in capsys.readouterr().err
+    assert names(prefix) == ["one 2", "two 2"]
+    assert leftovers(prefix) == []
+
+
+def test_half_of_an_unfinished_removal(prefix: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of two seems to be gone, until a third process undoes that, while we wait for the lock."""
+    others: list[subprocess.Popen[str]] = []
+
+    def looking(where: Prefix) -> Listing:
+        if not others:
+            others.append(watched.stopped("uninstall", "--prefix", prefix, "one", at=commit_of(prefix)))
+        listing = look(where)
+        assert [str(each) for each in listing.distributions] == ["two 1"]
+        return listing
+
+    def come_between(sentence: str) -> None:
+        if "waiting for" in sentence:
+            others[0].kill()
+            others[0].communicate()
+            assert sage_wheels.recover(prefix)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(uninstalling, "look", looking)
+        report = sage_wheels.uninstall(["one", "two"], prefix, CommitOptions(say=come_between))
+    assert [change.name for change in report.changes] == ["one", "two"]
+    assert report.unchanged == ()
+    assert names(prefix) == []
+    assert leftovers(prefix) == []
+
+
+def test_an_undo_that_needs_wheels_sees_an_unfinished_change(prefix: Path, tmp_path: Path) -> None:
+    """It seems that somebody has installed another version; but that is undone, so nothing is refused."""
+    old, new, newest = (twins(tmp_path / version, version)[0] for version in "123")
+    install(prefix, old, reinstall=True)
+    sage_wheels.install([str(new)], prefix, InstallOptions(), CommitOptions(history=Bounds(size=0)))
+    others: list[subprocess.Popen[str]] = []
+
+    def wheels(name: str, version: str, told: object) -> list[str]:
+        if not others:
+            others.append(watched.stopped("install", "--prefix", prefix, newest, at=commit_of(prefix)))
+            assert names(prefix) == ["one 3", "two 1"]
+        return [str(old)]
+
+    def come_between(sentence: str) -> None:
+        if "waiting for" in sentence:
+            others[0].kill()
+            others[0].communicate()
+
+    settings = CommitOptions(say=come_between)
+    undo(find_prefix(str(prefix)), UndoOptions(), settings, lambda: nullcontext(wheels))
+    assert names(prefix) == ["one 1", "two 1"]
+    assert leftovers(prefix) == []
+
+
 @pytest.mark.parametrize("times", [1, 100])
 def test_another_version_comes_before_the_rest(prefix: Path, tmp_path: Path, times: int) -> None:
     """Again and again, too: then nothing is left out any more."""
@@ -122,5 +225,34 @@ def test_another_version_comes_before_the_rest(prefix: Path, tmp_path: Path, tim
 
     sage_wheels.install(map(str, new), prefix, on_progress=come_between)
     assert done
+    assert names(prefix) == ["one 2", "two 2"]
+    assert leftovers(prefix) == []
+
+
+def test_what_pip_has_chosen_comes_from_another_process(
+    prefix: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After it was decided what is installed: it is left out then, and pip need not decide again."""
+    uninstall(prefix, "one", "two")
+    found = find_prefix(str(prefix))
+    reports: list[Report] = []
+    decision = Decision(found, How(CommitOptions(), WheelLimits(), reports.append), {})
+    wheels = twins(tmp_path, "2")
+
+    done: list[int] = []
+
+    def looking(where: Prefix) -> Listing:
+        listing = look(where)
+        if not done:
+            done.append(1)
+            install(prefix, wheels[0])
+        return listing
+
+    library = found.path(found.scheme.purelib)
+    about = {"library": library, "headers": "", "origin": "", "direct_url": None, "requested": True, "compile": True}
+    with monkeypatch.context() as patch:
+        patch.setattr(installing, "look", looking)
+        decision.carry_out([{"path": str(each), **about} for each in wheels])
+    assert [[change.name for change in report.changes] for report in reports] == [["two"]]
     assert names(prefix) == ["one 2", "two 2"]
     assert leftovers(prefix) == []

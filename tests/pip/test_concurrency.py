@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import itertools
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+import sage_wheels
+from support import watched
 from support.index import Index
 from support.projects import Gate, make_tree
 from support.run import install, names, uninstall
-from support.trees import difference, faded, leftovers, snapshot
+from support.trees import STATE, difference, faded, leftovers, snapshot
 from support.twins import copy_prefix, end, environment, our_command, pip_command, start
 from support.wheels import make_wheel
 
@@ -155,6 +158,35 @@ def test_what_is_to_be_upgraded_changes_meanwhile(prefix: Path, home: Path, inde
     assert status == 0, said
     assert names(prefix)[:2] == ["app 1.0", "lib 2.0"]  # it was asked for by its version
     assert rounds(index) == 2
+
+
+@pytest.mark.parametrize("seen", ["by pip", "after pip has decided"])
+def test_what_seems_to_be_there_is_part_of_a_change_that_is_undone(
+    tmp_path: Path, prefix: Path, home: Path, index: Index, put: Put, wheel_of: Callable[[str], Path], seen: str
+) -> None:
+    """Somebody is about to commit what pip is asked for, and is killed: it is installed then."""
+    put(prefix, "lib 2.0")
+    served = tmp_path / "served"
+    served.mkdir()
+    (served / "app.txt").write_text("app\n")
+    with Index(served) as other_index:
+        if seen == "by pip":
+            held, arguments = other_index.hold("app.txt"), ["-r", f"{other_index.files}/app.txt"]
+        else:
+            held, arguments = index.hold("/files/app-"), ["app"]
+        process = start(our_command(prefix, "install", "-i", index.url, *arguments), environment(home))
+        held.wait()
+        at = f"os.rename {prefix}/{STATE}/journal"
+        with watched.stopped("install", "--prefix", prefix, wheel_of("app 2.0"), at=at) as other:
+            held.let_go()
+            assert process.stderr
+            said = list(itertools.takewhile(lambda line: "waiting for" not in line, process.stderr))
+            other.send_signal(signal.SIGKILL)
+        done = end(process)
+    assert done.returncode == 0, [*said, done.stderr]
+    sage_wheels.recover(prefix)
+    assert names(prefix)[:2] == ["app 2.0", "lib 2.0"]
+    assert rounds(index) == 1
 
 
 def test_it_comes_to_an_end(prefix: Path, home: Path, index: Index, put: Put) -> None:

@@ -228,6 +228,23 @@ def test_bytecode_before_a_release_is_not_taken_for_ours(tmp_path: Path, version
     assert not interpreter.makes_our_bytecode(prefix._replace(full_version=full))
 
 
+@pytest.mark.parametrize(("version", "is_ours"), [("0rc1", False), ("0", True), ("99", True)])
+def test_what_pyvenv_cfg_does_not_say_is_asked(tmp_path: Path, version: str, is_ours: bool) -> None:
+    prefix = foreign_prefix(tmp_path)
+    answer = interpreter.ask(prefix)._asdict()
+    told, feature = tmp_path / "told.json", ".".join(map(str, VERSION))
+    told.write_text(json.dumps({**answer, "full_version": f"{feature}.{version}"}))
+    (tmp_path / "home/python3").write_text(f"#!/bin/sh\ncat '{told}'\n")
+    assert interpreter.full_version(prefix._replace(full_version=feature)) == f"{feature}.{version}"
+    assert interpreter.makes_our_bytecode(prefix._replace(full_version=feature)) == is_ours
+
+
+def test_a_version_that_nobody_tells_counts_as_a_release(tmp_path: Path) -> None:
+    prefix = foreign_prefix(tmp_path)._replace(full_version=".".join(map(str, VERSION)))
+    (tmp_path / "home/python3").write_text("garbage")
+    assert interpreter.makes_our_bytecode(prefix)
+
+
 def test_a_copied_interpreter_is_another_one(tmp_path: Path) -> None:
     executable = make_installation(tmp_path / "p")
     prefix = find_prefix(tmp_path / "p")

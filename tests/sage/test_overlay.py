@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import shlex
 import shutil
 import stat
 import subprocess
@@ -330,6 +331,16 @@ def test_a_tool_of_the_build_runs_without_the_python_of_the_prefix(
     environment = {"PATH": f"{broken.parent}:{os.environ['PATH']}", "PYTHONPATH": str(tmp_path), "PYTHONHOME": "/x"}
     done = Scripts(root).run(script, "six", "--x", env=environment)
     assert (done.returncode, done.stdout, done.stderr) == (0, said, "")
+
+
+def test_a_shell_takes_the_commands_that_are_advised(overlay: list[str], root: Path) -> None:
+    """The tree has a blank in its name."""
+    said = [run(overlay, root, "--status").stdout, run(overlay, root).stderr]
+    (root / "build/bin/sage-pip").unlink()
+    said.append(run(overlay, root, "--status").stdout.splitlines()[-1])
+    commands = [shlex.split(part.rpartition(": ")[2]) for each in said for part in each.split("; ")[1:]]
+    script, tree = "build/overlay", str(root)
+    assert commands == [[script, tree], [script, tree, "--undo"], [script, tree], [script, tree, "--undo"]]
 
 
 def test_the_status_of_each_file(overlay: list[str], root: Path) -> None:

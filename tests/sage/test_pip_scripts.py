@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from sage_wheels.building import BuildOptions, parse_source
+from sage_wheels.prefix import find_prefix
+from sage_wheels.sage.wheelhouse import stored
 from support.projects import BACKEND
 from support.run import install, names
 from support.sandboxes import no_sandbox
@@ -73,6 +76,19 @@ def test_a_name_stands_for_its_newest_wheel_in_the_wheelhouse(scripts: Scripts, 
     done = scripts.run("sage-pip-install", "other")
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert f"no wheel of other is in {wheelhouse}" in done.stderr
+
+
+def test_a_damaged_wheel_is_named_and_no_older_one_is_taken(scripts: Scripts, prefix: Path, wheelhouse: Path) -> None:
+    for version in ("1.0", "2.0", "3.0"):
+        wheel = make_wheel(wheelhouse, "pkg", version, {"pkg.py": ""})
+        if version != "1.0":
+            wheel.write_bytes(wheel.read_bytes()[:-30])
+    options = BuildOptions(find_links=(str(wheelhouse),))
+    assert stored(parse_source("pkg"), "pkg", find_prefix(prefix), options) == str(wheel)
+    done = scripts.run("sage-pip-install", "pkg")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert f"{wheel} is damaged" in done.stderr
+    assert names(prefix) == []
 
 
 def test_another_build_of_the_same_version_replaces_it(scripts: Scripts, prefix: Path, wheelhouse: Path) -> None:

@@ -324,6 +324,22 @@ def test_without_being_told_nothing_is_linked_nor_stored_twice(tmp_path: Path, s
     assert all(path.stat().st_nlink == 1 for path in site_packages(prefix).rglob("*") if path.is_file())
 
 
+def test_nothing_is_tried_where_nothing_can_be_shared(tmp_path: Path, store: Path, wheel: Path) -> None:
+    """On a file system without shared blocks, an installation leaves the store alone, and writes no file to try it."""
+    if _shares_blocks(tmp_path):
+        pytest.skip("this file system shares blocks")
+    opened: list[str] = []
+    listening = False
+    sys.addaudithook(lambda event, args: opened.append(str(args[0])) if listening and event == "open" else None)
+    prefixes = [make_prefix(tmp_path, f"p{number}") for number in range(2)]
+    listening = True
+    for prefix in prefixes:
+        put(prefix, store, wheel, link_mode="auto", compile_bytecode=False)
+    listening = False
+    assert [each for each in opened if each.startswith(f"{store}/") or each.endswith("/probe")] == []
+    assert str(wheel) in opened
+
+
 def test_the_variable_says_it_too(tmp_path: Path, store: Path, wheel: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SAGE_WHEELS_LINK_MODE", "hardlink")
     prefix = put(make_prefix(tmp_path, "one"), store, wheel, link_mode="")
