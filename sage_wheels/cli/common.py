@@ -263,7 +263,7 @@ def done() -> str:
 def interruption() -> str:
     """The sentence to print when the process is interrupted."""
     if _is_changed:
-        return "interrupted; the change had been made already, and the next command clears up behind it"
+        return "interrupted; the change was made already, and the next command deletes what is left of it"
     return "interrupted" if _is_done_by_others else "interrupted; nothing was changed"
 
 

@@ -136,7 +136,7 @@ class Decision:
         def check(distributions: list[Distribution]) -> None:
             later = _versions(distributions)
             if any(later.get(name) != now.get(name) for name in names):
-                raise Outdated(f"what pip's decision rests on was changed in {self.prefix.root} meanwhile")
+                raise Outdated(f"something that pip's decision depends on was changed in {self.prefix.root} meanwhile")
 
         return options._replace(check=check, watched=frozenset(names))
 
@@ -148,7 +148,7 @@ class Decision:
     def _check_library(self, wheel: Wheel, library: str) -> None:
         if os.path.realpath(library) != os.path.realpath(self.prefix.path(self.prefix.scheme.purelib)):
             raise PrefixError(
-                f"pip would install {wheel.name} into {library}, not to where {self.prefix.root} has its packages",
+                f"pip would install {wheel.name} into {library}, which is not the library of {self.prefix.root}",
                 "make the prefix writable, or name another one",
             )
 

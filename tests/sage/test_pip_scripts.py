@@ -323,8 +323,8 @@ def test_what_a_requirements_file_includes_is_installed_and_uninstalled(
         ("six=1", "'six=1' in line 2 of {file} is no name of a distribution"),
         ("wh${X}eel", "'wh${X}eel' in line 2 of {file} is no name of a distribution"),
         ("-r a.txt -r b.txt", "line 2 of {file} has -r and -r"),
-        ("pkg --pre", "line 2 of {file} has --pre behind a requirement"),
-        ("--pre pkg", "line 2 of {file} has 'pkg' behind an option"),
+        ("pkg --pre", "line 2 of {file} has --pre after a requirement"),
+        ("--pre pkg", "line 2 of {file} has 'pkg' after an option"),
     ],
 )
 def test_no_line_is_passed_over_in_silence(
