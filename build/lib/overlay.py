@@ -166,8 +166,8 @@ class State(NamedTuple):
             return None
         except (ValueError, KeyError, TypeError):
             raise Refused(
-                f"{root / LIST} is damaged; put it back, or move the files in {root / GENUINE} back to their paths by hand,"
-                f" and delete {root / HOME}"
+                f"{root / LIST} is damaged; put it back, or move the files in {root / GENUINE} back to their paths"
+                f" by hand, and delete {root / HOME}"
             ) from None
 
 
@@ -437,5 +437,5 @@ if __name__ == "__main__":
         sys.exit(f"overlay: {error}")
     except OSError as error:
         sys.exit(
-            f"overlay: {error.filename} cannot be read or changed ({error.strerror}); solve that problem and run it again"
+            f"overlay: {error.filename} cannot be read or changed ({error.strerror}); solve that, and run it again"
         )
