@@ -111,7 +111,7 @@ def _problem_of(file: str) -> str | None:
     try:
         return caches.problem_of_file(file)
     except OSError as error:
-        return f"it cannot be looked at ({error.strerror})"
+        return f"it cannot be examined ({error.strerror})"
 
 
 def _file_of_user() -> str | None:

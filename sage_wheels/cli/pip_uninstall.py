@@ -117,8 +117,10 @@ def _uninstall_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("-v", "--verbose", action="count", default=0, help="take back one --quiet")
     parser.add_argument("--no-input", action="store_true", help="fail instead of asking")
-    parser.add_argument(*OF_LOG, metavar="FILE", help="append to FILE what is said, with the time")
-    parser.add_argument("--break-system-packages", action="store_true", help="change what the system manages")
+    parser.add_argument(*OF_LOG, metavar="FILE", help="append all messages to FILE, with the time")
+    parser.add_argument(
+        "--break-system-packages", action="store_true", help="change a Python that the operating system manages"
+    )
     parser.add_argument(
         "--require-virtualenv", "--require-venv", action="store_true", help="change nothing but a virtual environment"
     )

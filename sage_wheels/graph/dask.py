@@ -192,7 +192,7 @@ class DaskEngine:
                 events.append(self._end(task, self._nobody()))
             elif task.slots > max(each.slots for each in usable.values()):
                 most = max(each.slots for each in usable.values())
-                what = f"{task.name} wants {task.slots} slots, and no worker has more than {most}"
+                what = f"{task.name} needs {task.slots} slots, and no worker has more than {most}"
                 events.append(self._end(task, BuildFailed(what, "give it fewer --slots, or start a larger worker")))
             else:
                 room = {name: each.slots - self._used(name) for name, each in usable.items()}

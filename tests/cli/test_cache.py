@@ -75,7 +75,7 @@ def test_what_differs_is_named(run: Run, tmp_path: Path, tree: Path, monkeypatch
 def test_what_is_not_kept_has_a_reason(run: Run, tree: Path) -> None:
     told = explain(run, tree, "--in-place")
     assert told == [
-        "hello is neither kept nor taken: it is built in place, in a directory with what earlier builds left"
+        "hello is not kept in the store: it is built in place, in a directory with what earlier builds left"
     ]
 
 
