@@ -326,10 +326,10 @@ def test_what_is_shown_is_a_directory(
 
 
 @pytest.mark.parametrize("how", ["editable", "in_place"])
-def test_what_is_built_where_it_stands_is_built_in_no_sandbox(
+def test_a_build_in_the_tree_itself_cannot_be_in_a_sandbox(
     make_project: MakeProject, options: BuildOptions, how: str
 ) -> None:
-    with pytest.raises(UsageError, match="is built in no sandbox"):
+    with pytest.raises(UsageError, match="cannot be in a sandbox"):
         build(make_project(), options, **{how: True})
 
 

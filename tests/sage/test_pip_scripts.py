@@ -59,7 +59,7 @@ def test_a_source_tree_is_built_in_a_sandbox(scripts: Scripts, prefix: Path, tre
     assert done.returncode == 0, done.stderr
     assert (site_packages(prefix) / "told.py").read_text().startswith("place = '/sage-wheels/build/")
     done = scripts.run("sage-pip-install", "--sandbox", "-e", tree, env=env)
-    assert (done.returncode, "is built in no sandbox" in done.stderr) == (2, True)
+    assert (done.returncode, "cannot be in a sandbox" in done.stderr) == (2, True)
 
 
 def test_a_name_stands_for_its_newest_wheel_in_the_wheelhouse(scripts: Scripts, prefix: Path, wheelhouse: Path) -> None:
