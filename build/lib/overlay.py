@@ -167,8 +167,8 @@ class State(NamedTuple):
             return None
         except (ValueError, KeyError, TypeError):
             raise Refused(
-                f"{root / LIST} is damaged; put it back, or move what is in {root / GENUINE} to its places by hand,"
-                f" and delete {root / HOME}"
+                f"{root / LIST} is damaged; put it back, or move the files in {root / GENUINE} back to their paths"
+                f" by hand, and delete {root / HOME}"
             ) from None
 
 
@@ -442,4 +442,6 @@ if __name__ == "__main__":
     except Refused as error:
         sys.exit(f"overlay: {error}")
     except OSError as error:
-        sys.exit(f"overlay: {error.filename} cannot be read or changed ({error.strerror}); see to that and do it again")
+        sys.exit(
+            f"overlay: {error.filename} cannot be read or changed ({error.strerror}); solve that, and run it again"
+        )

@@ -146,7 +146,7 @@ class Archive:
         """The content of the member `name`. Raises `Damaged`, also if it has more than `limit` bytes."""
         member = self.members[member_name(name)]
         if member.size > limit:
-            raise Damaged(f"{name} has {member.size} bytes, more than the {limit} that make sense")
+            raise Damaged(f"{name} has {member.size} bytes, more than the {limit} that are allowed")
         return b"".join(self.chunks(member))
 
     def chunks(self, member: Member) -> Iterator[bytes]:
@@ -228,7 +228,7 @@ class Archive:
         if count > self._limits.members:
             raise TooLarge("members", f"{self._limits.members} members")
         if size > MAX_DIRECTORY:
-            raise Damaged(f"its central directory has {size} bytes, more than the {MAX_DIRECTORY} that make sense")
+            raise Damaged(f"its central directory has {size} bytes, more than the {MAX_DIRECTORY} that are allowed")
         data = os.pread(self._fd, size, start)
         if len(data) != size:
             raise Damaged("its central directory is cut off")

@@ -162,7 +162,7 @@ def _already_built(wheel: str, sources: list[Source], options: BuildOptions) -> 
     built = parse_source(wheel)
     is_one = len(sources) == 1 and not options.editables
     if not is_one or not isinstance(built, WheelFile) or not isinstance(sources[0], SourceTree):
-        raise UsageError("--built does not name the wheel of one source tree", "give a wheel and one directory")
+        raise UsageError("--built needs exactly one source tree", "give a wheel and one directory")
     check_asked(sources[0], project_of_file(built.path))
     return FoundWheel(built.path, sources[0].direct_url(editable=options.editable), sources[0].asked.extras)
 

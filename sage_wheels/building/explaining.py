@@ -46,7 +46,7 @@ def compared(stored: StoredBuild, inputs: Mapping[str, Any], found: Result | Non
     if found and (lack := stored.lack(found)):
         found, differences = None, [lack, *(differences or ())]
     elif not found and is_whole and stored.find(inputs, is_any=True):
-        differences = ["what the store has was not built in a sandbox"]
+        differences = ["the wheel in the store was not built in a sandbox"]
     seconds = found.values.get("seconds") if found else None
     key = found.key if found else ""
     return Explanation(stored.name, "", found is not None, seconds, differences, key)
@@ -104,7 +104,7 @@ _NAMES = {
 }
 
 
-_SINGLE = {"sdist first": "an sdist on the way", "isolation": "isolation", "declared is all": "--cache-declared"}
+_SINGLE = {"sdist first": "--sdist-then-wheel", "isolation": "isolation", "declared is all": "--cache-declared"}
 
 
 def _flat(rounds: object) -> dict[str, list[str]]:
@@ -117,7 +117,7 @@ def _of_wheels(then: Mapping[str, list[str]], now: Mapping[str, list[str]]) -> I
         if one == other:
             continue
         if one and other and one[0] == other[0]:
-            yield f"the wheel of {name} {one[0]} is another one"
+            yield f"the wheel of {name} {one[0]} differs"
         else:
             yield _said(name, one and one[0], other and other[0])
 
@@ -126,13 +126,13 @@ def _said(name: str, one: object, other: object) -> str:
     if all(_DIGEST.fullmatch(str(each)) for each in (one, other)):
         return f"{name} has changed"
     if one in (None, "") and _DIGEST.fullmatch(str(other)):
-        return f"{name} was not there"
+        return f"{name} was missing"
     if other in (None, "") and _DIGEST.fullmatch(str(one)):
-        return f"{name} is not there any more"
+        return f"{name} is missing now"
     if one in (None, ""):
-        return f"{name} was not there, is {_shown(other)}"
+        return f"{name} was missing, is {_shown(other)}"
     if other in (None, ""):
-        return f"{name} was {_shown(one)}, is not there"
+        return f"{name} was {_shown(one)}, is missing"
     return f"{name} was {_shown(one)}, is {_shown(other)}"
 
 

@@ -158,4 +158,4 @@ def _of_signal(number: int, hook: str) -> tuple[str, str]:
 
 
 def _to_declare(module: str) -> str:
-    return f"declare what brings the module {module} in build-system.requires"
+    return f"declare the project that has the module {module} in build-system.requires"

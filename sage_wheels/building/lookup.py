@@ -97,7 +97,7 @@ class Lookup:
             source, files = self._source_of_copy(given.project, given.copy, given.tree)
             declared = stored.read_declared(given.project)
         if declared is None:
-            raise NotKeyable("its pyproject.toml does not plainly say how it is built")
+            raise NotKeyable("its pyproject.toml does not say in the standard way how it is built")
         path = self.provider.importable(environ)
         named_paths = {"build": self.provider.seen_at(), **dict(self.options.cache_paths)}
         if self.options.prefix:
@@ -125,13 +125,13 @@ class Lookup:
         from sage_wheels.building.source.git import Git
 
         if copy is None:
-            raise NotKeyable("it was cloned for this build, and what its submodules are is not looked at")
+            raise NotKeyable("it was cloned for this build, and its submodules are not examined")
         tree = os.path.realpath(tree)
         if copy.unreadable:
             raise NotKeyable(f"{copy.unreadable[0]} cannot be read")
         repositories = states(copy.repositories, Git(), tree)
         if copy.refused:
-            raise NotKeyable("git refuses to look at a repository that it is part of")
+            raise NotKeyable("git refuses to read a repository that it is part of")
         found = fingerprint(copy.path, tree, repositories, self.log.path)
         where = os.path.relpath(project, self.directory)
         return {"tree": found.digest, "project": where, "repositories": repositories}, found.files

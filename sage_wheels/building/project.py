@@ -46,14 +46,14 @@ _NAMED = 10  # how many paths of a kind are named in a sentence
 def _check_together(options: BuildOptions) -> None:
     """Raise `UsageError` for options that exclude each other."""
     if options.sandbox and options.uses_the_tree_itself:
-        raise UsageError("what is built where it stands is built in no sandbox", "leave --sandbox out")
+        raise UsageError("an editable build, or one with --in-place, cannot be in a sandbox", "leave --sandbox out")
     if not options.sdist_then_wheel:
         return
     if options.editable:
-        raise UsageError("what is built from an sdist cannot be used where it is", "leave out one of the two options")
+        raise UsageError("--editable and --sdist-then-wheel exclude each other", "leave out one of the two options")
     if directory := build_directory_of("", options.config_settings):
         raise UsageError(
-            f"what is built from an sdist has a build directory of its own, not {directory}",
+            f"a wheel that is built from an sdist cannot use the build directory {directory}",
             "leave out -C build-dir=DIR or --sdist-then-wheel",
         )
     if options.in_place:
@@ -325,7 +325,7 @@ class _Build:
             try:
                 made = builder.build(kind, output, settings)
             except TypeError as error:  # `build` joins what the hook returned to the directory
-                raise self.failures.invalid_result("it made something without a file name") from error
+                raise self.failures.invalid_result("it made a wheel, but returned no file name") from error
         if not _is_file_in(output, made):
             raise self.failures.invalid_result(f"it made {made}, which is not there")
         try:

@@ -273,7 +273,7 @@ class StoredBuild:
         try:
             names = named_in(wheel, self.named_paths, libraries.look)
         except (OSError, ValueError, zipfile.BadZipFile) as error:
-            raise NotKeyable(f"its wheel cannot be looked into ({error})") from error
+            raise NotKeyable(f"its wheel cannot be searched ({error})") from error
         system = inputs.get("system")
         is_unknown = isinstance(system, dict) and "packages" not in system
         if is_unknown and not os.path.basename(wheel).endswith("-none-any.whl"):

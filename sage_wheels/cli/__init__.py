@@ -40,14 +40,14 @@ COMMANDS = {
     "show": "show what is known of a distribution",
     "files": "list the files of a distribution",
     "owner": "say which distribution a path belongs to",
-    "check": "say what is missing or in conflict",
+    "check": "say which distributions are missing or in conflict",
     "why": "say which distributions need a distribution",
     "tree": "print which distributions need which",
     "freeze": "print what is installed as requirements",
     "lock": "print what is installed as a lock file",
     "history": "say what was changed, when and by which command",
     "undo": "undo a change, or go back to an earlier state",
-    "verify": "compare what is there with what was installed",
+    "verify": "compare the files in the prefix with what was installed",
     "repair": "restore files that are missing or changed",
     "restore": "install again what packages of a collection had installed",
     "timings": "show when each source was built",
@@ -119,7 +119,7 @@ def _without_memory(arguments: list[str]) -> int:
     from sage_wheels.cli import common
 
     if common.done():
-        print(f"sage-wheels: {common.done()}, but then there was no memory to clear up behind it", file=sys.stderr)
+        print(f"sage-wheels: {common.done()}, but then there was too little memory to clean up", file=sys.stderr)
         return 0
     return _fail(FileOperationFailed.from_os_error(OSError(errno.ENOMEM, ""), _named(arguments)), arguments)
 
@@ -237,7 +237,7 @@ def parser_of(name: str) -> Parser:
         choices=("auto", "always", "never"),
         default="auto",
         action=Once,
-        help="colours (default: on a terminal)",
+        help="whether to use colours (default: auto, on a terminal)",
     )
     return parser
 

@@ -55,7 +55,9 @@ EXAMPLES = """\
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_prefix(parser)
     common.add_json(parser)
-    parser.add_argument("-w", "--wheel-dir", metavar="DIR", default=".", help="where the wheels go (default: here)")
+    parser.add_argument(
+        "-w", "--wheel-dir", metavar="DIR", default=".", help="directory for the wheels (default: the current one)"
+    )
     build_options.add_build_arguments(parser)
     build_options.add_many_arguments(parser)
     parser.add_argument(

@@ -72,7 +72,9 @@ def add_build_arguments(parser: argparse.ArgumentParser) -> None:
         help="build source trees without a copy, one build at a time in each build directory (-C build-dir=DIR)",
     )
     group.add_argument(
-        "--python", metavar="EXE", help="the interpreter that builds (default: the one that the prefix is made from)"
+        "--python",
+        metavar="EXE",
+        help="the interpreter that runs build backends (default: the one that the prefix was made with)",
     )
     group.add_argument(
         "--keep-build-dir", action="store_true", help="do not delete the build directory, environment and log"
@@ -94,22 +96,23 @@ def add_build_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=DIR",
         action="append",
         default=[],
-        help="in the key of a build, NAME replaces DIR in variables and settings; may be given several times",
+        help="when the store compares the inputs of builds, NAME stands for DIR in variables and settings; may be "
+        "given several times",
     )
     group.add_argument(
         "--cache-cpu",
         metavar="TEXT",
-        help="in the key of a build, use TEXT instead of the features of the processor",
+        help="when the store compares the inputs of builds, TEXT stands for the features of the processor",
     )
     group.add_argument(
         "--cache-system",
         metavar="TEXT",
-        help="in the key of a build, use TEXT instead of what is installed on this system",
+        help="when the store compares the inputs of builds, TEXT stands for what is installed on this system",
     )
     group.add_argument(
         "--cache-declared",
         action="store_true",
-        help="with --no-isolation: of what is installed, the build depends only on what the project declares",
+        help="with --no-isolation: state that the build uses nothing that is installed but what the project declares",
     )
     group.add_argument(
         "--max-sdist-size",
@@ -133,7 +136,7 @@ def add_many_arguments(parser: argparse.ArgumentParser) -> None:
         *("-j", "--jobs"),
         metavar="N",
         type=_count,
-        help="build so many at the same time, with as many compilers in all (default: the number of processors)",
+        help="run N builds at the same time, with N compilers in all (default: the number of processors)",
     )
     group.add_argument(
         "-k",
@@ -142,7 +145,9 @@ def add_many_arguments(parser: argparse.ArgumentParser) -> None:
         help="after a failure, build everything that does not need what failed",
     )
     group.add_argument(
-        "--from-source", action="store_true", help="let builds use only wheels of this run, also for their backends"
+        "--from-source",
+        action="store_true",
+        help="let builds use only wheels that this run has built, also for their backends",
     )
     group.add_argument(
         "--slots",
@@ -155,8 +160,8 @@ def add_many_arguments(parser: argparse.ArgumentParser) -> None:
         "--engine",
         metavar="ENGINE",
         default="local",
-        help="where to build: 'local', on this machine (default); dask:tls://HOST:PORT, on the workers of a Dask "
-        "cluster, which need the same --store",
+        help="where to build: local, on this machine (default), or dask:tls://HOST:PORT, on the workers of a Dask "
+        "cluster, which must use the same store (--store)",
     )
     group.add_argument(
         "--engine-insecure",

@@ -107,11 +107,11 @@ def _explain(arguments: argparse.Namespace) -> int:
 
 def _sentences(found: Explanation) -> list[str]:
     if found.not_kept:
-        return [f"{found.name} is neither kept nor taken: {found.not_kept}"]
+        return [f"{found.name} is not kept in the store: {found.not_kept}"]
     if found.is_stored:
         return [f"{found.name} would come from the store; its build had taken {found.seconds} s"]
     if found.differences is None:
         return [f"{found.name} would be built: the store knows no build of it"]
     if not found.differences:
-        return [f"{found.name} would be built: nothing has changed, but the store has it no more"]
+        return [f"{found.name} would be built: nothing has changed, but it is not in the store any more"]
     return [f"{found.name} would be built:", *(f"  {each}" for each in found.differences)]

@@ -38,7 +38,7 @@ COMMON = {
 _AS_IN_PIP = {
     "--force-reinstall": "--reinstall",
     "--no-build-isolation": "--no-isolation",
-    "--no-deps": "nothing, for no dependencies are followed",
+    "--no-deps": "nothing, because no dependencies are installed",
     "-f": "--find-links",
     "--root": "--destdir",
 }

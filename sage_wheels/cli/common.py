@@ -66,7 +66,7 @@ def add_sandbox(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         "--sandbox",
         action="store_true",
-        help="run the backend without network, and without the home and other directories (needs bubblewrap)",
+        help="run the backend without network, and without your home and other directories (needs bubblewrap)",
     )
     parser.add_argument(
         "--sandbox-read",
@@ -90,22 +90,25 @@ def add_store(parser: argparse._ActionsContainer) -> None:
     )
     parser.add_argument("--no-store", action="store_true", help="use nothing from the store, and keep nothing")
     parser.add_argument(
-        "--store", metavar="URL", help="a store that several machines use (default: $SAGE_WHEELS_STORE); docs/store.md"
+        "--store",
+        metavar="URL",
+        help="a second store, which several machines use; see docs/store.md (default: $SAGE_WHEELS_STORE)",
     )
     parser.add_argument(
         "--store-mode",
         choices=("read", "write", "both"),
-        help="whether it is read, written or both (default: $SAGE_WHEELS_STORE_MODE, else read)",
+        help="whether to read from --store, write to it, or both (default: $SAGE_WHEELS_STORE_MODE, else read)",
     )
     parser.add_argument(
         "--store-sign",
         metavar="FILE",
-        help="the key that signs what is written there (default: $SAGE_WHEELS_STORE_SIGN)",
+        help="the private key that signs what is written to --store (default: $SAGE_WHEELS_STORE_SIGN)",
     )
     parser.add_argument(
         "--store-trust",
         metavar="FILE",
-        help="the keys whose results there are trusted, or 'any' (default: $SAGE_WHEELS_STORE_TRUST)",
+        help="the public keys whose results in --store are trusted; 'any' trusts all results (default: "
+        "$SAGE_WHEELS_STORE_TRUST)",
     )
 
 
@@ -116,7 +119,7 @@ def add_committing(parser: argparse.ArgumentParser) -> None:
         type=seconds,
         metavar="S",
         action=Once,
-        help="give up after S seconds without the prefix lock",
+        help="give up if another process still holds the lock of the prefix after S seconds",
     )
     parser.add_argument("--durable", action="store_true", help="be safe against power loss, too (slower)")
     group = parser.add_argument_group(
@@ -129,10 +132,16 @@ def add_committing(parser: argparse.ArgumentParser) -> None:
         help="keep the old files of the last N transactions; 0 keeps nothing (default: $SAGE_WHEELS_HISTORY or 20)",
     )
     group.add_argument(
-        "--history-days", metavar="N", type=float, help="for N days (default: $SAGE_WHEELS_HISTORY_DAYS or 30)"
+        "--history-days",
+        metavar="N",
+        type=float,
+        help="keep old files for N days (default: $SAGE_WHEELS_HISTORY_DAYS or 30)",
     )
     group.add_argument(
-        "--history-size", metavar="N", type=size, help="N bytes at most (default: $SAGE_WHEELS_HISTORY_SIZE or 1G)"
+        "--history-size",
+        metavar="N",
+        type=size,
+        help="keep N bytes of old files at most; K, M and G may follow (default: $SAGE_WHEELS_HISTORY_SIZE or 1G)",
     )
 
 
@@ -254,7 +263,7 @@ def done() -> str:
 def interruption() -> str:
     """The sentence to print when the process is interrupted."""
     if _is_changed:
-        return "interrupted; the change had been made already, and the next command clears up behind it"
+        return "interrupted; the change was made already, and the next command deletes what is left of it"
     return "interrupted" if _is_done_by_others else "interrupted; nothing was changed"
 
 

@@ -111,7 +111,7 @@ def _problem_of(file: str) -> str | None:
     try:
         return caches.problem_of_file(file)
     except OSError as error:
-        return f"it cannot be looked at ({error.strerror})"
+        return f"it cannot be examined ({error.strerror})"
 
 
 def _file_of_user() -> str | None:
@@ -207,7 +207,7 @@ def _value(parser: Parser, action: argparse.Action, setting: Setting) -> Any:
         if is_text and value.lower() in (*_TRUE, *_FALSE):
             value = value.lower() in _TRUE
         if not isinstance(value, bool):
-            raise UsageError(f"{setting.source} sets {key} to {value!r}", "it is true or false")
+            raise UsageError(f"{setting.source} sets {key} to {value!r}", "set it to true or false")
         return action.const if value else (not action.const)
     if parser.takes_several(action):
         if is_text:
@@ -221,12 +221,15 @@ def _value(parser: Parser, action: argparse.Action, setting: Setting) -> Any:
 
 def _one(parser: Parser, action: argparse.Action, setting: Setting, value: object) -> Any:
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-        raise UsageError(f"{setting.source} sets {setting.key} to {value!r}", "it is a text or a number")
+        raise UsageError(f"{setting.source} sets {setting.key} to {value!r}", "set it to a text or a number")
     text = str(value)
     if setting.key in _PATHS and text != _NO_PATHS.get(setting.key):
         text = os.path.join(setting.directory, os.path.expanduser(text) if setting.is_own else text)
         if not setting.is_own and not _is_below(text, setting.directory):
-            raise UsageError(f"{setting.source} sets {setting.key} to {value}, which is not below it", "name it there")
+            raise UsageError(
+                f"{setting.source} sets {setting.key} to {value}, which is outside of {setting.directory}",
+                "name a path in it",
+            )
     try:
         return parser.value_of(action, text)
     except argparse.ArgumentError as error:

@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_prefix(parser)
     common.add_json(parser)
     parser.add_argument("--all", action="store_true", help=f"list all changes, not only the last {_SHOWN}")
-    parser.add_argument("--size", action="store_true", help="say how large the old files are that are kept")
+    parser.add_argument("--size", action="store_true", help="print the size of the old files that are kept")
     parser.add_argument("--forget", metavar="N|all", help="delete entry number N, or all, and the old files")
     parser.add_argument("what", nargs="*", metavar="N|NAME", help="number of a change, or names of distributions")
 

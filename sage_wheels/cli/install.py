@@ -47,8 +47,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--link-mode",
         choices=["auto", "hardlink"],
-        help="hardlink: files become hard links to the store, so a change of one changes all of them, and is noticed "
-        "by its size and time only (default: auto, files are copies that share blocks if the file system can)",
+        help="hardlink: files become hard links to the store; who edits such a file edits it in every prefix, and the "
+        "tool notices that only by its size and time (default: auto: files are copies, which share blocks with the "
+        "store if the file system can)",
     )
     parser.add_argument("--dry-run", action="store_true", help="say what would be done, and change nothing")
     parser.add_argument("--ignore-requires-python", action="store_true", help="do not check Requires-Python")
@@ -59,11 +60,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         default=False,
         action=_Editable,
-        help="install source trees so that they are used where they are (PEP 660): TREE, which may be given several "
-        "times, or, without a TREE, every ITEM",
+        help="install the source tree TREE so that it is used where it is (PEP 660); may be given several times; "
+        "without a TREE: every ITEM",
     )
     parser.set_defaults(editables=[])
-    parser.add_argument("--built", metavar="WHEEL", help="the wheel of the one source tree ITEM: build nothing")
+    parser.add_argument(
+        "--built", metavar="WHEEL", help="build nothing: WHEEL was built from the source tree, which is the only ITEM"
+    )
     _add_destdir(parser)
     build_options.add_build_arguments(parser)
     build_options.add_many_arguments(parser)
@@ -85,23 +88,25 @@ def _add_destdir(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--destdir",
         metavar="DIR",
-        help="write wheels below DIR, as they would stand in --prefix (default: that of --python), and nothing else",
+        help="write the files of wheels below DIR, at the paths that they would have in --prefix (default: the prefix "
+        "of --python), and change nothing else",
     )
-    group.add_argument("--scheme", help="the sysconfig scheme to install by (Debian: deb_system)")
+    group.add_argument("--scheme", help="the installation scheme of sysconfig to use (Debian: deb_system)")
     group.add_argument(
         "--optimize",
         metavar="N",
         type=int,
         choices=(0, 1, 2),
         action="append",
-        help="a level of byte-code; may be given several times (default: 0)",
+        help="compile byte-code of optimization level N; may be given several times (default: 0)",
     )
     group.add_argument(
         "--invalidation-mode",
         choices=("timestamp", "checked-hash", "unchecked-hash"),
-        help="how Python finds out that byte-code is old (default: timestamp; under SOURCE_DATE_EPOCH, checked-hash)",
+        help="how Python finds out that byte-code is old (default: timestamp; if SOURCE_DATE_EPOCH is set, "
+        "checked-hash)",
     )
-    group.add_argument("--installer", metavar="NAME", help="what INSTALLER says (default: sage-wheels)")
+    group.add_argument("--installer", metavar="NAME", help="the content of the file INSTALLER (default: sage-wheels)")
 
 
 def run(options: argparse.Namespace) -> int:

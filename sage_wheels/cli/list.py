@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--outdated-by",
         metavar="FILE|DIR",
-        help="only what has a newer wheel in the directory DIR, or another version in the lock FILE",
+        help="list only what has a newer wheel in the directory DIR, or another version in the lock file FILE",
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help="a name or a pattern (default: everything)")
 
@@ -87,7 +87,7 @@ def run(options: argparse.Namespace) -> int:
     if options.outdated_by is not None:
         return 0
     if known := ", ".join(f"{entry.name} {entry.version}" for entry in missing if entry.is_restorable):
-        common.warn(f"missing, though packages brought them: {known}; 'sage-wheels restore' installs them")
+        common.warn(f"missing, though packages had installed them: {known}; 'sage-wheels restore' installs them")
     for entry in missing:
         if not entry.is_restorable:
             common.warn(f"package {entry.package} brings {entry.name}, which is missing; {entry.way_back} installs it")

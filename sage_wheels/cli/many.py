@@ -159,7 +159,7 @@ class _Teller:
                 lines = ", ".join(event.result.requires)
                 self._builds.say(f"{project}: waits for what its backend requires: {lines}")
             elif event.result.lacks_memory:
-                self._builds.say(f"{project}: was killed, maybe for want of memory; it is tried once more, alone")
+                self._builds.say(f"{project}: was killed, perhaps because memory ran out; it is tried once more, alone")
 
     def ended(self, outcome: Outcome) -> None:
         done = self._builds.counted()

@@ -29,7 +29,11 @@ EXAMPLES = """\
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_prefix(parser)
     common.add_json(parser)
-    parser.add_argument("path", metavar="PATH", help="absolute, or relative to here or to the prefix; or a pattern")
+    parser.add_argument(
+        "path",
+        metavar="PATH",
+        help="a path: absolute, or relative to the current directory or to the prefix; or a pattern",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -93,7 +97,7 @@ def _print_matching(prefix: Prefix, options: argparse.Namespace) -> int:
         for fact in found:
             print(fact["name"], fact["version"], fact["path"])
     if not found:
-        common.warn(f"nothing that belongs to a distribution is like {pattern}")
+        common.warn(f"no file of a distribution matches {pattern}")
     return 0 if found else 1
 
 

@@ -1,8 +1,11 @@
-"""pip's whole command line for a prefix, so that what it changes is one transaction.
+"""Run pip, with its whole command line, for a prefix, so that all that it changes there is one transaction.
 
-Everything from PIP-COMMAND on is pip's: see `sage-wheels pip help`. `install` lets pip resolve, download and build, and
-then makes the change all or nothing; `uninstall` is exact; commands that only read are pip's, unchanged. The options
-below may stand anywhere, except --prefix: after PIP-COMMAND, it is pip's.
+PIP-COMMAND and all that follows it is for pip: see 'sage-wheels pip help'. 'install' lets pip resolve, download and
+build, and then makes the change all or nothing. 'uninstall' removes exactly what was installed. Commands that only read
+are run by pip unchanged. The options below may be given anywhere, except --prefix: after PIP-COMMAND, it is pip's own.
+
+A collection is software of many packages that is built as a whole, such as Sage, or the packages of a list for make.
+Its build has installed distributions into the prefix. --keep-distribution protects these from pip.
 """
 
 from __future__ import annotations
@@ -44,13 +47,13 @@ def _add_ours(parser: argparse.ArgumentParser) -> None:
         "--keep-distribution",
         dest="keeps",
         action="store_true",
-        help="do not change distributions that packages of a collection have installed",
+        help="do not let pip change distributions that packages of a collection have installed",
     )
     parser.add_argument(
         "--replace-distribution",
         dest="keeps",
         action="store_false",
-        help="replace and remove distributions that packages of a collection have installed, too (default)",
+        help="let pip replace and remove these, too; a message names each of them (default)",
     )
     parser.add_argument(
         "--on-conflict",

@@ -73,7 +73,7 @@ def _uninstall(options: argparse.Namespace, said: argparse.Namespace, voice: _Vo
     for each, entry in found.brought:
         sentence = f"{each} belongs to package {entry.package}"
         if keeps:
-            raise Conflict(f"{sentence} and is kept", "give --replace-distribution if it is to go")
+            raise Conflict(f"{sentence} and is kept", "give --replace-distribution to remove it")
         if said.quiet < 2:
             voice.note(f"note: {sentence}; {entry.way_back} brings it back")
     going = []
@@ -120,8 +120,10 @@ def _uninstall_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("-v", "--verbose", action="count", default=0, help="take back one --quiet")
     parser.add_argument("--no-input", action="store_true", help="fail instead of asking")
-    parser.add_argument(*OF_LOG, metavar="FILE", help="append to FILE what is said, with the time")
-    parser.add_argument("--break-system-packages", action="store_true", help="change what the system manages")
+    parser.add_argument(*OF_LOG, metavar="FILE", help="append all messages to FILE, with the time")
+    parser.add_argument(
+        "--break-system-packages", action="store_true", help="change a Python that the operating system manages"
+    )
     parser.add_argument(
         "--require-virtualenv", "--require-venv", action="store_true", help="change nothing but a virtual environment"
     )
@@ -202,7 +204,7 @@ def _wanted(said: argparse.Namespace, voice: _Voice) -> dict[str, str]:
     named = named_by(said.names, said.requirement)
     for each in named:
         if not each.name and each.position:  # pip silently ignores it
-            voice.note(f"note: {each.written!r} in {each.position} tells no name, so nothing is uninstalled for it")
+            voice.note(f"note: {each.written!r} in {each.position} contains no name, so nothing is uninstalled for it")
         elif not each.name:
             ignored = f"Invalid requirement: {each.written!r} ignored"
             voice.warn(f"{ignored} - the uninstall command expects named requirements.")
@@ -218,7 +220,7 @@ def _may(prefix: Prefix, name: str, settings: CommitOptions, said: argparse.Name
     for step in uninstall(prefix, [name], settings._replace(dry_run=True)).steps:
         voice.tell(f"    {step.path}")
     if said.no_input:
-        raise UsageError(f"{name} is not removed without an answer, and none may be asked for", "give --yes")
+        raise UsageError(f"{name} is not removed, because nobody may be asked for confirmation", "give --yes")
     while True:
         print("Proceed (Y/n)? ", end="", flush=True)
         answer = sys.stdin.readline()

@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
     from sage_wheels.manifests.restore import restore
 
     if bool(options.names) == options.all:
-        raise UsageError("what is to be put back is not said", "give names, or --all")
+        raise UsageError("it is not said what is to be restored", "give names, or --all")
     prefix = common.prefix_of(options)
     names = None if options.all else options.names
     settings, limits = common.settings_of(options), common.wheel_limits_of(options)
@@ -43,9 +43,9 @@ def run(options: argparse.Namespace) -> int:
     common.print_report(done.report, prefix, options)
     if not options.quiet:
         if options.all and not done.report.changes and not done.refusals:
-            common.warn(f"all that packages bring is in {prefix.root}, and nothing was changed")
+            common.warn(f"everything that packages had installed is in {prefix.root}, and nothing was changed")
         for there, entry in () if options.all else done.as_it_was:
-            common.warn(f"{there} is what package {entry.package} has brought, and nothing was changed")
+            common.warn(f"{there} is what package {entry.package} had installed, and nothing was changed")
     for error in done.refusals:
         common.warn(str(error))
     return 1 if done.refusals else 0

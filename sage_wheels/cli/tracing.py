@@ -15,7 +15,11 @@ VARIABLE = environment.SAGE_WHEELS_LOG
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "-v", "--verbose", action="count", default=0, help="say why each thing is decided; -vv: each step with its time"
+        "-v",
+        "--verbose",
+        action="count",
+        default=0,
+        help="print each decision with its reason; -vv: also each step with its time",
     )
 
 

@@ -23,7 +23,9 @@ EXAMPLES = """\
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_prefix(parser)
     common.add_json(parser)
-    parser.add_argument("names", nargs="*", metavar="NAME", help="where to begin (default: what nobody needs)")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help="begin with these (default: those that no other one needs)"
+    )
 
 
 def run(options: argparse.Namespace) -> int:

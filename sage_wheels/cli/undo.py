@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--force",
         action="store_true",
-        help="set aside files that another tool, which writes no history, has put at the same paths since",
+        help="set aside files that another tool, such as pip, has put at the same paths since",
     )
 
 

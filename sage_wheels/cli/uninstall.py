@@ -1,6 +1,6 @@
 """Remove distributions from a prefix: exactly what they installed, all of them or none.
 
-A name that is not installed is no error. If NAME==VERSION is given and another version is installed, that is an error,
+It is no error if a NAME is not installed. If NAME==VERSION is given and another version is installed, that is an error,
 and nothing is removed. Files that another distribution owns, too, stay. Files that no distribution owns stay, and are
 named if they are in a directory of the package. Edited files are kept in PREFIX/var/lib/sage-wheels/set-aside and
 named. Distributions that still need a removed one are named, too.

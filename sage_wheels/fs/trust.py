@@ -36,7 +36,7 @@ def _check_entry(directory: str, path: str, advice: str) -> None:
     except OSError:
         return  # it does not exist, or cannot be examined: using it will fail with a better message
     if shared and owner not in (0, os.geteuid()):
-        raise UnsafePath(f"{path} belongs to another user (uid {owner}), who may have planted it there", advice)
+        raise UnsafePath(f"{path} belongs to another user (uid {owner}), who may have put it there", advice)
 
 
 _named: set[str] = set()  # prefixes about which this process has given the warning already

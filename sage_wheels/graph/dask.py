@@ -192,7 +192,7 @@ class DaskEngine:
                 events.append(self._end(task, self._nobody()))
             elif task.slots > max(each.slots for each in usable.values()):
                 most = max(each.slots for each in usable.values())
-                what = f"{task.name} wants {task.slots} slots, and no worker has more than {most}"
+                what = f"{task.name} needs {task.slots} slots, and no worker has more than {most}"
                 events.append(self._end(task, BuildFailed(what, "give it fewer --slots, or start a larger worker")))
             else:
                 room = {name: each.slots - self._used(name) for name, each in usable.items()}
@@ -269,10 +269,13 @@ class DaskEngine:
                 self._waiting.append(task)
                 return []
             what = (
-                f"the worker {sent.worker} does not find what is sent for {task.name}, or its wheel is not found here"
+                f"the worker {sent.worker} does not find the files that were sent for {task.name}, "
+                "or its wheel is not found on this machine"
             )
             return [
-                self._end(task, BuildFailed(what, "see that it has the same --store, and that this keeps contents"))
+                self._end(
+                    task, BuildFailed(what, "check that it has the same --store, and that this store keeps contents")
+                )
             ]
         return self._ended(task, sent, result)
 
@@ -330,14 +333,17 @@ class DaskEngine:
         return Event(task.number, "result", result=Result.of_error(task.number, error))
 
     def _loss(self) -> BuildFailed:
-        return BuildFailed(f"the scheduler at {self._address} is lost", "what was built is kept; start it, and go on")
+        return BuildFailed(
+            f"the scheduler at {self._address} is lost",
+            "what was built is kept; start the scheduler, and run the command again",
+        )
 
     def _nobody(self) -> BuildFailed:
         rows = [(worker, self._differing[worker]) for worker in self._workers if worker in self._differing]
         rows.append(("this machine", str(self._sender.identity)))
         width = max(len(name) for name, _ in rows)
         table = "\n".join(f"{name:<{width}}  {about}" for name, about in rows)
-        advice = "install the same version there, with the same Python, and see to its store and key"
+        advice = "install the same version there, with the same Python, and check its store and key"
         if not self._workers:
             return BuildFailed(f"the scheduler at {self._address} has no workers", "start some")
         return BuildFailed(f"no worker of {self._address} can build for this machine", advice, table)

@@ -154,7 +154,7 @@ def _summary(entries: Sequence[Entry], chain: Sequence[Entry], whole: float, slo
         bound, free = max(path, work / slots), idle(entries, slots)
         lines.append(
             f"{slots} slots, idle for {sum(free):.1f} s together: for {free.ready:.1f} s no build was ready, and for "
-            f"{free.otherwise:.1f} s one was, but wanted more slots than were free, or tokens that others had."
+            f"{free.otherwise:.1f} s one was, but needed more slots than were free, or tokens that others had."
         )
         more = ", ".join(f"{makespan(entries, slots * times):.1f} s with {slots * times} slots" for times in (1, 2, 4))
         lines.append(

@@ -209,7 +209,7 @@ def read_record(prefix: Prefix, distribution: Distribution) -> list[record.Row]:
     with open(prefix.path(f"{distribution.path}/RECORD"), "rb", opener=regular) as f:
         data = read_most(f, _LONGEST + 1)
     if len(data) > _LONGEST:
-        raise ValueError(f"it has more than the {_LONGEST} bytes that make sense")
+        raise ValueError(f"it has more than the {_LONGEST} bytes that are allowed")
     return _parse_record(data)
 
 

@@ -95,8 +95,8 @@ def _named(prefix: Prefix, brought: dict[str, ManifestEntry], names: list[str]) 
             known = [*brought, *(entry.package for entry in brought.values())]
             close = difflib.get_close_matches(wanted, known, 1)
             raise NotThere(
-                f"no package has brought {name} into {prefix.root}",
-                f"did you mean {close[0]}?" if close else "'sage-wheels list' tells what they have brought",
+                f"no package has installed {name} into {prefix.root}",
+                f"did you mean {close[0]}?" if close else "'sage-wheels list' shows what they have installed",
             )
         found.update((entry.name, entry) for entry in own)
     return list(found.values())

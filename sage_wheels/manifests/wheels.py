@@ -100,7 +100,7 @@ def _named(
             try:
                 found = stack.enter_context(wheels_of([_item(name, origin)], prefix, building))
             except SageWheelsError as error:
-                say(f"what direct_url.json of {each} names cannot be had: {error}")
+                say(f"what direct_url.json of {each} names cannot be obtained: {error}")
             else:
                 yield from (wheel.path for wheel in found)
 

@@ -153,7 +153,7 @@ class Decision:
     def _check_library(self, wheel: Wheel, library: str) -> None:
         if os.path.realpath(library) != os.path.realpath(self.prefix.path(self.prefix.scheme.purelib)):
             raise PrefixError(
-                f"pip would install {wheel.name} into {library}, not to where {self.prefix.root} has its packages",
+                f"pip would install {wheel.name} into {library}, which is not the library of {self.prefix.root}",
                 "make the prefix writable, or name another one",
             )
 

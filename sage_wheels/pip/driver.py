@@ -55,7 +55,7 @@ def main() -> None:
     sys.argv[:] = ["pip", *sys.argv[2:]]
     pips = [from_hex(each) for each in settings["pips"]]
     if not (choose_pip if settings["plain"] else choose_known_pip)(pips):
-        sys.exit("sage-wheels: error: there is no pip, or none that is known here; try: python3 -m ensurepip")
+        sys.exit("sage-wheels: error: there is no pip, or none that this tool supports; try: python3 -m ensurepip")
     importlib.import_module("pip")
     conversation = Conversation(settings)
     if not settings["plain"]:
@@ -370,7 +370,7 @@ class Conversation:
                 with open(destination, "w", encoding="utf-8") as f:
                     f.write(text)
             except OSError as error:
-                sentence = f"the report {destination} cannot be written ({error.strerror}); name another place"
+                sentence = f"the report {destination} cannot be written ({error.strerror}); name another file"
                 raise self.error(sentence) from error
         found = [each["metadata"] for each in json.loads(text)["install"]]
         self.ask("would", items=[[each["name"], each["version"]] for each in found])
@@ -428,7 +428,7 @@ class Conversation:
         return self.pips_prepare_installed(preparer, requirement, *arguments, **options)
 
     def refuse(self, *arguments: Any, **options: Any) -> None:
-        raise self.error("this pip would run setup.py, which leaves no exact record; use a newer pip")
+        raise self.error("this pip would run setup.py, which writes no exact list of its files; use a newer pip")
 
     def uninstall(self, requirement: Any, *arguments: Any, **options: Any) -> Any:
         if self.is_users or self.replaces or not self.is_installing:

@@ -209,7 +209,7 @@ class _Conversation:
         self.decision.check_unchanged()
         if unresolved and self.constraints:
             self.decision.how.settings.say(
-                "note: what packages have brought is kept as it is; --replace-distribution lets pip replace it"
+                "note: what packages have installed stays as it is; --replace-distribution lets pip replace it"
             )
 
     def _elsewhere(self, options: dict[str, str], destinations: list[str], held: contextlib.ExitStack) -> None:

@@ -25,7 +25,7 @@ def nearby(start: str, home: str, *, changes: bool) -> str | None:
             continue
         if presence.is_file(os.path.join(found, "pyvenv.cfg")):
             if not all(map(trust.is_own, (directory, found, os.path.join(found, "pyvenv.cfg")))):
-                raise UnsafePath(f"{found} is another user's, and was not named", "name the prefix with --prefix")
+                raise UnsafePath(f"{found} belongs to another user, and was not named", "name the prefix with --prefix")
             return found
         if changes:
             return None

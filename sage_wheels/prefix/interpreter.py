@@ -155,7 +155,7 @@ def _without_packaging(answer: dict[str, Any]) -> dict[str, Any]:
 
     soabi, machine = answer.pop("soabi"), answer.pop("machine")
     if machine != ["cpython", platform.machine(), f"{struct.calcsize('P')}"]:
-        raise ValueError(f"it is a {' '.join(machine)}, of which this packaging knows nothing")
+        raise ValueError(f"it is a {' '.join(machine)}, of which the library packaging knows nothing")
     full = versions.read(answer["full_version"]) or versions.PythonVersion((0, 0))
     nodot = "{}{}".format(*full.feature)
     abi = f"cp{soabi.split('-')[1]}"  # cpython-38-x86_64-linux-gnu; up to 3.7 with an m, in debug builds with a d

@@ -255,7 +255,7 @@ def _options_in(text: str, line: Line) -> Iterator[Option]:
                 raise _unknown(line, name)
             yield Option(_USUAL_NAME[name], name, _value(name, [word[2:]] if word[2:] else words, line))
         else:
-            raise SourceError(f"{line.position} has {word!r} behind an option", "put it on a line of its own")
+            raise SourceError(f"{line.position} has {word!r} after an option", "put it on a line of its own")
 
 
 def _full_name(name: str, line: Line) -> str:
@@ -298,10 +298,10 @@ def _check(line: Line) -> None:
         is_of_one = option.name in _OF_ONE
         if line.text and not is_of_one:
             raise SourceError(
-                f"{line.position} has {option.written} behind a requirement", "put it on a line of its own"
+                f"{line.position} has {option.written} after a requirement", "put it on a line of its own"
             )
         if is_of_one and not line.text and not (says_all and says_all[0].name == "--editable"):
-            raise SourceError(f"{line.position} has {option.written} and no requirement", "put it behind a requirement")
+            raise SourceError(f"{line.position} has {option.written} and no requirement", "put it after a requirement")
 
 
 def _unknown(line: Line, option: str) -> SourceError:
@@ -312,4 +312,4 @@ def _not_followed(line: Line, option: Option) -> SourceError:
     advice = "leave it out, or give it on the command line"
     if option.name == "--hash":
         advice = "leave it out, or write NAME @ file:///PATH#sha256=DIGEST, which is checked"
-    return SourceError(f"{line.position} has {option.written}, which is not followed in a requirements file", advice)
+    return SourceError(f"{line.position} has {option.written}, which is not supported in a requirements file", advice)

@@ -36,7 +36,7 @@ def read(path: str) -> list[Package]:
             lines = f.read().split("\n")
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise UsageError(f"the list {path} cannot be read ({reason})", "see what PACKAGES says") from error
+        raise UsageError(f"the list {path} cannot be read ({reason})", "check the path in PACKAGES") from error
     found: dict[str, Package] = {}
     for number, text in enumerate(lines, 1):
         words = text.partition("#")[0]
@@ -63,17 +63,17 @@ def _package(text: str, number: int, where: str) -> Package:
     words = parts[0].split()
     after, _, order = (parts[1] if len(parts) == 2 else "").partition("|")
     if not words or not _NAME.fullmatch(words[0]) or words[0].startswith(_RESERVED):
-        raise UsageError(f"{where}: {words[0] if words else 'nothing'!r} can be no name of a package", "correct it")
+        raise UsageError(f"{where}: {words[0] if words else 'nothing'!r} cannot be the name of a package", "correct it")
     name = words[0]
     if len(words) < 2 or words[1].startswith("-"):
         raise UsageError(f"{where}: {name} has no SOURCE", "name its wheel, sdist or source tree after it")
     if "|" in order or "|" in parts[0]:
-        raise UsageError(f"{where}: a | stands where none can be", "write one, after the colon")
+        raise UsageError(f"{where}: a | is at the wrong place", "write one, after the colon")
     for other in (*after.split(), *order.split()):
         if other.startswith("-"):
             raise UsageError(f"{where}: the option {other} comes after the colon", "write options after the SOURCE")
         if not _NAME.fullmatch(other):
-            raise UsageError(f"{where}: {other!r} can be no name of a package", "correct it")
+            raise UsageError(f"{where}: {other!r} cannot be the name of a package", "correct it")
     if bad := next((word for word in words[1:] if set(word) & set("'\"`\\\n")), ""):
         raise UsageError(f"{where}: {bad} has a quotation mark or backslash in it", "write it without")
     return Package(name, words[1], tuple(words[2:]), tuple(after.split()), tuple(order.split()), number)

@@ -88,5 +88,5 @@ def _summary(options: argparse.Namespace, packages: list[lists.Package]) -> int:
     if waiting:
         print(f"  not installed: {' '.join(waiting)}")
     if left := _left(stamps, packages):
-        print(f"  no longer in the list: {' '.join(left)}; 'make python-packages-prune' takes them out")
+        print(f"  no longer in the list: {' '.join(left)}; 'make python-packages-prune' uninstalls them")
     return 0

@@ -9,19 +9,20 @@ that the caller has open; then there is no COMMAND, and the lock lasts until the
   -s, --shared       others may hold it shared, nobody exclusively
   -u, --unlock       release it: for a descriptor; a COMMAND is not run
   --timeout SECONDS  give up after that time, with exit status 3
-  --close            keep the lock from COMMAND, which may leave processes behind that live longer: it is held until
-                     COMMAND itself ends, and not until the last of its children has
+  --close            hold the lock until COMMAND itself ends, and no longer, even if processes that it has started
+                     still run
 
-Without --close, COMMAND takes this process's place and the lock with it. The exit status is that of COMMAND, 126 if
-it cannot be run, 127 if there is none of that name, 1 if LOCK cannot be locked, 2 for wrong usage.
+Without --close, COMMAND replaces this process, and it and the processes that it starts keep the lock. The exit status
+is that of COMMAND, 126 if it cannot be run, 127 if there is none of that name, 1 if LOCK cannot be locked, 2 for wrong
+usage.
 
-Whoever changes a prefix holds PREFIX/var/lib/sage-wheels/lock, so a package script that changes it by other means
-(copying into it, rebasing its libraries, running pip) does so under that lock:
+Every command that changes a prefix holds PREFIX/var/lib/sage-wheels/lock. So a package script that changes it by other
+means (copying into it, rebasing its libraries, running pip) must do so under that lock:
 
     sage-flock "$SAGE_VENV/var/lib/sage-wheels/lock" sage-rebase ...
 
-Do not run sage-wheels, sage-pip-install or sage-move-tree for the same prefix in COMMAND: they take that lock
-themselves, and would wait for you.
+Do not run sage-wheels, sage-pip-install or sage-move-tree for the same prefix in COMMAND: they would wait for the lock
+that sage-flock holds.
 """
 
 # The same file and the same primitive, flock(2), as sage_wheels/prefix/lock.py, but another way to wait: it may be for

@@ -2,8 +2,8 @@
 
 ITEM is a wheel, a source tree, `NAME @ file:///PATH`, or a name, whose wheel is taken from $SAGE_SPKG_WHEELS and the
 directories that --find-links names; it is skipped if its marker does not hold. Everything that is named is one
-transaction. What pip's options ask for is what happens anyway (no index, no dependencies, no cache, a wheel of the same
-version replaces what is there), or is refused, in a requirements file as well.
+transaction. Options of pip are accepted if they ask for what this command does anyway (no index, no dependencies, no
+cache, a wheel of the same version replaces what is there). All others are refused, in a requirements file as well.
 """
 
 from __future__ import annotations
@@ -44,7 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "-e", "--editable", action="append", default=[], metavar="DIR", help="use a source tree in place"
     )
     parser.add_argument("-f", "--find-links", action="append", default=[], metavar="DIR", help="directory of wheels")
-    parser.add_argument("-C", "--config-settings", action="append", default=[], metavar="K=V", help="for -e")
+    parser.add_argument(
+        "-C", "--config-settings", action="append", default=[], metavar="K=V", help="setting for the backend of -e"
+    )
     parser.add_argument("--no-compile", action="store_true", help="install no byte-code")
     parser.add_argument("--ignore-requires-python", action="store_true", help="do not look at Requires-Python")
     parser.add_argument("--cache-dir", metavar="DIR", help="where unpacked wheels and build directories are kept")
@@ -54,11 +56,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--root", help=argparse.SUPPRESS)
     parser.add_argument("--user", "--target", dest="elsewhere", action="store_true", help=argparse.SUPPRESS)
     # for the sdh_* functions
-    parser.add_argument("--built", metavar="WHEEL", help="the wheel of the one -e, from 'sage-wheels build --editable'")
-    parser.add_argument("--developed", action="store_true", help="'setup.py develop' has linked the one -e: record it")
-    parser.add_argument("--record", metavar="FILE", help="append a line NAME @ URL to FILE for each -e and each wheel")
-    parser.add_argument("--record-only", action="store_true", help="do that for each wheel, and install nothing")
-    parser.add_argument("--superseded", metavar="FILE", help="remove what FILE names, too, unless it is installed anew")
+    parser.add_argument(
+        "--built", metavar="WHEEL", help="build nothing: 'sage-wheels build --editable' has made WHEEL of the only -e"
+    )
+    parser.add_argument(
+        "--developed", action="store_true", help="install nothing: 'setup.py develop' has installed the only -e"
+    )
+    parser.add_argument(
+        "--record", metavar="FILE", help="append a line NAME @ URL to the manifest FILE for each -e and each wheel"
+    )
+    parser.add_argument("--record-only", action="store_true", help="with --record: install nothing")
+    parser.add_argument(
+        "--superseded",
+        metavar="FILE",
+        help="uninstall what the old manifest FILE names, too, unless it is installed again; then delete FILE",
+    )
     for option in _SAID_FOR_PIP:
         parser.add_argument(option, dest="_", action="store_true", help=argparse.SUPPRESS)
     for option in _SAID_WITH_VALUE:
@@ -77,11 +89,11 @@ def run(options: argparse.Namespace) -> int:
     from sage_wheels.transaction.install import InstallOptions
 
     if options.built is not None and not _is_one_tree(options):
-        raise UsageError("--built does not name the wheel of one source tree", "give one -e and nothing else")
+        raise UsageError("--built needs exactly one source tree", "give one -e and nothing else")
     if options.developed and (options.built is not None or options.dry_run or not _is_one_tree(options)):
-        raise UsageError("--developed is about one source tree", "give one -e and nothing else")
+        raise UsageError("--developed needs exactly one source tree", "give one -e and nothing else")
     if options.root or options.elsewhere:
-        raise UsageError("nothing is staged or installed elsewhere", "leave out --root, --user and --target")
+        raise UsageError("--root, --user and --target are not supported", "leave out --root, --user and --target")
     items = [*options.items, *dict.fromkeys(each for file in options.requirement for each in _items_in(file))]
     superseded = all_named((), [options.superseded], must_exist=False) if options.superseded else []
     old = list(dict.fromkeys(map(canonical_name, superseded)))
@@ -91,7 +103,7 @@ def run(options: argparse.Namespace) -> int:
         )
     if options.record_only:
         if not options.record or options.editable:
-            raise UsageError("--record-only is about wheels", "give --record, and no -e")
+            raise UsageError("--record-only is for wheels only", "give --record, and no -e")
         _record_wheels(items, options.record)
         return 0
     prefix = common.prefix_of(options)

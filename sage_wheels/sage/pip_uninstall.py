@@ -1,7 +1,7 @@
 """Remove distributions from the Sage virtual environment: `sage-pip-uninstall`, with the options that pip has.
 
-What is not installed, and a requirements file that is not there, is nothing to speak of. A file that another one
-includes must be there.
+It is no error if a NAME is not installed, or a requirements file does not exist. But a file that another one includes
+must exist.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_writing(parser)
     parser.add_argument("-r", "--requirement", action="append", default=[], metavar="FILE", help="more NAMEs")
     # for the make rules
-    parser.add_argument("--manifest", metavar="FILE", help="more NAMEs; delete FILE, and the wheels that it names")
+    parser.add_argument(
+        "--manifest", metavar="FILE", help="more NAMEs, from a manifest; then delete FILE, and the wheels that it names"
+    )
     for option in (*_SAID_FOR_PIP, "--dry-run"):
         parser.add_argument(
             option, dest="dry_run" if option == "--dry-run" else "_", action="store_true", help=argparse.SUPPRESS

@@ -98,5 +98,5 @@ class Exchange:
 
     def _failure(self, error: Exception) -> FileOperationFailed:
         return FileOperationFailed(
-            f"the store {self.shown} {reason_of(error)}", "repair it: builds on several machines cannot do without it"
+            f"the store {self.shown} {reason_of(error)}", "repair it: builds on several machines need it"
         )

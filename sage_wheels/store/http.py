@@ -44,12 +44,12 @@ class Server:
             _check(response)
             length = response.headers.get("Content-Length", "")
             if length.isdecimal() and int(length) > most:
-                raise Trouble("sends more than it may")
+                raise Trouble("sends more bytes than it may")
             read = 0
             while block := response.read(BLOCK):
                 read += len(block)
                 if read > most:
-                    raise Trouble("sends more than it may")
+                    raise Trouble("sends more bytes than it may")
                 write(block)
         except _http_error() as error:
             raise Trouble(_said(error)) from error

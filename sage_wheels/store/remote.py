@@ -220,7 +220,7 @@ class RemoteTier:
 
     def finish(self) -> None:
         if self._uploads and not self._uploads.wait(UPLOAD):
-            self._failed(Trouble(f"has not taken what was built within {UPLOAD:.3g} s"))
+            self._failed(Trouble(f"has not accepted what was built within {UPLOAD:.3g} s"))
         self._uploads = None
 
     def _tried(self, seconds: float, ask: Callable[[_Call], T | None]) -> T | None:
@@ -379,7 +379,7 @@ def _storage_at(url: str, *, needs_own: bool) -> tuple[Storage, str]:
         from importlib.util import find_spec
 
         if not find_spec("urllib3"):
-            raise UsageError("a store on a server needs urllib3, which is not there", "install sage-wheels[store]")
+            raise UsageError("a store on a server needs urllib3, which is not installed", "install sage-wheels[store]")
         from sage_wheels.store.http import Server, shown
 
         return Server(url), shown(url)

@@ -107,7 +107,7 @@ def install(
     for _ in range(_TRIES):
         with contextlib.suppress(_Changed):
             return _install(prefix, requests, options, settings, on_progress, undoes)
-        trace.decided("deciding anew what is to be installed: what was left out has changed meanwhile")
+        trace.decided("deciding again what is to be installed: what was left out has changed meanwhile")
     return _install(prefix, requests, options._replace(reinstall=True), settings, on_progress, undoes)
 
 

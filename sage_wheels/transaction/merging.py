@@ -130,5 +130,5 @@ class Merging:
             return f"belongs to {' and '.join(map(str, owners))}"
         if self._removals.unknown:
             lost = self._removals.unknown[0]
-            return f"belongs to no distribution, unless to {lost}, whose list of files is missing"
+            return f"belongs to no distribution, or to {lost}, whose list of files is missing"
         return "belongs to no distribution"

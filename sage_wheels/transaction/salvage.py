@@ -50,7 +50,8 @@ def salvage(prefix: Prefix, settings: CommitOptions) -> list[str]:
         if not saved:
             return []
         found = [
-            f"kept what an interrupted installation had taken away, or left, in {prefix.path(each)}" for each in saved
+            f"kept files that an interrupted installation had removed, or left, in {prefix.path(each)}"
+            for each in saved
         ]
         return [*found, *_states(prefix, missing)]
     except OSError as error:

@@ -136,7 +136,7 @@ def choose(prefix: Prefix, options: UndoOptions) -> Wanted:
 
 
 _LONGEST = 10.0  # seconds to wait for a command that has made its change and still moves old files
-_LIST = "'sage-wheels history' lists what does"
+_LIST = "'sage-wheels history' lists its entries"
 _OTHERWISE = "install by hand what you want back"
 
 

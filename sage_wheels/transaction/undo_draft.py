@@ -182,7 +182,7 @@ class Draft:
 
     def too_much(self) -> Conflict:
         return Conflict(
-            "earlier undos and what they went back to cannot be taken back in one transaction", self._too_much
+            "earlier undos, and the changes that they undid, cannot be undone in one transaction", self._too_much
         )
 
     def _times(self, here: PrefixPath, status: os.stat_result, final: PrefixPath) -> int:

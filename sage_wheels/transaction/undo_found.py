@@ -205,7 +205,7 @@ class Found:
         if status is not None and (step.do == "remove" or who(step, status) != "new"):
             name = os.path.basename(self.landmarks.inside_library(step.path).partition("/")[0])
             raise Conflict(
-                f"{name.removesuffix('.dist-info')} was changed by something that leaves no entry in the history, "
+                f"{name.removesuffix('.dist-info')} was changed by a tool that writes no history, "
                 f"after number {entry.number} and before later ones",
                 f"go back with 'sage-wheels undo --to {entry.number}' first",
             )
@@ -222,7 +222,9 @@ class Found:
         for each in self.foreign:
             claims = self.owners.claims(each)
             if not claims.rows:
-                raise NotRemovable(f"what belongs to {each} is not known", "uninstall it with what has installed it")
+                raise NotRemovable(
+                    f"what belongs to {each} is not known", "uninstall it with the tool that has installed it"
+                )
             inside = self._tree.files_below(self.owners.locator.locate(NOWHERE, each.path) or plain(each.path))
             for claimed in dict.fromkeys([*claims.rows, *(path for path, _ in inside)]):
                 status = self._tree.lstat(claimed)
@@ -250,14 +252,12 @@ def _by_path(entry: Entry) -> dict[PrefixPath, list[Step]]:
 
 def installed_by_others(what: object, entry: Entry) -> Conflict:
     """The error that another tool has installed `what` after `entry`."""
-    return Conflict(
-        f"{what} was installed by something that leaves no entry in the history, after number {entry.number}", _FORCE
-    )
+    return Conflict(f"{what} was installed by a tool that writes no history, after number {entry.number}", _FORCE)
 
 
 def removed_by_others(what: object, entry: Entry) -> Conflict:
     """The error that another tool has removed `what` after `entry`."""
     return Conflict(
-        f"{what} was removed by something that leaves no entry in the history, after number {entry.number}",
+        f"{what} was removed by a tool that writes no history, after number {entry.number}",
         "give --force, which brings back what was there before",
     )

@@ -212,9 +212,7 @@ def _moves(tree: str, root: str) -> Iterator[tuple[str, str]]:
                 (os.path.join(source, name), os.path.join(destination, name)) for name in sorted(os.listdir(source))
             ]
         elif not _is_same(source, destination):
-            raise Conflict(
-                f"{destination} is there already, and is another file", "empty the DESTDIR, or take that file out"
-            )
+            raise Conflict(f"{destination} is there already, and differs", "empty the DESTDIR, or take that file out")
 
 
 def _is_same(source: str, destination: str) -> bool:

@@ -210,6 +210,6 @@ def _share(writers: list[Writer]) -> None:
 
 def _conflict(one: Writer, other: Writer, path: PrefixPath) -> Conflict:
     return Conflict(
-        f"{one.layout.wheel.name} and {other.layout.wheel.name} both bring {path}, with different content",
+        f"{one.layout.wheel.name} and {other.layout.wheel.name} both have {path}, with different content",
         "install only one of them, or one after the other with --on-conflict overwrite",
     )

@@ -464,7 +464,7 @@ def test_fallback_says_what_to_declare(
     built = build(tree, fallback_no_isolation=True, prefix=find_prefix(prefix), on_note=notes.append)
     assert built.notes == tuple(notes)
     assert "built without isolation" in notes[0]
-    assert "declare what brings the module undeclared in build-system.requires" in notes[0]
+    assert "declare the project that has the module undeclared in build-system.requires" in notes[0]
 
 
 def test_fallback_says_what_the_wheelhouse_lacks(

@@ -76,7 +76,10 @@ def test_a_failure_shows_the_end_of_the_log_and_where_it_is(
 def test_a_failure_for_want_of_a_module_says_what_to_declare(command: Command, make_project: MakeProject) -> None:
     result = command(make_project(hook="import not_declared"))
     first = result.stderr.partition("\n")[0]
-    assert "; declare what brings the module not_declared in build-system.requires, or correct the error at" in first
+    assert (
+        "; declare the project that has the module not_declared in build-system.requires, or correct the error at"
+        in first
+    )
 
 
 @pytest.mark.parametrize(

@@ -271,7 +271,7 @@ def _sha256(path: Path) -> str:
 
 
 def test_hashes(files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those of the index, of a URL, and those behind a requirement."""
+    """Those of the index, of a URL, and those after a requirement."""
     right, wrong = _sha256(files / "only-1.0.tar.gz"), "0" * 64
     with Index(files) as index:
         monkeypatch.setenv("PIP_INDEX_URL", index.url)

@@ -202,7 +202,7 @@ def test_who_asks_for_it_takes_only_what_was_built_in_a_sandbox(
     assert not is_stored(sandbox=False)
     assert is_stored(sandbox=False)
     found = explain(parse_source(str(tree)), options._replace(sandbox=True, cache_system="tests"))
-    assert (found.is_stored, found.differences) == (False, ["what the store has was not built in a sandbox"])
+    assert (found.is_stored, found.differences) == (False, ["the wheel in the store was not built in a sandbox"])
     assert not is_stored(sandbox=False, store_sandboxed=True)
     assert not is_stored()  # --sandbox asks for it, too
     assert is_stored()
@@ -326,10 +326,10 @@ def test_what_is_shown_is_a_directory(
 
 
 @pytest.mark.parametrize("how", ["editable", "in_place"])
-def test_what_is_built_where_it_stands_is_built_in_no_sandbox(
+def test_a_build_in_the_tree_itself_cannot_be_in_a_sandbox(
     make_project: MakeProject, options: BuildOptions, how: str
 ) -> None:
-    with pytest.raises(UsageError, match="is built in no sandbox"):
+    with pytest.raises(UsageError, match="cannot be in a sandbox"):
         build(make_project(), options, **{how: True})
 
 

@@ -66,7 +66,7 @@ def test_what_differs_is_named(run: Run, tmp_path: Path, tree: Path, monkeypatch
     assert told[0] == "hello would be built:"
     assert "  CFLAGS was -O2, is -O3" in told
     assert "  the file code/hello.py was changed" in told
-    assert "  the setting a was 1, is not there" in told
+    assert "  the setting a was 1, is missing" in told
     [report] = json.loads(run("cache", "explain", "--json", "--cache-system", "tests", f"{tree}/"))
     assert report["differences"] == [line.strip() for line in told[1:]]
     assert not report["is_stored"]
@@ -75,7 +75,7 @@ def test_what_differs_is_named(run: Run, tmp_path: Path, tree: Path, monkeypatch
 def test_what_is_not_kept_has_a_reason(run: Run, tree: Path) -> None:
     told = explain(run, tree, "--in-place")
     assert told == [
-        "hello is neither kept nor taken: it is built in place, in a directory with what earlier builds left"
+        "hello is not kept in the store: it is built in place, in a directory with what earlier builds left"
     ]
 
 

@@ -89,7 +89,7 @@ def test_what_widens_trust_is_the_users_own(home: Home, tmp_path: Path, key: str
 def test_a_project_names_only_what_is_in_it(home: Home, tmp_path: Path) -> None:
     make_prefix(tmp_path, "other")
     (home.project / "sage-wheels.toml").write_text(f'prefix = "{tmp_path}/other"\n')
-    assert "which is not below it" in home.run("list", status=2)[1]
+    assert "which is outside of" in home.run("list", status=2)[1]
 
 
 def test_a_file_that_others_could_have_written_is_not_read(home: Home) -> None:
@@ -125,8 +125,8 @@ def test_no_file_of_a_tree_that_is_built_is_read(home: Home, tmp_path: Path) -> 
     ("text", "said"),
     [
         ("prefix = 1.5.2", "cannot be read"),
-        ("prefix = true", "sets prefix to True; it is a text or a number"),
-        ("quiet = 'maybe'", "sets quiet to 'maybe'; it is true or false"),
+        ("prefix = true", "sets prefix to True; set it to a text or a number"),
+        ("quiet = 'maybe'", "sets quiet to 'maybe'; set it to true or false"),
         ("lock-timeout = 'x'", "sets lock-timeout: 'x' is no number of seconds"),
         ("[install]\nno-compil = true", "sets no-compil, which is no setting of install"),
         ("[install]\nyes = true", "sets yes, which is no setting of install"),

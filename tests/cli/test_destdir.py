@@ -159,7 +159,7 @@ def test_what_is_there_is_refused_unless_it_is_the_same(wheel: Path, tmp_path: P
     before = snapshot(tmp_path / "d")
     two = make_wheel(tmp_path, "two", "2", {"aaa.py": "", "zzz.py": ""})
     said = stage(tmp_path / "d", *where, two, wheel, status=1)
-    assert f"{tmp_path}/d/{LIBRARY}/top.py is there already, and is another file; empty" in said
+    assert f"{tmp_path}/d/{LIBRARY}/top.py is there already, and differs; empty" in said
     assert snapshot(tmp_path / "d") == before
 
 

@@ -68,7 +68,7 @@ def test_list_says_who_and_what_of_it(run: Tool) -> None:
         "rebuilt 1.0       -             replaced: package the_rebuilt brings another build of 1.0",
     ]
     assert err.splitlines() == [
-        "sage-wheels: missing, though packages brought them: absent 3.0; 'sage-wheels restore' installs them",
+        "sage-wheels: missing, though packages had installed them: absent 3.0; 'sage-wheels restore' installs them",
         *(
             f"sage-wheels: package the_{name} brings {name}, which is missing; "
             f"building package the_{name} again installs it"

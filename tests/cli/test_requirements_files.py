@@ -113,7 +113,7 @@ def test_a_lock_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("--index-url https://example.org\n", "has --index-url, which is not followed"),
+        ("--index-url https://example.org\n", "has --index-url, which is not supported"),
         ("-c nowhere.txt\n", "nowhere.txt is not there"),
     ],
 )

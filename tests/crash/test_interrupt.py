@@ -27,7 +27,7 @@ from support.trees import leftovers, make_prefix, snapshot
 from support.wheels import make_wheel
 
 NOT_CHANGED = "sage-wheels: interrupted; nothing was changed"
-CHANGED = "sage-wheels: interrupted; the change had been made already, and the next command clears up behind it"
+CHANGED = "sage-wheels: interrupted; the change was made already, and the next command deletes what is left of it"
 SEED = 20240229
 
 

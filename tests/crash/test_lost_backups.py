@@ -208,7 +208,7 @@ def test_a_stage_without_its_journal_is_named_by_every_command(puppet: Puppet, f
     assert files_of(stage_of(stand.prefix)) == old
     done = tool("recover", "--set-aside", "--prefix", stand.prefix)
     assert done.returncode == 0, done
-    assert "kept what an interrupted installation had taken away" in done.stderr
+    assert "kept files that an interrupted installation had removed" in done.stderr
     # what people look for has its own path
     saved = next((stand.prefix / STATE / "set-aside").glob("*-interrupted"))
     assert list(saved.glob("files/lib/python3*/site-packages/small/__init__.py"))

@@ -127,7 +127,7 @@ def test_slots(site: Site, address: str) -> None:
     page = site.root / "timings.html"
     done = site.build(address, "-k", "--slots", "large=3", "--timings", page, *trees, large)
     assert done.returncode == 1
-    assert "large wants 3 slots, and no worker has more than 2" in done.stderr
+    assert "large needs 3 slots, and no worker has more than 2" in done.stderr
     assert "6 built, 1 failed" in done.stderr
     assert site.workshop.most_at_once() == 3
     workers = {each["worker"] for each in json.loads(page.with_suffix(".json").read_text())}

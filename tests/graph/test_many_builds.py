@@ -279,7 +279,7 @@ def test_killed_for_memory_is_tried_once_more_alone(workshop: Workshop) -> None:
     others = [workshop.project(name, seconds=0.5) for name in ("one", "two")]
     run = workshop.build("-j3", hungry, *others)
     assert run.done.returncode == 0, run.done.stderr
-    assert "hungry 1.0: was killed, maybe for want of memory; it is tried once more, alone" in run.done.stderr
+    assert "hungry 1.0: was killed, perhaps because memory ran out; it is tried once more, alone" in run.done.stderr
     assert workshop.events()[-2:] == ["begin hungry-1.0", "end hungry-1.0"]
     always = workshop.project("always", hook="import os, signal\nos.kill(os.getpid(), signal.SIGKILL)")
     run = workshop.build("-j3", always, *others)

@@ -207,7 +207,7 @@ def test_a_wheel_replaces_an_egg_info_without_a_list(prefix: Path, tmp_path: Pat
     record = library / "old-1-py3.11.egg-info"
     write(library, {f"{record.name}/PKG-INFO" if kind == "directory" else record.name: "Name: old\nVersion: 1\n"})
     write(library, {"old.py": "x = 1\n", "kept.py": ""})
-    with pytest.raises(Conflict, match=r"old\.py, which belongs to no distribution, unless to old 1, whose list"):
+    with pytest.raises(Conflict, match=r"old\.py, which belongs to no distribution, or to old 1, whose list"):
         install(prefix, wheel)
     report = install(prefix, wheel, overwrite=True)
     assert [Path(path).read_text() for path in report.set_aside] == ["x = 1\n"]

@@ -101,7 +101,9 @@ def test_restore_all_is_one_transaction_for_what_is_not_as_it_was(
     assert difference(before, house.tree()) == []
     restore(house, "--all")
     said = capsys.readouterr().err
-    assert said == f"sage-wheels: all that packages bring is in {house.prefix}, and nothing was changed\n"
+    assert (
+        said == f"sage-wheels: everything that packages had installed is in {house.prefix}, and nothing was changed\n"
+    )
 
 
 def test_restore_leaves_alone_what_the_user_has_beside_it(house: House, pip: Pip) -> None:
@@ -122,7 +124,7 @@ def test_what_is_as_it_was_is_said(house: House, capsys: pytest.CaptureFixture[s
     before = house.tree()
     capsys.readouterr()
     restore(house, "base", "the_package")
-    said = "sage-wheels: base 1.0 is what package the_package has brought, and nothing was changed\n"
+    said = "sage-wheels: base 1.0 is what package the_package had installed, and nothing was changed\n"
     assert capsys.readouterr().err == said
     restore(house, "--quiet", "base")
     assert capsys.readouterr().err == ""
@@ -142,15 +144,15 @@ def test_what_cannot_be_restored_is_one_sentence(
         sentence = f"{wheel}, the wheel of lib, is gone; {advice}"
     elif gone == "record":
         (house.manifests / "the_package").unlink()
-        sentence = f"no package has brought lib into {house.prefix}; "
-        sentence += "'sage-wheels list' tells what they have brought"
+        sentence = f"no package has installed lib into {house.prefix}; "
+        sentence += "'sage-wheels list' shows what they have installed"
     elif gone == "editable":
         (house.manifests / "the_package").write_text(f"lib @ file://{tmp_path}\n")
         sentence = f"package the_package brings lib as a source tree, not as a wheel; {advice}"
     else:
         name, sentence = (
             "bas",
-            f"no package has brought bas into {house.prefix}; did you mean base?",
+            f"no package has installed bas into {house.prefix}; did you mean base?",
         )
     assert main(["uninstall", "-q", "--prefix", str(house.prefix), "base"]) == 0
     before = house.tree()

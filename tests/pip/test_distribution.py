@@ -103,7 +103,7 @@ def test_what_cannot_be_with_it_is_refused(prefix: Path, run: Run, line: str) ->
     done = run("--keep-distribution", "install", *line.split())
     assert done.returncode == 1
     assert "ERROR: " in done.stderr
-    assert notes(done) == ["what packages have brought is kept as it is; --replace-distribution lets pip replace it"]
+    assert notes(done) == ["what packages have installed stays as it is; --replace-distribution lets pip replace it"]
     assert snapshot(prefix) == before
 
 

@@ -176,8 +176,8 @@ def is_passed_over(refusal: str) -> bool:
     return any(
         words in refusal
         for words in (
-            " behind an option",
-            " behind a requirement",
+            " after an option",
+            " after a requirement",
             " and no requirement",
             " has -",
             " without KEY=VALUE",
@@ -214,7 +214,7 @@ def test_what_a_command_does_not_follow_is_refused_by_name_and_without_its_value
     file.write_text("six\n-i https://me:secret@host\n")
     with pytest.raises(SourceError) as caught:
         read(str(file), ["--requirement"])
-    assert f"line 2 of {file} has -i, which is not followed" in str(caught.value)
+    assert f"line 2 of {file} has -i, which is not supported" in str(caught.value)
     assert "secret" not in str(caught.value)
 
 

@@ -242,7 +242,7 @@ def test_what_left_the_list_is_named_and_pruned(packages: Packages) -> None:
     packages.make("python-packages")
     packages.list("one upstream/one-1.0-py3-none-any.whl\n")
     said = packages.make("python-packages")
-    assert "no longer in the list: tree two; 'make python-packages-prune' takes them out\n" in said
+    assert "no longer in the list: tree two; 'make python-packages-prune' uninstalls them\n" in said
     assert names(packages.prefix) == ["one 1.0", "tree 1.0", "two 1.0"]
     packages.make("python-packages-prune")
     assert names(packages.prefix) == ["one 1.0"]
@@ -273,8 +273,8 @@ def test_lines_at_begin_and_end_a_log_for_each_and_one_summary(packages: Package
         ("# two\n\none a.whl : two -C x=y\ntwo b.whl\n", "packages.txt:3: the option -C comes after the colon; write"),
         ("one a.whl : gone\n", "packages.txt:1: one comes after gone, which has no line of its own; add one"),
         ("one a.whl : two\ntwo b.whl : one\n", "packages.txt:1: one -> two -> one is a circle; take one of them out"),
-        ("o:ne a.whl\n", "packages.txt:1: 'o:ne' can be no name of a package; correct it"),
-        ("one a.whl | two\ntwo b.whl\n", "packages.txt:1: a | stands where none can be; write one"),
+        ("o:ne a.whl\n", "packages.txt:1: 'o:ne' cannot be the name of a package; correct it"),
+        ("one a.whl | two\ntwo b.whl\n", "packages.txt:1: a | is at the wrong place; write one"),
         ("one -C x=y a.whl\n", "packages.txt:1: one has no SOURCE; name its wheel"),
         ("one 'a b.whl'\n", "packages.txt:1: 'a has a quotation mark or backslash in it; write it without"),
     ],
@@ -290,7 +290,7 @@ def test_a_wrong_list_stops_make_with_one_sentence(packages: Packages, text: str
 def test_a_list_that_is_not_there_stops_make(packages: Packages) -> None:
     (packages.directory / "packages.txt").unlink()
     out = packages.make(status=2)
-    assert "the list packages.txt cannot be read (No such file or directory); see what PACKAGES says" in out
+    assert "the list packages.txt cannot be read (No such file or directory); check the path in PACKAGES" in out
     assert out.count("\n") == 1
 
 

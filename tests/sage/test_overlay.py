@@ -496,7 +496,7 @@ def test_a_list_that_is_damaged_is_told_in_a_sentence(overlay: list[str], root: 
     for options in (["--status"], ["--undo"], []):
         done = run(overlay, root, *options)
         assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
-        assert f"move what is in {root}/build/sage-wheels/genuine to its places" in done.stderr
+        assert f"move the files in {root}/build/sage-wheels/genuine back to their paths" in done.stderr
     assert look(root) == before
 
 

@@ -62,7 +62,7 @@ def test_a_source_tree_is_built_in_a_sandbox(scripts: Scripts, prefix: Path, tre
     assert done.returncode == 0, done.stderr
     assert (site_packages(prefix) / "told.py").read_text().startswith("place = '/sage-wheels/build/")
     done = scripts.run("sage-pip-install", "--sandbox", "-e", tree, env=env)
-    assert (done.returncode, "is built in no sandbox" in done.stderr) == (2, True)
+    assert (done.returncode, "cannot be in a sandbox" in done.stderr) == (2, True)
 
 
 def test_a_name_stands_for_its_newest_wheel_in_the_wheelhouse(scripts: Scripts, prefix: Path, wheelhouse: Path) -> None:
@@ -339,8 +339,8 @@ def test_what_a_requirements_file_includes_is_installed_and_uninstalled(
         ("six=1", "'six=1' in line 2 of {file} is no name of a distribution"),
         ("wh${X}eel", "'wh${X}eel' in line 2 of {file} is no name of a distribution"),
         ("-r a.txt -r b.txt", "line 2 of {file} has -r and -r"),
-        ("pkg --pre", "line 2 of {file} has --pre behind a requirement"),
-        ("--pre pkg", "line 2 of {file} has 'pkg' behind an option"),
+        ("pkg --pre", "line 2 of {file} has --pre after a requirement"),
+        ("--pre pkg", "line 2 of {file} has 'pkg' after an option"),
     ],
 )
 def test_no_line_is_passed_over_in_silence(

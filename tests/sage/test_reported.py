@@ -163,7 +163,7 @@ def test_a_pip_package_does_not_replace_what_sage_has(scripts: Scripts, tmp_path
     command: tuple[str | Path, ...] = ("install", "--no-index", "--find-links", index, "-r", requirements)
     done = scripts.run("sage-pip", *command, env={"SAGE_VENV": str(venv)})
     assert done.returncode == 1
-    assert "what packages have brought is kept as it is" in done.stderr
+    assert "what packages have installed stays as it is" in done.stderr
     assert snapshot(venv) == before
     make_wheel(index, "mathics", "7.0", {"mathics.py": ""}, requires=["sympy>=1.11"])
     done = scripts.run("sage-pip", *command, env={"SAGE_VENV": str(venv)})

@@ -279,8 +279,8 @@ LOOK_UPS = {
     says_nothing: "breaks off the connection",
     is_no_http: "breaks off the connection",
     sends_a_page: "has an entry that is no ActionResult",
-    is_huge: "sends more than it may",
-    says_it_is_huge: "sends more than it may",
+    is_huge: "sends more bytes than it may",
+    says_it_is_huge: "sends more bytes than it may",
     goes_round: "redirects too often",
 }
 
@@ -327,7 +327,7 @@ def test_a_server_that_fails(
         (is_full, "answers with the status 507"),
         (says_500, "answers with the status 500"),
         (says_nothing, "breaks off the connection"),
-        (hangs_at_put, "has not taken what was built within 0.5 s"),
+        (hangs_at_put, "has not accepted what was built within 0.5 s"),
     ],
 )
 def test_a_server_that_takes_nothing(

@@ -263,7 +263,7 @@ def test_what_somebody_else_installed_is_named_and_set_aside_by_force(prefix: Pa
     now = snapshot(prefix)
     done = tool("undo", "--prefix", prefix)
     assert done.returncode == 1
-    assert "demo 3.0 was installed by something that leaves no entry" in done.stderr
+    assert "demo 3.0 was installed by a tool that writes no history" in done.stderr
     assert difference(now, snapshot(prefix)) == []
     run(prefix, "undo", "--force")
     assert difference(before, snapshot(prefix)) == []
@@ -383,7 +383,7 @@ def test_from_wheels_not_over_what_others_have_installed(prefix: Path, wheels: l
     unpack_by_hand(prefix, wheels[2])
     done = tool("undo", "--prefix", prefix)
     assert done.returncode == 1
-    assert "demo 3.0 was installed by something that leaves no entry" in done.stderr
+    assert "demo 3.0 was installed by a tool that writes no history" in done.stderr
     assert names(prefix) == ["demo 3.0"]
     run(prefix, "undo", "--force")
     assert names(prefix) == ["demo 1.0"]

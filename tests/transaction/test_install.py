@@ -226,7 +226,7 @@ def test_a_wheel_takes_the_place_of_one_without_record(tmp_path: Path, prefix: P
     (library / "pkg/__init__.py").write_text("mine")
     wheel = pkg(tmp_path, version, {"pkg/new.py": ""})
     message = assert_untouched(prefix, snapshot(prefix), [wheel], Conflict, reinstall=True)
-    assert "__init__.py, which belongs to no distribution, unless to pkg" in message
+    assert "__init__.py, which belongs to no distribution, or to pkg" in message
     report = install(prefix, wheel, reinstall=True, overwrite=True)
     aside = ["mine", "mine, too"] if damage == "only what is foreign" else ["mine"]
     assert [Path(path).read_text() for path in report.set_aside] == aside

@@ -173,7 +173,7 @@ def test_from_where_direct_url_says_only_with_index(
         assert not single.exists()
     capsys.readouterr()
     assert main(["repair", "--index"]) == 4
-    assert "what direct_url.json of alpha 1 names cannot be had" in capsys.readouterr().err
+    assert "what direct_url.json of alpha 1 names cannot be obtained" in capsys.readouterr().err
 
 
 def test_from_the_file_that_direct_url_names(prefix: Path, tmp_path: Path) -> None:

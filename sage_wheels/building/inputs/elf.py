@@ -66,7 +66,7 @@ class _Reader:
 
     def _at(self, form: str, offset: int) -> tuple[int, ...]:
         if offset < 0:
-            raise ValueError("the ELF file leads to before its beginning")
+            raise ValueError("the ELF file has an offset before its beginning")
         return struct.unpack_from(self._order + form, self._data, offset)
 
     def _read_segments(self) -> Iterator[tuple[int, int, int, int]]:
@@ -94,13 +94,13 @@ class _Reader:
         for kind, offset, start, size in self._segments:
             if kind == _LOAD and start <= address < start + size:
                 return address - start + offset
-        raise ValueError("the ELF file names an address that it does not have")
+        raise ValueError("the ELF file has an address outside of it")
 
     def _text(self, offset: int) -> str:
         start, size = self._strings
         end = self._data.find(b"\0", start + offset, start + size)
         if offset >= size or end < 0:
-            raise ValueError("the ELF file names a text that it does not have")
+            raise ValueError("the ELF file has the address of a text outside of it")
         return self._data[start + offset : end].decode("utf-8", "surrogateescape")
 
     def _needed_versions(self, values: dict[int, int]) -> dict[str, list[str]]:

@@ -55,7 +55,7 @@ def _read(data: bytes | mmap, start: int) -> Binary:
     order = "<" if _word("<", data, start) in _THIN else ">"
     head = _THIN.get(_word(order, data, start))
     if head is None:
-        raise ValueError("a part of the Mach-O file is none")
+        raise ValueError("a part of the Mach-O file is no Mach-O file")
     processor, kind = struct.unpack_from(f"{order}ii", data, start + 4)
     count = _word(order, data, start + 16)
     name, needed, search = "", [], []

@@ -55,7 +55,7 @@ def _state(repository: Repository, git: Git, tree: str) -> dict[str, str]:
 def _asked(git: Git, arguments: list[str], repository: Repository) -> bytes:
     done = git.run(["-c", "core.fsmonitor=false", *arguments], repository.top)
     if done.returncode:
-        raise NotKeyable(f"git does not say what there is in {repository.top}")
+        raise NotKeyable(f"git cannot list what is in {repository.top}")
     return done.stdout
 
 

@@ -112,6 +112,6 @@ def _repository_within(
 
 def _refusal(directory: str) -> str:
     return (
-        f"git refuses to look at {directory}, which belongs to another user, so the build sees nothing of git there; "
+        f"git refuses to read {directory}, which belongs to another user, so the build sees nothing of git there; "
         f"'git config --global --add safe.directory {directory}' allows it"
     )

@@ -25,9 +25,9 @@
 #
 # When to use these rules: to keep a prefix as a list says, package by package, each with options and a log of its own, as
 # a part of a larger make. To build many sources once, without a list of what needs what, 'sage-wheels build -j N SOURCE...'
-# is enough: it finds the order by itself, and runs as many builds and compilers as there are slots.
+# is enough: it finds the order by itself, and runs N builds and N compilers at a time.
 #
-# Any -j is safe: the tool itself keeps installations apart. GNU make 3.81 or newer.
+# Any -j is safe, because the tool locks the prefix. GNU make 3.81 or newer is needed.
 
 PREFIX ?= $(error PREFIX is not set; say which prefix is to be installed into)
 PACKAGES ?= $(error PACKAGES is not set; name the file that lists the packages)
@@ -36,10 +36,10 @@ ifeq ($(strip $(PACKAGES)),)
 endif
 # Where the wheels go, and where build requirements are taken from.
 WHEELS ?= $(PREFIX)/var/lib/sage-wheels/wheels
-# One file for each package that is installed.
+# The stamps: one file for each package that is installed.
 STAMPS ?= $(PREFIX)/var/lib/sage-wheels/stamps
 
-# What each package said when it was built.
+# The output of the last build of each package.
 LOGS ?= $(PREFIX)/var/lib/sage-wheels/logs
 
 SAGE_WHEELS_MAKE := $(patsubst %/,%,$(dir $(lastword $(MAKEFILE_LIST))))
@@ -53,8 +53,8 @@ sage-wheels-stamps = $(subst $(sage-wheels-space),\ ,$(STAMPS))
 sage-wheels-package = SAGE_WHEELS='$(SAGE_WHEELS)' PREFIX='$(PREFIX)' WHEELS='$(WHEELS)' STAMPS='$(STAMPS)' LOGS='$(LOGS)' PACKAGES='$(PACKAGES)' \
     '$(SAGE_WHEELS_MAKE)/package'
 
-# $(1) name, $(2) source, $(3) options, $(4) dependencies, $(5) dependencies that only have to be there first, $(6) the
-# source, which another rule may make, and what is always new if the line or the source is
+# $(1) name, $(2) source, $(3) options, $(4) dependencies, $(5) dependencies that only have to be installed first, $(6) the
+# source, which another rule may make; and, if the line or the source has changed, a target that is always made
 define sage-wheels-rules
 .PHONY: $(1) $(1)-clean $(1)-uninstall
 $(1): $$(sage-wheels-stamps)/$(1)
@@ -69,7 +69,7 @@ endef
 
 .PHONY: python-packages python-packages-clean python-packages-summary python-packages-prune sage-wheels-everything
 .PHONY: sage-wheels-anew
-# No rule runs after a goal that failed, so this make calls another one, and then says what became of it.
+# make runs no rule after a goal that failed. So this make calls another one, and then prints the results.
 python-packages:
 	+@status=0; $(MAKE) --no-print-directory -f '$(sage-wheels-makefile)' sage-wheels-everything || status=$$?; \
 	    $(sage-wheels-package) summary; exit $$status
