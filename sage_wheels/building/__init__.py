@@ -152,7 +152,9 @@ def _as_told(found: list[FoundWheel], options: BuildOptions) -> list[FoundWheel]
     if not options.indexed:
         return found
     return [
-        each._replace(direct_url=None, url="") if canonical_name(project_of_file(each.path)) in options.indexed else each
+        each._replace(direct_url=None, url="")
+        if canonical_name(project_of_file(each.path)) in options.indexed
+        else each
         for each in found
     ]
 
