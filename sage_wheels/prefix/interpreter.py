@@ -3,8 +3,8 @@
 The base interpreter of a virtual environment is found in pyvenv.cfg. If it is the interpreter that runs this tool, it
 need not be run. Any other one is run once, isolated (`-I -S -B`: no site-packages, nothing of the prefix). The answer
 is cached in the state directory of the prefix, together with the identity of the executable file (size, time, inode)
-and of the system. So a changed interpreter is asked again, and so is one on another system; while the interpreter is being
-replaced, the cached answer is used.
+and of the system. So a changed interpreter is asked again, and so is one on another system; while the interpreter is
+being replaced, the cached answer is used.
 """
 
 from __future__ import annotations
