@@ -330,7 +330,8 @@ def print_report(report: Report, prefix: Prefix, options: argparse.Namespace) ->
             warn(f"note: every start of Python will run what is in {path}")
     if options.dry_run and not options.json:
         for step in report.steps:
-            warn(f"  {step}")
+            if not step.path.startswith(f"{prefix.state}/"):  # the sentences above tell what is kept there
+                warn(f"  {step}")
 
 
 def warn_of(report: Report, prefix: Prefix, *, is_done: bool = True) -> None:

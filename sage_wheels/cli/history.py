@@ -195,7 +195,8 @@ def _sizes(prefix: Prefix, *, as_json: bool) -> int:
         return 0
     for each in found:
         print(f"{each.number:>5}  {_when(each.time)}  {screen.human_size(each.size):>12}")
-    print(f"{screen.human_size(sum(each.size for each in found))} of {len(found)} transactions are kept")
+    size = screen.human_size(sum(each.size for each in found))
+    print(f"kept: {size} of {common.counted(len(found), 'transaction')}")
     return 0
 
 
@@ -214,5 +215,5 @@ def _forget(prefix: Prefix, what: str) -> int:
         count = 0
     common.note_change()
     sweep.sweep_dead(prefix, common.warn, Bounds())
-    common.warn(f"forgot {count} changes of {prefix.root}")
+    common.warn(f"forgot {common.counted(count, 'change')} of {prefix.root}")
     return 0 if count or what == "all" else 1

@@ -140,7 +140,7 @@ def test_the_size_is_told(prefix: Path, tmp_path: Path) -> None:
             prefix, "install", make_wheel(tmp_path, "demo", version, {"demo/__init__.py": version, "x.txt": "x" * 5000})
         )
     shown = tool("history", "--size", "--prefix", prefix).stdout.splitlines()
-    assert shown[-1].endswith("of 1 transactions are kept")
+    assert shown[-1].endswith(" of 1 transaction")
     [told] = json.loads(tool("history", "--size", "--json", "--prefix", prefix).stdout)
     assert (told["number"], told["bytes"] > 5000) == (2, True)
 
