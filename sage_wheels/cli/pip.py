@@ -5,7 +5,7 @@ build, and then makes the change all or nothing. 'uninstall' removes exactly wha
 are run by pip unchanged. The options below may be given anywhere, except --prefix: after PIP-COMMAND, it is pip's own.
 
 A collection is software of many packages that is built as a whole, such as Sage, or the packages of a list for make.
-Its build has installed distributions into the prefix. --keep-distribution protects these from pip.
+Its build has installed distributions into the prefix. --keep-packages protects these from pip.
 """
 
 from __future__ import annotations
@@ -43,14 +43,16 @@ class _PassOn(argparse.Action):
 
 def _add_ours(parser: argparse.ArgumentParser) -> None:
     """Add the options that pip does not have, so that they can be recognised anywhere among pip's arguments."""
+    for old, keeps in (("--keep-distribution", "store_true"), ("--replace-distribution", "store_false")):  # until 0.1
+        parser.add_argument(old, dest="keeps", action=keeps, help=argparse.SUPPRESS)
     parser.add_argument(
-        "--keep-distribution",
+        "--keep-packages",
         dest="keeps",
         action="store_true",
         help="do not let pip change distributions that packages of a collection have installed",
     )
     parser.add_argument(
-        "--replace-distribution",
+        "--replace-packages",
         dest="keeps",
         action="store_false",
         help="let pip replace and remove these, too; a message names each of them (default)",
@@ -99,7 +101,7 @@ def run(options: argparse.Namespace) -> int:
         common.wheel_limits_of(options),
         lambda report: common.warn_of(report, prefix),  # pip says what was installed
         overwrite=options.on_conflict == "overwrite",
-        keep_distribution=options.keeps,
+        keep_packages=options.keeps,
     )
     return process.install(prefix, arguments, how)
 

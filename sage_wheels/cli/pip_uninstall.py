@@ -73,7 +73,7 @@ def _uninstall(options: argparse.Namespace, said: argparse.Namespace, voice: _Vo
     for each, entry in found.brought:
         sentence = f"{each} belongs to package {entry.package}"
         if keeps:
-            raise Conflict(f"{sentence} and is kept", "give --replace-distribution to remove it")
+            raise Conflict(f"{sentence} and is kept", "give --replace-packages to remove it")
         if said.quiet < 2:
             voice.note(f"note: {sentence}; {entry.way_back} brings it back")
     going = []

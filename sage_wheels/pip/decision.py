@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 class How(NamedTuple):
     """Options for the change; `on_report` is called with the report of the transaction.
 
-    With `overwrite`, files of other distributions may be replaced. With `keep_distribution`, no distribution that a
+    With `overwrite`, files of other distributions may be replaced. With `keep_packages`, no distribution that a
     package has installed (see `manifests`) is changed.
     """
 
@@ -45,7 +45,7 @@ class How(NamedTuple):
     limits: WheelLimits
     on_report: Callable[[Report], None]
     overwrite: bool = False
-    keep_distribution: bool = False
+    keep_packages: bool = False
 
 
 class Decision:
@@ -70,8 +70,8 @@ class Decision:
             version = versions[each.canonical_name]
             instead = f"another build of {version}" if version == each.version else version
             change = f"{each}, which package {entry.package} brings, would become {instead}"
-            if self.how.keep_distribution:
-                raise Conflict(change, "give --replace-distribution if that is what you want")
+            if self.how.keep_packages:
+                raise Conflict(change, "give --replace-packages if that is what you want")
             self.how.settings.say(f"note: {change}; {entry.way_back} undoes that")
 
     def check_unchanged(self) -> None:

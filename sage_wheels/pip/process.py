@@ -55,7 +55,7 @@ def install(prefix: Prefix, arguments: list[str], how: How) -> int:
     """
     recover_first(prefix, how.settings)
     belongs = entries(prefix)
-    with constraints(prefix, belongs if how.keep_distribution else {}) as file:
+    with constraints(prefix, belongs if how.keep_packages else {}) as file:
         for _ in range(_TRIES):
             conversation = _Conversation(Decision(prefix, how, belongs), file)
             status = conversation.run(arguments)
@@ -209,7 +209,7 @@ class _Conversation:
         self.decision.check_unchanged()
         if unresolved and self.constraints:
             self.decision.how.settings.say(
-                "note: what packages have installed stays as it is; --replace-distribution lets pip replace it"
+                "note: what packages have installed stays as it is; --replace-packages lets pip replace it"
             )
 
     def _elsewhere(self, options: dict[str, str], destinations: list[str], held: contextlib.ExitStack) -> None:

@@ -185,13 +185,13 @@ def test_the_distribution_is_kept_where_it_is_the_prefix_after_all(
     before = installed(prefix)
     option = option.replace("{prefix}", str(prefix)).replace("{library}", str(site_packages(prefix)))
     line = ["install", "-i", index.url, option, "-U"]
-    done = end(start(our_command(prefix, "--keep-distribution", *line, "lib==1.0"), environment(home)))
+    done = end(start(our_command(prefix, "--keep-packages", *line, "lib==1.0"), environment(home)))
     assert done.returncode == 1, done.stderr
-    assert "--replace-distribution" in done.stderr
+    assert "--replace-packages" in done.stderr
     assert "Traceback" not in done.stderr
     assert installed(prefix) == before
     again = ["--force-reinstall", "lib==2.1"]
-    done = end(start(our_command(prefix, "--keep-distribution", *line, *again), environment(home)))
+    done = end(start(our_command(prefix, "--keep-packages", *line, *again), environment(home)))
     assert done.returncode == 1, done.stderr
     assert "lib 2.1, which package base brings, would become another build of 2.1" in done.stderr
     assert installed(prefix) == before

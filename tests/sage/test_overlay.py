@@ -635,9 +635,9 @@ def test_sage_pip_is_ours_and_keeps_what_belongs_to_the_distribution(
     sage = ["bash", str(root / "src/bin/sage"), "--pip"]
     done = subprocess.run([*sage, "uninstall", "-y", "pkg"], env=environ, capture_output=True, text=True)
     assert done.returncode == 1
-    assert "belongs to package pkg and is kept; give --replace-distribution" in done.stderr
+    assert "belongs to package pkg and is kept; give --replace-packages" in done.stderr
     assert snapshot(prefix) == before
-    replacing = [*sage, "--isolated", "uninstall", "-y", "pkg", "--replace-distribution"]
+    replacing = [*sage, "--isolated", "uninstall", "-y", "pkg", "--replace-packages"]
     done = subprocess.run(replacing, env=environ, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "  Successfully uninstalled pkg-1.0" in done.stdout

@@ -33,7 +33,7 @@ def test_undo_of_what_broke_something(each_tree: Sage, tmp_path: Path) -> None:
 
     other = make_wheel(tmp_path, "ptyprocess", "9.0", {"ptyprocess/__init__.py": "# all else is in another castle\n"})
     sage_pip = [tree.root / "sage", "--pip"] if (tree.root / "sage").exists() else ["sage-pip"]  # which that one runs
-    done = tree.run(*sage_pip, "install", "--no-index", "--no-deps", "--replace-distribution", other)
+    done = tree.run(*sage_pip, "install", "--no-index", "--no-deps", "--replace-packages", other)
     assert done.returncode == 0, done.stdout
     assert f"ptyprocess {version}, which package ptyprocess brings, would become 9.0" in done.stdout
     broken = subprocess.run([tree.venv / "bin/python3", "-c", PROGRAM], capture_output=True, text=True)
@@ -42,7 +42,7 @@ def test_undo_of_what_broke_something(each_tree: Sage, tmp_path: Path) -> None:
     history = tree.run("sage-wheels", "history").stdout.splitlines()
     number = history[-1].split()[0]
     assert re.fullmatch(rf" *{number}  \S+ \S+  \S+ +ptyprocess {version} -> 9\.0", history[-1]), history
-    assert "--replace-distribution" in tree.run("sage-wheels", "history", number).stdout
+    assert "--replace-packages" in tree.run("sage-wheels", "history", number).stdout
     done = tree.run("sage-wheels", "undo")
     assert (done.returncode, f"ptyprocess changed from 9.0 to {version}" in done.stdout) == (0, True), done.stdout
     assert difference(before, tree.library_state()) == []

@@ -80,7 +80,7 @@ def test_nothing_is_said_of_what_is_the_users(run: Run) -> None:
 def test_what_is_new_is_fitted_to_what_is_kept(prefix: Path, run: Run) -> None:
     """The newest app needs lib>=2, but lib 1.0 is kept, so an older app it is; without the option lib would follow."""
     uninstall(prefix, "app")
-    done = run("--keep-distribution", "install", "app")
+    done = run("--keep-packages", "install", "app")
     assert (done.returncode, notes(done)) == (0, []), done.stderr
     assert others(prefix) == ["app 1.0", "lib 1.0", "plain 1.0"]
     done = run("install", "-U", "app")
@@ -92,7 +92,7 @@ def test_what_is_new_is_fitted_to_what_is_kept(prefix: Path, run: Run) -> None:
 )
 def test_an_upgrade_of_what_is_kept_does_nothing(prefix: Path, run: Run, line: str) -> None:
     before = snapshot(prefix)
-    done = run("--keep-distribution", *line.split())
+    done = run("--keep-packages", *line.split())
     assert done.returncode == 0, done.stderr
     assert snapshot(prefix) == before
 
@@ -100,10 +100,10 @@ def test_an_upgrade_of_what_is_kept_does_nothing(prefix: Path, run: Run, line: s
 @pytest.mark.parametrize("line", ["app==2.0", "lib>1", "plain lib==2.0"])
 def test_what_cannot_be_with_it_is_refused(prefix: Path, run: Run, line: str) -> None:
     before = snapshot(prefix)
-    done = run("--keep-distribution", "install", *line.split())
+    done = run("--keep-packages", "install", *line.split())
     assert done.returncode == 1
     assert "ERROR: " in done.stderr
-    assert notes(done) == ["what packages have installed stays as it is; --replace-distribution lets pip replace it"]
+    assert notes(done) == ["what packages have installed stays as it is; --replace-packages lets pip replace it"]
     assert snapshot(prefix) == before
 
 
@@ -114,9 +114,9 @@ def test_a_conflict_without_the_distribution_says_nothing_of_it(run: Run) -> Non
 
 def test_installing_it_again_is_a_change(prefix: Path, run: Run) -> None:
     before = snapshot(prefix)
-    done = run("--keep-distribution", "install", "--force-reinstall", "--no-deps", "lib")
+    done = run("--keep-packages", "install", "--force-reinstall", "--no-deps", "lib")
     assert done.returncode == 1, done.stderr
-    assert "--replace-distribution" in done.stderr
+    assert "--replace-packages" in done.stderr
     assert "Successfully" not in done.stdout
     assert snapshot(prefix) == before
 
@@ -124,36 +124,37 @@ def test_installing_it_again_is_a_change(prefix: Path, run: Run) -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        "--replace-distribution --- install -U lib",
-        "--- --replace-distribution install -U lib",
-        "--- install --replace-distribution -U lib",
-        "--- install -U lib --replace-distribution",
+        "--replace-packages --- install -U lib",
+        "--- --replace-packages install -U lib",
+        "--- install --replace-packages -U lib",
+        "--- install -U lib --replace-packages",
+        "--- install -U lib --replace-distribution",  # its name until 0.1
     ],
 )
 def test_the_word_of_the_user_counts_wherever_it_stands(prefix: Path, run: Run, line: str) -> None:
-    """As in `sage-pip`, which puts --keep-distribution before all."""
+    """As in `sage-pip`, which puts --keep-packages before all."""
     words = [each for each in line.split() if each != "---"]
-    done = run("--keep-distribution", *words)
+    done = run("--keep-packages", *words)
     assert (done.returncode, notes(done)) == (0, [LIB]), done.stderr
     assert others(prefix) == ["app 1.0", "lib 2.1", "plain 1.0"]
 
 
 def test_the_word_of_the_user_to_keep_it(prefix: Path, run: Run) -> None:
     before = snapshot(prefix)
-    assert run("install", "-U", "lib", "--keep-distribution").returncode == 0
+    assert run("install", "-U", "lib", "--keep-packages").returncode == 0
     assert snapshot(prefix) == before
 
 
 def test_it_is_not_uninstalled_unless_that_is_said(prefix: Path, run: Run) -> None:
     before = snapshot(prefix)
-    done = run("--keep-distribution", "uninstall", "-y", "plain", "lib")
+    done = run("--keep-packages", "uninstall", "-y", "plain", "lib")
     assert done.returncode == 1
     assert "lib 1.0 belongs to package base" in done.stderr
-    assert "--replace-distribution" in done.stderr
+    assert "--replace-packages" in done.stderr
     assert snapshot(prefix) == before
-    done = run("--keep-distribution", "uninstall", "-y", "plain")
+    done = run("--keep-packages", "uninstall", "-y", "plain")
     assert done.returncode == 0, done.stderr
-    done = run("--keep-distribution", "uninstall", "--replace-distribution", "-y", "lib")
+    done = run("--keep-packages", "uninstall", "--replace-packages", "-y", "lib")
     assert done.returncode == 0, done.stderr
     assert len(notes(done)) == 1
     assert re.match(r"lib 1.0 belongs to package base", notes(done)[0])
@@ -173,12 +174,12 @@ def test_what_cannot_be_restored_has_to_be_built_again(prefix: Path, run: Run, l
 
 def test_what_was_uninstalled_is_constrained_no_more(prefix: Path, run: Run) -> None:
     """A record alone, of extra-lib here, keeps nothing."""
-    done = run("--keep-distribution", "install", "extra-lib==1.0")
+    done = run("--keep-packages", "install", "extra-lib==1.0")
     assert (done.returncode, notes(done)) == (0, []), done.stderr
     assert "extra_lib 1.0" in others(prefix)
 
 
 def test_read_only_commands_take_the_options_too(run: Run) -> None:
-    done = run("--keep-distribution", "list", "--format=freeze", "--replace-distribution")
+    done = run("--keep-packages", "list", "--format=freeze", "--replace-packages")
     assert done.returncode == 0, done.stderr
     assert "lib==1.0" in done.stdout
