@@ -43,7 +43,7 @@ class _PassOn(argparse.Action):
 
 def _add_ours(parser: argparse.ArgumentParser) -> None:
     """Add the options that pip does not have, so that they can be recognised anywhere among pip's arguments."""
-    for old, keeps in (("--keep-distribution", "store_true"), ("--replace-distribution", "store_false")):  # until 0.1
+    for old, keeps in (("--keep-distribution", "store_true"), ("--replace-distribution", "store_false")):  # older names
         parser.add_argument(old, dest="keeps", action=keeps, help=argparse.SUPPRESS)
     parser.add_argument(
         "--keep-packages",

@@ -1,4 +1,4 @@
-"""The packages of the distribution: kept if that is asked for, otherwise it is said what becomes of them."""
+"""The packages of a collection: kept if that is asked for, otherwise it is said what becomes of them."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_installing_it_again_is_a_change(prefix: Path, run: Run) -> None:
         "--- --replace-packages install -U lib",
         "--- install --replace-packages -U lib",
         "--- install -U lib --replace-packages",
-        "--- install -U lib --replace-distribution",  # its name until 0.1
+        "--- install -U lib --replace-distribution",  # its older name
     ],
 )
 def test_the_word_of_the_user_counts_wherever_it_stands(prefix: Path, run: Run, line: str) -> None:
