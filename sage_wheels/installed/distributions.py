@@ -204,6 +204,14 @@ def read_metadata(prefix: Prefix, distribution: Distribution) -> dict[str, list[
     return headers(text) if text is not None else read_headers(prefix, distribution.path)
 
 
+def readable_metadata(prefix: Prefix, distribution: Distribution) -> dict[str, list[str]]:
+    """As `read_metadata`, but metadata that cannot be read count as empty: for what is only said in messages."""
+    try:
+        return read_metadata(prefix, distribution)
+    except FileOperationFailed:
+        return {}
+
+
 def read_record(prefix: Prefix, distribution: Distribution) -> list[record.Row]:
     """The rows of the RECORD of `distribution`. Raises `OSError`, and `ValueError` if it is invalid."""
     with open(prefix.path(f"{distribution.path}/RECORD"), "rb", opener=regular) as f:

@@ -186,6 +186,35 @@ def test_half_of_an_unfinished_removal(prefix: Path, monkeypatch: pytest.MonkeyP
     assert leftovers(prefix) == []
 
 
+def test_what_goes_with_an_installation_seems_to_be_gone(
+    prefix: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A third process brings it back while we wait for the lock: it is removed, too."""
+    others: list[subprocess.Popen[str]] = []
+    new = make_wheel(tmp_path, "three", "1", {"three.py": ""})
+
+    def looking(where: Prefix) -> Listing:
+        if not others:
+            others.append(watched.stopped("uninstall", "--prefix", prefix, "one", at=commit_of(prefix)))
+        listing = look(where)
+        assert [str(each) for each in listing.distributions] == ["two 1"]
+        return listing
+
+    def come_between(sentence: str) -> None:
+        if "waiting for" in sentence:
+            others[0].kill()
+            others[0].communicate()
+            assert sage_wheels.recover(prefix)
+
+    options = InstallOptions(also_remove=frozenset({"one", "two"}))
+    with monkeypatch.context() as patch:
+        patch.setattr(installing, "look", looking)
+        report = sage_wheels.install([str(new)], prefix, options, CommitOptions(say=come_between))
+    assert [change.name for change in report.changes] == ["three", "one", "two"]
+    assert names(prefix) == ["three 1"]
+    assert leftovers(prefix) == []
+
+
 def test_an_undo_that_needs_wheels_sees_an_unfinished_change(prefix: Path, tmp_path: Path) -> None:
     """It seems that somebody has installed another version; but that is undone, so nothing is refused."""
     old, new, newest = (twins(tmp_path / version, version)[0] for version in "123")
@@ -252,7 +281,7 @@ def test_what_pip_has_chosen_comes_from_another_process(
     about = {"library": library, "headers": "", "origin": "", "direct_url": None, "requested": True, "compile": True}
     with monkeypatch.context() as patch:
         patch.setattr(installing, "look", looking)
-        decision.carry_out([{"path": str(each), **about} for each in wheels])
+        decision.carry_out([{"path": str(each), **about} for each in wheels], {})
     assert [[change.name for change in report.changes] for report in reports] == [["two"]]
     assert names(prefix) == ["one 2", "two 2"]
     assert leftovers(prefix) == []
