@@ -83,9 +83,12 @@ def find(prefix: Prefix, name: str) -> list[Distribution]:
 
 
 def find_in(directory: str, prefix: Prefix) -> list[Distribution]:
-    """Every distribution in `directory`, a library directory outside `prefix` that the Python of `prefix` searches."""
+    """Every distribution in `directory`, a library directory outside `prefix` that the Python of `prefix` searches.
+
+    Metadata that cannot be read count as empty. Raises `FileOperationFailed` if the directory cannot be listed.
+    """
     there = prefix._replace(root=os.path.abspath(directory), scheme=prefix.scheme._replace(purelib="", platlib=""))
-    return [described(there, each) for each in find_all(there)]
+    return [spelt(each, readable_metadata(there, each)) for each in find_all(there)]
 
 
 def described(prefix: Prefix, distribution: Distribution) -> Distribution:
