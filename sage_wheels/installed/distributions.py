@@ -83,9 +83,12 @@ def find(prefix: Prefix, name: str) -> list[Distribution]:
 
 
 def find_in(directory: str, prefix: Prefix) -> list[Distribution]:
-    """Every distribution in `directory`, a library directory outside `prefix` that the Python of `prefix` searches."""
+    """Every distribution in `directory`, a library directory outside `prefix` that the Python of `prefix` searches.
+
+    Metadata that cannot be read count as empty. Raises `FileOperationFailed` if the directory cannot be listed.
+    """
     there = prefix._replace(root=os.path.abspath(directory), scheme=prefix.scheme._replace(purelib="", platlib=""))
-    return [described(there, each) for each in find_all(there)]
+    return [spelt(each, readable_metadata(there, each)) for each in find_all(there)]
 
 
 def described(prefix: Prefix, distribution: Distribution) -> Distribution:
@@ -202,6 +205,14 @@ def read_metadata(prefix: Prefix, distribution: Distribution) -> dict[str, list[
         return read_headers(prefix, f"{distribution.path}/METADATA")
     text = read_text(prefix, f"{distribution.path}/PKG-INFO")
     return headers(text) if text is not None else read_headers(prefix, distribution.path)
+
+
+def readable_metadata(prefix: Prefix, distribution: Distribution) -> dict[str, list[str]]:
+    """As `read_metadata`, but metadata that cannot be read count as empty: for what is only said in messages."""
+    try:
+        return read_metadata(prefix, distribution)
+    except FileOperationFailed:
+        return {}
 
 
 def read_record(prefix: Prefix, distribution: Distribution) -> list[record.Row]:

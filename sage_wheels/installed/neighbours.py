@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 
-from sage_wheels.errors import FileOperationFailed
-from sage_wheels.installed.distributions import described, read_metadata
+from sage_wheels.installed.distributions import described, readable_metadata
 from sage_wheels.installed.requirements import Markers
 from sage_wheels.metadata import canonical_name, requirement_name
 
@@ -27,10 +26,7 @@ def required_by(
     markers = Markers(prefix)
     found: dict[str, list[Distribution]] = {name: [] for name in names}
     for each in distributions:
-        try:
-            lines = read_metadata(prefix, each).get("requires-dist", [])
-        except FileOperationFailed:
-            continue  # the result is only used in messages
+        lines = readable_metadata(prefix, each).get("requires-dist", [])
         wanted = {name: line for line in lines if (name := requirement_name(line)) in found and markers.hold(line)}
         for name in wanted:
             found[name].append(each)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import functools
 
-from sage_wheels.errors import FileOperationFailed
 from sage_wheels.installed import requirements
-from sage_wheels.installed.distributions import find_all, find_in, read_metadata, spelt
+from sage_wheels.installed.distributions import find_all, find_in, readable_metadata, spelt
 from sage_wheels.installed.owners import Owners
 from sage_wheels.installed.requirements import Known, Markers
 from sage_wheels.metadata import requirement_name
@@ -56,7 +55,7 @@ def relations(prefix: Prefix) -> Relations:
     distributions: dict[str, Distribution] = {}
     needs: dict[str, list[Need]] = {}
     for each in find_all(prefix):
-        metadata = _metadata(prefix, each)
+        metadata = readable_metadata(prefix, each)
         distributions[each.canonical_name] = spelt(each, metadata)
         needs[each.canonical_name] = list(_needs(markers, metadata))
     return Relations(distributions, needs)
@@ -67,14 +66,6 @@ def _needs(markers: Markers, metadata: dict[str, list[str]]) -> Iterator[Need]:
         plain = text.partition(";")[0]
         if (name := requirement_name(plain)) and markers.hold(text):
             yield Need(name, plain.strip())
-
-
-def _metadata(prefix: Prefix, distribution: Distribution) -> dict[str, list[str]]:
-    """The metadata of `distribution`, as far as they can be read."""
-    try:
-        return read_metadata(prefix, distribution)
-    except FileOperationFailed:
-        return {}
 
 
 class Finding(NamedTuple):
@@ -116,7 +107,7 @@ def check(prefix: Prefix) -> Iterator[Finding]:
 
 
 def _known(prefix: Prefix, distribution: Distribution) -> Known:
-    metadata = functools.cache(lambda: _metadata(prefix, distribution))
+    metadata = functools.cache(lambda: readable_metadata(prefix, distribution))
     return Known(distribution.name, distribution.version, metadata)
 
 

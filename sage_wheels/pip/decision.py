@@ -79,9 +79,7 @@ class Decision:
         if not self.is_done and _versions(find_all(self.prefix)) != self.before:
             raise Outdated(f"{self.prefix.root} was changed meanwhile")
 
-    def carry_out(
-        self, items: list[dict[str, Any]], satisfied: Mapping[str, str] | None = None
-    ) -> list[tuple[str, str]]:
+    def carry_out(self, items: list[dict[str, Any]], satisfied: Mapping[str, str]) -> list[tuple[str, str]]:
         """Install the wheels `items`, in the form that `driver` sends; returns name and version of those replaced.
 
         `satisfied` has the metadata directories of the installed distributions that satisfied requirements, by name.
@@ -90,7 +88,7 @@ class Decision:
         from sage_wheels.transaction.install import InstallOptions, install
         from sage_wheels.wheel import Request, Wheel
 
-        found = self._in_prefix(satisfied or {})
+        found = self._in_prefix(satisfied)
         if not items:
             recover_first(self.prefix, self.how.settings)  # what pip saw may have been part of an unfinished change
             self._check([], found, _versions(find_all(self.prefix)))
@@ -131,7 +129,8 @@ class Decision:
         left_out = names - {each.wheel.canonical_name for each in coming}
         changed = {name for name in _rests_on(coming) - left_out if now.get(name) != self.before.get(name)}
         changed |= {name for name, path in satisfied.items() if name not in names and not os.path.lexists(path)}
-        for name in sorted(changed):
+        if changed:
+            name = min(changed)
             what = f"was changed to {now[name]}" if name in now else "was uninstalled"
             raise Outdated(f"{name} {what} in {self.prefix.root} meanwhile")
 

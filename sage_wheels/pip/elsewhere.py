@@ -6,11 +6,13 @@ uninstalls it there; if it is outside the environment, pip prints a message and 
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
 from typing import NamedTuple
 
+from sage_wheels.errors import InterpreterError
 from sage_wheels.installed.distributions import find_in
+from sage_wheels.prefix import answers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,7 +46,7 @@ def find_elsewhere(prefix: Prefix, names: Collection[str], there: Collection[str
     sees_users = not prefix.is_venv or prefix.sees_system
     if not sees_users and all(name in there for name in names):
         return found
-    users, *path = _ask(prefix) or [""]
+    users, *path = _ask(prefix)
     if prefix.is_venv:
         users = ""  # its Python looks there after its own directory, and pip calls it outside
     own = {os.path.realpath(prefix.path(each)) for each in (prefix.scheme.purelib, prefix.scheme.platlib)}
@@ -63,12 +65,9 @@ def find_elsewhere(prefix: Prefix, names: Collection[str], there: Collection[str
     return found
 
 
-def _ask(prefix: Prefix) -> list[str] | None:
-    """The user's directory ("" if this Python does not look there) and `sys.path`; None if this Python does not run."""
-    import subprocess
-
-    try:
-        answer = subprocess.run([prefix.python, "-c", _ASK], capture_output=True, check=True, stdin=subprocess.DEVNULL)
-        return [os.fsdecode(bytes.fromhex(each)) for each in json.loads(answer.stdout)]
-    except (OSError, subprocess.CalledProcessError, ValueError):
-        return None
+def _ask(prefix: Prefix) -> list[str]:
+    """The user's directory ("" if this Python does not look there) and `sys.path`, which is empty if it cannot run."""
+    with contextlib.suppress(InterpreterError):
+        answer: list[str] = answers.answer_of(prefix.python, "-c", _ASK, advice="")
+        return [os.fsdecode(bytes.fromhex(each)) for each in answer]
+    return [""]

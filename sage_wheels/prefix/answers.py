@@ -28,7 +28,13 @@ def answer_of(python: str, *arguments: str, advice: str, environ: Mapping[str, s
     command = [python, *arguments]
     try:
         result = subprocess.run(
-            command, env=environ, capture_output=True, text=True, timeout=_PATIENCE, stdin=subprocess.DEVNULL
+            command,
+            env=environ,
+            capture_output=True,
+            text=True,
+            errors="backslashreplace",  # what is quoted below may be anything
+            timeout=_PATIENCE,
+            stdin=subprocess.DEVNULL,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise InterpreterError(f"the Python {python} cannot be run ({error})", advice) from error

@@ -11,7 +11,7 @@ from sage_wheels.errors import FileOperationFailed, Outdated, UsageError
 from sage_wheels.fs import caches
 from sage_wheels.fs.paths import full
 from sage_wheels.installed import requirements, unchanged
-from sage_wheels.installed.distributions import find_in, read_metadata
+from sage_wheels.installed.distributions import find_in, readable_metadata
 from sage_wheels.installed.files import runs_at_start
 from sage_wheels.installed.requirements import Known
 from sage_wheels.metadata import canonical_name
@@ -295,13 +295,7 @@ def _new(wheel: Wheel) -> Known:
 
 
 def _installed(prefix: Prefix, distribution: Distribution) -> Known:
-    def metadata() -> dict[str, list[str]]:
-        try:
-            return read_metadata(prefix, distribution)
-        except FileOperationFailed:
-            return {}  # the result is only used in messages
-
-    return Known(distribution.name, distribution.version, metadata)
+    return Known(distribution.name, distribution.version, lambda: readable_metadata(prefix, distribution))
 
 
 def _without_unchanged(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,21 @@ def test_what_is_missing_or_in_conflict_is_named(prefix: Path, tmp_path: Path) -
     assert "other 1.0 needs Python >=4" in text
     assert "'import bottom' may mean" in text
     assert "middle.py belongs to middle 1.0 and to other 1.0" in text
+
+
+@pytest.mark.parametrize(("wanted", "fits"), [(">={}", True), (">={}.0", True), (">={}.1", False)])
+def test_a_release_candidate_counts_as_the_release(tmp_path: Path, wanted: str, fits: bool) -> None:
+    """For `check` as for an installation."""
+    root = make_prefix(tmp_path)
+    settings = root / "pyvenv.cfg"
+    feature = ".".join(map(str, sys.version_info[:2]))
+    lines = [line for line in settings.read_text().splitlines() if not line.startswith("version")]
+    settings.write_text("\n".join([*lines, f"version = {feature}.0rc1", ""]))
+    wheel = make_wheel(tmp_path, "one", "1", {"one.py": ""}, requires_python=wanted.format(feature))
+    assert tool("install", "--prefix", root, wheel).returncode == (0 if fits else 1)
+    install(root, wheel, ignore_requires_python=True)
+    told = "" if fits else f"one 1 needs Python {wanted.format(feature)}, not {feature}.0rc1\n"
+    assert run(root, "check", status=0 if fits else 4) == told
 
 
 def test_who_needs_it(prefix: Path) -> None:

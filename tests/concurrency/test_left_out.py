@@ -12,6 +12,7 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -37,7 +38,10 @@ from support.wheels import make_wheel
 
 
 def twins(directory: Path, version: str) -> list[Path]:
-    return [make_wheel(directory, name, version, {f"{name}.py": f"v = {version}\n"}) for name in ("one", "two")]
+    """Wheels of two packages: with modules, they would share __pycache__, and no change of one would be irrelevant."""
+    return [
+        make_wheel(directory, name, version, {f"{name}/__init__.py": f"v = {version}\n"}) for name in ("one", "two")
+    ]
 
 
 @pytest.fixture
@@ -160,8 +164,12 @@ def test_another_version_comes_before_the_removal(
     assert leftovers(prefix) == []
 
 
-def test_half_of_an_unfinished_removal(prefix: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One of two seems to be gone, until a third process undoes that, while we wait for the lock."""
+@contextmanager
+def _brought_back_while_we_wait(
+    monkeypatch: pytest.MonkeyPatch, prefix: Path, module: ModuleType
+) -> Iterator[CommitOptions]:
+    """When `module` looks at the prefix, another process is about to commit the removal of one of two. A third process
+    undoes that while we wait for the lock, as the options say that are yielded."""
     others: list[subprocess.Popen[str]] = []
 
     def looking(where: Prefix) -> Listing:
@@ -178,11 +186,29 @@ def test_half_of_an_unfinished_removal(prefix: Path, monkeypatch: pytest.MonkeyP
             assert sage_wheels.recover(prefix)
 
     with monkeypatch.context() as patch:
-        patch.setattr(uninstalling, "look", looking)
-        report = sage_wheels.uninstall(["one", "two"], prefix, CommitOptions(say=come_between))
+        patch.setattr(module, "look", looking)
+        yield CommitOptions(say=come_between)
+
+
+def test_half_of_an_unfinished_removal(prefix: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of two seems to be gone."""
+    with _brought_back_while_we_wait(monkeypatch, prefix, uninstalling) as settings:
+        report = sage_wheels.uninstall(["one", "two"], prefix, settings)
     assert [change.name for change in report.changes] == ["one", "two"]
     assert report.unchanged == ()
     assert names(prefix) == []
+    assert leftovers(prefix) == []
+
+
+def test_what_goes_with_an_installation_seems_to_be_gone(
+    prefix: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new = make_wheel(tmp_path, "three", "1", {"three/__init__.py": ""})
+    options = InstallOptions(also_remove=frozenset({"one", "two"}))
+    with _brought_back_while_we_wait(monkeypatch, prefix, installing) as settings:
+        report = sage_wheels.install([str(new)], prefix, options, settings)
+    assert [change.name for change in report.changes] == ["three", "one", "two"]
+    assert names(prefix) == ["three 1"]
     assert leftovers(prefix) == []
 
 
@@ -252,7 +278,7 @@ def test_what_pip_has_chosen_comes_from_another_process(
     about = {"library": library, "headers": "", "origin": "", "direct_url": None, "requested": True, "compile": True}
     with monkeypatch.context() as patch:
         patch.setattr(installing, "look", looking)
-        decision.carry_out([{"path": str(each), **about} for each in wheels])
+        decision.carry_out([{"path": str(each), **about} for each in wheels], {})
     assert [[change.name for change in report.changes] for report in reports] == [["two"]]
     assert names(prefix) == ["one 2", "two 2"]
     assert leftovers(prefix) == []

@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 
 import sage_wheels
+from sage_wheels.pip.elsewhere import Elsewhere, find_elsewhere
+from sage_wheels.prefix import answers, find_prefix
 from support.index import Index
 from support.projects import make_tree
 from support.pythons import make_installation
 from support.run import install, names
-from support.trees import difference, leftovers, site_packages, snapshot
+from support.trees import difference, leftovers, make_prefix, site_packages, snapshot
 from support.twins import Done, Twins, end, environment, our_command, pip_command, start
 from support.wheels import make_wheel
 
@@ -319,3 +321,15 @@ def test_several_go_in_one_transaction(prefix: Path, home: Path, put: Put) -> No
     done = end(start(our_command(prefix, "uninstall", "-y", "lib", "plain"), environment(home)))
     assert done.returncode == 1, done.stderr
     assert snapshot(prefix) == before
+
+
+@pytest.mark.parametrize("program", ["exec sleep 1000", "echo nonsense", "exit 1"])
+def test_a_python_that_does_not_answer_finds_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str
+) -> None:
+    monkeypatch.setattr(answers, "_PATIENCE", 0.1)
+    prefix = find_prefix(make_prefix(tmp_path))
+    os.unlink(prefix.python)
+    Path(prefix.python).write_text(f"#!/bin/sh\n{program}\n")
+    os.chmod(prefix.python, 0o755)
+    assert find_elsewhere(prefix, ["absent"], []) == Elsewhere({}, {})

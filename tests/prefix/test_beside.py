@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from sage_wheels.installed.relations import check
 from sage_wheels.prefix import find_prefix
 from sage_wheels.prefix.beside import libraries_beside
 from support.pythons import make_installation
@@ -43,3 +45,19 @@ def test_what_python_itself_sees(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert "nobodys" in unmet
     assert ("of-system" in unmet) is (kind == "alone")
     assert ("of-user" in unmet) is (kind == "alone" or bool(nouser))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root can read everything")
+def test_what_nobody_may_read_there_stops_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root has installed it for himself alone, say."""
+    monkeypatch.setenv("PYTHONUSERBASE", str(tmp_path / "user"))
+    monkeypatch.delenv("PYTHONNOUSERSITE", raising=False)
+    root = tmp_path / "installation"
+    make_installation(root)
+    (system,) = root.glob("lib/python*/site-packages")
+    secret = tmp_path / "user" / system.relative_to(root) / "secret-1.0.dist-info/METADATA"
+    secret.parent.mkdir(parents=True)
+    secret.touch(mode=0)
+    wheel = make_wheel(tmp_path, "needy", "1", {"needy.py": ""}, requires=["secret>=1", "nobodys"])
+    assert install(root, wheel).unmet == ("needy 1 needs nobodys, which is not installed",)
+    assert [each.problem for each in check(find_prefix(root))] == ["needy 1 needs nobodys, which is not installed"]

@@ -156,7 +156,7 @@ def test_different_files_for_one_place(tmp_path: Path, two_names: Path) -> None:
     before = snapshot(two_names)
     one = make_wheel(tmp_path, "one", "1", {}, data={"data/man/a.1": "one"})
     two = make_wheel(tmp_path, "two", "1", {}, data={"data/share/man/a.1": "two"})
-    with pytest.raises(Conflict, match=r"one and two both bring share/man/a\.1, with different content"):
+    with pytest.raises(Conflict, match=r"one and two both have share/man/a\.1, with different content"):
         install(two_names, one, two)
     both = make_wheel(tmp_path, "both", "1", {}, data={"data/man/a.1": "one", "data/share/man/a.1": "two"})
     with pytest.raises(WheelRefused, match="two of its members have the same destination"):
