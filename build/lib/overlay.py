@@ -15,9 +15,9 @@ What is replaced as a whole:
         no Python at all
     sage-spkg-uninstall: by one that first removes what the genuine one cannot remove well
 
-What is edited: one line is added to sage-dist-helpers, and two are changed in sage-spkg, in that of passagemath three. If
-the tree has these files, the line for --pip and the one that starts ninja are changed in src/bin/sage, and those that
-start meson in src/doc/Makefile.
+What is edited: one line is added to sage-dist-helpers, and two are changed in sage-spkg, in that of passagemath three.
+If the tree has these files, the line for --pip and the one that starts ninja are changed in src/bin/sage, and those
+that start meson in src/doc/Makefile.
 
 A tree is recognised by what these scripts do, not by its version: see interfaces.py.
 
