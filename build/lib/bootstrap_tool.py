@@ -29,6 +29,8 @@ TOOLS = {
     "sage-download-file": ("download.cmdline", "run_safe"),
     "sage-uncompress-spkg": ("uncompress.cmdline", "run"),
 }
+# What build/overlay lets the sage-spkg of passagemath give for `--tags`.
+OF_THE_PREFIX = "of-the-prefix"
 
 
 def main(name: str) -> None:
@@ -42,7 +44,10 @@ def main(name: str) -> None:
     elif name == "sage-package" and sys.argv[1:2] == ["properties"]:
         import_no_network()
     elif name == "sage-package" and sys.argv[1:2] == ["download"]:
-        choose_by_tags(os.path.join(build, "sage-wheels"), virtual_environment(os.path.dirname(build)))
+        prefix = (os.path.join(build, "sage-wheels"), virtual_environment(os.path.dirname(build)))
+        choose_by_tags(*prefix)
+        if OF_THE_PREFIX in sys.argv:
+            know_tags(*prefix)
     module, function = TOOLS[name]
     getattr(import_module(f"sage_bootstrap.{module}"), function)()
 
@@ -78,21 +83,45 @@ def choose_by_tags(tool: str, venv: str) -> None:
         return
     genuine = Package.find_tarball_for_platform
 
-    def find(self: Any, *arguments: Any) -> Any:  # one argument in 10.10 (a version), none in 11.0
-        sys.path.append(tool)
-        from sage_wheels.errors import SageWheelsError
-        from sage_wheels.prefix import find_prefix
-        from sage_wheels.wheel import tags
-
+    def find(self: Any, *arguments: Any) -> Any:  # a version, or nothing
         infos = {self._substitute_variables(info["tarball"]): info for info in self.tarballs_info}
-        wheels = [name for name in infos if name.endswith(".whl")]
-        try:
-            best = tags.best(wheels, find_prefix(venv)) if wheels and venv else None
-        except SageWheelsError:
-            best = None
+        best = best_wheel(list(infos), tool, venv)
         return infos[best] if best else genuine(self, *arguments)
 
     Package.find_tarball_for_platform = find
+
+
+def know_tags(tool: str, venv: str) -> None:
+    """The same for passagemath, which takes the files that have one of the tags it is given, or else all files."""
+    from sage_bootstrap.app import Application  # type: ignore[import-not-found]  # of the Sage tree
+    from sage_bootstrap.package import Package
+
+    genuine = Application.download
+
+    def download(self: Any, package_name: str, *arguments: Any, tags: Iterable[str] = (), **options: Any) -> None:
+        if list(tags) == [OF_THE_PREFIX]:
+            keys = {tarball.filename: key for key, tarball in Package(package_name).tarballs().items()}
+            best = best_wheel(list(keys), tool, venv) if len(keys) > 1 else None
+            tags = [keys[best]] if best else []  # it compares a tag with the keys
+        genuine(self, package_name, *arguments, tags=tags, **options)
+
+    Application.download = download
+
+
+def best_wheel(names: list[str], tool: str, venv: str) -> str | None:
+    """The one of the file names `names` that is the best wheel for the Python of `venv`; None if none is."""
+    wheels = [name for name in names if name.endswith(".whl")]
+    if not wheels or not venv:
+        return None
+    sys.path.append(tool)
+    from sage_wheels.errors import SageWheelsError
+    from sage_wheels.prefix import find_prefix
+    from sage_wheels.wheel import tags
+
+    try:
+        return tags.best(wheels, find_prefix(venv))
+    except SageWheelsError:
+        return None
 
 
 def give_data_filter() -> None:

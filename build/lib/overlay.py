@@ -15,9 +15,9 @@ What is replaced as a whole:
         no Python at all
     sage-spkg-uninstall: by one that first removes what the genuine one cannot remove well
 
-What is edited: one line is added to sage-dist-helpers, and two are changed in sage-spkg. If the tree has these files,
-the line for --pip and the one that starts ninja are changed in src/bin/sage, and those that start meson in
-src/doc/Makefile.
+What is edited: one line is added to sage-dist-helpers, and two are changed in sage-spkg, in that of passagemath three.
+If the tree has these files, the line for --pip and the one that starts ninja are changed in src/bin/sage, and those
+that start meson in src/doc/Makefile.
 
 A tree is recognised by what these scripts do, not by its version: see interfaces.py.
 
@@ -86,6 +86,19 @@ _MANIFEST = Edit(
     (f'FILE_LIST="$({_FIND} | sort)"',),
     (f'FILE_LIST="$( ({_FIND}; cat "$SAGE_BUILD_DIR/$PKG_NAME/spkg-stored" 2>/dev/null) | sort -u)"',),
 )
+# passagemath asks the prefix's Python for its tags, for each package, and takes all files of a package if that fails.
+_TAGS = (
+    """TAGS=$("$SAGE_INST_LOCAL"/bin/python3 -c "from packaging.tags import sys_tags; """
+    """print(' '.join(f'{tag.interpreter}-{tag.abi}-{tag.platform}' for tag in sys_tags()))" 2>/dev/null)"""
+)
+_OUR_TAGS = Edit(
+    (_TAGS,),
+    (
+        "TAGS=of-the-prefix  # sage-wheels: see build/lib/bootstrap_tool.py",
+        f'grep -q bootstrap_tool.py "$SAGE_ROOT/build/bin/sage-package" || {_TAGS}',  # git may have put that back
+    ),
+    optional=True,
+)
 _PIP = 'exec python3 -m pip --disable-pip-version-check "$@"'
 _OUR_PIP = Edit(
     (_PIP,), ('[ ! -x "$SAGE_ROOT/build/bin/sage-pip" ] || exec "$SAGE_ROOT/build/bin/sage-pip" "$@"', _PIP)
@@ -132,7 +145,7 @@ REPLACED = (
     Replacement("build/bin/sage-download-file", "sage-bootstrap-tool"),
     Replacement("build/bin/sage-uncompress-spkg", "sage-bootstrap-tool"),
     Replacement("build/bin/sage-dist-helpers", edits=(_OURS_TOO,)),
-    Replacement("build/bin/sage-spkg", edits=(_MOVE, _MANIFEST)),
+    Replacement("build/bin/sage-spkg", edits=(_MOVE, _MANIFEST, _OUR_TAGS)),
     Replacement("src/bin/sage", edits=(_OUR_PIP, _BUILD), optional=True),
     Replacement("src/doc/Makefile", edits=_DOCUMENT, optional=True),
 )

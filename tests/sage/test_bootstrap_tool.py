@@ -12,11 +12,12 @@ import sys
 import tarfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
 from support.modules import loaded
+from support.trees import make_prefix
 
 
 @pytest.fixture
@@ -127,7 +128,49 @@ def test_the_genuine_choice_of_a_tarball_gets_what_it_takes(
     assert Package().find_tarball_for_platform(*arguments) == ("genuine", *arguments)
 
 
-@pytest.mark.parametrize("words", [["six"], ["--allow-upstream", "six"], ["--", "six"]])
+@pytest.mark.parametrize(
+    ("given", "chosen"), [(["of-the-prefix"], True), (["of-the-prefix", "x"], False), (["x"], False), ([], False)]
+)
+def test_passagemath_is_told_the_best_of_many_wheels(
+    tool: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: list[str], chosen: bool
+) -> None:
+    """If it is told no tags, it downloads all files of the package, and then stops."""
+    make_prefix(tmp_path, "venv")
+    best = f"pkg-1.0-cp3{sys.version_info[1]}-none-any.whl"
+    files = ["pkg-1.0-cp399-none-any.whl", "pkg-1.0-py3-none-any.whl", best, "pkg-1.0.tar.gz"]
+    told = []
+
+    class Package:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def tarballs(self) -> dict[str, object]:
+            return {
+                f"[{each}]": SimpleNamespace(filename=each) for each in (files if self.name == "pkg" else files[3:])
+            }
+
+    class Application:
+        def download(self, package_name: str, allow_upstream: bool = False, tags: Iterable[str] = ()) -> None:
+            told.append((package_name, allow_upstream, list(tags)))
+
+    monkeypatch.setitem(sys.modules, "sage_bootstrap", ModuleType("sage_bootstrap"))
+    for name, value in (("package", Package), ("app", Application)):
+        module = ModuleType(f"sage_bootstrap.{name}")
+        module.__dict__[value.__name__] = value
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    tool.know_tags(str(tmp_path), str(tmp_path / "venv"))
+    Application().download("pkg", allow_upstream=True, tags=given)
+    Application().download("one", tags=given)
+    assert told == [("pkg", True, [f"[{best}]"] if chosen else given), ("one", False, [] if chosen else given)]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(["six"], ["--allow-upstream", "six"], ["--", "six"]),
+        ["--allow-upstream", "--tags", "of-the-prefix", "--", "six"],  # passagemath
+    ],
+)
 def test_a_file_that_is_there_is_answered_without_a_python(tmp_path: Path, checkout: Path, words: list[str]) -> None:
     """The second one is how sage-spkg calls it."""
     package, upstream = tmp_path / "build/pkgs/six", tmp_path / "upstream"

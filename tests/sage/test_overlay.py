@@ -41,6 +41,10 @@ COPY_OF_PASSAGEMATH = (
     '    (cd "$PREFIX" && tar cf - .) | $SAGE_SUDO tar xpf - -C "$SAGE_INST_LOCAL"'
     ' || exit_with_error_msg "Error moving files for $PKG_NAME."\n'
 )
+TAGS_OF_PASSAGEMATH = (
+    """TAGS=$("$SAGE_INST_LOCAL"/bin/python3 -c "from packaging.tags import sys_tags; """
+    """print(' '.join(f'{tag.interpreter}-{tag.abi}-{tag.platform}' for tag in sys_tags()))" 2>/dev/null)"""
+)
 
 
 def _tool(module: str, function: str = "run") -> str:
@@ -292,6 +296,31 @@ def test_the_copying_line_of_passagemath(overlay: list[str], root: Path) -> None
     assert "sage-move-tree" in text
     assert "tar xpf" not in text
     assert run(overlay, root, "--undo").returncode == 0
+    assert look(root) == before
+
+
+def test_the_tags_of_passagemath(overlay: list[str], root: Path) -> None:
+    """sage-spkg itself starts the prefix's Python for them; with the overlay, sage-package knows them."""
+    script = root / "build/bin/sage-spkg"
+    for each in (root, root.parent / "released"):
+        path = each / "build/bin/sage-spkg"
+        path.write_text(f"{path.read_text()}if true; then\n    {TAGS_OF_PASSAGEMATH}\nfi\n")
+    before = look(root)
+    assert run(overlay, root).returncode == 0
+    text = script.read_text()
+    lines = text[text.index("if true") :].replace("$SAGE_ROOT", str(root)) + 'echo "$TAGS"\n'
+    python = root / "local/bin/python3"
+    python.parent.mkdir(parents=True)
+    python.write_text("#!/bin/sh\necho its own\n")
+    python.chmod(0o755)
+    command, environment = ["sh", "-c", lines], {**os.environ, "SAGE_INST_LOCAL": str(root / "local")}
+    told = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+    assert told == "of-the-prefix\n"
+    (root / "build/bin/sage-package").write_text(STOCK["build/bin/sage-package"])  # as git does
+    told = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+    assert told == "its own\n"
+    assert run(overlay, root, "--undo").returncode == 0
+    shutil.rmtree(root / "local")
     assert look(root) == before
 
 

@@ -30,12 +30,12 @@ def repository(today: Sage) -> Iterator[Path]:
     git(today.root, "init", "-q", "-b", "release")
     (today.root / ".git/info/exclude").write_text("*.orig\n__pycache__\n")
     git(today.root, "add", "-f", *IN_GIT)
-    git(today.root, "commit", "-q", "-m", "11.0.beta1")
+    git(today.root, "commit", "-q", "-m", "this release")
     git(today.root, "checkout", "-q", "-b", "next")
     version, flock = today.root / "VERSION.txt", today.root / "build/bin/sage-flock"
-    version.write_text("11.0.beta2\n")
+    version.write_text("12.0\n")
     flock.write_text(flock.read_text() + "# the next release says more about it\n")
-    git(today.root, "commit", "-q", "-a", "-m", "11.0.beta2")
+    git(today.root, "commit", "-q", "-a", "-m", "12.0")
     git(today.root, "checkout", "-q", "release")
     yield today.root
     today.overlay("--undo")
@@ -54,7 +54,7 @@ def test_a_day(library: Library, repository: Path, tmp_path: Path) -> None:
     sage = library.sage
     sage.overlay()
     sage.make("six", "cycler", "platformdirs")
-    assert "11.0.beta1" in (repository / "VERSION.txt").read_text()
+    assert (repository / "VERSION.txt").read_text() != "12.0\n"
 
     # the library, an edit, sage -b
     library.make(editable=True)
