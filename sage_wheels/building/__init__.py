@@ -212,6 +212,7 @@ def _fetched(
         source,
         f"{directory}/download",
         find_links=options.find_links,
+        choosing=options.choosing,
         target=_other_target(options.prefix),
         on_note=options.on_note,
     )

@@ -55,13 +55,15 @@ def fetch(
     *,
     from_source: bool = False,
     find_links: Iterable[str] = (),
+    choosing: Iterable[str] = (),
     target: Facts | None = None,
     on_note: Callable[[str], object] | None = None,
 ) -> Fetched:
     """Download the one file that pip chooses for `source` into `directory`, which is made if needed.
 
-    With `from_source` it is an sdist. `target` is the interpreter for which pip chooses, if it is not the one that runs
-    this tool. Dependencies are not downloaded, and no code of the file is run. `on_note` is called with pip's warning
+    With `from_source` it is an sdist. `choosing` are more options for pip, of a requirements file. `target` is the
+    interpreter for which pip chooses, if it is not the one that runs this tool. Dependencies are not downloaded, and no
+    code of the file is run. `on_note` is called with pip's warning
     about a yanked file. Raises `SourceError` with the end of pip's output.
     """
     os.makedirs(directory, exist_ok=True)
@@ -71,6 +73,7 @@ def fetch(
         arguments += ["--no-binary", source.name]
     arguments += [f"--find-links={os.path.abspath(link)}" for link in find_links]
     arguments += _chosen_for(target) if target else []
+    arguments += choosing  # the last ones: what a file forbids stays forbidden
     with _as_arguments(source) as named:
         failed, output = _pip([*arguments, *named])
     new = sorted(set(os.listdir(directory)) - before)

@@ -65,6 +65,7 @@ def obtain(source: Source, provider: Provider, note: Callable[[str], object]) ->
         f"{provider.directory}/download",
         from_source=True,
         find_links=options.find_links,
+        choosing=options.choosing,
         target=_other_target(provider),
         on_note=options.on_note,
     )

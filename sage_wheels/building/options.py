@@ -55,6 +55,7 @@ class BuildOptions(NamedTuple):
     wheel_limits: limits of what a build requirement, and the wheel that is built, unpacks to; None: the default limits.
     editables: items to install as editable, if `editable` does not make all of them so.
     constraints: requirements that limit the versions of projects, each with its file and line for messages.
+    choosing: options for the pip that chooses and downloads the files of items: --no-binary=NAME, --pre and the like.
     indexed: normalised names of projects that are named by a URL but come from an index: they get no direct_url.json.
     built: the wheel of the one source tree, built by another program; it is installed, and nothing is built.
     preferred: a wheelhouse whose wheels are preferred to those of find_links, whatever their versions.
@@ -99,6 +100,7 @@ class BuildOptions(NamedTuple):
     wheel_limits: WheelLimits | None = None
     editables: tuple[str, ...] = ()
     constraints: tuple[tuple[str, str], ...] = ()
+    choosing: tuple[str, ...] = ()
     indexed: tuple[str, ...] = ()
     built: str | None = None
     in_place: bool = False

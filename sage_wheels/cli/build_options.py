@@ -203,17 +203,23 @@ def add_requirements(parser: argparse.ArgumentParser, what: str) -> None:
     parser.add_argument(f"{what.lower()}s", nargs="*", metavar=what)
 
 
+# The options of a requirements file that say which files of a project pip may choose, but not where from.
+_CHOOSING = ("--no-binary", "--only-binary", "--prefer-binary", "--pre")
+
+
 class Named(NamedTuple):
     """What is named on the command line and in files.
 
     `items` are arguments for `parse_source`; `editables` the source trees of -e; `constraints` the lines of constraints
-    files; `indexed` the names of projects that a lock file takes from an index.
+    files; `indexed` the names of projects that a lock file takes from an index; `choosing` the options in requirements
+    files that say which files pip may choose.
     """
 
     items: list[str]
     editables: tuple[str, ...] = ()
     constraints: tuple[Line, ...] = ()
     indexed: tuple[str, ...] = ()
+    choosing: tuple[str, ...] = ()
 
     def told(self, options: BuildOptions, markers: Callable[[], Mapping[str, str]]) -> BuildOptions:
         """`options` with all of this except the items. Raises `SourceError` for invalid constraints."""
@@ -221,7 +227,7 @@ class Named(NamedTuple):
             from sage_wheels.requirements import constraints
 
             options = options._replace(constraints=constraints.texts(self.constraints, markers))
-        return options._replace(editables=self.editables, indexed=self.indexed)
+        return options._replace(editables=self.editables, indexed=self.indexed, choosing=self.choosing)
 
 
 def named(
@@ -262,13 +268,12 @@ def _named_in(
     find_links: Sequence[str],
     best: Callable[[list[str]], str | None] | None,
 ) -> Named:
-    from sage_wheels.errors import SourceError
     from sage_wheels.requirements import pylock
     from sage_wheels.requirements.arguments import as_directory
     from sage_wheels.requirements.files import read
 
-    found, editables, indexed = [*items], list[str](), set[str]()
-    followed = ("--hash", "--requirement", "--constraint", "--editable")
+    found, editables, indexed, choosing = [*items], list[str](), set[str](), list[str]()
+    followed = ("--hash", "--requirement", "--constraint", "--editable", "--require-hashes", *_CHOOSING)
     lines = [line._replace(is_constraint=True) for file in constraints for line in read(file, followed)]
     for file in files:
         if pylock.is_lock(file):
@@ -276,14 +281,35 @@ def _named_in(
             indexed |= pylock.indexed_in(file)
         else:
             lines += read(file, followed)
+    if any(option.name == "--require-hashes" for line in lines for option in line.options):
+        _check_that_all_have_hashes(items, lines, markers)
     for line in lines:
+        chosen = [each for each in line.options if each.name in _CHOOSING]
+        choosing += [f"{each.name}={each.value}" if each.value else each.name for each in chosen]
         if line.is_editable and not line.is_constraint:
             editables.append(as_directory(line.text))
-        elif not line.text:
-            raise SourceError(f"{line.position} names nothing", "take it out")
-        elif not line.is_constraint:
+        elif line.text and not line.is_constraint:
             found.append(line.argument)
-    return Named(found, tuple(editables), tuple(each for each in lines if each.is_constraint), tuple(sorted(indexed)))
+    limiting = tuple(each for each in lines if each.is_constraint and each.text)
+    return Named(found, tuple(editables), limiting, tuple(sorted(indexed)), tuple(choosing))
+
+
+def _check_that_all_have_hashes(items: list[str], lines: list[Line], markers: Callable[[], Mapping[str, str]]) -> None:
+    """Raise `SourceError` for what has no hash that could be checked, as pip does if a file has --require-hashes.
+
+    A constraint needs none: it names nothing to install.
+    """
+    from sage_wheels.errors import SourceError
+    from sage_wheels.requirements.arguments import applying, parse_source
+
+    asked = [(each, each, False) for each in items]
+    asked += [
+        (each.position, each.argument, each.is_editable) for each in lines if each.text and not each.is_constraint
+    ]
+    for where, text, is_editable in asked:
+        applies = applying(text, markers)
+        if applies is not None and (is_editable or not parse_source(applies).asked.hashes):
+            raise SourceError(f"{where} has no --hash, which --require-hashes in a file demands", "add its hash")
 
 
 def options_from(arguments: argparse.Namespace, prefix: Prefix | None) -> BuildOptions:

@@ -41,6 +41,8 @@ _HAS_VALUE = {name: names in _WITH_VALUE for names in (*_WITH_VALUE, *_FLAGS) fo
 _USUAL_NAME = {name: names[:2][-1] for names in (*_WITH_VALUE, *_FLAGS) for name in names}
 # The options that belong to one requirement, and stand after it; all others stand on a line of their own.
 _OF_ONE = ("--hash", "--global-option", "--config-settings")
+# A file may not say what is trusted.
+_OF_INDEXES = ("--index-url", "--extra-index-url", "--trusted-host", "--no-index")
 _THAT_SAY_ALL = ("--requirement", "--constraint", "--editable")  # at most one of these on a line
 _HASH = re.compile(r"(?:sha256|sha384|sha512):.*", re.DOTALL)
 # The byte-order marks. Those of UTF-32 come first, because they begin with those of UTF-16.
@@ -312,4 +314,6 @@ def _not_followed(line: Line, option: Option) -> SourceError:
     advice = "leave it out, or give it on the command line"
     if option.name == "--hash":
         advice = "leave it out, or write NAME @ file:///PATH#sha256=DIGEST, which is checked"
+    elif option.name in _OF_INDEXES:
+        advice = "leave it out, and if you trust it, write it into the configuration of pip ('pip config set')"
     return SourceError(f"{line.position} has {option.written}, which is not supported in a requirements file", advice)

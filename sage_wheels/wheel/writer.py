@@ -235,6 +235,8 @@ class Writer:
         for destination, content in self.layout.scripts.items():
             if destination not in self.skipped:
                 self._write_generated(destination, content, executable=True)
+                if self._umask & 0o555:  # pip: everybody may run a launcher, and for that must be able to read it
+                    os.chmod(f"{self.tree}/{destination}", self._mode(executable=True) | 0o555)
         self._write_generated(below(dist_info, "INSTALLER"), installer)
         if requested:
             self._write_generated(below(dist_info, "REQUESTED"), b"")

@@ -113,7 +113,15 @@ def test_a_lock_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("--index-url https://example.org\n", "has --index-url, which is not supported"),
+        (
+            "--index-url https://example.org\n",
+            "has --index-url, which is not supported in a requirements file; leave it out, and if you trust it, write "
+            "it into the configuration of pip ('pip config set')",
+        ),
+        (
+            "-f .\n",
+            "has -f, which is not supported in a requirements file; leave it out, or give it on the command line",
+        ),
         ("-c nowhere.txt\n", "nowhere.txt is not there"),
     ],
 )
@@ -125,6 +133,59 @@ def test_what_cannot_be_followed_is_refused(tmp_path: Path, text: str, said: str
     assert done.returncode in (1, 2)
     assert said in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_which_files_pip_may_choose(tmp_path: Path) -> None:
+    """Lines that say this, but not from where, are followed; what the command line names is chosen by them, too."""
+    wheels = tmp_path / "wheels"
+    for version in ("1", "3a1"):
+        make_wheel(wheels, "one", version, {"one.py": "x = 'wheel'\n"})
+    make_sdist(wheels, make_tree(tmp_path / "tree", "one", "2"), "one", "2")
+    for number, (text, version) in enumerate(
+        [
+            ("one\n", "2"),
+            ("--only-binary :all:\none\n", "1"),
+            ("--prefer-binary\none\n", "1"),
+            ("--pre\none\n", "3a1"),
+            ("--pre\n--no-binary=one\none\n", "2"),
+            ("-r more.txt\none\n", "1"),
+            ("--only-binary=other\none\n", "2"),
+        ]
+    ):
+        prefix = make_prefix(tmp_path, f"prefix{number}")
+        (tmp_path / "more.txt").write_text("--only-binary=one\n")
+        (tmp_path / "items.txt").write_text(text)
+        install(tmp_path, prefix, "--find-links", wheels, "-r", "items.txt")
+        assert names(prefix) == [f"one {version}"], text
+    (tmp_path / "items.txt").write_text("--only-binary=:all:\n")
+    install(tmp_path, make_prefix(tmp_path, "last"), "--find-links", wheels, "-r", "items.txt", "one")
+    assert names(tmp_path / "last") == ["one 1"]
+    # `build` wants a source, and the file forbids it
+    built = tool("build", "--find-links", wheels, "-w", tmp_path, "-r", "items.txt", "one", cwd=tmp_path)
+    assert (built.returncode, built.stdout) == (1, "")
+    assert built.stderr.count("\n") == 1
+    assert "one is a wheel already; install it as it is" in built.stderr
+
+
+@pytest.mark.parametrize("where", ["in the file", "on the command line", "in a marker that is false"])
+def test_hashes_may_be_demanded(tmp_path: Path, where: str) -> None:
+    prefix = make_prefix(tmp_path)
+    one, two = (make_wheel(tmp_path, each, "1", {f"{each}.py": ""}) for each in ("one", "two"))
+    digest = hashlib.sha256(one.read_bytes()).hexdigest()
+    lines = f"--require-hashes\n{one} --hash=sha256:{digest}\n"
+    other = {"in the file": f"{two}\n", "in a marker that is false": f"{two} ; python_version < '3'\n"}.get(where, "")
+    (tmp_path / "items.txt").write_text(lines + other)
+    words = [two.name] if where == "on the command line" else []
+    if where == "in a marker that is false":
+        install(tmp_path, prefix, "-r", "items.txt")
+        assert names(prefix) == ["one 1"]
+        return
+    said = install(tmp_path, prefix, "-r", "items.txt", *words, status=1)
+    place = two.name if words else "line 3 of items.txt"
+    assert said == (
+        f"sage-wheels: error: {place} has no --hash, which --require-hashes in a file demands; add its hash\n"
+    )
+    assert names(prefix) == []
 
 
 @pytest.mark.parametrize("text", ["", "\n# nothing\n", "-c c.txt\n"])

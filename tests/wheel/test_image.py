@@ -93,7 +93,7 @@ def test_modes_are_what_the_umask_and_the_wheel_say(tmp_path: Path, prefix: Path
         library / "pkg/run.sh": executable,
         library / "pkg/set": executable,
         prefix / "bin/plain": executable,
-        prefix / "bin/tool": executable,
+        prefix / "bin/tool": executable | 0o555,
         library / "pkg": 0o777 & ~umask,
         library / DIST_INFO: 0o777 & ~umask,
     }
