@@ -94,7 +94,9 @@ class Failures:
         if isinstance(error, RecursionError):
             error = build.BuildException("its pyproject.toml is nested too deeply")
         if isinstance(error, build.BuildException):
-            return SourceError(f"{self._name} cannot be built: {error}", "correct its pyproject.toml")
+            path = f"{self._tree}/pyproject.toml" if self._tree else "pyproject.toml"
+            why = re.sub(r"/[^:]*/pyproject\.toml", lambda _: path, str(error))  # that of the copy, which is deleted
+            return SourceError(f"{self._name} cannot be built: {why}", "correct its pyproject.toml")
         return None
 
     def _of_backend(self, error: Exception, hook: str) -> BuildFailed:

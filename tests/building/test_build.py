@@ -288,6 +288,16 @@ def test_a_bad_pyproject(build: Build, make_project: MakeProject, text: str) -> 
         build(tree)
 
 
+def test_a_bad_pyproject_is_named_by_its_own_path(build: Build, make_project: MakeProject, tmp_path: Path) -> None:
+    """Not by that of the copy, which is deleted."""
+    tree = make_project()
+    (tree / "pyproject.toml").write_text("not toml")
+    with pytest.raises(SourceError) as raised:
+        build(tree)
+    assert str(tree / "pyproject.toml") in str(raised.value)
+    assert "src" not in str(raised.value).replace(str(tree), "")
+
+
 def test_a_wheel_that_is_stored_replaces_an_older_one(build: Build, make_project: MakeProject, tmp_path: Path) -> None:
     tree = make_project()
     (tmp_path / "dist").mkdir()
