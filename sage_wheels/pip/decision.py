@@ -107,10 +107,11 @@ class Decision:
             for request, each in zip(asked, items, strict=True):
                 self._check_library(request.wheel, each["library"])
             self.note_brought({request.wheel.name: request.wheel.version for request in asked})
+            by_name = {each.wheel.canonical_name: each for each in asked}
             options = InstallOptions(
                 compile_bytecode=all(each["compile"] for each in items),
                 overwrite=self.how.overwrite,
-                is_there=lambda request, there: self._is_satisfied(request, there.version),
+                is_there=lambda name, there: self._is_satisfied(by_name[name], there.version),
                 ignore_requires_python=True,  # pip has checked it
                 adopt=True,  # pip also replaces files without owner
                 check=lambda there: self._check(asked, found, _versions(there)),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 
 from sage_wheels import environment, trace
@@ -47,13 +46,13 @@ if TYPE_CHECKING:
 class InstallOptions(NamedTuple):
     """Options of an installation; those that are not explained here are options of the command line.
 
-    `is_there` is called with a request and the installed distribution of that name, and returns whether the request is
-    left out because of it; by default, it is if that very content is installed. With `reinstall`, nothing is left out.
-    With `adopt`, files that no distribution owns are replaced, and copies of them are kept. `also_remove` are
-    normalised names of distributions to remove in the same transaction, unless a wheel of that name is installed.
-    `check` is called with the installed distributions, and may raise `Outdated` to prevent the commit. The commit is
-    only made if the distributions of the transaction, and those with the normalised names `watched`, are still as
-    `check` saw them.
+    `is_there` is called with the normalised name of a wheel and the installed distribution of that name, and returns
+    whether the wheel is left out because of it; by default, it is if that very content is installed. With `reinstall`,
+    nothing is left out. With `adopt`, files that no distribution owns are replaced, and copies of them are kept.
+    `also_remove` are normalised names of distributions to remove in the same transaction, unless a wheel of that name
+    is installed. `check` is called with the installed distributions, and may raise `Outdated` to prevent the commit.
+    The commit is only made if the distributions of the transaction, and those with the normalised names `watched`, are
+    still as `check` saw them.
 
     `link_mode` is "auto" (files that the store has unpacked are cloned or copied) or "hardlink"; "" stands for the
     value of $SAGE_WHEELS_LINK_MODE. `cache_dir` is the directory of the store, None for the user's own; it may have
@@ -66,7 +65,7 @@ class InstallOptions(NamedTuple):
     ignore_requires_python: bool = False
     also_remove: frozenset[str] = frozenset()
     adopt: bool = False
-    is_there: Callable[[Request, Distribution], bool] | None = None
+    is_there: Callable[[str, Distribution], bool] | None = None
     check: Callable[[list[Distribution]], None] = lambda distributions: None
     watched: frozenset[str] = frozenset()
     link_mode: str = ""
@@ -323,13 +322,15 @@ def _there(
     prefix: Prefix, requests: list[Request], listing: list[Distribution], options: InstallOptions
 ) -> dict[str, Distribution]:
     """The distributions in `listing` because of which requests need not be installed, by normalised name."""
-    is_there = options.is_there or functools.partial(_is_same_content, prefix)
     installed = _by_name(listing)
     found = {}
     for request in requests:
-        there = installed.get(request.wheel.canonical_name, [])
-        if len(there) == 1 and is_there(request, there[0]):
-            found[request.wheel.canonical_name] = there[0]
+        name = request.wheel.canonical_name
+        there = installed.get(name, [])
+        if len(there) != 1:
+            continue
+        if options.is_there(name, there[0]) if options.is_there else _is_same_content(prefix, request, there[0]):
+            found[name] = there[0]
     return found
 
 
