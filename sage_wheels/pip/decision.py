@@ -16,7 +16,6 @@ from typing import NamedTuple
 from sage_wheels.errors import Conflict, Outdated, PrefixError
 from sage_wheels.installed.distributions import find_all, libraries
 from sage_wheels.metadata import canonical_name, requirement_name
-from sage_wheels.transaction.recover import recover_first
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -83,16 +82,13 @@ class Decision:
         """Install the wheels `items`, in the form that `driver` sends; returns name and version of those replaced.
 
         `satisfied` has the metadata directories of the installed distributions that satisfied requirements, by name.
+        Without items, only these are checked: what pip saw may have been part of an unfinished change.
         Raises `Outdated` if pip has to decide again, and the errors of `transaction.install`.
         """
         from sage_wheels.transaction.install import InstallOptions, install
         from sage_wheels.wheel import Request, Wheel
 
         found = self._in_prefix(satisfied)
-        if not items:
-            recover_first(self.prefix, self.how.settings)  # what pip saw may have been part of an unfinished change
-            self._check([], found, _versions(find_all(self.prefix)))
-            return []
         with contextlib.ExitStack() as stack:
             asked = [
                 Request(

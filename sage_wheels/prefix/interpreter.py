@@ -68,10 +68,9 @@ def ask(prefix: Prefix) -> Facts:
     if prefix.executable:
         return _run(exe, "", tuple(file or ()))
     key = [file, *_system()]
-    stored = memo.read_json(prefix, _MEMO, {"key": object, "facts": SHAPE})
-    if stored and (file is None or stored["key"] == key):
-        with contextlib.suppress(KeyError):
-            return _facts(stored["facts"])
+    stored = _stored(memo.read(prefix, _MEMO))
+    if stored and (file is None or stored[0] == key):
+        return stored[1]
     facts = _own_facts() if ours else _run(exe, "" if prefix.is_venv else prefix.root, tuple(file or ()))
     if not facts.full_version.startswith(f"{prefix.version[0]}.{prefix.version[1]}."):
         raise InterpreterError(
@@ -133,6 +132,15 @@ def full_version(prefix: Prefix) -> str:
         with contextlib.suppress(InterpreterError):
             return ask(prefix).full_version
     return prefix.full_version
+
+
+@functools.lru_cache(maxsize=1)  # it parses a thousand tags, and is called once for each marker
+def _stored(body: bytes | None) -> tuple[object, Facts] | None:
+    """The key and the facts in the bytes of a cache entry; None if there are none, or they are damaged."""
+    stored = memo.parsed(body, {"key": object, "facts": SHAPE})
+    with contextlib.suppress(KeyError):
+        return (stored["key"], _facts(stored["facts"])) if stored else None
+    return None
 
 
 def _facts(answer: dict[str, Any]) -> Facts:

@@ -39,8 +39,13 @@ def read(prefix: Prefix, name: str) -> bytes | None:
 
 def read_json(prefix: Prefix, name: str, shape: object) -> Any:
     """The JSON of the cache entry `name`; None if there is none, or it lacks that shape (see `caches.has_shape`)."""
+    return parsed(read(prefix, name), shape)
+
+
+def parsed(body: bytes | None, shape: object) -> Any:
+    """The JSON of the bytes of a cache entry; None if there are none, or it lacks that shape."""
     try:
-        content = json.loads(read(prefix, name) or b"null")
+        content = json.loads(body or b"null")
     except (ValueError, RecursionError):
         return None
     return content if caches.has_shape(content, shape) else None

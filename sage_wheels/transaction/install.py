@@ -227,7 +227,7 @@ def _commit(
     def is_outdated(distributions: list[Distribution]) -> bool:
         # comparing contents would take too long here, and the same content may as well be installed once more
         may_be_left_out = options.is_there is not None and not options.reinstall
-        return may_be_left_out and bool(_there(prefix, requests, distributions, options))
+        return may_be_left_out and bool(_there(prefix, requests, _by_name(distributions), options))
 
     def destination(distributions: list[Distribution]) -> Destination:
         options.check(distributions)
@@ -302,9 +302,9 @@ def _without_unchanged(
 ) -> tuple[list[Request], tuple[Unchanged, ...], list[Distribution]]:
     """Split `requests`: the wheels to install; and those that need not be installed, as it is reported and as it was
     found in `listing`."""
-    there = _there(prefix, requests, listing, options)
-    how = "already" if options.is_there else "with the same content"
     installed = _by_name(listing)
+    there = _there(prefix, requests, installed, options)
+    how = "already" if options.is_there else "with the same content"
     left, unchanged = [], []
     for request in requests:
         wheel = request.wheel
@@ -319,10 +319,9 @@ def _without_unchanged(
 
 
 def _there(
-    prefix: Prefix, requests: list[Request], listing: list[Distribution], options: InstallOptions
+    prefix: Prefix, requests: list[Request], installed: dict[str, list[Distribution]], options: InstallOptions
 ) -> dict[str, Distribution]:
-    """The distributions in `listing` because of which requests need not be installed, by normalised name."""
-    installed = _by_name(listing)
+    """Those of the `installed` distributions because of which requests need not be installed, by normalised name."""
     found = {}
     for request in requests:
         name = request.wheel.canonical_name

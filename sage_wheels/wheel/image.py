@@ -118,7 +118,9 @@ def write_images(
     count = workers.processors() if work > _WORTH_A_FORK else 1
     if count > 1:
         import hashlib  # noqa: F401  loads OpenSSL once, for all workers
-    hashed = [request.wheel for request in requests if request.wheel.archive.file_size > LARGE] if count > 1 else []
+    # large wheels whose hash direct_url.json will have; others are hashed when somebody asks for it, if at all
+    large = [request.wheel for request in requests if request.url and request.wheel.archive.file_size > LARGE]
+    hashed = large if count > 1 else []
     written, digests = _work(units, hashed, count, on_progress)
     for unit, result in zip(units, written, strict=True):
         unit.writer.take(result)

@@ -235,8 +235,6 @@ class Writer:
         for destination, content in self.layout.scripts.items():
             if destination not in self.skipped:
                 self._write_generated(destination, content, executable=True)
-                if self._umask & 0o555:  # pip: everybody may run a launcher, and for that must be able to read it
-                    os.chmod(f"{self.tree}/{destination}", self._mode(executable=True) | 0o555)
         self._write_generated(below(dist_info, "INSTALLER"), installer)
         if requested:
             self._write_generated(below(dist_info, "REQUESTED"), b"")
@@ -258,6 +256,8 @@ class Writer:
             os.unlink(path)  # the wheel has its own INSTALLER or direct_url.json, which pip overwrites, too
             fd = self._create(path, executable=executable)
         try:
+            if executable and self._umask & 0o555:  # pip: everybody may run a launcher, and so must be able to read it
+                os.fchmod(fd, self._mode(executable=True) | 0o555)
             write_all(fd, content)
         finally:
             os.close(fd)
