@@ -5,6 +5,7 @@ Nothing here makes a build fail. If the inputs cannot all be found out, nothing 
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from typing import TypeVar
 
     from sage_wheels.building.explaining import Explanation
+    from sage_wheels.building.options import BuildOptions
     from sage_wheels.building.providing import Provider
     from sage_wheels.building.source.replica import SourceCopy
     from sage_wheels.building.stored import Declared, StoredBuild, Taken
@@ -215,6 +217,35 @@ class Lookup:
             return explaining.Explanation(self.name, str(error))
         found = stored.find(inputs) if rounds else None
         return explaining.compared(stored, inputs, found, is_whole=rounds is not None)
+
+
+def look_ahead(options: BuildOptions, environ: Mapping[str, str]) -> None:
+    """Find out what all builds with these options look for: the interpreter, the tools of `environ`, /usr/local.
+
+    The processes that are then forked from this one know it. What cannot be found out, each build will report.
+    """
+    from sage_wheels.building import stored
+    from sage_wheels.building.backend.variables import for_build
+    from sage_wheels.building.environment.interpreter import find_building
+    from sage_wheels.building.inputs import interpreter, machine, tools
+    from sage_wheels.building.options import store_of
+
+    with contextlib.suppress(NotKeyable, SageWheelsError, OSError):
+        store = store_of(options)
+        building = find_building(options.python, options.prefix, store.root)
+        if not stored.why_not(options):
+            compilers = interpreter.facts(building, store)["compilers"]
+            tools.versions(for_build(environ).environ, compilers, store)
+            machine.look_ahead()
+
+
+def look_again(options: BuildOptions) -> None:
+    """Look again at what may have changed since `look_ahead`, if that was more than a moment ago."""
+    from sage_wheels.building import stored
+    from sage_wheels.building.inputs import machine
+
+    if not stored.why_not(options):
+        machine.look_ahead()
 
 
 def _declared_by(store: Store, digest: str, subdirectory: str, unpack: Callable[[], str]) -> Declared | None:

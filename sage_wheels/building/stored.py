@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from sage_wheels.store.results import Result
     from sage_wheels.store.store import Store
 
-_FORMAT = 1  # of the inputs of a build; raise it when this program builds differently
+_FORMAT = 2  # of the inputs of a build; raise it when this program builds differently
 LOG = "build.log"
 # Variables whose values are in a result, because they explain it and are not secret.
 _TOLD = ("CC", "CXX", "FC", "CFLAGS", "CXXFLAGS", "CPPFLAGS", "FFLAGS", "LDFLAGS", "ARCHFLAGS", "SOURCE_DATE_EPOCH")
@@ -203,7 +203,7 @@ class StoredBuild:
         """
         found = self._result("wheel", key_of("wheel", inputs), is_any=is_any)
         if found and not found.contents:
-            names = found.values.get("places", [])
+            names = found.values.get("paths", [])
             if not isinstance(names, list) or not all(each in self.named_paths for each in names):
                 return None
             found = self._result("wheel", self._key_with(inputs, names), is_any=is_any)
@@ -215,7 +215,7 @@ class StoredBuild:
         return self.store.result(kind, key, shared=True, is_wanted=is_wanted)
 
     def _key_with(self, inputs: Mapping[str, Any], names: list[str]) -> str:
-        return key_of("wheel", {**inputs, "places": {name: self.named_paths[name] for name in names}})
+        return key_of("wheel", {**inputs, "paths": {name: self.named_paths[name] for name in names}})
 
     def lack(self, result: Result) -> str:
         """A clause that says which shared library of the wheel is missing on this machine; "" if none is."""
@@ -291,7 +291,7 @@ class StoredBuild:
         files = {os.path.basename(wheel): wheel, LOG: log}
         if names:
             self.store.keep("wheel", self._key_with(inputs, names), values, files, shared=True)
-            there = {"project": self.name, "places": names, _SANDBOXED: self._is_closed}
+            there = {"project": self.name, "paths": names, _SANDBOXED: self._is_closed}
             self.store.keep("wheel", key, there, shared=True)
         else:
             self.store.keep("wheel", key, values, files, shared=True)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _is_changed = False
 _done = ""
 _is_done_by_others = False
+_so_far = ""
 # If there are more files than this, only their directory is named.
 _NAMED = 10
 
@@ -255,6 +256,12 @@ def note_others() -> None:
     _is_done_by_others = True
 
 
+def note_so_far(what: str) -> None:
+    """Note what the command has made already, and leaves if it is interrupted."""
+    global _so_far
+    _so_far = what
+
+
 def done() -> str:
     """The sentence of `note_done`, or ""."""
     return _done
@@ -264,7 +271,7 @@ def interruption() -> str:
     """The sentence to print when the process is interrupted."""
     if _is_changed:
         return "interrupted; the change was made already, and the next command deletes what is left of it"
-    return "interrupted" if _is_done_by_others else "interrupted; nothing was changed"
+    return "interrupted" if _is_done_by_others else f"interrupted; {_so_far or 'nothing was changed'}"
 
 
 def warn(sentence: str, kind: str = "") -> None:

@@ -27,15 +27,21 @@ if TYPE_CHECKING:
     from sage_wheels.graph.scheduler import Outcome
 
 
-def build(sources: Sequence[Source], wheel_dir: str, building: BuildOptions, many: Many) -> list[Outcome]:
-    """Build `sources`; returns the outcome for each. Messages for people go to standard error, line by line."""
+def build(
+    sources: Sequence[Source], wheel_dir: str, building: BuildOptions, many: Many, *, keeps: bool = True
+) -> list[Outcome]:
+    """Build `sources`; returns the outcome for each. Messages for people go to standard error, line by line.
+
+    `keeps` is whether the wheels stay in `wheel_dir` if the command is interrupted.
+    """
     from sage_wheels.cli.progress import Builds
     from sage_wheels.graph import report, scheduler
     from sage_wheels.graph.many import build_all
     from sage_wheels.wheel.workers import processors
 
     builds = Builds(len(sources), follow=many.follow, last_lines=many.last_lines)
-    teller = _Teller(builds)
+    kept = f"{wheel_dir} and the store" if building.store else wheel_dir
+    teller = _Teller(builds, len(sources), kept if keeps else "")
     options = scheduler.RunOptions(
         jobs=many.jobs or processors(),
         keep_going=many.keep_going,
@@ -120,7 +126,7 @@ def build_to_install(sources: Sequence[Source], wheel_dir: str, building: BuildO
     """The wheels of the sources of an installation. Raises `BuildFailed` if one of them was not built."""
     from sage_wheels.building import BuiltWheel
 
-    outcomes = build(sources, wheel_dir, building, many)
+    outcomes = build(sources, wheel_dir, building, many, keeps=False)
     if error := failure(outcomes):
         raise error
     results = [outcome.result for outcome in outcomes if outcome.result]
@@ -134,10 +140,17 @@ def build_to_install(sources: Sequence[Source], wheel_dir: str, building: BuildO
 
 
 class _Teller:
-    """Passes the events of the scheduler on to `builds`, which shows them."""
+    """Passes the events of the scheduler on to `builds`, which shows them.
 
-    def __init__(self, builds: Builds) -> None:
+    count: the number of sources.
+    kept: where finished wheels stay if the command is interrupted; "" if they do not.
+    """
+
+    def __init__(self, builds: Builds, count: int, kept: str) -> None:
         self._builds = builds
+        self._count = count
+        self._kept = kept
+        self._finished = 0
         self._said: set[str] = set()
 
     def started(self, project: Project) -> None:
@@ -167,6 +180,9 @@ class _Teller:
         if outcome.status in words:
             seconds = outcome.ended - outcome.began
             self._builds.say(f"{outcome.project}: {words[outcome.status]} {seconds:.1f} s ({done})")
+        self._finished += outcome.is_good
+        if self._kept and self._finished:
+            common.note_so_far(f"{self._finished} of {self._count} wheels are finished, and stay in {self._kept}")
 
 
 def write(path: str, text: str) -> None:

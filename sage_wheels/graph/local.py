@@ -12,6 +12,7 @@ import time
 import traceback
 
 from sage_wheels import environment, processes
+from sage_wheels.building.lookup import look_again, look_ahead
 from sage_wheels.building.options import finish_uploads
 from sage_wheels.graph import worker
 from sage_wheels.graph.engine import Event
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from typing import IO
 
 _GRACE = 10.0  # seconds that a task has to end what it has started
+_FEW = 3  # tasks: with more of them, it takes less time to look at this machine before they are forked
 _SENDING = 60.0  # seconds to wait for processes that still upload; each of them gives up before that
 
 
@@ -49,14 +51,18 @@ class LocalEngine:
         self._selector = selectors.DefaultSelector()
         self._running: dict[int, _Running] = {}
         self._sending: list[_Running] = []  # processes that have returned their result, and may still upload
-        self._is_preloaded = False
+        self._started = 0
 
     def start(self, task: Task, variables: Mapping[str, str]) -> None:
         """See `Engine`. Raises `OSError` if there can be no more processes."""
         line = task.to_json()
-        if not self._is_preloaded:
+        if not self._started:
             worker.preload()
-            self._is_preloaded = True
+        elif self._started == _FEW:
+            look_ahead(task.options, environment.for_processes(**variables))
+        elif self._started > _FEW:
+            look_again(task.options)
+        self._started += 1
         reader, writer = os.pipe()
         for stream in (sys.stdout, sys.stderr):
             stream.flush()

@@ -29,9 +29,13 @@ class _NeedsFirst(SageWheelsError):
 
 def preload() -> None:
     """Import the modules that every build needs, so that processes forked afterwards have them already."""
+    import contextlib
     import gc
-    import importlib
+    import importlib.resources
 
+    importlib.resources.files("build")  # imports what `pyproject_hooks` needs to find its script
+    with contextlib.suppress(ImportError):  # a Python without libffi
+        importlib.import_module("ctypes")  # for `processes`
     for name in (
         *("build", "pyproject_hooks", "sage_wheels.building.environment.resolve", "sage_wheels.building.nameless"),
         *("sage_wheels.building.inputs.machine", "sage_wheels.building.inputs.paths", "sage_wheels.wheel.tags"),

@@ -1,5 +1,7 @@
 """Remember in the store what took time to find out, under the stat of the files that it depends on.
 
+What a process has read from the store once, it keeps; so do the processes that are forked from it.
+
 A change that leaves size, times and inode of a file as they were is not noticed. But no program can set back the time
 of the last change of a file (ctime).
 """
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
     from sage_wheels.store.store import Store
 
+_known: dict[tuple[str, str], Any] = {}  # what this process has read or found out, by store and key
+
 
 def stat_of(path: str) -> list[Any]:
     """Numbers that change when the file at `path` changes, after the path; only the path if it does not exist."""
@@ -31,15 +35,18 @@ def stat_of(path: str) -> list[Any]:
 def remembered(store: Store, kind: str, depends_on: object, shape: object, ask: Callable[[], Any]) -> Any:
     """What `ask` returned when `depends_on` had this value before. If that is not known, `ask` is called now.
 
-    A stored answer is used only if it has the `shape` that `has_shape` expects.
+    A stored answer is used only if it has the `shape` that `has_shape` expects. It must not be changed.
     """
     key = key_of(kind, depends_on)
-    known = store.result(kind, key)
-    if known and has_shape(known.values.get("answer"), shape):
-        return known.values["answer"]
-    answer = ask()
-    store.keep(kind, key, {"answer": answer})
-    return answer
+    here = (store.root, key)
+    if here not in _known:
+        stored = store.result(kind, key)
+        if stored and has_shape(stored.values.get("answer"), shape):
+            _known[here] = stored.values["answer"]
+        else:
+            _known[here] = ask()
+            store.keep(kind, key, {"answer": _known[here]})
+    return _known[here]
 
 
 def remembered_digest(store: Store, status: list[Any], ask: Callable[[], str]) -> str:

@@ -26,7 +26,7 @@ UNHASHED = frozenset({"RECORD", "RECORD.jws", "RECORD.p7s"})
 SCHEMES = frozenset({"purelib", "platlib", "headers", "scripts", "data"})
 # The largest seen: 4 MB of METADATA (a readme with pictures), 12 MB of RECORD (100,000 files).
 _METADATA_LIMIT = 64 << 20  # bytes
-_NAME = r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?"
+_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 _GET_AGAIN = "get the wheel again, or rebuild it"
 
 
@@ -156,7 +156,7 @@ class Wheel:
         self.version = self.metadata.get("version", [""])[0]
         # the pattern of "Name" in the core metadata; characters that no version has. Both are used in paths and
         # messages.
-        if not re.fullmatch(_NAME, self.name) or not self.version.isprintable() or not self.version.isascii():
+        if not _NAME.fullmatch(self.name) or not self.version.isprintable() or not self.version.isascii():
             raise self.refused(f"its METADATA says {self.name!r} {self.version!r}, which is no name and version")
         for what, theirs in (("METADATA", (self.name, self.version)), ("dist-info", self._dist_info_name())):
             if not _same_project(theirs, self.file_name[:2]):

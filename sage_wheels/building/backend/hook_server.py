@@ -28,6 +28,9 @@ import select
 import signal
 import types
 
+# What the script of `pyproject_hooks` imports before anything else. It is imported once here, and not in each hook.
+_OF_SCRIPT = ("glob", "re", "shutil", "traceback", "warnings")
+
 
 def main() -> None:
     requests, answers = int(sys.argv[1]), int(sys.argv[2])
@@ -60,6 +63,8 @@ def _preload(build_backend: str, backend_path: str) -> bool:
     """Import the backend; returns whether a fork of this process may call it. The arguments are names of variables."""
     if sys.platform != "linux":
         return False
+    for module in _OF_SCRIPT:
+        importlib.import_module(module)
     if not any(name.startswith(backend_path) for name in os.environ):
         module = os.environ[build_backend].partition(":")[0]
         try:

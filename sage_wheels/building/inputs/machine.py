@@ -7,6 +7,8 @@ import os
 import re
 import subprocess
 import sys
+import time
+from typing import NamedTuple
 
 from sage_wheels.building.backend.variables import with_names
 from sage_wheels.building.keyable import NotKeyable
@@ -45,6 +47,10 @@ _DATABASES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("/usr/local/Cellar", ("sh", "-c", "ls -d /usr/local/Cellar/*/*")),
     ("/home/linuxbrew/.linuxbrew/Cellar", ("sh", "-c", "ls -d /home/linuxbrew/.linuxbrew/Cellar/*/*")),
 )
+_NEW = 2.0  # seconds
+looked_at: dict[str, Seen] = {}  # by directory: what `look_ahead` found
+# The lines of /proc/cpuinfo that matter.
+_OF_PROCESSOR = re.compile(r"(vendor_id|cpu family|model|stepping|flags|Features|CPU (impl|arch|var|part|rev)|isa)\b")
 _LINES = re.compile(rb"^(?:Package|Version|Architecture|Status|P|V|A): ?.*|^[PVA]:.*", re.MULTILINE)
 
 
@@ -73,11 +79,7 @@ def processor() -> str:
             raise NotKeyable("the system does not say what its processor is") from None
         command = ["/usr/sbin/sysctl", "-n", "machdep.cpu", "hw.optional"]
         first = subprocess.run(command, capture_output=True, check=False, text=True).stdout
-    kept = [
-        " ".join(line.split())
-        for line in first.splitlines()
-        if re.match(r"(vendor_id|cpu family|model|stepping|flags|Features|CPU (impl|arch|var|part|rev)|isa)\b", line)
-    ]
+    kept = [" ".join(line.split()) for line in first.splitlines() if _OF_PROCESSOR.match(line)]
     return hashlib.sha256("\n".join(kept or [first]).encode()).hexdigest()
 
 
@@ -99,8 +101,41 @@ def system(
     if packages:
         result["packages"] = hashlib.sha256(canonical(packages)).hexdigest()
     for directory in sorted({_LOCAL, *_directories(environ, more), *map(os.path.abspath, readable)}):
-        result[with_names(directory, named_paths)] = tree(directory)
+        seen = looked_at.get(directory)
+        result[with_names(directory, named_paths)] = seen.digest if seen and seen.is_new() else tree(directory)
     return result
+
+
+class Seen(NamedTuple):
+    """The `digest` of a directory that this process found, or the one from which it was forked.
+
+    time: when it began to look, in seconds of the monotonic clock.
+    took: the seconds that it took.
+    """
+
+    digest: str
+    time: float
+    took: float
+
+    def is_new(self) -> bool:
+        """Whether that was two seconds ago at most, or twenty times as long as it takes to look again."""
+        return time.monotonic() - self.time <= max(_NEW, 20 * self.took)
+
+
+def look_ahead(directory: str = _LOCAL, most: int = _MOST) -> None:
+    """Look at a directory of which `system` gives the digest, unless that was just done.
+
+    The builds that are then forked from this process need not look. If nobody calls this, each build does.
+    """
+    if (seen := looked_at.get(directory)) and seen.is_new():
+        return
+    start = time.monotonic()
+    try:
+        digest = tree(directory, most=most)
+    except NotKeyable:  # each build says so
+        looked_at.pop(directory, None)
+    else:
+        looked_at[directory] = Seen(digest, start, time.monotonic() - start)
 
 
 def _packages(path: str, command: tuple[str, ...], store: Store) -> str | None:
@@ -133,10 +168,10 @@ def _directories(environ: Mapping[str, str], more: Iterable[str]) -> Iterator[st
         yield from map(os.path.normpath, _OPTION.findall(text))
 
 
-def tree(top: str, but: re.Pattern[str] = _NOT_READ) -> str:
+def tree(top: str, but: re.Pattern[str] = _NOT_READ, most: int = _MOST) -> str:
     """The digest of name, size and time of all files below `top`, without directories whose paths there match `but`.
 
-    Raises `NotKeyable` if they are too many.
+    Raises `NotKeyable` if there are more than `most`.
     """
     digest, count, waiting = hashlib.sha256(), 0, [""]
     while waiting:
@@ -147,8 +182,8 @@ def tree(top: str, but: re.Pattern[str] = _NOT_READ) -> str:
         except OSError:
             continue
         count += len(entries)
-        if count > _MOST:
-            raise NotKeyable(f"there are more than {_MOST} files in {top}")
+        if count > most:
+            raise NotKeyable(f"there are more than {most} files in {top}")
         lines = [path]
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):

@@ -36,7 +36,7 @@ def versions(environ: Mapping[str, str], compilers: str, store: Store) -> dict[s
     `compilers` are those that the interpreter names. The answers are remembered by path and stat of every program of
     these names on PATH: a compiler cache may come before the compiler.
     """
-    path = [each for each in environ.get("PATH", os.defpath).split(os.pathsep) if each]
+    path = {each: os.path.realpath(each) for each in environ.get("PATH", os.defpath).split(os.pathsep) if each}
     names = dict.fromkeys([*_TOOLS, *compilers.split(), *_named(environ)])
     programs = {name: _programs(name, path) for name in names if name}
     of_rust = _rustup(environ)
@@ -55,9 +55,17 @@ def _named(environ: Mapping[str, str]) -> Iterable[str]:
             yield from [word for word in words if not word.startswith("-") and "=" not in word][:2]  # ccache gcc
 
 
-def _programs(name: str, path: list[str]) -> list[list[Any]]:
+def _programs(name: str, path: Mapping[str, str]) -> list[list[Any]]:
+    """The programs of this name in the directories of `path`, whose values are their real paths."""
     candidates = [name] if "/" in name else [f"{directory}/{name}" for directory in path]
-    return [[os.path.realpath(each), *stat_of(each)] for each in candidates if os.access(each, os.X_OK)]
+    return [[_real(each, path), *stat_of(each)] for each in candidates if os.access(each, os.X_OK)]
+
+
+def _real(program: str, path: Mapping[str, str]) -> str:
+    """The real path of a program; quickly, if it is no link and lies in a directory of `path`."""
+    directory, _, name = program.rpartition("/")
+    real = path.get(directory)
+    return f"{real}/{name}" if real and not os.path.islink(program) else os.path.realpath(program)
 
 
 def _rustup(environ: Mapping[str, str]) -> list[Any]:
