@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from sage_wheels.graph.projects import Project
     from sage_wheels.graph.scheduler import Outcome
 
+_NAMED = 10  # how many sources a sentence names
+
 
 def build(
     sources: Sequence[Source], wheel_dir: str, building: BuildOptions, many: Many, *, keeps: bool = True
@@ -115,7 +117,9 @@ def failure(outcomes: Sequence[Outcome]) -> BuildFailed | None:
     bad = [outcome for outcome in outcomes if not outcome.is_good]
     if not bad:
         return None
-    names = ", ".join(str(outcome.project) for outcome in bad if outcome.status == "failed")
+    failed = [str(outcome.project) for outcome in bad if outcome.status == "failed"]
+    more = f" and {len(failed) - _NAMED} others" if len(failed) > _NAMED else ""
+    names = ", ".join(failed[:_NAMED]) + more
     return BuildFailed(
         f"{len(bad)} of {len(outcomes)} sources were not built ({names} failed)",
         "the lines above say why; what was built is kept",

@@ -187,9 +187,9 @@ class DaskEngine:
         for task in list(self._waiting):
             usable = {name: each for name, each in self._workers.items() if name not in self._differing}
             if self._is_lost:
-                events.append(self._end(task, self._loss()))
+                events.append(self._end(task, self._loss(), ends_run=True))
             elif not usable:
-                events.append(self._end(task, self._nobody()))
+                events.append(self._end(task, self._nobody(), ends_run=True))
             elif task.slots > max(each.slots for each in usable.values()):
                 most = max(each.slots for each in usable.values())
                 what = f"{task.name} needs {task.slots} slots, and no worker has more than {most}"
@@ -314,7 +314,7 @@ class DaskEngine:
                 return []
             loss = self._loss()
             self._sent.clear()
-            return [self._end(task, loss) for task in list(self._tasks.values())]
+            return [self._end(task, loss, ends_run=True) for task in list(self._tasks.values())]
         gone = [number for number, sent in self._sent.items() if sent.worker not in self._workers]
         return [event for number in gone for event in self._died(self._tasks[number], "")]
 
@@ -326,11 +326,12 @@ class DaskEngine:
             found[address] = _Worker(max(int(slots or about["nthreads"]), 1), slots is not None)
         return found
 
-    def _end(self, task: Task, error: SageWheelsError) -> Event:
+    def _end(self, task: Task, error: SageWheelsError, *, ends_run: bool = False) -> Event:
         if task in self._waiting:
             self._waiting.remove(task)
         del self._tasks[task.number]
-        return Event(task.number, "result", result=Result.of_error(task.number, error))
+        result = Result.of_error(task.number, error)._replace(ends_run=ends_run)
+        return Event(task.number, "result", result=result)
 
     def _loss(self) -> BuildFailed:
         return BuildFailed(

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from sage_wheels.graph.scheduler import Outcome
 
 _WORDS = {"built": "built", "stored": "from the store", "failed": "failed", "not tried": "not tried"}
+_MANY = 10  # sources with the same reason
 _LINES = 10  # of the log of a build that failed
 
 
@@ -27,13 +28,29 @@ def table(outcomes: Sequence[Outcome], seconds: float) -> str:
                 lines.append(f"           {outcome.advice}")
             if outcome.result and outcome.result.details:
                 lines += [f"           | {each}" for each in outcome.result.details.splitlines()[-_LINES:]]
-    lines += [f"not tried  {each.project}: {each.what}" for each in outcomes if each.status == "not tried"]
+    lines += _not_tried(outcomes)
     counted: Counter[str] = Counter(outcome.status for outcome in outcomes)
     told = ", ".join(f"{counted[status]} {word}" for status, word in _WORDS.items() if counted[status])
     saved = sum(each.result.stored_seconds for each in outcomes if each.result)
     taken = f" (their builds had taken {saved:.1f} s)" if counted["stored"] else ""
     told = told.replace(_WORDS["stored"], _WORDS["stored"] + taken)
     return "\n".join([*map(printable, lines), f"{len(outcomes)} sources in {seconds:.1f} s: {told}"])
+
+
+def _not_tried(outcomes: Sequence[Outcome]) -> list[str]:
+    """A line for each source that was not tried; one for all, if there is one reason for many."""
+    names: dict[str, list[str]] = {}
+    for each in outcomes:
+        if each.status == "not tried":
+            names.setdefault(each.what, []).append(str(each.project))
+    lines = []
+    for what, those in names.items():
+        lines += (
+            [f"not tried  {len(those)} sources, because {what}: {', '.join(those)}"]
+            if len(those) > _MANY
+            else [f"not tried  {each}: {what}" for each in those]
+        )
+    return lines
 
 
 def as_json(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:

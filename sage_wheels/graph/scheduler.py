@@ -149,6 +149,7 @@ class _Run:
         self.tried_alone: set[int] = set()
         self.alone: list[int] = []  # builds that were killed, perhaps for memory: tried again when nothing else runs
         self.is_stopping = False
+        self.why_stopping = ("an earlier build failed", "give -k to go on after a failure")
         self.seen_changes = self.ranked_changes = -1
         self.ranks: dict[int, float] = {}
         self.names = [project.name for project in graph.projects]
@@ -167,7 +168,7 @@ class _Run:
                 self.hear(event)
             self.options.on_tick()
         for number in sorted(self.graph.unfinished):
-            self.end(number, "not tried", what="an earlier build failed", advice="give -k to go on after a failure")
+            self.end(number, "not tried", None, *self.why_stopping)
         return [self.outcomes[project.number] for project in self.graph.projects]
 
     def now(self) -> float:
@@ -290,7 +291,9 @@ class _Run:
     def fail(self, number: int, result: Result) -> None:
         self.graph.given_up(number)
         self.end(number, "failed", result, result.what, result.advice)
-        self.is_stopping = self.is_stopping or not self.options.keep_going
+        if result.ends_run:
+            self.why_stopping = (result.what, result.advice)
+        self.is_stopping = self.is_stopping or result.ends_run or not self.options.keep_going
 
     def give_up_hopeless(self) -> None:
         """Give up projects whose requirements are not available, projects in a cycle, and those that wait for them."""

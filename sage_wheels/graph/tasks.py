@@ -98,6 +98,7 @@ class Result(NamedTuple):
     came from the store; `stored_seconds` is how long its build had taken; `sandboxed` is whether that was in a sandbox.
     what, advice, details: describe a failure, as in `SageWheelsError`. `log` is the path of the log if there is one.
     lacks_memory: whether a process was killed by SIGKILL, as by a system that runs out of memory.
+    ends_run: whether no other task can be done, either; for example, because Dask's scheduler is lost.
     phases: the seconds of each phase. `direct_url` is for direct_url.json.
     """
 
@@ -117,6 +118,7 @@ class Result(NamedTuple):
     notes: tuple[str, ...] = ()
     lacks_memory: bool = False
     sandboxed: bool = False
+    ends_run: bool = False
 
     @classmethod
     def of_error(cls, number: int, error: SageWheelsError, log: str = "") -> Result:

@@ -139,6 +139,7 @@ def test_the_scheduler_is_lost(site: Site, address: str) -> None:
     site.start_worker(address)
     site.until_workers(address, 1)
     trees = [site.workshop.project("quick"), site.workshop.project("slow", requires=["quick"], seconds=100)]
+    trees += [site.workshop.project(f"later{number}", requires=["quick"]) for number in range(12)]
     report = site.root / "report.json"
     options = ["--engine", f"dask:{address}", "-k", "--report", str(report)]
     with subprocess.Popen(
@@ -152,7 +153,8 @@ def test_the_scheduler_is_lost(site: Site, address: str) -> None:
     assert f"the scheduler at {address} is lost" in error
     assert "Traceback" not in error
     told = {each["name"]: each["status"] for each in json.loads(report.read_text())}
-    assert told == {"quick": "built", "slow": "failed"}
+    assert told == {"quick": "built", "slow": "failed", **{f"later{number}": "not tried" for number in range(12)}}
+    assert f"not tried  12 sources, because the scheduler at {address} is lost: later0 1.0, later1 1.0, " in error
     assert [each.name for each in site.workshop.wheels.iterdir()] == ["quick-1.0-py3-none-any.whl"]
 
 
