@@ -43,6 +43,9 @@ sympy==1.13.2 tornado==6.4.1 traitlets==5.14.3 tzdata==2024.1 urllib3==2.1.0 wcw
 webencodings==0.5.1 gmpy2==2.2.1 lxml==5.2.2 cffi==1.16.0 psutil==5.9.8
 """
 
+# Some minutes more, for numpy. Where there is no BLAS, it builds its own.
+NUMPY = "Cython==3.1.2 numpy==2.3.5"
+
 
 @pytest.fixture
 def site(workshop: Workshop) -> Iterator[Site]:
@@ -50,7 +53,9 @@ def site(workshop: Workshop) -> Iterator[Site]:
         yield Site(workshop, stack)
 
 
-@pytest.mark.parametrize("stack", [BACKENDS, f"{BACKENDS} {OTHERS}"], ids=["backends", "everything"])
+@pytest.mark.parametrize(
+    "stack", [BACKENDS, f"{BACKENDS} {OTHERS}", f"{BACKENDS} {NUMPY}"], ids=["backends", "everything", "numpy"]
+)
 def test_the_same_wheels_from_both_engines(site: Site, stack: str) -> None:
     sdists = _sdists(site.root / "sdists", stack.split())
     here = _built(site, site.root / "here", sdists)
