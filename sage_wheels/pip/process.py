@@ -54,7 +54,7 @@ def install(prefix: Prefix, arguments: list[str], how: How) -> int:
     whenever pip decides.
     """
     recover_first(prefix, how.settings)
-    belongs = entries(prefix)
+    belongs = entries(prefix, how.settings.say)
     with constraints(prefix, belongs if how.keep_packages else {}) as file:
         for _ in range(_TRIES):
             conversation = _Conversation(Decision(prefix, how, belongs), file)

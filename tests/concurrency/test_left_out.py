@@ -19,6 +19,7 @@ import pytest
 import sage_wheels
 from sage_wheels.archive.strict_zip import WheelLimits
 from sage_wheels.cli import main
+from sage_wheels.manifests.entries import ManifestEntry
 from sage_wheels.pip import uninstall as pip_uninstall
 from sage_wheels.pip.decision import Decision, How
 from sage_wheels.pip.uninstall import Found, find
@@ -128,11 +129,11 @@ def test_an_unfinished_removal_and_pip_uninstall(
     """It is the command line that looks what is there."""
     seen: list[list[str]] = []
 
-    def finding(where: Prefix, wanted: Mapping[str, str]) -> Found:
+    def finding(where: Prefix, wanted: Mapping[str, str], brought: Mapping[str, ManifestEntry]) -> Found:
         if seen:
-            return find(where, wanted)
+            return find(where, wanted, brought)
         with watched.stopped("uninstall", "--prefix", prefix, "one", at=commit_of(prefix)) as other:
-            found = find(where, wanted)
+            found = find(where, wanted, brought)
             seen.append(found.missing)
             other.send_signal(signal.SIGKILL)
         return found
