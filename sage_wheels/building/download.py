@@ -18,6 +18,7 @@ from sage_wheels.errors import BuildFailed, SourceError
 from sage_wheels.fs import caches, trust
 from sage_wheels.metadata import canonical_name
 from sage_wheels.requirements.direct_url import DirectUrl
+from sage_wheels.requirements.references import requirement
 from sage_wheels.requirements.sources import (
     Asked,
     RemoteFile,
@@ -112,9 +113,9 @@ def _as_named(file: str, asked: Asked) -> Asked:
 @contextlib.contextmanager
 def _as_arguments(source: Requirement | RemoteFile) -> Iterator[list[str]]:
     """`source` for pip's command line; without extras, because the file is the same."""
-    text = (
-        f"{source.name} @ {source.url}" if isinstance(source, RemoteFile) else f"{source.name}{source.asked.specifier}"
-    )
+    text = f"{source.name}{source.asked.specifier}"
+    if isinstance(source, RemoteFile):
+        text = requirement(source.name, source.url)
     if not source.asked.hashes:
         yield ["--", text]
         return

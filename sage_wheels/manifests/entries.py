@@ -173,7 +173,7 @@ def add_entry(path: str, name: str, where: str) -> None:
 
     Raises `OSError`, and `FileOperationFailed` if it cannot be read.
     """
-    line = references.written(name, where)
+    line = references.requirement(name, references.file_url(where))
     try:
         is_there = line in (text for _, text in _lines_in(path))
     except (ValueError, LookupError):  # a file that cannot be decoded

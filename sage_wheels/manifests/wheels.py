@@ -115,9 +115,8 @@ def _item(name: str, origin: direct_url.Origin) -> str:
     >>> _item("six", direct_url.Origin("https://example.org/six.zip", "archive", "d", hashes={"sha256": "0a"}))
     'six @ https://example.org/six.zip#subdirectory=d&sha256=0a'
     """
-    parts = [f"subdirectory={origin.subdirectory}"] if origin.subdirectory else []
-    parts += [f"sha256={origin.hashes['sha256']}"] if "sha256" in origin.hashes else []
-    return f"{name} @ {origin.pip_url}{'#' if parts else ''}{'&'.join(parts)}"
+    sha256 = origin.hashes.get("sha256", "")
+    return references.requirement(name, origin.pip_url, subdirectory=origin.subdirectory, sha256=sha256)
 
 
 def _stored(store: Store, digest: str, directory: str) -> Iterator[str]:
