@@ -17,6 +17,7 @@ from sage_wheels import processes
 from sage_wheels.errors import BuildFailed, SourceError
 from sage_wheels.fs import caches, trust
 from sage_wheels.metadata import canonical_name
+from sage_wheels.prefix import interpreter
 from sage_wheels.requirements.direct_url import DirectUrl
 from sage_wheels.requirements.references import requirement
 from sage_wheels.requirements.sources import (
@@ -178,7 +179,7 @@ def _pip(arguments: list[str]) -> tuple[bool, str]:
     processes.prepare()
     runner: str = sys.executable
     if importlib.util.find_spec("pip") is None:
-        runner = getattr(sys, "_base_executable", sys.executable)
+        runner = interpreter.base_executable_here()
     loader, origin = __spec__.loader, os.path.join(os.path.dirname(__file__), "pip_download.py")
     program: bytes = loader.get_data(origin)  # type: ignore[union-attr]  # works from a directory and from a zip
     end = arguments.index("--") if "--" in arguments else len(arguments)

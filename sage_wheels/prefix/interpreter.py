@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
     from sage_wheels.prefix.model import Prefix
 
+BASE_EXECUTABLE = "_base_executable"
+"""The attribute of `sys` with the interpreter from which a virtual environment was made. It is a private name of
+CPython, which its `venv` uses, too."""
+
 _MEMO = "interpreter.json"
 
 
@@ -102,6 +106,15 @@ def base_executable(prefix: Prefix) -> str:
         candidates.insert(0, os.path.basename(target))  # python3.14t, say, which is another one than python3.14
     paths = [f"{prefix.home}/{name}" for name in candidates]
     return next((each for each in paths if os.path.exists(each)), prefix.python)
+
+
+def base_executable_here() -> str:
+    """The interpreter that runs this tool; in a virtual environment, the one from which that was made.
+
+    It may be wrong: see `building.environment.interpreter.our_base`.
+    """
+    found: str = getattr(sys, BASE_EXECUTABLE, sys.executable)
+    return found
 
 
 def is_ours(prefix: Prefix) -> bool:

@@ -89,21 +89,22 @@ def _base_of(named: str) -> tuple[str, tuple[int, int]]:
 
 def our_base() -> str:
     """The base executable of the Python that runs the tool."""
-    return _outside(getattr(sys, "_base_executable", sys.executable), sys.base_prefix, sys.version_info[:2])
+    return _outside(facts_of.base_executable_here(), sys.base_prefix, sys.version_info[:2])
 
 
 def _ask(named: str) -> tuple[str, tuple[int, int]]:
     import shutil
 
     path = shutil.which(named) or named
-    program = "import sys, json; print(json.dumps([sys._base_executable, sys.base_prefix, *sys.version_info[:2]]))"
+    base = f"sys.{facts_of.BASE_EXECUTABLE}"
+    program = f"import sys, json; print(json.dumps([{base}, sys.base_prefix, *sys.version_info[:2]]))"
     answer = answers.answer_of(path, *answers.ISOLATED, "-c", program, advice="name another with --python")
     executable, base_prefix, major, minor = answer
     return _outside(executable, base_prefix, (major, minor)), (major, minor)
 
 
 def _outside(executable: str, base_prefix: str, version: tuple[int, int]) -> str:
-    """`executable`, which is `sys._base_executable`; if that is wrong, the interpreter of `version` in `base_prefix`.
+    """`executable`, which is said to be the base; if that is wrong, the interpreter of `version` in `base_prefix`.
 
     In a virtual environment with a copy of the interpreter, it is that copy before Python 3.11; since then it is the
     `python3` beside the original, which may be of another version.
