@@ -28,13 +28,16 @@ if TYPE_CHECKING:
         LockUnusable,
         NotRemovable,
         NotThere,
+        OldFilesGone,
         Outdated,
         PrefixError,
         SageWheelsError,
         SourceError,
         UnsafePath,
         UsageError,
+        WheelNotValid,
         WheelRefused,
+        WheelsMissing,
     )
     from sage_wheels.fs.paths import FullPath
     from sage_wheels.installed.distributions import Distribution
@@ -80,6 +83,7 @@ __all__ = [
     "LockUnusable",
     "NotRemovable",
     "NotThere",
+    "OldFilesGone",
     "Outdated",
     "PathChange",
     "Prefix",
@@ -99,7 +103,9 @@ __all__ = [
     "VerifiedWheel",
     "WheelFile",
     "WheelLimits",
+    "WheelNotValid",
     "WheelRefused",
+    "WheelsMissing",
     "__version__",
     "build",
     "distributions",
@@ -234,6 +240,8 @@ def undo(
     Raises `NotThere` if there is no such change or if it cannot be undone any more, `Conflict` if something else was
     changed at the same paths since, and the errors of `install`; nothing is changed then.
     """
+    import warnings
+
     from sage_wheels.fs import trust
     from sage_wheels.manifests.wheels import wheel_finder
     from sage_wheels.transaction.commit import CommitOptions
@@ -241,7 +249,8 @@ def undo(
 
     where = _prefix(prefix)
     with trust.masked():
-        return undo(where, UndoOptions(number, to, force), settings or CommitOptions(), lambda: wheel_finder(where))
+        options = UndoOptions(number, to, force)
+        return undo(where, options, settings or CommitOptions(), lambda: wheel_finder(where, warnings.warn))
 
 
 def history(prefix: PrefixLike = None) -> list[HistoryEntry]:

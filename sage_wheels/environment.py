@@ -1,7 +1,6 @@
 """All environment variables that this tool reads. A test checks that no other module reads one.
 
-The exceptions are files that run in other interpreters (`building.backend.hook_server`, `pip.driver`,
-`wheel.bytecode` ...).
+The exceptions are files that run in other interpreters (`building.backend.hook_server`, `pip.driver` ...).
 
 Each constant is the name of a variable; the text below it says who sets it, and what it means here. `for_processes`
 passes all variables on to the processes that are started. An empty variable counts as not set.
@@ -52,7 +51,8 @@ XDG_CONFIG_HOME = "XDG_CONFIG_HOME"
 """Set by users: the directory of configuration files; by default ~/.config (XDG base directory specification)."""
 
 SOURCE_DATE_EPOCH = "SOURCE_DATE_EPOCH"
-"""Set by packagers: the modification time of files that --destdir writes, in seconds (reproducible-builds.org)."""
+"""Set by packagers: the modification time of files that --destdir writes, in seconds (reproducible-builds.org).
+Byte-code then has hashes of its sources."""
 
 OPTION = "SAGE_WHEELS_"
 """The beginning of variables that users set to give options a default: SAGE_WHEELS_PREFIX for --prefix
@@ -137,6 +137,11 @@ def remove(names: Iterable[str]) -> None:
     """Remove variables from the environment of this process, before it does a task of another machine."""
     for name in names:
         os.environ.pop(name, None)
+
+
+def bytecode_mode() -> str:
+    """How Python finds out that byte-code is old (PEP 552), as `py_compile` chooses: "checked-hash" or "timestamp"."""
+    return "checked-hash" if get(SOURCE_DATE_EPOCH) else "timestamp"
 
 
 def prefix() -> str:

@@ -17,6 +17,7 @@ _LONGEST = 1000  # characters; a longer message is shortened in the middle
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import ClassVar
 
 
@@ -93,8 +94,20 @@ class BuildFailed(SageWheelsError):
     was_killed = False
 
 
+class WheelsMissing(BuildFailed):
+    """The available wheels do not fulfil the requirements of a build; `names` are the projects that lack a wheel."""
+
+    def __init__(self, what: str, advice: str, names: Iterable[str] = ()) -> None:
+        super().__init__(what, advice)
+        self.names = sorted(names)
+
+
 class WheelRefused(SageWheelsError):
     """A wheel is damaged, contradicts itself, or does not fit the target interpreter."""
+
+
+class WheelNotValid(WheelRefused, ValueError):
+    """Raised by `VerifiedWheel.validate_record`; a `ValueError`, because the interface of `installer` requires that."""
 
 
 class PrefixError(SageWheelsError):
@@ -127,6 +140,10 @@ class Outdated(SageWheelsError):
 
 class NotThere(SageWheelsError):
     """A distribution or file that was named is not installed."""
+
+
+class OldFilesGone(NotThere):
+    """A change cannot be undone, because its old files are not kept any more."""
 
 
 class FileOperationFailed(SageWheelsError):

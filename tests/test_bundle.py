@@ -19,10 +19,10 @@ pytestmark = pytest.mark.once
 def bundle(request: pytest.FixtureRequest, checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     if not (checkout / ".cache/tool").exists():
         pytest.skip("build/bin/sage-wheels was never started here, and so there is nothing to bundle")
-    goal = tmp_path_factory.mktemp("bundle") / str(request.param)
-    command = [sys.executable, "-I", str(checkout / "tools/make_bundle.py"), str(goal)]
+    destination = tmp_path_factory.mktemp("bundle") / str(request.param)
+    command = [sys.executable, "-I", str(checkout / "tools/make_bundle.py"), str(destination)]
     subprocess.run(command, check=True, capture_output=True)
-    return goal
+    return destination
 
 
 @pytest.fixture
@@ -52,8 +52,8 @@ def test_what_a_bundle_brings(bundle: Path, env: dict[str, str], tmp_path: Path)
     assert said(env, link, tmp_path / "lock", "echo", "under the lock") == "under the lock\n"
     (tmp_path / "staged").mkdir()
     (tmp_path / "staged/file").write_text("x")
-    said(env, beside / "sage-move-tree", tmp_path / "staged", tmp_path / "goal")
-    assert (tmp_path / "goal/file").read_text() == "x"
+    said(env, beside / "sage-move-tree", tmp_path / "staged", tmp_path / "destination")
+    assert (tmp_path / "destination/file").read_text() == "x"
 
 
 def test_its_rules_find_the_tool_beside_them(bundle: Path, env: dict[str, str], tmp_path: Path) -> None:

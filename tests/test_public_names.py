@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import collections.abc
 import inspect
 import os
 import subprocess
 import sys
 import typing
+from pathlib import Path
 
 import pytest
 
@@ -72,6 +74,20 @@ def test_every_error_is_public() -> None:
     there = [each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, Exception)]
     assert len(there) > 10
     assert [each.__name__ for each in there if public().get(each.__name__) is not each] == []
+
+
+def test_no_other_module_has_a_public_error() -> None:
+    """A program can only catch what it can import. Names that begin with an underscore never leave their module."""
+    known = {each.__name__ for each in vars(errors).values() if isinstance(each, type)} & set(sage_wheels.__all__)
+    package = Path(sage_wheels.__file__).parent
+    classes = [
+        (f"{path.relative_to(package)}: {node.name}", {each.id for each in node.bases if isinstance(each, ast.Name)})
+        for path in package.rglob("*.py")
+        if path != package / "errors.py"
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ClassDef) and node.name[0] != "_"
+    ]
+    assert [name for name, bases in classes if bases & known] == []
 
 
 def test_the_import_by_itself_imports_nothing() -> None:

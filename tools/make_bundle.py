@@ -1,7 +1,11 @@
-"""Put the tool and its dependencies into one self-contained directory, or one file: `python -I make_bundle.py GOAL`.
+"""Put the tool and its dependencies into one self-contained directory, or one file.
 
-    GOAL a directory    bin/sage-wheels, sage_wheels/ and the dependencies beside it, byte-compiled; made anew
-    GOAL a .pyz         the same as a zip file that Python runs: `python3 -I -S sage-wheels.pyz`
+    python -I make_bundle.py DESTINATION
+
+DESTINATION is one of
+
+    a directory    bin/sage-wheels, sage_wheels/ and the dependencies beside it, byte-compiled; made anew
+    a .pyz         the same as a zip file that Python runs: `python3 -I -S sage-wheels.pyz`
 
 Both have manual pages, completion and make rules in share/; `sage-wheels make-rules` of the zip file unpacks the last.
 
@@ -34,9 +38,9 @@ import sage_wheels.__main__
 """
 
 
-def bundle_file(checkout: Path, goal: Path) -> None:
-    """Write the single file `goal`, by a rename."""
-    with tempfile.TemporaryDirectory(dir=goal.parent) as work:
+def bundle_file(checkout: Path, destination: Path) -> None:
+    """Write the single file `destination`, by a rename."""
+    with tempfile.TemporaryDirectory(dir=destination.parent) as work:
         directory = Path(work) / "tool"
         bundle(checkout, directory)
         for cache in list(directory.rglob("__pycache__")):
@@ -45,28 +49,28 @@ def bundle_file(checkout: Path, goal: Path) -> None:
             shutil.rmtree(compiled)  # it cannot be loaded from a zip file
         shutil.copytree(checkout / "data/share", directory / "share")
         (directory / "__main__.py").write_text(_MAIN)
-        zipapp.create_archive(directory, Path(work) / goal.name, interpreter=_INTERPRETER, compressed=True)
-        (Path(work) / goal.name).chmod(0o755)
-        os.replace(Path(work) / goal.name, goal)
+        zipapp.create_archive(directory, Path(work) / destination.name, interpreter=_INTERPRETER, compressed=True)
+        (Path(work) / destination.name).chmod(0o755)
+        os.replace(Path(work) / destination.name, destination)
 
 
-def bundle_directory(checkout: Path, goal: Path) -> None:
-    """Write the directory `goal`, which must not exist."""
-    bundle(checkout, goal)
-    shutil.copytree(checkout / "data/share", goal / "share")
-    (goal / "bin").mkdir(exist_ok=True)
+def bundle_directory(checkout: Path, destination: Path) -> None:
+    """Write the directory `destination`, which must not exist."""
+    bundle(checkout, destination)
+    shutil.copytree(checkout / "data/share", destination / "share")
+    (destination / "bin").mkdir(exist_ok=True)
     for name, text in programs('"$(dirname -- "$(readlink -f -- "$0")")/.."').items():
-        (goal / "bin" / name).write_text(text)
-        (goal / "bin" / name).chmod(0o755)
+        (destination / "bin" / name).write_text(text)
+        (destination / "bin" / name).chmod(0o755)
 
 
-def main(goal: Path) -> None:
-    goal.parent.mkdir(parents=True, exist_ok=True)
-    if goal.suffix == ".pyz":
-        bundle_file(CHECKOUT, goal)
+def main(destination: Path) -> None:
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    if destination.suffix == ".pyz":
+        bundle_file(CHECKOUT, destination)
     else:
-        shutil.rmtree(goal, ignore_errors=True)
-        bundle_directory(CHECKOUT, goal)
+        shutil.rmtree(destination, ignore_errors=True)
+        bundle_directory(CHECKOUT, destination)
 
 
 if __name__ == "__main__":

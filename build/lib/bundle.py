@@ -13,12 +13,12 @@ import shutil
 from pathlib import Path
 
 
-def bundle(checkout: Path, goal: Path) -> None:
-    """Write the directory `goal`, which must not exist."""
+def bundle(checkout: Path, destination: Path) -> None:
+    """Write the directory `destination`, which must not exist."""
     found = re.search(r" tool=(\S+)", (checkout / ".cache" / "tool").read_text())
     assert found
     ignore = shutil.ignore_patterns("__pycache__", "sage_wheels")
-    shutil.copytree(checkout / ".cache" / found[1].strip("'"), goal, ignore=ignore)
-    shutil.copytree(checkout / "sage_wheels", goal / "sage_wheels", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(checkout / ".cache" / found[1].strip("'"), destination, ignore=ignore)
+    shutil.copytree(checkout / "sage_wheels", destination / "sage_wheels", ignore=shutil.ignore_patterns("__pycache__"))
     # with hashes instead of times, so that the byte-code stays valid when the directory is copied
-    compileall.compile_dir(goal, quiet=2, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
+    compileall.compile_dir(destination, quiet=2, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)

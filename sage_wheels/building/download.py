@@ -17,7 +17,9 @@ from sage_wheels import processes
 from sage_wheels.errors import BuildFailed, SourceError
 from sage_wheels.fs import caches, trust
 from sage_wheels.metadata import canonical_name
+from sage_wheels.prefix import interpreter
 from sage_wheels.requirements.direct_url import DirectUrl
+from sage_wheels.requirements.references import requirement
 from sage_wheels.requirements.sources import (
     Asked,
     RemoteFile,
@@ -112,9 +114,9 @@ def _as_named(file: str, asked: Asked) -> Asked:
 @contextlib.contextmanager
 def _as_arguments(source: Requirement | RemoteFile) -> Iterator[list[str]]:
     """`source` for pip's command line; without extras, because the file is the same."""
-    text = (
-        f"{source.name} @ {source.url}" if isinstance(source, RemoteFile) else f"{source.name}{source.asked.specifier}"
-    )
+    text = f"{source.name}{source.asked.specifier}"
+    if isinstance(source, RemoteFile):
+        text = requirement(source.name, source.url)
     if not source.asked.hashes:
         yield ["--", text]
         return
@@ -177,7 +179,7 @@ def _pip(arguments: list[str]) -> tuple[bool, str]:
     processes.prepare()
     runner: str = sys.executable
     if importlib.util.find_spec("pip") is None:
-        runner = getattr(sys, "_base_executable", sys.executable)
+        runner = interpreter.base_executable_here()
     loader, origin = __spec__.loader, os.path.join(os.path.dirname(__file__), "pip_download.py")
     program: bytes = loader.get_data(origin)  # type: ignore[union-attr]  # works from a directory and from a zip
     end = arguments.index("--") if "--" in arguments else len(arguments)

@@ -11,7 +11,7 @@ import warnings
 
 from sage_wheels import environment
 from sage_wheels.building.backend.variables import HOOK_ANSWER
-from sage_wheels.errors import BuildFailed, FileOperationFailed, SageWheelsError, SourceError
+from sage_wheels.errors import BuildFailed, FileOperationFailed, SageWheelsError, SourceError, WheelsMissing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -135,10 +135,8 @@ class Failures:
 
 def advice_after(failure: BuildFailed, log: str) -> str:
     """What to declare, or to build first, so that the isolated build that failed works the next time."""
-    from sage_wheels.building.environment.resolve import Missing
-
     modules = _NO_MODULE.findall(log)
-    if isinstance(failure, Missing) and failure.names:
+    if isinstance(failure, WheelsMissing) and failure.names:
         return f"put a wheel of {', '.join(failure.names)} into the wheelhouse, or correct build-system.requires"
     if modules:
         return _to_declare(modules[-1])

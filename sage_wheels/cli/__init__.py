@@ -209,7 +209,7 @@ def _set_defaults(name: str, parser: Parser, options: argparse.Namespace) -> boo
     from sage_wheels.cli import common, defaults
 
     items = [each for key in ("sources", "items", "editables", "arguments") for each in getattr(options, key, [])]
-    trees = [each.removeprefix("file://").partition("[")[0] for each in items]
+    trees = [_path_in(each) for each in items]
     try:
         here = os.getcwd()
     except FileNotFoundError:
@@ -218,6 +218,20 @@ def _set_defaults(name: str, parser: Parser, options: argparse.Namespace) -> boo
     for note in found.notes:
         common.warn(note)
     return bool(defaults.apply(parser, name, found))
+
+
+def _path_in(item: str) -> str:
+    """The path in `item`, if it is one, or `[NAME @] file:` with one; anything else is no path that exists."""
+    from sage_wheels.errors import SourceError
+    from sage_wheels.requirements import references
+
+    reference = references.reference_in(item)
+    if not reference or not references.is_file_url(reference.url):
+        return references.with_extras(item)[0][0]
+    try:
+        return references.location_of(reference.url).path
+    except (SourceError, OSError):  # the command itself says so
+        return ""
 
 
 def parser_of(name: str) -> Parser:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _is_changed = False
 _done = ""
+_warned: set[str] = set()
 _is_done_by_others = False
 _so_far = ""
 # If there are more files than this, only their directory is named.
@@ -277,6 +278,13 @@ def interruption() -> str:
 def warn(sentence: str, kind: str = "") -> None:
     """Print one line on standard error, without buffering; `kind` chooses its colour (`screen.painted`)."""
     print(f"sage-wheels: {screen.painted(sentence, kind) if kind else sentence}", file=sys.stderr, flush=True)
+
+
+def warn_once(sentence: str) -> None:
+    """Print one line as `warn` does, unless this process has printed the same one with this function before."""
+    if sentence not in _warned:
+        _warned.add(sentence)
+        warn(sentence, "warning")
 
 
 def counted(count: int, what: str) -> str:

@@ -24,6 +24,7 @@ def finder_of(
     options: argparse.Namespace, prefix: Prefix, say: Callable[[str], None] | None = None
 ) -> AbstractContextManager[FindWheels]:
     """`manifests.wheels.wheel_finder` for these options. With `say`, direct_url.json is used, too."""
+    from sage_wheels.cli import common
     from sage_wheels.manifests.wheels import wheel_finder
 
-    return wheel_finder(prefix, options.find_links, options.cache_dir, say)
+    return wheel_finder(prefix, common.warn_once, options.find_links, options.cache_dir, say)

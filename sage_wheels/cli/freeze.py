@@ -54,5 +54,4 @@ def _line(prefix: Prefix, distribution: Distribution) -> str:
     url = origin._replace(url=redaction.url(origin.url)).pip_url
     if origin.is_editable:
         return f"-e {url}"
-    below = f"#subdirectory={origin.subdirectory}" if origin.subdirectory else ""
-    return f"{distribution.name} @ {url}{below}"
+    return references.requirement(distribution.name, url, subdirectory=origin.subdirectory)

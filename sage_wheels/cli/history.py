@@ -154,7 +154,7 @@ def _from_wheels(prefix: Prefix, entry: Entry) -> str:
         return ""
     names = ", ".join(f"{each.name} {each.old}" for each in old if each.old)
     try:
-        with wheel_finder(prefix) as wheels:
+        with wheel_finder(prefix, common.warn_once) as wheels:
             if are_available(prefix, old, wheels):
                 return f"; 'sage-wheels undo {entry.number}' installs {names} from wheels that are there"
     except SageWheelsError:

@@ -65,7 +65,7 @@ def run(options: argparse.Namespace) -> int:
 
     prefix = common.prefix_of(options)
     common.note_pending(prefix)
-    brought = entries(prefix)
+    brought = entries(prefix, common.warn_once)
     everything = find_all(prefix)
     if options.names:
         everything, unknown = _chosen(options.names, everything, brought)

@@ -73,7 +73,7 @@ def lock(prefix: Prefix, find_links: list[str]) -> tuple[list[dict[str, Any]], l
     from sage_wheels.manifests.entries import entries
     from sage_wheels.requirements.wheelhouses import wheels_in
 
-    brought, changes = entries(prefix), _last_changes(prefix)
+    brought, changes = entries(prefix, common.warn_once), _last_changes(prefix)
     wheels = [(each, name) for each in find_links for name in wheels_in(each)]
     packages, unknown = [], []
     for distribution in (described(prefix, each) for each in find_all(prefix)):

@@ -43,9 +43,10 @@ def uninstall(options: argparse.Namespace, arguments: list[str], *, keeps: bool)
 
 def _uninstall(options: argparse.Namespace, said: argparse.Namespace, voice: _Voice, *, keeps: bool) -> int:
     from sage_wheels.errors import Conflict, UsageError
+    from sage_wheels.manifests.entries import entries
     from sage_wheels.pip.uninstall import find, remove_users
     from sage_wheels.transaction import uninstall as removal
-    from sage_wheels.transaction.recover import recover_first
+    from sage_wheels.transaction.recover import look_again
 
     try:
         wanted = _wanted(said, voice)
@@ -58,11 +59,8 @@ def _uninstall(options: argparse.Namespace, said: argparse.Namespace, voice: _Vo
     options.break_system_packages = said.break_system_packages
     prefix = common.prefix_of(options)
     settings = common.settings_of(options)._replace(say=voice.note)
-    for _ in range(2):  # the first time, what is missing may be part of a removal that is then undone
-        recover_first(prefix, settings)
-        found = find(prefix, wanted)
-        if not found.missing:
-            break
+    brought = entries(prefix, voice.note)
+    found = look_again(prefix, settings, lambda: find(prefix, wanted, brought), lambda seen: not seen.missing)
     status = remove_users(prefix, found.users, _flags(said), break_system_packages=said.break_system_packages)
     for each, directory in found.outside:
         voice.tell(f"Found existing installation: {each}")

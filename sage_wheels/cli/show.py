@@ -66,7 +66,7 @@ def _find(prefix: Prefix, name: str) -> tuple[Distribution, ManifestEntry | None
     from sage_wheels.manifests.entries import entries
     from sage_wheels.metadata import canonical_name
 
-    entry = entries(prefix).get(canonical_name(name))
+    entry = entries(prefix, common.warn_once).get(canonical_name(name))
     try:
         return common.one_distribution(prefix, name), entry
     except NotThere as error:

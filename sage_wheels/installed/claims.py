@@ -11,6 +11,7 @@ import re
 from sage_wheels.errors import NotRemovable
 from sage_wheels.named import NamedTuple
 from sage_wheels.prefix.locator import Landmarks, Locator, is_short, landmarks
+from sage_wheels.prefix.names import is_interpreter
 from sage_wheels.prefix.paths import below, parent
 
 TYPE_CHECKING = False
@@ -19,10 +20,6 @@ if TYPE_CHECKING:
     from sage_wheels.installed.distributions import Distribution
     from sage_wheels.prefix import Prefix
     from sage_wheels.prefix.paths import PrefixPath
-
-
-# Case is ignored, because the file system may ignore it.
-_INTERPRETER = r"(python|pythonw|pypy)(\d+(\.\d+)*t?d?)?(-config)?(\.exe)?"
 
 
 class FileClaims(NamedTuple):
@@ -93,15 +90,6 @@ def _is_reserved(marks: Landmarks, path: PrefixPath) -> bool:
         return True
     directory, _, name = path.rpartition("/")
     return directory in marks.scripts and is_interpreter(name)
-
-
-def is_interpreter(name: str) -> bool:
-    """Whether a script of this name would replace a Python interpreter.
-
-    >>> [is_interpreter(name) for name in ("python3.11", "python", "pythonic", "ipython3")]
-    [True, True, False, False]
-    """
-    return bool(re.fullmatch(_INTERPRETER, name, re.IGNORECASE))
 
 
 def _is_closed(marks: Landmarks, directory: PrefixPath) -> bool:

@@ -11,13 +11,15 @@ editable installation. The manifest of the package PKG is one of these files:
     PREFIX/var/lib/sage-wheels/stamps/PKG        written by the make rules; any other tool may write it, too
     PREFIX/var/lib/sage-wheels/superseded/PKG    the old manifest, kept while another version of PKG is built
 
-or a file that a provider knows (`providers`). Other lines and files are ignored. Commands that start often use this
-module, so it imports very little.
+or a file that a provider knows (`providers`). Lines are read by pip's rules (`requirements.lines`): encodings,
+byte-order marks, continued lines, ${VARIABLES}, comments. A line of another form is ignored, and a sentence says so.
+Commands that start often use this module, so it imports very little.
 """
 
 from __future__ import annotations
 
 import os
+import re
 
 from sage_wheels.errors import FileOperationFailed, SourceError
 from sage_wheels.fs import presence
@@ -27,16 +29,18 @@ from sage_wheels.manifests import providers
 from sage_wheels.manifests.providers import Manifest
 from sage_wheels.metadata import canonical_name
 from sage_wheels.named import NamedTuple
-from sage_wheels.requirements import references
+from sage_wheels.requirements import lines, references
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from sage_wheels.prefix import Prefix
 
 MANIFESTS = "var/lib/sage-wheels/stamps"
 SUPERSEDED = "var/lib/sage-wheels/superseded"
+# What may follow a URL in a requirements file: a marker, or options such as --hash.
+_REST = r"\s*;|\s+--?[A-Za-z]"
 
 
 class ManifestEntry(NamedTuple):
@@ -78,15 +82,16 @@ class ManifestEntry(NamedTuple):
         return f"'{self.rebuild}'" if self.rebuild else f"building package {self.package} again"
 
 
-def entries(prefix: Prefix) -> dict[str, ManifestEntry]:
+def entries(prefix: Prefix, on_note: Callable[[str], object]) -> dict[str, ManifestEntry]:
     """The distributions that packages have installed in `prefix`, by normalised name. Raises `FileOperationFailed`.
 
+    `on_note` is called with a sentence for each line that is not an entry.
     If there are a source tree and a wheel of the same name, the source tree counts: a package that is installed in
     editable mode may store a wheel, too.
     """
     found: dict[str, ManifestEntry] = {}
     for manifest in _manifests(prefix):
-        for entry in entries_in(manifest.path, manifest.package, manifest.rebuild, manifest.wheels):
+        for entry in entries_in(manifest.path, on_note, manifest.package, manifest.rebuild, manifest.wheels):
             other = found.get(entry.name)
             if other is None or (entry.is_editable and not other.is_editable and entry.package == other.package):
                 found[entry.name] = entry
@@ -113,21 +118,47 @@ def packages_in(directory: str) -> list[str]:
     return sorted(name for name in names if name[0] != "." and name.isprintable())
 
 
-def entries_in(file: str, package: str = "", rebuild: str = "", wheels: str = "") -> Iterator[ManifestEntry]:
-    """The entries in the manifest `file`; none if it does not exist, or is not a manifest.
+def entries_in(
+    file: str, on_note: Callable[[str], object], package: str = "", rebuild: str = "", wheels: str = ""
+) -> Iterator[ManifestEntry]:
+    """The entries in the manifest `file`; none if it does not exist.
 
-    If a wheel does not exist, it is looked for in the directory `wheels`.
+    `on_note` is called with a sentence for each line that is not an entry, and for a file that cannot be decoded. If a
+    wheel does not exist, it is looked for in the directory `wheels`.
     """
-    for line in _lines_in(file):
-        reference = references.reference_in(line)
-        if reference and reference.name and references.is_file_url(reference.url):
-            try:
-                path = references.location_of(reference.url).path
-            except (SourceError, OSError):  # the URL of another host, or an invalid path
-                continue
-            if path.startswith("/"):
-                source = _source_at(os.path.normpath(path), wheels)
-                yield ManifestEntry(canonical_name(reference.name), package, line, source, rebuild)
+    try:
+        found = _lines_in(file)
+    except (ValueError, LookupError) as error:
+        on_note(f"{_printable(file)} is ignored, because it cannot be decoded ({error})")
+        return
+    for number, line in found:
+        name, path = _name_and_path(line)
+        if name:
+            source = _source_at(os.path.normpath(path), wheels)
+            yield ManifestEntry(canonical_name(name), package, line, source, rebuild)
+        else:
+            form = "NAME @ file:///PATH"
+            on_note(f"line {number} of {_printable(file)} is ignored, because it is not of the form {form}")
+
+
+def _printable(path: str) -> str:
+    return path if path.isprintable() else ascii(path)
+
+
+def _name_and_path(line: str) -> tuple[str, str]:
+    """The name and the path in `NAME @ file:///PATH`, which a marker and options may follow; "" for another line."""
+    reference = references.reference_in(line)
+    if not reference or not reference.name or not references.is_file_url(reference.url):
+        return "", ""
+    try:
+        path = references.location_of(reference.url).path
+        shorter = re.split(_REST, reference.url, maxsplit=1)[0]
+        if shorter != reference.url and not presence.leads_somewhere(path):
+            other = references.location_of(shorter).path
+            path = other if other.endswith(".whl") or presence.leads_somewhere(other) else path
+    except (SourceError, OSError):  # the URL of another host, or an invalid path
+        return "", ""
+    return (reference.name, path) if path.startswith("/") else ("", "")
 
 
 def _source_at(path: str, wheels: str) -> str:
@@ -142,19 +173,27 @@ def add_entry(path: str, name: str, where: str) -> None:
 
     Raises `OSError`, and `FileOperationFailed` if it cannot be read.
     """
-    line = references.written(name, where)
-    if line not in _lines_in(path):
+    line = references.requirement(name, references.file_url(where))
+    try:
+        is_there = line in (text for _, text in _lines_in(path))
+    except (ValueError, LookupError):  # a file that cannot be decoded
+        is_there = False
+    if not is_there:
         os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
         with open(path, "a", encoding="utf-8", errors="surrogateescape") as f:
             f.write(f"{line}\n")
 
 
-def _lines_in(path: str) -> list[str]:
-    """The lines of a manifest without comments; none if it does not exist."""
+def _lines_in(path: str) -> list[tuple[int, str]]:
+    """The number and text of the lines of a manifest; none if it does not exist.
+
+    Raises `FileOperationFailed` if it cannot be read, and `ValueError` or `LookupError` if it cannot be decoded.
+    """
     try:
-        with open(path, encoding="utf-8", errors="surrogateescape", opener=regular) as f:
-            return [line.partition(" #")[0].strip() for line in f.read().split("\n")]
+        with open(path, "rb", opener=regular) as f:
+            data = f.read()
     except OSError as error:
         if error.errno in NO_FILE:
             return []
         raise FileOperationFailed.from_os_error(error, "reading the manifests of the packages") from error
+    return list(lines.logical_lines(lines.decoded(data)))

@@ -64,7 +64,7 @@ def restore(
     from sage_wheels.transaction.report import Report, Unchanged
 
     recover_first(prefix, settings)
-    brought = entries(prefix)
+    brought = entries(prefix, settings.say)
     if names is None:
         cases = _cases(prefix, brought.values())
         changed = [case for case in cases if case.state in ("replaced", "missing") or _has_dead_scripts(prefix, case)]

@@ -17,8 +17,9 @@ from sage_wheels.store.store import Store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from sage_wheels.manifests.entries import ManifestEntry
     from sage_wheels.prefix import Prefix
     from sage_wheels.transaction.history import Change, FindWheels
 
@@ -28,19 +29,21 @@ _LONGEST = 1 << 20  # bytes of a WHEEL file that are read
 @contextlib.contextmanager
 def wheel_finder(
     prefix: Prefix,
+    on_note: Callable[[str], object],
     wheelhouses: Sequence[str] = (),
     cache_dir: str | None = None,
     say: Callable[[str], None] | None = None,
 ) -> Iterator[FindWheels]:
     """Within this context, a function that yields paths of wheels of a distribution, of which the caller takes one.
 
-    The caller checks whether it is the right one. With `say`, the source that direct_url.json (PEP 610) names is tried
-    last: pip downloads it, and it is built if it is not a wheel. If that fails, `say` is called with a sentence. Raises
-    `UsageError` if a wheelhouse cannot be read.
+    The caller checks whether it is the right one. `on_note` is as for `manifests.entries.entries`. With `say`, the
+    source that direct_url.json (PEP 610) names is tried last: pip downloads it, and it is built if it is not a wheel.
+    If that fails, `say` is called with a sentence. Raises `UsageError` if a wheelhouse cannot be read.
     """
     building = BuildOptions(find_links=tuple(wheelhouses), use_index=say is not None, cache_dir=cache_dir)
     with tempfile.TemporaryDirectory(prefix="sage-wheels-") as directory, contextlib.ExitStack() as stack:
-        find = _finder(prefix, wheelhouses, Store(building.cache_root()), directory)
+        brought = entries(prefix, on_note)
+        find = _finder(brought, wheelhouses, Store(building.cache_root()), directory)
 
         def wheels(name: str, version: str, told: Sequence[Change]) -> Iterator[str]:
             yield from find(name, version, told)
@@ -50,9 +53,10 @@ def wheel_finder(
         yield wheels
 
 
-def _finder(prefix: Prefix, wheelhouses: Sequence[str], store: Store, directory: str) -> FindWheels:
+def _finder(
+    brought: Mapping[str, ManifestEntry], wheelhouses: Sequence[str], store: Store, directory: str
+) -> FindWheels:
     """As `wheel_finder`, but without direct_url.json. Wheels from the store are copied into `directory`."""
-    brought = entries(prefix)
     listed = [(each, name) for each in wheelhouses for name in wheels_in(each)]
     fetched = f"{store.root}/wheels"  # what pip has fetched for builds
     with contextlib.suppress(UsageError):
@@ -111,9 +115,8 @@ def _item(name: str, origin: direct_url.Origin) -> str:
     >>> _item("six", direct_url.Origin("https://example.org/six.zip", "archive", "d", hashes={"sha256": "0a"}))
     'six @ https://example.org/six.zip#subdirectory=d&sha256=0a'
     """
-    parts = [f"subdirectory={origin.subdirectory}"] if origin.subdirectory else []
-    parts += [f"sha256={origin.hashes['sha256']}"] if "sha256" in origin.hashes else []
-    return f"{name} @ {origin.pip_url}{'#' if parts else ''}{'&'.join(parts)}"
+    sha256 = origin.hashes.get("sha256", "")
+    return references.requirement(name, origin.pip_url, subdirectory=origin.subdirectory, sha256=sha256)
 
 
 def _stored(store: Store, digest: str, directory: str) -> Iterator[str]:

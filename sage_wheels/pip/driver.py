@@ -8,7 +8,10 @@ pip are replaced; a pip that does not have all of them is not used:
 `pip._internal.commands.install.install_given_reqs`, `pip._internal.operations.install.wheel.install_wheel`,
 `pip._internal.req.req_install.InstallRequirement.uninstall`.
 `pip._internal.operations.prepare.RequirementPreparer.prepare_installed_requirement` is only listened to: with it, pip
-notes that a requirement is satisfied.
+notes that a requirement is satisfied. Others are used as they are: `pip._internal.cli.main_parser.create_main_parser`,
+`pip._internal.commands.install.decide_user_install`, `pip._internal.exceptions.InstallationError`,
+`pip._internal.utils.logging.indent_log`; the modules `pip._internal.cli.main` and `pip._internal.metadata`, to try
+whether that pip runs; and the variable `_PIP_RUNNING_IN_SUBPROCESS`, which pip sets for itself.
 
 What pip installs into a build environment in the same process (`--use-feature=inprocess-build-deps`) is installed by
 pip itself. If the parent ends, or wants to end pip, pip is interrupted as by Ctrl-C.

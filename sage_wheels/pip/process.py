@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 # The oldest Python for which `driver` is written.
 _OLDEST = (3, 7)
 # How often pip is run, if other processes change the prefix each time, before we give up. pip takes seconds to decide,
-# so the lock is not held meanwhile.
+# so the lock is not held meanwhile. This is not the retrying of `transaction.commit`, which plans the same wheels again
+# when files have changed, in milliseconds: pip decides again only if another choice of wheels might be right.
 _TRIES = 20
 # Seconds that pip has to end after it was interrupted.
 _PATIENCE = 10.0
@@ -54,7 +55,7 @@ def install(prefix: Prefix, arguments: list[str], how: How) -> int:
     whenever pip decides.
     """
     recover_first(prefix, how.settings)
-    belongs = entries(prefix)
+    belongs = entries(prefix, how.settings.say)
     with constraints(prefix, belongs if how.keep_packages else {}) as file:
         for _ in range(_TRIES):
             conversation = _Conversation(Decision(prefix, how, belongs), file)

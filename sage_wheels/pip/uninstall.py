@@ -34,10 +34,12 @@ class Found(NamedTuple):
     missing: list[str]
 
 
-def find(prefix: Prefix, wanted: Mapping[str, str]) -> Found:
-    """Search for the distributions `wanted` (names as given, by normalised name). Raises `FileOperationFailed`."""
+def find(prefix: Prefix, wanted: Mapping[str, str], brought: Mapping[str, ManifestEntry]) -> Found:
+    """Search for the distributions `wanted` (names as given, by normalised name). Raises `FileOperationFailed`.
+
+    `brought` are the entries of all packages (`manifests.entries`).
+    """
     from sage_wheels.installed import find_all
-    from sage_wheels.manifests.entries import entries
     from sage_wheels.pip.decision import brought_by_packages
     from sage_wheels.pip.elsewhere import find_elsewhere
 
@@ -49,7 +51,7 @@ def find(prefix: Prefix, wanted: Mapping[str, str]) -> Found:
     known = {*elsewhere.users, *elsewhere.outside, *(each.canonical_name for each in there)}
     return Found(
         there,
-        brought_by_packages(wanted, entries(prefix), there),
+        brought_by_packages(wanted, brought, there),
         [wanted[name] for name in order if name in elsewhere.users],
         list(elsewhere.outside.values()),
         [wanted[name] for name in order if name not in known],

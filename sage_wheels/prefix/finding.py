@@ -13,7 +13,7 @@ from sage_wheels import environment
 from sage_wheels.errors import FileOperationFailed, PrefixError, UsageError
 from sage_wheels.fs import presence
 from sage_wheels.fs.files import regular
-from sage_wheels.prefix import versions
+from sage_wheels.prefix import names, versions
 from sage_wheels.prefix.model import Prefix, Scheme
 
 
@@ -66,9 +66,9 @@ def _venv(root: str, cfg: dict[str, str]) -> Prefix:
     libs = _python_libs(root)
     if told:
         version, full = told.feature, str(told)
-        lib = next((each for each in libs if _lib_version(each) == version), f"python{version[0]}.{version[1]}")
+        lib = next((each for each, its in libs.items() if its == version), f"python{version[0]}.{version[1]}")
     elif len(libs) == 1:
-        lib, version = libs[0], _lib_version(libs[0])
+        ((lib, version),) = libs.items()
         full = f"{version[0]}.{version[1]}"
     else:
         raise PrefixError(
@@ -97,35 +97,26 @@ def _refuse_other_python(root: str, version: tuple[int, int]) -> None:
     This happens if a virtual environment was made over one of another Python: the old links in bin stay.
     """
     real = os.path.realpath(f"{root}/bin/python3")
-    name = os.path.basename(real)
-    if _is_library(name) and _lib_version(name) != version:
+    if names.version_in(os.path.basename(real)) not in (None, version):
         raise PrefixError(
             f"{root}/pyvenv.cfg says Python {version[0]}.{version[1]}, but {root}/bin/python3 leads to {real}",
             "make the virtual environment again in an empty directory",
         )
 
 
-def _python_libs(root: str) -> list[str]:
-    """The names of the directories python3.*, and python3.*t of free-threaded Pythons, in `root`/lib."""
+def _python_libs(root: str) -> dict[str, tuple[int, int]]:
+    """The directories python3.*, and python3.*t of free-threaded Pythons, in `root`/lib, with their versions."""
     try:
-        names = os.listdir(f"{root}/lib")
+        found = sorted(os.listdir(f"{root}/lib"))
     except (FileNotFoundError, NotADirectoryError):
-        return []
-    return sorted(name for name in names if _is_library(name) and presence.is_directory(f"{root}/lib/{name}"))
-
-
-def _is_library(name: str) -> bool:
-    """Whether `name` is python3.N, or python3.Nt as of a free-threaded Python."""
-    return name.startswith("python3.") and name[len("python3.") :].removesuffix("t").isdecimal()
-
-
-def _lib_version(name: str) -> tuple[int, int]:
-    major, minor = name.removeprefix("python").removesuffix("t").split(".")
-    return int(major), int(minor)
+        return {}
+    versions_of = {each: names.version_in(each) for each in found if each.startswith("python3.")}
+    return {each: its for each, its in versions_of.items() if its and presence.is_directory(f"{root}/lib/{each}")}
 
 
 def _whole_installation(root: str) -> Prefix:
-    libs = _python_libs(root)
+    known = _python_libs(root)
+    libs = list(known)
     if len(libs) > 1:
         # several Pythons in one prefix, or the rest of an older one: the target of bin/python3 decides
         real = os.path.basename(os.path.realpath(f"{root}/bin/python3"))
@@ -139,7 +130,7 @@ def _whole_installation(root: str) -> Prefix:
             + " lib/python3.* with an interpreter in bin",
             "name a virtual environment or a Python installation",
         )
-    version = _lib_version(libs[0])
+    version = known[libs[0]]
     plain = Scheme(
         purelib=f"lib/{libs[0]}/site-packages",
         platlib=f"lib/{libs[0]}/site-packages",

@@ -17,13 +17,17 @@ import sys
 
 from sage_wheels.errors import InterpreterError
 from sage_wheels.named import NamedTuple
-from sage_wheels.prefix import answers, memo, versions
+from sage_wheels.prefix import answers, memo, names, versions
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
     from sage_wheels.prefix.model import Prefix
+
+BASE_EXECUTABLE = "_base_executable"
+"""The attribute of `sys` with the interpreter from which a virtual environment was made. It is a private name of
+CPython, which its `venv` uses, too."""
 
 _MEMO = "interpreter.json"
 
@@ -96,13 +100,21 @@ def base_executable(prefix: Prefix) -> str:
     """The path of the interpreter from which a virtual environment was made, or that of a whole installation."""
     if not prefix.is_venv:
         return prefix.python
-    major, minor = prefix.version
-    names = [f"python{major}.{minor}", "python3", "python"]
+    candidates = names.executables(prefix.version)
     target = os.path.realpath(prefix.python)
     if os.path.dirname(target) == os.path.realpath(prefix.home):  # no copy of the interpreter
-        names.insert(0, os.path.basename(target))  # python3.14t, say, which is another one than python3.14
-    candidates = [f"{prefix.home}/{name}" for name in names]
-    return next((each for each in candidates if os.path.exists(each)), prefix.python)
+        candidates.insert(0, os.path.basename(target))  # python3.14t, say, which is another one than python3.14
+    paths = [f"{prefix.home}/{name}" for name in candidates]
+    return next((each for each in paths if os.path.exists(each)), prefix.python)
+
+
+def base_executable_here() -> str:
+    """The interpreter that runs this tool; in a virtual environment, the one from which that was made.
+
+    It may be wrong: see `building.environment.interpreter.our_base`.
+    """
+    found: str = getattr(sys, BASE_EXECUTABLE, sys.executable)
+    return found
 
 
 def is_ours(prefix: Prefix) -> bool:

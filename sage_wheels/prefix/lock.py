@@ -3,6 +3,9 @@
 It is a lock of `fs.locking`: flock(2) on a file. The file has one line of JSON, with the process that holds the lock,
 for messages, and the number of the last change of the prefix, from which the next change gets its own number. Nothing
 else depends on that line. `build/bin/sage-flock` and `filelock` lock the same file in the same way.
+
+It is not a lock of `filelock`, because the file is opened relative to a descriptor of the prefix, without following
+links, and `sage-flock` also takes it shared. That library can do neither.
 """
 
 from __future__ import annotations

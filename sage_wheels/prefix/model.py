@@ -10,6 +10,7 @@ import os
 from sage_wheels.fs import presence
 from sage_wheels.fs.paths import full
 from sage_wheels.named import NamedTuple
+from sage_wheels.prefix import names
 from sage_wheels.prefix.paths import plain
 
 TYPE_CHECKING = False
@@ -70,10 +71,9 @@ class Prefix(NamedTuple):
         """The path of the target interpreter, as it is written into shebangs; it need not exist. Raises `OSError`."""
         if self.executable:
             return self.executable
-        names = [f"python{self.version[0]}.{self.version[1]}", "python3", "python"]
-        names = names[::-1] if self.is_venv else names
+        found = names.executables(self.version)
         # not scheme.scripts: Debian's Python in /usr/bin installs scripts into /usr/local/bin
-        candidates = [self.path(f"bin/{name}") for name in names]
+        candidates = [self.path(f"bin/{name}") for name in (found[::-1] if self.is_venv else found)]
         return next((each for each in candidates if presence.is_there(each)), candidates[0])
 
     def path(self, relative: str) -> FullPath:

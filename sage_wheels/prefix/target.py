@@ -11,7 +11,8 @@ import os
 import re
 import sys
 
-from sage_wheels.errors import InterpreterError, PrefixError, UsageError
+from sage_wheels.errors import PrefixError, UsageError
+from sage_wheels.prefix import answers
 from sage_wheels.prefix.model import Prefix, Scheme
 
 _PROGRAM = """
@@ -72,14 +73,10 @@ def _ask_ourselves(root: str | None, scheme: str | None) -> tuple[str, str, dict
 
 def _ask(root: str | None, python: str, scheme: str | None) -> tuple[str, str, dict[str, str], list[str]]:
     """The prefix, the version, the paths of the scheme (none if it does not exist), and the names of all schemes."""
-    import subprocess
-
-    command = [python, "-I", "-S", "-B", "-c", _PROGRAM, json.dumps([root, scheme])]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL, check=True)
-        found: tuple[str, str, dict[str, str], list[str]] = json.loads(done.stdout)
-    except (OSError, ValueError, subprocess.SubprocessError) as error:
-        raise InterpreterError(f"the Python {python} cannot be run ({error})", "name another --python") from error
+    arguments = (*answers.ISOLATED, "-c", _PROGRAM, json.dumps([root, scheme]))
+    found: tuple[str, str, dict[str, str], list[str]] = answers.answer_of(
+        python, *arguments, advice="name another --python"
+    )
     return found
 
 

@@ -2,8 +2,7 @@
 
 The rules are those of https://pip.pypa.io/en/stable/reference/requirements-file-format/:
 
-- The encoding is given by a byte-order mark or by a comment in the first two lines (PEP 263); by default it is UTF-8.
-- A backslash continues a line. Variables are written ${NAME}.
+- Encodings, continued lines, comments and variables: `lines`.
 - Options stand after a requirement, or on a line of their own. -r and -c include other files; their paths are relative
   to the file that includes them.
 
@@ -15,15 +14,13 @@ are not UTF-8, as a file name may. (Some versions of pip read UTF-32 as UTF-16.)
 
 from __future__ import annotations
 
-import codecs
 import os
 import re
 import sys
 
-from sage_wheels import environment
 from sage_wheels.errors import SourceError
 from sage_wheels.named import NamedTuple
-from sage_wheels.requirements import references
+from sage_wheels.requirements import lines, references
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,15 +42,6 @@ _OF_ONE = ("--hash", "--global-option", "--config-settings")
 _OF_INDEXES = ("--index-url", "--extra-index-url", "--trusted-host", "--no-index")
 _THAT_SAY_ALL = ("--requirement", "--constraint", "--editable")  # at most one of these on a line
 _HASH = re.compile(r"(?:sha256|sha384|sha512):.*", re.DOTALL)
-# The byte-order marks. Those of UTF-32 come first, because they begin with those of UTF-16.
-_MARKS = (
-    (codecs.BOM_UTF8, "utf-8"),
-    *((codecs.BOM_UTF32_LE, "utf-32-le"), (codecs.BOM_UTF32_BE, "utf-32-be")),
-    *((codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be")),
-)
-_CODING = re.compile(rb"#.*?coding[:=]\s*([-\w.]+)")
-_COMMENT = re.compile(r"(?:^|\s+)#.*$")
-_VARIABLE = re.compile(r"\$\{([A-Z0-9_]+)\}")
 _URL = re.compile(r"(?:https?|file|ftp):", re.IGNORECASE)
 
 
@@ -131,7 +119,7 @@ def _lines_in(path: str, is_constraint: bool, followed: Collection[str] | None, 
     elif _URL.match(path):
         raise SourceError(f"the requirements file {path} is not downloaded", "download it, and name the file")
     text = _text_of(path, must_exist=must_exist)
-    for number, logical in _logical_lines(text):
+    for number, logical in lines.logical_lines(text):
         requirement, options = _split(logical)
         line = Line(requirement, path, number, is_constraint=is_constraint)
         line = line._replace(options=tuple(_options_in(options, line)))
@@ -146,7 +134,7 @@ def _lines_in(path: str, is_constraint: bool, followed: Collection[str] | None, 
 
 def _text_of(path: str, *, must_exist: bool) -> str:
     try:
-        return _decoded(_content(path))
+        return lines.decoded(_content(path))
     except (FileNotFoundError, NotADirectoryError) as error:
         if must_exist:
             raise SourceError(f"the requirements file {path} is not there", "check the path") from error
@@ -162,62 +150,6 @@ def _content(path: str) -> bytes:
         return sys.stdin.buffer.read()
     with open(path, "rb") as f:
         return f.read()
-
-
-def _decoded(data: bytes) -> str:
-    """Decode `data` by its byte-order mark, else by a comment in the first two lines (PEP 263), else as UTF-8.
-
-    Bytes that are not UTF-8 become surrogates, because they may be part of a file name.
-
-    >>> _decoded(b"# coding: latin-1\\n\\xdf")[-1]
-    'ß'
-    """
-    for mark, encoding in _MARKS:
-        if data.startswith(mark):
-            return data[len(mark) :].decode(encoding)
-    for line in data.split(b"\n")[:2]:
-        if found := _CODING.match(line):
-            return data.decode(found[1].decode("ascii"))
-    return data.decode("utf-8", "surrogateescape")
-
-
-def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
-    r"""The number and text of each line that is not empty, with continued lines joined, without comments, and with
-    variables replaced by their values.
-
-    >>> list(_logical_lines("# six \\\nsix \\\n  >= 1  # why\n\npexpect"))
-    [(2, 'six   >= 1'), (5, 'pexpect')]
-    """
-    for number, line in _joined(text):
-        stripped = _COMMENT.sub("", line).strip()
-        if stripped:
-            yield number, _expanded(stripped)
-
-
-def _joined(text: str) -> Iterator[tuple[int, str]]:
-    """Join each line that ends in a backslash to the next one. A comment is not continued, and ends a continued line.
-
-    Yields the number of the first of the joined lines, and the text.
-    """
-    first = 0
-    pieces: list[str] = []
-    for number, line in enumerate(text.splitlines(), 1):
-        is_comment = _COMMENT.match(line) is not None
-        first = first or number
-        if line.endswith("\\") and not is_comment:
-            pieces.append(line.strip("\\"))  # as pip does it
-            continue
-        yield first, "".join([*pieces, f" {line}" if is_comment else line])
-        first, pieces = 0, []
-    if pieces:
-        yield first, "".join(pieces)
-
-
-def _expanded(line: str) -> str:
-    """`line` with each ${NAME} replaced by the value of that environment variable, if it is set."""
-    for name in _VARIABLE.findall(line):
-        line = line.replace(f"${{{name}}}", environment.get(name) or f"${{{name}}}")
-    return line
 
 
 def _split(line: str) -> tuple[str, str]:

@@ -112,20 +112,21 @@ def _source(package: Package, directory: str, find_links: list[str], lock: str) 
         return _archive(package, package.archive, directory, find_links, package.archive.subdirectory or "")
     if package.directory:
         path = os.path.join(directory, package.directory.path)
-        below = f"#subdirectory={package.directory.subdirectory}" if package.directory.subdirectory else ""
-        return f"{references.written(package.name, path)}{below}"
+        return references.requirement(
+            package.name, references.file_url(path), subdirectory=package.directory.subdirectory or ""
+        )
     if package.vcs and package.vcs.url and package.vcs.type == "git":
-        below = f"#subdirectory={package.vcs.subdirectory}" if package.vcs.subdirectory else ""
-        return f"{package.name} @ git+{package.vcs.url}@{package.vcs.commit_id}{below}"
+        url = f"git+{package.vcs.url}@{package.vcs.commit_id}"
+        return references.requirement(package.name, url, subdirectory=package.vcs.subdirectory or "")
     raise SourceError(f"{lock} pins no source of {package.name}", "lock it for this Python, with its sdist")
 
 
 def _archive(package: Package, file: Any, directory: str, find_links: list[str], subdirectory: str = "") -> str:
-    below = f"#subdirectory={subdirectory}" if subdirectory else ""
     here = next(_local(file, directory, find_links), None)
-    what = references.written(package.name, here) if here else f"{package.name} @ {file.url}"
+    url = references.file_url(here) if here else file.url
+    what = references.requirement(package.name, url, subdirectory=subdirectory)
     hashes = [f"--hash={algorithm}:{value}" for algorithm, value in sorted(file.hashes.items())]
-    return " ".join([f"{what}{below}", *hashes])
+    return " ".join([what, *hashes])
 
 
 def _local(file: Any, directory: str, find_links: list[str]) -> Iterator[str]:

@@ -1,8 +1,8 @@
 """Write and read `NAME @ URL`, and file: URLs in it.
 
 Manifests and requirements files say in this form where a distribution comes from. pip quotes the path in a file: URL
-(RFC 8089), as `written` does. But shell scripts write the path unquoted, with spaces and percent signs. So when a file:
-URL is read, both readings are tried, and the one whose path exists is used.
+(RFC 8089), as `file_url` does. But shell scripts write the path unquoted, with spaces and percent signs. So when a
+file: URL is read, both readings are tried, and the one whose path exists is used.
 """
 
 from __future__ import annotations
@@ -37,13 +37,14 @@ class Location(NamedTuple):
     extras: str = ""
 
 
-def written(name: str, path: str) -> str:
-    """`NAME @ URL` for the absolute `path`.
+def requirement(name: str, url: str, **fragment: str) -> str:
+    """`NAME @ URL`, with those parts of the `fragment` that are not "".
 
-    >>> written("six", "/w/six 1.whl")
-    'six @ file:///w/six%201.whl'
+    >>> requirement("six", file_url("/w/six 1.whl"), subdirectory="", sha256="0a")
+    'six @ file:///w/six%201.whl#sha256=0a'
     """
-    return f"{name} @ {file_url(path)}"
+    parts = "&".join(f"{key}={value}" for key, value in fragment.items() if value)
+    return f"{name} @ {url}{f'#{parts}' if parts else ''}"
 
 
 def file_url(path: str) -> str:

@@ -53,11 +53,15 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
+def _ignore(sentence: str) -> None:
+    """What is no entry of a manifest needs no note here: `all_named` has understood it, or refused it."""
+
+
 def _delete(manifest: str) -> None:
     """Delete the wheels that a manifest names, then the manifest: after a failure, the next command can continue."""
     from sage_wheels.manifests.entries import entries_in
 
-    wheels = [entry.source for entry in entries_in(manifest) if not entry.is_editable]
+    wheels = [entry.source for entry in entries_in(manifest, _ignore) if not entry.is_editable]
     for path in [*wheels, manifest]:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
@@ -84,7 +88,7 @@ def _replaced(prefix: Prefix, files: list[str]) -> dict[tuple[str, str], str]:
     from sage_wheels.manifests.entries import entries_in
     from sage_wheels.manifests.state import state
 
-    brought = {entry.name: entry for file in files for entry in entries_in(file)}
+    brought = {entry.name: entry for file in files for entry in entries_in(file, _ignore)}
     if not brought:
         return {}
     from sage_wheels.errors import FileOperationFailed

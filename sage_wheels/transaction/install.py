@@ -47,8 +47,9 @@ class InstallOptions(NamedTuple):
     """Options of an installation; those that are not explained here are options of the command line.
 
     `is_there` is called with the normalised name of a wheel and the installed distribution of that name, and returns
-    whether the wheel is left out because of it; by default, it is if that very content is installed. With `reinstall`,
-    nothing is left out. With `adopt`, files that no distribution owns are replaced, and copies of them are kept.
+    whether the wheel is left out because of it; if that changes twice meanwhile, `Outdated` is raised. By default, it
+    is left out if that very content is installed. With `reinstall`, nothing is left out. With `adopt`, files that no
+    distribution owns are replaced, and copies of them are kept.
     `also_remove` are normalised names of distributions to remove in the same transaction, unless a wheel of that name
     is installed. `check` is called with the installed distributions, and may raise `Outdated` to prevent the commit.
     The commit is only made if the distributions of the transaction, and those with the normalised names `watched`, are
@@ -76,9 +77,6 @@ class InstallOptions(NamedTuple):
 
 LINK_MODES = ("auto", "hardlink")
 
-# How often it is decided anew what need not be installed; then everything is installed.
-_TRIES = 5
-
 
 class _Changed(Outdated):
     """What was left out, because that very content was installed, is not what is there any more."""
@@ -103,11 +101,14 @@ def install(
     for request in requests:
         tags.check_fits(request.wheel, prefix, ignore_requires_python=options.ignore_requires_python)
     options = options._replace(also_remove=options.also_remove - {each.wheel.canonical_name for each in requests})
-    for _ in range(_TRIES):
-        with contextlib.suppress(_Changed):
-            return _install(prefix, requests, options, settings, on_progress, undoes)
+    try:
+        return _install(prefix, requests, options, settings, on_progress, undoes)
+    except _Changed:
         trace.decided("deciding again what is to be installed: what was left out has changed meanwhile")
-    return _install(prefix, requests, options._replace(reinstall=True), settings, on_progress, undoes)
+    # Then nothing is left out, so this cannot happen twice. But what `is_there` accepts must be left out; if it happens
+    # again, the caller, who gave that, has to decide.
+    again = options if options.is_there else options._replace(reinstall=True)
+    return _install(prefix, requests, again, settings, on_progress, undoes)
 
 
 def _install(

@@ -17,19 +17,19 @@ if TYPE_CHECKING:
 
 
 class Rank(enum.IntEnum):
-    """What kind of file a step adds ("comes") or removes ("goes"), in the order in which the steps are taken. Copies of
+    """What kind of file a step adds or removes, in the order in which the steps are taken. Copies of
     edited files are first, and empty directories that are made: nothing uses them."""
 
-    COPIES_ARE_SET_ASIDE = enum.auto()
-    PTH_GOES = enum.auto()
-    SCRIPT_GOES = enum.auto()
-    CODE_COMES = enum.auto()  # or data
-    SCRIPT_COMES = enum.auto()
-    CODE_GOES = enum.auto()
-    METADATA_COMES = enum.auto()
-    METADATA_GOES = enum.auto()
-    EMPTY_DIRECTORY_GOES = enum.auto()
-    PTH_COMES = enum.auto()
+    COPY_SET_ASIDE = enum.auto()
+    PTH_REMOVED = enum.auto()
+    SCRIPT_REMOVED = enum.auto()
+    CODE_ADDED = enum.auto()  # or data
+    SCRIPT_ADDED = enum.auto()
+    CODE_REMOVED = enum.auto()
+    METADATA_ADDED = enum.auto()
+    METADATA_REMOVED = enum.auto()
+    EMPTY_DIRECTORY_REMOVED = enum.auto()
+    PTH_ADDED = enum.auto()
 
 
 def in_order(steps: list[Step], landmarks: Landmarks) -> list[Step]:
@@ -43,16 +43,16 @@ def in_order(steps: list[Step], landmarks: Landmarks) -> list[Step]:
 
 
 def rank_of(step: Step, landmarks: Landmarks) -> Rank:
-    comes = step.do not in ("remove", "rmdir")
+    adds = step.do not in ("remove", "rmdir")
     directory, _, name = step.path.rpartition("/")
     if step.path.startswith(SET_ASIDE) or step.do == "mkdir":
-        return Rank.COPIES_ARE_SET_ASIDE
+        return Rank.COPY_SET_ASIDE
     if step.do == "rmdir":
-        return Rank.EMPTY_DIRECTORY_GOES
+        return Rank.EMPTY_DIRECTORY_REMOVED
     if name.endswith((".pth", ".start")) and landmarks.inside_library(step.path):
-        return Rank.PTH_COMES if comes else Rank.PTH_GOES
+        return Rank.PTH_ADDED if adds else Rank.PTH_REMOVED
     if landmarks.is_in_metadata(step.path):
-        return Rank.METADATA_COMES if comes else Rank.METADATA_GOES
+        return Rank.METADATA_ADDED if adds else Rank.METADATA_REMOVED
     if directory in landmarks.scripts:
-        return Rank.SCRIPT_COMES if comes else Rank.SCRIPT_GOES
-    return Rank.CODE_COMES if comes else Rank.CODE_GOES
+        return Rank.SCRIPT_ADDED if adds else Rank.SCRIPT_REMOVED
+    return Rank.CODE_ADDED if adds else Rank.CODE_REMOVED

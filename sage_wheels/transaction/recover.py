@@ -11,8 +11,13 @@ from sage_wheels.transaction.stage import hold_lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TypeVar
+
     from sage_wheels.prefix import Prefix
     from sage_wheels.transaction.commit import CommitOptions
+
+    T = TypeVar("T")
 
 
 def recover_first(prefix: Prefix, settings: CommitOptions) -> None:
@@ -24,6 +29,19 @@ def recover_first(prefix: Prefix, settings: CommitOptions) -> None:
         sentences, unfinished = _recover(prefix, settings)
         for sentence in (*sentences, *unfinished):
             settings.say(sentence)
+
+
+def look_again(prefix: Prefix, settings: CommitOptions, look: Callable[[], T], is_complete: Callable[[T], bool]) -> T:
+    """What `look` finds after an interrupted transaction was undone.
+
+    If that is not complete, it looks once more: what is missing may have been part of a removal that is undone then.
+    """
+    recover_first(prefix, settings)
+    found = look()
+    if not is_complete(found):
+        recover_first(prefix, settings)
+        found = look()
+    return found
 
 
 def recover(prefix: Prefix, settings: CommitOptions, *, set_aside: bool = False) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 
-from sage_wheels.errors import Conflict, FileOperationFailed, NotThere
+from sage_wheels.errors import Conflict, FileOperationFailed, NotThere, OldFilesGone
 from sage_wheels.installed import unchanged
 from sage_wheels.metadata import canonical_name
 from sage_wheels.named import NamedTuple
@@ -16,7 +16,7 @@ from sage_wheels.transaction.commit import Purpose
 from sage_wheels.transaction.outcome import report_of
 from sage_wheels.transaction.recover import recover_first
 from sage_wheels.transaction.report import Change, Report
-from sage_wheels.transaction.undo_chain import OldFilesGone, Wanted, is_exact
+from sage_wheels.transaction.undo_chain import Wanted, is_exact
 from sage_wheels.transaction.undo_plan import make_undo_plan
 
 TYPE_CHECKING = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from sage_wheels.errors import NotThere
+from sage_wheels.errors import OldFilesGone
 from sage_wheels.metadata import canonical_name
 from sage_wheels.named import NamedTuple
 from sage_wheels.transaction.history import KEPT
@@ -23,10 +23,6 @@ class Wanted(NamedTuple):
     chain: list[Entry]
     known: list[Entry]
     force: bool
-
-
-class OldFilesGone(NotThere):
-    """Old files of an entry are missing."""
 
 
 def gone(entry: Entry) -> OldFilesGone:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 
-from sage_wheels.errors import SageWheelsError
+from sage_wheels.errors import OldFilesGone, SageWheelsError
 from sage_wheels.metadata import canonical_name
 from sage_wheels.prefix.tree import Tree
 from sage_wheels.requirements.sources import digest_of
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from sage_wheels.transaction.commit import CommitOptions
     from sage_wheels.transaction.history import Change, Entry, FindWheels
     from sage_wheels.transaction.report import Report
-    from sage_wheels.transaction.undo_chain import OldFilesGone, Wanted
+    from sage_wheels.transaction.undo_chain import Wanted
 
 # Kinds of entries that change nothing but distributions.
 _KINDS = ("install", "uninstall", "undo", "repair")

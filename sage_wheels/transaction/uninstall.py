@@ -17,7 +17,7 @@ from sage_wheels.transaction.commit import Purpose
 from sage_wheels.transaction.destination import Destination
 from sage_wheels.transaction.outcome import report_of
 from sage_wheels.transaction.plan import look
-from sage_wheels.transaction.recover import recover_first
+from sage_wheels.transaction.recover import look_again
 from sage_wheels.transaction.report import Change, Report, Unchanged
 
 TYPE_CHECKING = False
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from sage_wheels.installed import Distribution
     from sage_wheels.prefix import Prefix
     from sage_wheels.transaction.commit import CommitOptions
-    from sage_wheels.transaction.plan import Plan
+    from sage_wheels.transaction.plan import Listing, Plan
 
 
 def uninstall(
@@ -44,12 +44,12 @@ def uninstall(
     removal. Raises `NotRemovable`, `LockTimeout`, `LockUnusable`, `JournalDamaged`, `FileOperationFailed`.
     """
     wanted = {canonical_name(name): name for name in names}
-    for _ in range(2):  # the first time, what is not there may be part of a removal that is then undone
-        recover_first(prefix, settings)
-        listing = look(prefix)
-        there = [each for each in listing.distributions if each.canonical_name in wanted]
-        if there or settings.dry_run:
-            break
+
+    def chosen(listing: Listing) -> list[Distribution]:
+        return [each for each in listing.distributions if each.canonical_name in wanted]
+
+    listing = look_again(prefix, settings, lambda: look(prefix), lambda seen: settings.dry_run or bool(chosen(seen)))
+    there = chosen(listing)
     if not there:
         return Report(unchanged=tuple(map(Unchanged, wanted.values())))
     spelt = {each.path: described(prefix, each).name for each in there}  # read the metadata before they are removed

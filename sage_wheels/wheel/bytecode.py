@@ -76,13 +76,11 @@ def _marshalled(text: str, *, interned: bool, flag: int) -> bytes:
     return bytes([(b"A" if interned else b"a")[0] | flag]) + struct.pack("<l", len(data)) + data
 
 
-def pyc(code: bytes, source: bytes, mtime: float, mode: str = "") -> bytes:
+def pyc(code: bytes, source: bytes, mtime: float, mode: str) -> bytes:
     """The content of a byte-code file (PEP 552) of `source`, whose modification time is `mtime` (seconds).
 
-    `mode` is "timestamp", "checked-hash" or "unchecked-hash". By default it is the one that `py_compile` chooses: the
-    hash if SOURCE_DATE_EPOCH is set, else the timestamp.
+    `mode` is "timestamp", "checked-hash" or "unchecked-hash".
     """
-    mode = mode or ("checked-hash" if os.environ.get("SOURCE_DATE_EPOCH") else "timestamp")
     if mode != "timestamp":
         header = struct.pack("<L", 0b11 if mode == "checked-hash" else 0b01) + importlib.util.source_hash(source)
     else:
@@ -110,7 +108,7 @@ def write_beside(
         os.close(fd)
 
 
-def compile_file(path: str, final_path: str, optimize: int = -1, mode: str = "") -> bool:
+def compile_file(path: str, final_path: str, optimize: int = -1, *, mode: str) -> bool:
     """Write the byte-code of the source at `path`, which will be moved to `final_path`; False if it is invalid."""
     with open(path, "rb") as f:
         source = f.read()
@@ -126,10 +124,10 @@ def main() -> None:
     """Compile each [path, final path, level] in a JSON list on standard input; print the cache tag and what was
     compiled.
 
-    The optimisation level may be left out. The first argument, if there is one, is the `mode` of `pyc`.
+    The optimisation level may be left out. The argument is the `mode` of `pyc`.
     """
-    mode = sys.argv[1] if len(sys.argv) > 1 else ""
-    done = [compile_file(path, final, level[0] if level else -1, mode) for path, final, *level in json.load(sys.stdin)]
+    mode, jobs = sys.argv[1], json.load(sys.stdin)
+    done = [compile_file(path, final, level[0] if level else -1, mode=mode) for path, final, *level in jobs]
     print(json.dumps([sys.implementation.cache_tag, done]))
 
 

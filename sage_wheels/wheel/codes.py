@@ -48,7 +48,8 @@ class Codes:
         if code is None:
             code = bytecode.compile_code(source, final_path)
         if code:
-            bytecode.write_beside(path, bytecode.pyc(code, source, status.st_mtime), status.st_mode & 0o666)
+            content = bytecode.pyc(code, source, status.st_mtime, environment.bytecode_mode())
+            bytecode.write_beside(path, content, status.st_mode & 0o666)
         return bool(code)
 
     def keep(self) -> bool:
@@ -67,9 +68,7 @@ def compile_elsewhere(
     the installation goes on.
     """
     who = interpreter.identity(interpreter.base_executable(prefix))
-    if who is None or environment.get(
-        environment.SOURCE_DATE_EPOCH
-    ):  # then there are hashes in it that only it can make
+    if who is None or environment.bytecode_mode() != "timestamp":  # then there are hashes in it that only it can make
         return run_compiler(prefix, tree, {each: prefix.path(each) for _, sources in wheels for each in sources})
     pieces = [_Foreign(wheel, who, tree, sources) for wheel, sources in wheels]
     made = run_compiler(prefix, tree, {source: path for piece in pieces for source, path in piece.missing().items()})
@@ -141,7 +140,7 @@ class _Foreign:
         if code is None:
             return None
         status = os.stat(path)
-        content = self._known[""][:4] + bytecode.pyc(code, text, status.st_mtime)[4:]
+        content = self._known[""][:4] + bytecode.pyc(code, text, status.st_mtime, "timestamp")[4:]
         bytecode.write_beside(path, content, status.st_mode & 0o666, cache_tag=tag)
         return True
 
@@ -165,7 +164,7 @@ def run_compiler(prefix: Prefix, tree: str, wanted: dict[str, str]) -> tuple[str
 
     jobs = [(f"{tree}/{source}", path) for source, path in wanted.items()]
     try:
-        tag, done = compiled_by(interpreter.base_executable(prefix), jobs)
+        tag, done = compiled_by(interpreter.base_executable(prefix), jobs, environment.bytecode_mode())
         if tag.partition("-")[2] != f"{prefix.version[0]}{prefix.version[1]}":
             raise ValueError("the Python of the prefix was replaced by one of another version")
     except (OSError, subprocess.SubprocessError, ValueError):
@@ -173,7 +172,7 @@ def run_compiler(prefix: Prefix, tree: str, wanted: dict[str, str]) -> tuple[str
     return tag, {source for source, compiled in zip(wanted, done, strict=True) if compiled}
 
 
-def compiled_by(python: str, jobs: Sequence[tuple[object, ...]], *arguments: str) -> tuple[str, list[bool]]:
+def compiled_by(python: str, jobs: Sequence[tuple[object, ...]], mode: str) -> tuple[str, list[bool]]:
     """Let the interpreter `python` do `jobs` and return its cache tag, and which sources are valid (`bytecode.main`).
 
     Raises `OSError`, `subprocess.SubprocessError`, and `ValueError` if its output is invalid.
@@ -182,7 +181,7 @@ def compiled_by(python: str, jobs: Sequence[tuple[object, ...]], *arguments: str
 
     loader = bytecode.__spec__.loader
     program = loader.get_data(bytecode.__file__).decode()  # type: ignore[union-attr]  # also from within a zip
-    command = [python, "-I", "-S", "-B", "-c", program, *arguments]
+    command = [python, "-I", "-S", "-B", "-c", program, mode]
     answer = subprocess.run(command, input=json.dumps(jobs).encode(), capture_output=True, check=True).stdout
     tag, done = json.loads(answer)
     return tag, done

@@ -13,6 +13,7 @@ import stat
 
 from sage_wheels import environment
 from sage_wheels.errors import Conflict, FileOperationFailed, InterpreterError, UsageError
+from sage_wheels.fs import presence
 from sage_wheels.fs.deletion import delete_tree
 from sage_wheels.fs.files import has_same_content
 from sage_wheels.installed import record
@@ -109,8 +110,8 @@ def _epoch() -> int | None:
 
 
 def _set_times(tree: str, epoch: int) -> None:
-    for directory, _, files in os.walk(tree):
-        for name in files:
+    for directory, names in presence.files_below(tree):
+        for name in names:
             os.utime(os.path.join(directory, name), (epoch, epoch))
         os.utime(directory, (epoch, epoch))
 
@@ -133,17 +134,18 @@ def _compile(one: Image, prefix: Prefix, tree: str, options: StagingOptions) -> 
     ]
     if not jobs:
         return []
+    mode = options.invalidation_mode or environment.bytecode_mode()
     tag = f"cpython-{prefix.version[0]}{prefix.version[1]}"
     if interpreter.makes_our_bytecode(prefix):
         pieces, size = _pieces(jobs)
 
         def work(piece: list[tuple[str, str, int]]) -> list[bool]:
-            return [bytecode.compile_file(*each, mode=options.invalidation_mode) for each in piece]
+            return [bytecode.compile_file(*each, mode=mode) for each in piece]
 
         count = workers.processors() if size > _WORTH_A_FORK else 1
         done = [each for answer in workers.share_out(work, pieces, count) for each in answer]
     else:
-        tag, done = _compile_elsewhere(prefix, jobs, options.invalidation_mode)
+        tag, done = _compile_elsewhere(prefix, jobs, mode)
     return [
         bytecode.cache_path(path, tag, level)
         for (path, level), compiled in zip(((p, n) for p in sources for n in options.optimize), done, strict=True)

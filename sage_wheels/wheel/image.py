@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from sage_wheels.installed import record
     from sage_wheels.prefix import Prefix
     from sage_wheels.prefix.locator import Locator
     from sage_wheels.prefix.paths import PrefixPath
@@ -105,10 +106,11 @@ def write_images(
         for request in requests
     ]
     writers = [
-        Writer(layout, tree, umask, compiling=compiling, unpacked=unpacked.of(layout.wheel) if unpacked else None)
-        for layout in layouts
+        Writer(
+            layout, tree, umask, skipped, compiling=compiling, unpacked=unpacked.of(layout.wheel) if unpacked else None
+        )
+        for layout, skipped in zip(layouts, _written_by_others(layouts), strict=True)
     ]
-    _share(writers)
     _make_directories(tree, layouts)
     units = [unit for writer in writers for unit in writer.units()]
     units.sort(key=lambda unit: -sum(each.size for each in unit.members))  # largest first, for an even load
@@ -125,7 +127,7 @@ def write_images(
     for unit, result in zip(units, written, strict=True):
         unit.writer.take(result)
     for wheel, digest in zip(hashed, digests, strict=True):
-        wheel.digest = digest
+        wheel.note_digest(digest)
     if unpacked:
         unpacked.finish(done=True)
     if any(result.cached for result in written):
@@ -191,27 +193,33 @@ def _make_directories(tree: str, layouts: list[Layout]) -> None:
             raise same_on_disk(layouts[-1].wheel, directory) from error
 
 
-def _share(writers: list[Writer]) -> None:
-    """Make sure that each file is written by only one writer. Raises `Conflict` if two have different content for
-    it."""
-    if len(writers) < 2:
-        return
-    owners: dict[PrefixPath, tuple[Writer, str]] = {}
-    for writer in writers:
-        for path, row in writer.layout.expected_rows(generated=True).items():
-            first = owners.setdefault(path, (writer, row.digest))
-            if first[0] is writer:
+def _written_by_others(layouts: list[Layout]) -> list[dict[PrefixPath, record.Row]]:
+    """For each layout, the rows of the files that an earlier one has, too; so each file is written once.
+
+    Raises `Conflict` if two have different content for a path.
+    """
+    if len(layouts) < 2:
+        return [{} for _ in layouts]
+    owners: dict[PrefixPath, tuple[Layout, str]] = {}
+    found = []
+    for layout in layouts:
+        shared: dict[PrefixPath, record.Row] = {}
+        for path, row in layout.expected_rows(generated=True).items():
+            first = owners.setdefault(path, (layout, row.digest))
+            if first[0] is layout:
                 continue
             if not row.digest or row.digest != first[1]:
-                raise _conflict(first[0], writer, path)
-            writer.skipped[path] = row
+                raise _conflict(first[0], layout, path)
+            shared[path] = row
+        found.append(shared)
     for path in directories_above(owners).intersection(owners):
         inside = next(other for other in owners if other.startswith(f"{path}/"))
         raise _conflict(owners[path][0], owners[inside][0], path)
+    return found
 
 
-def _conflict(one: Writer, other: Writer, path: PrefixPath) -> Conflict:
+def _conflict(one: Layout, other: Layout, path: PrefixPath) -> Conflict:
     return Conflict(
-        f"{one.layout.wheel.name} and {other.layout.wheel.name} both have {path}, with different content",
+        f"{one.wheel.name} and {other.wheel.name} both have {path}, with different content",
         "install only one of them, or one after the other with --on-conflict overwrite",
     )

@@ -7,9 +7,10 @@ import os
 from sage_wheels.archive.strict_zip import Damaged
 from sage_wheels.fs.digest import sha256
 from sage_wheels.installed import record
-from sage_wheels.installed.claims import is_interpreter, is_open, is_protected
+from sage_wheels.installed.claims import is_open, is_protected
 from sage_wheels.installed.files import source_of_bytecode
 from sage_wheels.prefix.locator import Locator, is_short, landmarks
+from sage_wheels.prefix.names import is_interpreter
 from sage_wheels.prefix.paths import ancestors, below, parent, plain, relative
 from sage_wheels.wheel import scripts
 

@@ -11,7 +11,7 @@ import re
 import sys
 
 from sage_wheels.archive.strict_zip import MAX_COMPONENT
-from sage_wheels.installed.claims import is_interpreter
+from sage_wheels.prefix.names import is_interpreter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import BinaryIO, cast
 from installer.sources import WheelSource
 
 from sage_wheels.archive.strict_zip import Damaged
-from sage_wheels.errors import WheelRefused
+from sage_wheels.errors import WheelNotValid, WheelRefused
 from sage_wheels.installed import record
 from sage_wheels.wheel.wheel import Wheel
 
@@ -25,10 +25,6 @@ if TYPE_CHECKING:
     from sage_wheels.archive.strict_zip import Member, WheelLimits
 
 _IN_MEMORY = 8 << 20  # bytes of a member; a larger one is kept in a temporary file
-
-
-class WheelNotValid(WheelRefused, ValueError):
-    """Raised by `validate_record`; a `ValueError`, because the interface of `installer` requires that."""
 
 
 class VerifiedWheel(WheelSource):

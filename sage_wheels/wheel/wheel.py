@@ -106,6 +106,10 @@ class Wheel:
         except OSError as error:
             raise FileOperationFailed.from_os_error(error, f"reading {self.path}") from error
 
+    def note_digest(self, digest: str) -> None:
+        """Take over the `digest` of this file that a worker process has computed."""
+        self.digest = digest
+
     def read_text(self, name: str) -> str | None:
         """The text of the file `name` in the `.dist-info`; None if it does not exist. Raises `WheelRefused`."""
         member = f"{self.dist_info}/{name}"

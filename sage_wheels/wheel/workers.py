@@ -1,8 +1,9 @@
 """Process many small items in several worker processes: fork, share a queue, collect the results.
 
 A fork takes a millisecond; to import `concurrent.futures` would take 30 ms. The queue is a pipe of item numbers, from
-which each worker reads when it is free. Threads are used only in children that were forked for that purpose, so no
-process that has threads ever forks.
+which each worker reads when it is free. A process that has threads does not fork, because a lock that one of them holds
+would stay locked in the child: then this process does all work itself. This module uses threads only in children that
+were forked for that purpose. But a call of the store of several machines that has timed out leaves a thread behind.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import contextlib
 import os
 import signal
 import struct
+import sys
 
 from sage_wheels.errors import SageWheelsError
 
@@ -40,7 +42,8 @@ def share_out(
 ) -> list[R]:
     """`[function(item) for item in items]`, computed by `workers` processes. An exception of a worker is raised here.
 
-    The workers have `items` because they are forked; results are pickled. `on_item` is called from time to time with
+    This process works alone if it has other threads. The workers have `items` because they are forked; results are
+    pickled. `on_item` is called from time to time with
     the number of items begun, and of all items.
     """
 
@@ -54,7 +57,7 @@ def share_out(
         return function(items[index])
 
     workers = min(workers, len(items))
-    if workers < 2 or len(items) > QUEUE:
+    if workers < 2 or len(items) > QUEUE or _has_threads():
         return [observed(index) for index in range(len(items))]
     parent = os.getpid()
     numbers, feed = os.pipe()
@@ -83,10 +86,13 @@ def share_out(
 
 
 def apart(function: Callable[[], R], otherwise: Callable[[], R]) -> R:
-    """Run `function()` in a child process, which may use threads; if fork fails, run `otherwise()` in this process.
+    """Run `function()` in a child process, which may use threads; or `otherwise()` in this process, if that has threads
+    or cannot fork.
 
     Returns the result. An exception of either function is raised here.
     """
+    if _has_threads():
+        return otherwise()
     try:
         children = [_fork(function)]
     except OSError:  # not enough processes, descriptors or memory
@@ -137,6 +143,12 @@ def leave_if_orphaned(parent: int) -> None:
     """End this process if its parent, the process `parent`, was killed: then nobody waits for the result."""
     if os.getppid() != parent:
         os._exit(1)
+
+
+def _has_threads() -> bool:
+    """Whether this process has threads beside the one that calls this."""
+    threading = sys.modules.get("threading")
+    return threading is not None and threading.active_count() > 1
 
 
 def _work(function: Callable[[int], R], numbers: int) -> dict[int, R]:

@@ -71,11 +71,18 @@ class Writer:
     """
 
     def __init__(
-        self, layout: Layout, tree: str, umask: int, *, compiling: bool, unpacked: Unpacked | None = None
+        self,
+        layout: Layout,
+        tree: str,
+        umask: int,
+        skipped: dict[PrefixPath, record.Row],
+        *,
+        compiling: bool,
+        unpacked: Unpacked | None = None,
     ) -> None:
         self.layout = layout
         self.tree = tree
-        self.skipped: dict[PrefixPath, record.Row] = {}
+        self.skipped = skipped
         self.rows: dict[PrefixPath, record.Row] = {}
         self.compiled: list[PrefixPath] = []
         self.stats: list[bytes] = []

@@ -13,9 +13,9 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 from sage_wheels.building.environment.images import WheelSummary
-from sage_wheels.building.environment.resolve import Missing, resolve
+from sage_wheels.building.environment.resolve import resolve
 from sage_wheels.building.environment.wheelhouse import WheelEntry, Wheelhouse
-from sage_wheels.errors import WheelRefused
+from sage_wheels.errors import WheelRefused, WheelsMissing
 
 MARKERS = {"python_version": "3.11", "python_full_version": "3.11.2", "sys_platform": "linux"}
 Resolve = Callable[..., dict[str, str]]
@@ -106,7 +106,7 @@ def test_requires_python() -> None:
 
 
 def test_missing_says_who_asks_and_where_was_looked() -> None:
-    with pytest.raises(Missing) as raised:
+    with pytest.raises(WheelsMissing) as raised:
         choose({"a-1": ["b>=2"]}, "a")
     assert str(raised.value) == (
         "a 1 asks for b>=2, but there is no wheel of b in /shelf; build that first, name its directory with "
@@ -116,12 +116,12 @@ def test_missing_says_who_asks_and_where_was_looked() -> None:
 
 
 def test_the_wrong_version_says_which_there_are() -> None:
-    with pytest.raises(Missing, match=r"hello asks for a>3, but the versions of a in /shelf are 2, 1"):
+    with pytest.raises(WheelsMissing, match=r"hello asks for a>3, but the versions of a in /shelf are 2, 1"):
         choose({"a-1": [], "a-2": []}, "a>3")
 
 
 def test_a_conflict_names_both_askers() -> None:
-    with pytest.raises(Missing) as raised:
+    with pytest.raises(WheelsMissing) as raised:
         choose({"a-1": ["c<2"], "b-1": ["c>=2"], "c-1": [], "c-2": []}, "a", "b")
     assert "c<2 (asked for by a 1)" in str(raised.value)
     assert "c>=2 (asked for by b 1)" in str(raised.value)
@@ -129,11 +129,11 @@ def test_a_conflict_names_both_askers() -> None:
 
 
 def test_urls_and_nonsense_are_refused() -> None:
-    with pytest.raises(Missing, match="a wheelhouse has no URLs"):
+    with pytest.raises(WheelsMissing, match="a wheelhouse has no URLs"):
         choose({}, "a @ https://example.org/a.whl")
-    with pytest.raises(Missing, match="which is no requirement"):
+    with pytest.raises(WheelsMissing, match="which is no requirement"):
         choose({}, "a >< 1")
-    with pytest.raises(Missing, match=r"b 1 asks for .*its marker cannot be evaluated"):
+    with pytest.raises(WheelsMissing, match=r"b 1 asks for .*its marker cannot be evaluated"):
         choose({"b-1": ["a; os_name ~= 'x'"]}, "b")
 
 
@@ -146,7 +146,7 @@ def test_a_wheel_that_cannot_be_read_is_passed_over_and_named_if_there_is_no_oth
         return shelf.about(path)
 
     assert [str(entry.version) for entry in resolve([("a", "hello")], shelf, MARKERS, about)] == ["1"]
-    with pytest.raises(Missing, match=r"a-2-py3-none-any\.whl is damaged"):
+    with pytest.raises(WheelsMissing, match=r"a-2-py3-none-any\.whl is damaged"):
         resolve([("a>1", "hello")], shelf, MARKERS, about)
 
 
@@ -183,7 +183,7 @@ def test_a_solution_is_found_exactly_if_there_is_one(wheels: dict[str, list[str]
     possible = solutions(wheels, wanted)
     try:
         chosen: Any = choose(wheels, *wanted)
-    except Missing:
+    except WheelsMissing:
         chosen = None
     assert chosen in possible if possible else chosen is None
 

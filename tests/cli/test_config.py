@@ -109,11 +109,11 @@ def test_a_file_that_others_could_have_written_is_not_read(home: Home) -> None:
 
 
 def test_no_file_of_a_tree_that_is_built_is_read(home: Home, tmp_path: Path) -> None:
-    tree = make_tree(home.project / "deep/tree", "tree", "1")
+    tree = make_tree(home.project / "deep/the tree", "tree", "1")
     (tree / "sage-wheels.toml").write_text('wheel-dir = "evil"\n')
     (home.project / "sage-wheels.toml").write_text('wheel-dir = "good"\n')
     env = tool_environment(HOME=str(home.home))
-    for item in (".", f"file://{tree}"):
+    for item in (".", f"file://{tree}", tree.as_uri(), f"tree @ {tree.as_uri()}", f"tree[some] @ {tree.as_uri()}"):
         done = tool("build", "--cache-dir", tmp_path / "cache", item, cwd=tree, env=env)
         assert done.returncode == 0, done.stderr
         assert done.stdout == f"{home.project}/good/tree-1-py3-none-any.whl\n"

@@ -180,6 +180,7 @@ def test_no_link_leads_out(wheel: Path, tmp_path: Path) -> None:
         (["--dry-run"], "--dry-run does not go with --destdir"),
         (["--scheme", "no_such"], "has no scheme no_such; name one of "),
         (["--python", "/no/python"], "the Python /no/python cannot be run"),
+        (["--python", "/bin/false"], "the Python /bin/false gives no answer (exit status 1); name another --python"),
         (["six"], "--destdir takes wheels; build them first"),
         (["--optimize", "3"], "argument --optimize: invalid choice: "),
     ],

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import ModuleType
@@ -19,6 +19,8 @@ import pytest
 import sage_wheels
 from sage_wheels.archive.strict_zip import WheelLimits
 from sage_wheels.cli import main
+from sage_wheels.errors import Outdated
+from sage_wheels.manifests.entries import ManifestEntry
 from sage_wheels.pip import uninstall as pip_uninstall
 from sage_wheels.pip.decision import Decision, How
 from sage_wheels.pip.uninstall import Found, find
@@ -128,11 +130,11 @@ def test_an_unfinished_removal_and_pip_uninstall(
     """It is the command line that looks what is there."""
     seen: list[list[str]] = []
 
-    def finding(where: Prefix, wanted: Mapping[str, str]) -> Found:
+    def finding(where: Prefix, wanted: Mapping[str, str], brought: Mapping[str, ManifestEntry]) -> Found:
         if seen:
-            return find(where, wanted)
+            return find(where, wanted, brought)
         with watched.stopped("uninstall", "--prefix", prefix, "one", at=commit_of(prefix)) as other:
-            found = find(where, wanted)
+            found = find(where, wanted, brought)
             seen.append(found.missing)
             other.send_signal(signal.SIGKILL)
         return found
@@ -259,19 +261,38 @@ def test_what_pip_has_chosen_comes_from_another_process(
     prefix: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After it was decided what is installed: it is left out then, and pip need not decide again."""
+    wheels = twins(tmp_path, "2")
+    reports = _reports_of_pip(prefix, wheels, [lambda: install(prefix, wheels[0])], monkeypatch)
+    assert [[change.name for change in report.changes] for report in reports] == [["two"]]
+    assert names(prefix) == ["one 2", "two 2"]
+    assert leftovers(prefix) == []
+
+
+def test_what_pip_has_chosen_comes_and_goes(prefix: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then pip decides again. It is not installed all the same, over what another process may be putting there."""
+    wheels = twins(tmp_path, "2")
+    others = [lambda: install(prefix, wheels[0]), lambda: uninstall(prefix, "one")]
+    with pytest.raises(Outdated, match="was changed meanwhile"):
+        _reports_of_pip(prefix, wheels, others, monkeypatch)
+    assert names(prefix) == []
+    assert leftovers(prefix) == []
+
+
+def _reports_of_pip(
+    prefix: Path, wheels: Sequence[Path], others: list[Callable[[], Report]], monkeypatch: pytest.MonkeyPatch
+) -> list[Report]:
+    """What is reported when pip has chosen `wheels`; each of `others` is called after one look at what is there."""
     uninstall(prefix, "one", "two")
     found = find_prefix(str(prefix))
     reports: list[Report] = []
     decision = Decision(found, How(CommitOptions(), WheelLimits(), reports.append), {})
-    wheels = twins(tmp_path, "2")
-
-    done: list[int] = []
 
     def looking(where: Prefix) -> Listing:
         listing = look(where)
-        if not done:
-            done.append(1)
-            install(prefix, wheels[0])
+        if others:
+            with monkeypatch.context() as meanwhile:
+                meanwhile.setattr(installing, "look", look)
+                others.pop(0)()
         return listing
 
     library = found.path(found.scheme.purelib)
@@ -279,6 +300,4 @@ def test_what_pip_has_chosen_comes_from_another_process(
     with monkeypatch.context() as patch:
         patch.setattr(installing, "look", looking)
         decision.carry_out([{"path": str(each), **about} for each in wheels], {})
-    assert [[change.name for change in report.changes] for report in reports] == [["two"]]
-    assert names(prefix) == ["one 2", "two 2"]
-    assert leftovers(prefix) == []
+    return reports

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sage_wheels.installed.claims import is_interpreter
+from sage_wheels.prefix.names import is_interpreter
 
 
 @pytest.mark.parametrize(

@@ -7,14 +7,71 @@ from pathlib import Path
 import pytest
 
 from sage_wheels.errors import FileOperationFailed
-from sage_wheels.manifests.entries import add_entry, entries
+from sage_wheels.manifests.entries import add_entry
+from sage_wheels.manifests.entries import entries as all_entries
 from sage_wheels.prefix import find_prefix
-from support.house import MANIFESTS, House, record
+from sage_wheels.requirements.names import all_named
+from support.house import MANIFESTS, House, entries, record
+from support.run import tool
 
 
 def test_a_plain_prefix_has_no_packages(prefix: Path) -> None:
     assert entries(find_prefix(prefix)) == {}
     assert not (prefix / "var").exists()
+
+
+# Another way to write `six @ file:///w/six-1.0-py3-none-any.whl`, by pip's rules.
+SPELT = {
+    "mark": b"\xef\xbb\xbfsix @ file:///w/six-1.0-py3-none-any.whl\n",
+    "utf-16": "\ufeffsix @ file:///w/six-1.0-py3-none-any.whl\r\n".encode("utf-16-le"),
+    "continued": b"six @ \\\n  file:///w/six-1.0-py3-none-any.whl\n",
+    "variable": b"s${X}x @ file:///w/s${X}x-1.0-py3-none-any.whl\n",
+    "comment": b"# of six\nsix @ file:///w/six-1.0-py3-none-any.whl  # why\n",
+    "hash": b"six @ file:///w/six-1.0-py3-none-any.whl --hash=sha256:00\n",
+    "marker": b"six @ file:///w/six-1.0-py3-none-any.whl ; python_version > '3'\n",
+    "extra": b"six[more]@file:/w/six-1.0-py3-none-any.whl#sha256=00",
+}
+
+
+@pytest.mark.parametrize("spelling", SPELT)
+def test_a_manifest_is_read_by_pips_rules(prefix: Path, monkeypatch: pytest.MonkeyPatch, spelling: str) -> None:
+    monkeypatch.setenv("X", "i")
+    file = record(prefix, f"{MANIFESTS}/p", SPELT[spelling])
+    (entry,) = entries(find_prefix(prefix)).values()
+    assert (entry.name, entry.source) == ("six", "/w/six-1.0-py3-none-any.whl")
+    assert all_named([], [str(file)]) == ["six"]  # what uninstalls agrees
+
+
+@pytest.mark.parametrize(
+    "line", ["six @@ nonsense", "six==1.0", "-r other", "six @ https://example.org/six.whl", "six"]
+)
+def test_a_line_that_is_no_entry_is_named(prefix: Path, line: str) -> None:
+    record(prefix, f"{MANIFESTS}/p", f"# one\n\n{line}\nok @ file:///w/ok-1-py3-none-any.whl\n")
+    (note,) = notes_of(prefix, "ok")
+    assert note.startswith(f"line 3 of {prefix}/{MANIFESTS}/p is ignored")
+
+
+def test_a_file_that_cannot_be_decoded_is_named(prefix: Path) -> None:
+    record(prefix, f"{MANIFESTS}/a", "# coding: klingon\nx @ file:///w/x-1-py3-none-any.whl\n")
+    record(prefix, f"{MANIFESTS}/b", b"\xff\xfe\0")
+    record(prefix, f"{MANIFESTS}/c", "ok @ file:///w/ok-1-py3-none-any.whl\n")
+    assert ["cannot be decoded" in note for note in notes_of(prefix, "ok")] == [True, True]
+
+
+def test_list_and_show_name_a_line_once(house: House) -> None:
+    house.package("lib", house.wheel())
+    record(house.prefix, f"{MANIFESTS}/p", "six @@ nonsense\n")
+    for command in (("list",), ("show", "lib", "lib")):
+        ran = tool(command[0], "--prefix", str(house.prefix), *command[1:])
+        assert ran.returncode == 0
+        assert ran.stderr.count("line 1 of") == 1, ran.stderr
+
+
+def notes_of(prefix: Path, *names: str) -> list[str]:
+    """The sentences about the manifests in a prefix, which have entries for `names` only."""
+    notes: list[str] = []
+    assert tuple(all_entries(find_prefix(prefix), notes.append)) == names
+    return notes
 
 
 def test_what_is_damaged_is_skipped(prefix: Path) -> None:
@@ -28,7 +85,7 @@ def test_what_is_damaged_is_skipped(prefix: Path) -> None:
     (prefix / MANIFESTS / "directory").mkdir()
     (prefix / MANIFESTS / "link").symlink_to("nowhere")
     (prefix / MANIFESTS / "loop").symlink_to("loop")
-    assert list(entries(find_prefix(prefix))) == ["ok"]
+    assert len(notes_of(prefix, "ok")) > 8
 
 
 def test_paths_quoted_or_not(prefix: Path, tmp_path: Path) -> None:

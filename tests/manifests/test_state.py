@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 from sage_wheels.cli import main
-from sage_wheels.manifests.entries import entries
 from sage_wheels.prefix import find_prefix
-from support.house import DATA, FILES, House, Pip
+from support.house import DATA, FILES, House, Pip, entries
 from support.projects import make_tree
 from support.run import install
 from support.trees import site_packages

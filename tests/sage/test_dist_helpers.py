@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from sage_wheels.manifests.entries import entries
 from sage_wheels.prefix import find_prefix
+from support.house import entries
 from support.projects import BACKEND
 from support.run import names, python
 from support.trees import make_prefix, site_packages, snapshot

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from sage_wheels.installed import find
-from sage_wheels.manifests.entries import ManifestEntry, entries
+from sage_wheels.manifests.entries import ManifestEntry
 from sage_wheels.manifests.state import state
 from sage_wheels.prefix import find_prefix
 from support import house
-from support.house import MANIFESTS, Pip, record
+from support.house import MANIFESTS, Pip, entries, record
 from support.run import install, names, python, tool, uninstall
 from support.trees import difference, faded, make_prefix, site_packages, snapshot
 from support.wheels import make_wheel

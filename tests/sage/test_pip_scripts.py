@@ -177,6 +177,7 @@ def test_a_manifest_is_written_and_followed_to_the_end(scripts: Scripts, prefix:
     assert manifest.read_text() == f"Foo_Bar @ file://{tmp_path}/the%20100%2525/{wheel.name}\n"
     done = scripts.run("sage-pip-uninstall", "--dry-run", "--manifest", manifest)
     assert (done.returncode, manifest.exists(), wheel.exists()) == (0, True, True)
+    manifest.write_text("\ufeff" + manifest.read_text())  # what uninstalls and what deletes the wheels read it alike
     done = scripts.run("sage-pip-uninstall", "--manifest", manifest)
     assert (done.returncode, manifest.exists(), wheel.exists()) == (0, False, False), done.stderr
     assert snapshot(prefix) == before

@@ -11,9 +11,9 @@ import pytest
 
 from sage_wheels.cli import main
 from sage_wheels.installed import find
-from sage_wheels.manifests.entries import entries
+from sage_wheels.manifests import entries as manifests
 from sage_wheels.manifests.state import state
-from sage_wheels.prefix import find_prefix
+from sage_wheels.prefix import Prefix, find_prefix
 from support.trees import Tree, faded, make_prefix, snapshot
 from support.wheels import make_wheel
 
@@ -49,6 +49,11 @@ def pip(tmp_path_factory: pytest.TempPathFactory) -> Pip:
         return done.stdout
 
     return run
+
+
+def entries(prefix: Prefix) -> dict[str, manifests.ManifestEntry]:
+    """The entries of a prefix whose manifests have no other lines."""
+    return manifests.entries(prefix, pytest.fail)
 
 
 class House:

@@ -19,10 +19,7 @@ _ENVIRONMENT = "environment.py"
 _MADE = "cli/completions/"  # from the help of the options, which names variables of the environment
 _NAMING_SAGE_VENV = (_ENVIRONMENT, _MADE)
 # Run from their text by other interpreters, in which nothing of the package can be imported.
-_STANDING_ALONE = (
-    *("building/backend/hook_server.py", "building/pip_download.py", "pip/driver.py", "prefix/ask.py"),
-    "wheel/bytecode.py",
-)
+_STANDING_ALONE = ("building/backend/hook_server.py", "building/pip_download.py", "pip/driver.py", "prefix/ask.py")
 
 
 def broken(package: Path) -> list[str]:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from sage_wheels import environment
 from sage_wheels.wheel import bytecode, codes
 from support.pythons import Python, other_pythons
 
@@ -26,7 +27,7 @@ def test_it_is_what_py_compile_writes(tmp_path: Path, monkeypatch: pytest.Monkey
     source.write_bytes(SOURCE)
     os.utime(source, (1e9, 1e9))
     expected = Path(py_compile.compile(str(source), doraise=True) or "").read_bytes()
-    found = bytecode.pyc(bytecode.compile_code(SOURCE, str(source)), SOURCE, 1e9)
+    found = bytecode.pyc(bytecode.compile_code(SOURCE, str(source)), SOURCE, 1e9, environment.bytecode_mode())
     assert found[:16] == expected[:16]
     assert marshal.loads(found[16:]) == marshal.loads(expected[16:])  # the bytes differ in what is marked as shared
 
@@ -111,7 +112,7 @@ def test_other_pythons_run_it_as_a_script(tmp_path: Path, python: Python) -> Non
     for name, text in (("good", "x = 1\n"), ("bad", "x = = 1\n")):
         (tmp_path / f"{name}.py").write_text(text)
         listing.append([str(tmp_path / f"{name}.py"), f"/final/{name}.py"])
-    command = [python.executable, "-I", "-S", "-B", "-c", Path(bytecode.__file__).read_text()]
+    command = [python.executable, "-I", "-S", "-B", "-c", Path(bytecode.__file__).read_text(), "timestamp"]
     done = subprocess.run(command, input=json.dumps(listing), capture_output=True, text=True, check=True)
     tag = "cpython-{}{}".format(*python.version)
     assert json.loads(done.stdout) == [tag, [True, False]]
@@ -123,7 +124,7 @@ def test_other_pythons_run_it_as_a_script(tmp_path: Path, python: Python) -> Non
 
 def test_this_very_python_runs_it_as_a_script(tmp_path: Path) -> None:
     (tmp_path / "m.py").write_bytes(SOURCE)
-    command = [sys.executable, "-I", "-S", "-B", "-c", Path(bytecode.__file__).read_text()]
+    command = [sys.executable, "-I", "-S", "-B", "-c", Path(bytecode.__file__).read_text(), "timestamp"]
     listing = json.dumps([[str(tmp_path / "m.py"), "/final/m.py"]])
     answer = subprocess.run(command, input=listing, capture_output=True, text=True, check=True).stdout
     assert json.loads(answer) == [sys.implementation.cache_tag, [True]]

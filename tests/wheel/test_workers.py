@@ -6,6 +6,7 @@ import errno
 import itertools
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,24 @@ def test_the_work_is_shared_by_processes(tmp_path: Path) -> None:
 def test_too_many_items_for_the_queue_are_done_here() -> None:
     items = range(workers.QUEUE + 1)
     assert workers.share_out(lambda item: os.getpid(), items, 4) == [os.getpid()] * len(items)
+
+
+def test_a_process_with_another_thread_does_not_fork() -> None:
+    """A child would have the locks that the thread holds, and nobody who releases them."""
+    forks: list[int] = []
+    os.register_at_fork(before=lambda: forks.append(os.getpid()))
+    end = threading.Event()
+    thread = threading.Thread(target=end.wait)
+    thread.start()
+    try:
+        assert workers.share_out(lambda item: os.getpid(), range(100), 4) == [os.getpid()] * 100
+        assert workers.apart(lambda: "apart", lambda: "here") == "here"
+        assert not forks
+    finally:
+        end.set()
+        thread.join()
+    assert workers.apart(os.getpid, os.getpid) != os.getpid()
+    assert forks
 
 
 def wait_for(path: Path) -> None:

@@ -12,7 +12,7 @@ import sys
 from typing import NamedTuple
 
 from sage_wheels.errors import InterpreterError
-from sage_wheels.prefix import Prefix, Scheme, answers
+from sage_wheels.prefix import Prefix, Scheme, answers, names
 from sage_wheels.prefix import interpreter as facts_of
 from sage_wheels.store.store import Store
 
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 
 # The oldest Python for which `hook_server` is written.
 _OLDEST = (3, 8)
-
-
-_NUMBERED = re.compile(r"python(\d+)\.(\d+)")
 
 
 class BuildInterpreter(NamedTuple):
@@ -52,9 +49,9 @@ def find_building(python: str | None, prefix: Prefix | None, cache: str) -> Buil
     root = f"{cache}/pythons/{key}"
     pattern = _pattern(root, executable, version, f"python{version[0]}.{version[1]}")
     facts = _facts(pattern, executable, Store(cache))
-    library = re.search(r"/(python\d+\.\d+[a-z]*)(/|$)", facts.paths["purelib"])
+    library = next(filter(names.version_in, facts.paths["purelib"].split("/")), "")
     if library:  # python3.13t: free-threaded
-        pattern = _pattern(root, executable, version, library[1])
+        pattern = _pattern(root, executable, version, library)
     return BuildInterpreter(executable, facts, pattern._replace(full_version=facts.full_version))
 
 
@@ -84,37 +81,37 @@ def _base_of(named: str) -> tuple[str, tuple[int, int]]:
     if os.path.realpath(named) in (os.path.realpath(sys.executable), ours):
         return ours, sys.version_info[:2]
     real = os.path.realpath(named)
-    plain = _NUMBERED.fullmatch(os.path.basename(real))
-    if plain and os.access(real, os.X_OK) and not _is_in_environment(real):
-        return real, (int(plain[1]), int(plain[2]))
+    version = names.version_in(os.path.basename(real))
+    if version and os.access(real, os.X_OK) and not _is_in_environment(real):
+        return real, version
     return _ask(named)
 
 
 def our_base() -> str:
     """The base executable of the Python that runs the tool."""
-    return _outside(getattr(sys, "_base_executable", sys.executable), sys.base_prefix, sys.version_info[:2])
+    return _outside(facts_of.base_executable_here(), sys.base_prefix, sys.version_info[:2])
 
 
 def _ask(named: str) -> tuple[str, tuple[int, int]]:
     import shutil
 
     path = shutil.which(named) or named
-    program = "import sys, json; print(json.dumps([sys._base_executable, sys.base_prefix, *sys.version_info[:2]]))"
+    base = f"sys.{facts_of.BASE_EXECUTABLE}"
+    program = f"import sys, json; print(json.dumps([{base}, sys.base_prefix, *sys.version_info[:2]]))"
     answer = answers.answer_of(path, *answers.ISOLATED, "-c", program, advice="name another with --python")
     executable, base_prefix, major, minor = answer
     return _outside(executable, base_prefix, (major, minor)), (major, minor)
 
 
 def _outside(executable: str, base_prefix: str, version: tuple[int, int]) -> str:
-    """`executable`, which is `sys._base_executable`; if that is wrong, the interpreter of `version` in `base_prefix`.
+    """`executable`, which is said to be the base; if that is wrong, the interpreter of `version` in `base_prefix`.
 
     In a virtual environment with a copy of the interpreter, it is that copy before Python 3.11; since then it is the
     `python3` beside the original, which may be of another version.
     """
     real = os.path.realpath(executable)
-    name = "python{}.{}".format(*version)
-    if _is_in_environment(real) or (_NUMBERED.fullmatch(os.path.basename(real)) and os.path.basename(real) != name):
-        for each in (name, "python3", "python"):
+    if _is_in_environment(real) or names.version_in(os.path.basename(real)) not in (None, version):
+        for each in names.executables(version):
             if os.access(original := f"{base_prefix}/bin/{each}", os.X_OK):
                 return os.path.realpath(original)
     return real

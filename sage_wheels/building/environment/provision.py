@@ -14,7 +14,7 @@ from typing import Protocol
 from sage_wheels import trace
 from sage_wheels.building.environment.choices import Choices, Pick
 from sage_wheels.building.environment.isolated import EnvironmentFiles, activated
-from sage_wheels.errors import BuildFailed, FileOperationFailed, WheelRefused
+from sage_wheels.errors import BuildFailed, FileOperationFailed, WheelRefused, WheelsMissing
 from sage_wheels.fs.deletion import delete_tree
 
 TYPE_CHECKING = False
@@ -86,11 +86,9 @@ class Chooser:
         return (None if again else self._recalled()) or self._resolve()
 
     def _resolve(self) -> list[Pick]:
-        from sage_wheels.building.environment.resolve import Missing
-
         try:
             return self._choose()
-        except Missing as missing:
+        except WheelsMissing as missing:
             if not self._index:
                 raise
             self._log.write(f"--- {missing}; pip downloads it")

@@ -16,7 +16,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from resolvelib.resolvers import Resolution
 
-from sage_wheels.errors import BuildFailed, FileOperationFailed, WheelRefused
+from sage_wheels.errors import FileOperationFailed, WheelRefused, WheelsMissing
 from sage_wheels.prefix.versions import is_allowed
 from sage_wheels.requirements.markers import applies
 
@@ -68,14 +68,6 @@ class Chosen(NamedTuple):
         return Identifier(self.entry.name, self.extras)
 
 
-class Missing(BuildFailed):
-    """The available wheels do not fulfil the requirements; `names` are the projects without a suitable wheel."""
-
-    def __init__(self, what: str, advice: str, names: Iterable[str] = ()) -> None:
-        super().__init__(what, advice)
-        self.names = sorted(names)
-
-
 def resolve(
     requirements: Iterable[tuple[str, str]],
     wheelhouse: Wheelhouse,
@@ -86,7 +78,7 @@ def resolve(
 
     `markers` is the environment of the building interpreter; `about` returns the summary of the wheel at a path. Newer
     versions are preferred; pre-releases are used only if nothing else fits, or if one is named (PEP 440). Raises
-    `Missing`, a `BuildFailed`, with the requirement that cannot be fulfilled, or the two that contradict each other.
+    `WheelsMissing` with the requirement that cannot be fulfilled, or the two that contradict each other.
     """
     provider = _Provider(wheelhouse, markers, about)
     wanted = [each for line, asker in requirements for each in provider.applying(line, asker, frozenset())]
@@ -96,7 +88,7 @@ def resolve(
     except resolvelib.ResolutionImpossible as impossible:
         raise provider.explain([cause.requirement for cause in impossible.causes]) from None
     except resolvelib.ResolutionTooDeep:
-        raise Missing(
+        raise WheelsMissing(
             f"no choice of wheels was found in {_MAX_ROUNDS} steps", "keep fewer versions in the wheelhouse"
         ) from None
     needed = _needed(state)
@@ -187,17 +179,19 @@ class _Provider(resolvelib.AbstractProvider):  # type: ignore[type-arg]
         return dependencies
 
     def applying(self, line: str, asker: str, extras: frozenset[str]) -> Iterator[Wanted]:
-        """The requirement in `line`, if its marker is true. Raises `Missing` if it is invalid, or has a URL."""
+        """The requirement in `line`, if its marker is true. Raises `WheelsMissing` if it is invalid, or has a URL."""
         try:
             requirement = Requirement(line)
             is_needed = applies(requirement, self._markers, extras)
         except (InvalidRequirement, RecursionError) as error:
             reason = str(error).splitlines()[0]
-            raise Missing(f"{asker} asks for {line!r}, which is no requirement ({reason})", "correct it") from error
+            raise WheelsMissing(
+                f"{asker} asks for {line!r}, which is no requirement ({reason})", "correct it"
+            ) from error
         if not is_needed:
             return
         if requirement.url:
-            raise Missing(
+            raise WheelsMissing(
                 f"{asker} asks for {line}, and a wheelhouse has no URLs",
                 "ask for it by name, and put its wheel into the wheelhouse",
             )
@@ -226,14 +220,14 @@ class _Provider(resolvelib.AbstractProvider):  # type: ignore[type-arg]
                     self._about[entry.path] = about
         return self._about[entry.path] is not None
 
-    def explain(self, wanted: list[Wanted]) -> Missing:
+    def explain(self, wanted: list[Wanted]) -> WheelsMissing:
         """The error for requirements that cannot all be fulfilled; it names the one or two that are to blame."""
         for each in wanted:
             if not self._fulfilled_alone(each):
                 return self._explain_one(each)
         different = list({str(each): each for each in wanted}.values())
         name = different[0].identifier.name
-        return Missing(
+        return WheelsMissing(
             f"{' and '.join(map(str, different))} exclude each other, for {self._at_hand(name)}",
             "add a version that suits all to the wheelhouse, or change one of the requirements",
             [name],
@@ -243,11 +237,11 @@ class _Provider(resolvelib.AbstractProvider):  # type: ignore[type-arg]
         identifier = wanted.identifier
         return bool(self.find_matches(identifier, {identifier: iter([wanted])}, {identifier: iter([])}))
 
-    def _explain_one(self, wanted: Wanted) -> Missing:
+    def _explain_one(self, wanted: Wanted) -> WheelsMissing:
         name = wanted.identifier.name
         refused = [error for path, error in self._unusable.items() if _project_of(path) == name]
         why = f"; {refused[0]}" if refused else ""
-        return Missing(
+        return WheelsMissing(
             f"{wanted.asker} asks for {wanted.requirement}, but {self._at_hand(name)}{why}",
             "build that first, name its directory with --find-links, or allow the package index with --index",
             [name],

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
 import sys
 
 from sage_wheels.building.keyable import NotKeyable
+from sage_wheels.errors import InterpreterError
+from sage_wheels.prefix import answers
 from sage_wheels.store.remembered import remembered, stat_of
 
 TYPE_CHECKING = False
@@ -69,9 +69,9 @@ def _libc() -> str:
 
 def _ask(executable: str) -> dict[str, Any]:
     try:
-        command = [executable, "-I", "-S", "-B", "-c", _PROGRAM]
-        answer = subprocess.run(command, capture_output=True, check=True, stdin=subprocess.DEVNULL, env=_MADE_BY)
-        found: dict[str, Any] = json.loads(answer.stdout)
-    except (OSError, subprocess.CalledProcessError, ValueError) as error:
-        raise NotKeyable(f"the interpreter {executable} does not say how it is configured ({error})") from error
+        found: dict[str, Any] = answers.answer_of(
+            executable, *answers.ISOLATED, "-c", _PROGRAM, advice="", environ=_MADE_BY
+        )
+    except InterpreterError as error:
+        raise NotKeyable(f"the interpreter {executable} does not say how it is configured ({error.what})") from error
     return found

@@ -10,6 +10,8 @@ import hashlib
 import os
 
 from sage_wheels.building.keyable import NotKeyable
+from sage_wheels.fs import presence
+from sage_wheels.fs.files import regular
 from sage_wheels.store.results import canonical
 
 TYPE_CHECKING = False
@@ -25,7 +27,10 @@ _STATUS = ["status", "--porcelain=v1", "-z", "--untracked-files=all", "--ignore-
 
 
 def states(repositories: Mapping[str, Repository], git: Git, tree: str) -> dict[str, Any]:
-    """The state of each of `repositories`, which contain `tree` or are in it. Raises `NotKeyable`."""
+    """The state of each of `repositories`, which contain `tree` or are in it.
+
+    Raises `NotKeyable`, and `OSError` if a file cannot be read.
+    """
     return {name: _state(each, git, tree) for name, each in sorted(repositories.items())}
 
 
@@ -78,7 +83,7 @@ def _changed_outside(repository: Repository, status: bytes, tree: str) -> str:
 
 def _files_below(directory: str) -> list[tuple[str, str]]:
     found = []
-    for here, _, names in os.walk(directory):
+    for here, names in presence.files_below(directory):
         found += [
             (os.path.relpath(os.path.join(here, name), directory), _digest(_read(os.path.join(here, name))))
             for name in names
@@ -87,10 +92,13 @@ def _files_below(directory: str) -> list[tuple[str, str]]:
 
 
 def _read(path: str) -> bytes:
+    """The content of a file; b"" if it does not exist, or is a directory. Raises `OSError` if it cannot be read."""
     try:
-        with open(path, "rb") as f:
+        with open(path, "rb", opener=regular) as f:
             return f.read()
     except OSError:
+        if presence.leads_somewhere(path) and not presence.is_directory(path):
+            raise
         return b""
 
 
