@@ -112,7 +112,7 @@ def add_build_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--cache-declared",
         action="store_true",
-        help="with --no-isolation: state that the build uses nothing that is installed but what the project declares",
+        help="with --no-isolation: state that the build uses only those installed packages that the project declares",
     )
     group.add_argument(
         "--max-sdist-size",
@@ -256,7 +256,7 @@ def named(
             command = "install" if what == "ITEM" else "build"
             raise UsageError(f"{what} is missing", f"see 'sage-wheels {command} --help'")
         if not getattr(arguments, "quiet", False):
-            common.warn(f"{' and '.join(files)} {'name' if files[1:] else 'names'} nothing")
+            common.warn(f"{' and '.join(files)} {'contain' if files[1:] else 'contains'} no requirement")
     return found
 
 
@@ -297,7 +297,7 @@ def _named_in(
 def _check_that_all_have_hashes(items: list[str], lines: list[Line], markers: Callable[[], Mapping[str, str]]) -> None:
     """Raise `SourceError` for what has no hash that could be checked, as pip does if a file has --require-hashes.
 
-    A constraint needs none: it names nothing to install.
+    A constraint needs none: it says nothing about what is to be installed.
     """
     from sage_wheels.errors import SourceError
     from sage_wheels.requirements.arguments import applying, parse_source
@@ -309,7 +309,7 @@ def _check_that_all_have_hashes(items: list[str], lines: list[Line], markers: Ca
     for where, text, is_editable in asked:
         applies = applying(text, markers)
         if applies is not None and (is_editable or not parse_source(applies).asked.hashes):
-            raise SourceError(f"{where} has no --hash, which --require-hashes in a file demands", "add its hash")
+            raise SourceError(f"{where} has no --hash, but a file has --require-hashes", "add its hash")
 
 
 def options_from(arguments: argparse.Namespace, prefix: Prefix | None) -> BuildOptions:

@@ -286,7 +286,8 @@ def note_pending(prefix: Prefix) -> None:
     from sage_wheels.transaction.pending import pending
 
     if pending(prefix):
-        warn(f"a change of {prefix.root} is under way or was interrupted; 'sage-wheels recover' undoes one that was")
+        state = f"another command is changing {prefix.root}, or was interrupted"
+        warn(f"{state}; if it was interrupted, run 'sage-wheels recover'")
 
 
 def one_distribution(prefix: Prefix, name: str) -> Distribution:
@@ -298,7 +299,7 @@ def one_distribution(prefix: Prefix, name: str) -> Distribution:
         from sage_wheels.installed.neighbours import close_to
 
         close = close_to(prefix, name, find_all(prefix))
-        advice = f"did you mean {close}?" if close else "'sage-wheels list' tells what is"
+        advice = f"did you mean {close}?" if close else "'sage-wheels list' shows what is installed"
         raise NotThere(f"{name} is not installed in {prefix.root}", advice)
     return described(prefix, found[0])
 
@@ -330,7 +331,7 @@ def print_report(report: Report, prefix: Prefix, options: argparse.Namespace) ->
             warn(f"note: every start of Python will run what is in {path}")
     if options.dry_run and not options.json:
         for step in report.steps:
-            if not step.path.startswith(f"{prefix.state}/"):  # the sentences above tell what is kept there
+            if not step.path.startswith(f"{prefix.state}/"):  # the sentences above say what is kept there
                 warn(f"  {step}")
 
 
@@ -344,7 +345,7 @@ def warn_of(report: Report, prefix: Prefix, *, is_done: bool = True) -> None:
             "warning",
         )
     for row in report.ignored:
-        warn(f"ignored a row of RECORD that names no file of the package: {row}", "warning")
+        warn(f"ignored a row of RECORD, because its path cannot belong to a distribution: {row}", "warning")
     for path, owners in report.overwritten:
         warn(f"{overwrote} {path}, which belonged to {' and '.join(owners) or 'no distribution'}", "warning")
     if len(report.set_aside) > _NAMED:  # what a killed pip had left there, for example

@@ -120,7 +120,7 @@ def run(options: argparse.Namespace) -> int:
     if only := next(
         (each for each in ("scheme", "optimize", "invalidation_mode", "installer") if _given(options, each)), ""
     ):
-        raise UsageError(f"--{only.replace('_', '-')} goes with --destdir", "give that, too, or leave it out")
+        raise UsageError(f"--{only.replace('_', '-')} is only for --destdir", "add --destdir DIR, or leave it out")
     from sage_wheels.installing import install
     from sage_wheels.transaction.install import InstallOptions
 
@@ -204,7 +204,7 @@ def _stage(options: argparse.Namespace) -> int:
 
     for name in ("editable", "built", "dry_run", "reinstall", "durable", "lock_timeout", "link_mode"):
         if _given(options, name):
-            raise UsageError(f"--{name.replace('_', '-')} does not go with --destdir", "leave it out")
+            raise UsageError(f"--{name.replace('_', '-')} cannot be combined with --destdir", "leave it out")
     prefix = target(options.prefix, options.python or sys.executable, options.scheme)
 
     def markers() -> Mapping[str, str]:

@@ -62,7 +62,8 @@ def run(options: argparse.Namespace) -> int:
     else:
         sys.stdout.write(text)
     for each in unknown:
-        common.warn(f"where {each} came from is not known; --find-links may name a directory with its wheel", "warning")
+        advice = "if you have its wheel, name its directory with --find-links"
+        common.warn(f"the origin of {each} is not known; {advice}", "warning")
     return _INCOMPLETE if unknown else 0
 
 
@@ -186,7 +187,7 @@ def _toml(document: dict[str, Any], unknown: list[str]) -> str:
     lines += ["packages = []"] if not document["packages"] else []
     for package in document["packages"]:
         lines += ["", "[[packages]]", *(f"{key} = {_value(value)}" for key, value in package.items())]
-    lines += ["", *(f"# not locked, because where it came from is not known: {_value(each)}" for each in unknown)]
+    lines += ["", *(f"# not locked, because its origin is not known: {_value(each)}" for each in unknown)]
     return "\n".join(lines).rstrip() + "\n"
 
 

@@ -75,7 +75,7 @@ def _uninstall(options: argparse.Namespace, said: argparse.Namespace, voice: _Vo
         if keeps:
             raise Conflict(f"{sentence} and is kept", "give --replace-packages to remove it")
         if said.quiet < 2:
-            voice.note(f"note: {sentence}; {entry.way_back} brings it back")
+            voice.note(f"note: {sentence}; {entry.way_back} installs it")
     going = []
     for each in found.there:
         voice.tell(f"Found existing installation: {each}")
@@ -118,7 +118,7 @@ def _uninstall_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "-q", "--quiet", action="count", default=0, help="say nothing but warnings and errors; twice: errors"
     )
-    parser.add_argument("-v", "--verbose", action="count", default=0, help="take back one --quiet")
+    parser.add_argument("-v", "--verbose", action="count", default=0, help="cancel one --quiet")
     parser.add_argument("--no-input", action="store_true", help="fail instead of asking")
     parser.add_argument(*OF_LOG, metavar="FILE", help="append all messages to FILE, with the time")
     parser.add_argument(

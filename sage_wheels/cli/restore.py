@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
     from sage_wheels.manifests.restore import restore
 
     if bool(options.names) == options.all:
-        raise UsageError("it is not said what is to be restored", "give names, or --all")
+        raise UsageError("nothing is named to restore", "give names, or --all")
     prefix = common.prefix_of(options)
     names = None if options.all else options.names
     settings, limits = common.settings_of(options), common.wheel_limits_of(options)

@@ -145,7 +145,8 @@ def _refusal(entry: ManifestEntry) -> SageWheelsError | None:
     """The error if the entry cannot be restored from the wheelhouse; None if it can."""
     advice = f"build package {entry.package} again{f': {entry.rebuild}' if entry.rebuild else ''}"
     if entry.is_editable:
-        return SourceError(f"package {entry.package} brings {entry.name} as a source tree, not as a wheel", advice)
+        what = f"package {entry.package} had installed {entry.name} as a source tree, not as a wheel"
+        return SourceError(what, advice)
     if not presence.is_file(entry.source):
         return SourceError(f"{entry.source}, the wheel of {entry.name}, is gone", advice)
     return None

@@ -68,7 +68,7 @@ class Decision:
         for each, entry in brought_by_packages(versions, self.belongs, find_all(self.prefix)):
             version = versions[each.canonical_name]
             instead = f"another build of {version}" if version == each.version else version
-            change = f"{each}, which package {entry.package} brings, would become {instead}"
+            change = f"{each}, which package {entry.package} installed, would become {instead}"
             if self.how.keep_packages:
                 raise Conflict(change, "give --replace-packages if that is what you want")
             self.how.settings.say(f"note: {change}; {entry.way_back} undoes that")

@@ -186,7 +186,8 @@ def forget(tree: Tree, numbers: set[int] | None, timeout: float | None) -> int:
     """Delete the entries with these numbers, or all, with their old files; returns how many. Raises `OSError`."""
     with hold_lock(tree, timeout, lambda sentence: None):
         if tree.is_there(JOURNAL):
-            raise _Pending("a change is under way or was interrupted", "run 'sage-wheels recover' first")
+            what = "another command is changing the prefix, or was interrupted"
+            raise _Pending(what, "run 'sage-wheels recover' first")
         let_go(tree, [each for each in everything(tree) if numbers is None or each.number in numbers])
         names = []
         for name in tree.names(history.HISTORY):

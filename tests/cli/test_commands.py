@@ -121,7 +121,7 @@ def test_uninstall(run: Tool, prefix: Path, tmp_path: Path, one: Path, two: Path
     assert (ran.status, ran.out) == (0, "")
     assert ran.err.splitlines() == [
         f"sage-wheels: one 1.0 uninstalled from {prefix}",
-        next(line for line in ran.err.splitlines() if "'sage-wheels undo 2' brings them back" in line),
+        next(line for line in ran.err.splitlines() if "'sage-wheels undo 2' restores them" in line),
         f"sage-wheels: three is not installed in {prefix}, so there is nothing to remove",
     ]
     requirements = tmp_path / "requirements.txt"
@@ -324,7 +324,7 @@ def test_recover(run: Tool, prefix: Path, one: Path) -> None:
 
 @pytest.mark.parametrize("command", ["show", "files", "verify"])
 def test_a_name_that_is_not_installed(run: Tool, prefix: Path, command: str) -> None:
-    message = f"sage-wheels: error: six is not installed in {prefix}; 'sage-wheels list' tells what is\n"
+    message = f"sage-wheels: error: six is not installed in {prefix}; 'sage-wheels list' shows what is installed\n"
     assert run(command, "six") == Ran(1, "", message)
 
 

@@ -159,7 +159,7 @@ def test_another_version_comes_before_the_removal(
     with monkeypatch.context() as patch:
         patch.setattr(uninstalling, "look", looking)
         assert main(["uninstall", "--prefix", str(prefix), "one==1", "two"]) == 1
-    assert "one==1 is not what is installed" in capsys.readouterr().err
+    assert "one==1 is not installed in" in capsys.readouterr().err
     assert names(prefix) == ["one 2", "two 2"]
     assert leftovers(prefix) == []
 

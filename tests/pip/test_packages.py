@@ -41,8 +41,8 @@ def notes(done: Done) -> list[str]:
     ]
 
 
-LIB = "lib 1.0, which package base brings, would become 2.1; 'sage-wheels restore lib' undoes that"
-APP = "app 1.0, which package application brings, would become 2.0; 'sage-wheels restore app' undoes that"
+LIB = "lib 1.0, which package base installed, would become 2.1; 'sage-wheels restore lib' undoes that"
+APP = "app 1.0, which package application installed, would become 2.0; 'sage-wheels restore app' undoes that"
 
 
 @pytest.mark.parametrize("options", [["install"], ["install", "--dry-run"], ["install", "--dry-run", "-q"]])
