@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import ast
 from pathlib import Path
 
 import pytest
 
 import sage_wheels
-from support.walls import broken
+from support.walls import MAKERS, broken, makers_in
 
 
 def test_no_wall_is_broken() -> None:
     package = Path(sage_wheels.__file__).parent
     assert len(list(package.rglob("*.py"))) > 100
     assert broken(package) == []
+    assert all(list(makers_in(ast.parse((package / module).read_text()))) for module, _ in MAKERS.values())
 
 
 @pytest.mark.parametrize(
@@ -25,6 +27,16 @@ def test_no_wall_is_broken() -> None:
         ("cli/list.py", "import os; os.environ['HOME']", "reads the environment"),
         ("cli/list.py", "import os; os.getenv('HOME')", "reads the environment"),
         ("sage/list.py", "from os import environ", "reads the environment"),
+        ("wheel/layout.py", "def f(x):\n    return PrefixPath(x)", "makes a PrefixPath in f"),
+        ("prefix/paths.py", "def f(x):\n    return PrefixPath(x)", "makes a PrefixPath in f"),
+        ("wheel/layout.py", "x = paths.MemberName('a')", "makes a MemberName in <module>"),
+        ("wheel/layout.py", "def f(x):\n    return typing.cast('FullPath', x)", "makes a FullPath in f"),
+        ("wheel/layout.py", "def f(x):\n    return cast(paths.PrefixPath, x)", "makes a PrefixPath in f"),
+        ("wheel/layout.py", "x = cast('list[PrefixPath]', y)", "makes a PrefixPath in <module>"),
+        ("wheel/layout.py", "from sage_wheels.prefix.paths import PrefixPath as P", "has another name for PrefixPath"),
+        ("wheel/layout.py", "from typing import cast as as_type", "has another name for cast"),
+        ("wheel/layout.py", "P = paths.PrefixPath", "has another name for PrefixPath"),
+        ("wheel/layout.py", "x = map(FullPath, y)", "has another name for FullPath"),
     ],
 )
 def test_a_broken_wall_is_seen(tmp_path: Path, name: str, line: str, what: str) -> None:
@@ -41,6 +53,9 @@ def test_a_broken_wall_is_seen(tmp_path: Path, name: str, line: str, what: str) 
         ("environment.py", "import os; os.environ['SAGE_VENV']"),
         ("cli/list.py", 'x = "SAGE_WHEELS_LOG", "nspkg.pth"'),
         ("prefix/ask.py", "import os; os.environ['HOME']"),
+        ("wheel/layout.py", "def f(x: PrefixPath) -> FullPath:\n    return plain(x)"),
+        ("wheel/layout.py", "from sage_wheels.fs.paths import FullPath, full as whole\nx = set[FullPath]()"),
+        ("fs/paths.py", "def full(x):\n    return FullPath(x)"),
     ],
 )
 def test_what_is_allowed_is_not_seen(tmp_path: Path, name: str, line: str) -> None:

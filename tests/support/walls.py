@@ -2,6 +2,7 @@
 
 - Only `sage_wheels/sage/` knows the Sage distribution: nothing else says `spkg`, or the name of a variable of Sage's.
 - Only `sage_wheels/environment.py` reads variables of the environment. It is the one other module that names SAGE_VENV.
+- Only the functions in `MAKERS`, which check it, make a path type of a string.
 
 Who may import whom is in pyproject.toml, for import-linter.
 """
@@ -24,6 +25,13 @@ _STANDING_ALONE = (
     "wheel/bytecode.py",
 )
 
+# Each type of path, the module that defines it, and the functions there that make one of a string.
+MAKERS = {
+    "PrefixPath": ("prefix/paths.py", {"plain", "below", "parent", "<module>"}),
+    "MemberName": ("archive/strict_zip.py", {"member_name"}),
+    "FullPath": ("fs/paths.py", {"full"}),
+}
+
 
 def broken(package: Path) -> list[str]:
     """The lines of the package in the directory `package` that break a rule, as FILE:LINE: WHAT."""
@@ -33,9 +41,17 @@ def broken(package: Path) -> list[str]:
         text = file.read_text(encoding="utf-8")
         if not name.startswith(("sage/", _MADE)):
             found += [f"{name}:{number}: says {what}" for number, what in _of_sage(name, text)]
-        if name.endswith(".py") and name not in _STANDING_ALONE:
-            tree = ast.parse(text)
+        if not name.endswith(".py"):
+            continue
+        tree = ast.parse(text)
+        if name not in _STANDING_ALONE:
             found += [f"{name}:{line}: reads the environment" for line in _reads_of_variables(tree, name)]
+        found += [
+            f"{name}:{line}: makes a {made} in {function}"
+            for line, made, function in makers_in(tree)
+            if name != MAKERS[made][0] or function not in MAKERS[made][1]
+        ]
+        found += [f"{name}:{line}: has another name for {made}" for line, made in _aliases_in(tree)]
     return found
 
 
@@ -55,6 +71,33 @@ def _reads_of_variables(tree: ast.AST, name: str) -> Iterator[int]:
                 yield node.lineno
         elif isinstance(node, ast.ImportFrom) and node.module == "os":
             yield from (node.lineno for each in node.names if each.name in names)
+
+
+def makers_in(tree: ast.AST, function: str = "<module>") -> Iterator[tuple[int, str, str]]:
+    """The calls of path types, and the casts to them: the line, the type, and the function that the line is in."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.Call):
+            called = ast.unparse(node.func).rpartition(".")[2]
+            for name in re.findall(r"\w+", ast.unparse(node.args[0])) if called == "cast" else [called]:
+                if name in MAKERS:
+                    yield node.lineno, name, function
+        is_function = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+        yield from makers_in(node, node.name if is_function else function)
+
+
+def _aliases_in(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Where a path type, or `cast`, gets another name, so that `makers_in` would not see its calls."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            named = [each.name for each in node.names if each.asname and each.asname != each.name]
+        elif isinstance(node, ast.Call):
+            named = [ast.unparse(each).rpartition(".")[2] for each in node.args]
+            named = [] if ast.unparse(node.func).rpartition(".")[2] == "cast" else named
+        elif isinstance(node, (ast.Assign, ast.AnnAssign, ast.NamedExpr)) and node.value:
+            named = [ast.unparse(node.value).rpartition(".")[2]]
+        else:
+            continue
+        yield from ((node.lineno, each) for each in named if each in (*MAKERS, "cast"))
 
 
 if __name__ == "__main__":
