@@ -56,7 +56,8 @@ class InstallOptions(NamedTuple):
 
     `link_mode` is "auto" (files that the store has unpacked are cloned or copied) or "hardlink"; "" stands for the
     value of $SAGE_WHEELS_LINK_MODE. `cache_dir` is the directory of the store, None for the user's own; it may have
-    `cache_size` bytes (None: 10 GiB). Without `store`, no store is used.
+    `cache_size` bytes (None: 10 GiB). Without `store`, no store is used. `processes` is how many processes write the
+    files, at most (None: one for each processor).
     """
 
     compile_bytecode: bool = True
@@ -72,6 +73,7 @@ class InstallOptions(NamedTuple):
     cache_dir: str | None = None
     cache_size: int | None = None
     store: bool = True
+    processes: int | None = None
 
 
 LINK_MODES = ("auto", "hardlink")
@@ -148,6 +150,7 @@ def _install(
                 compile_bytecode=options.compile_bytecode,
                 on_progress=on_progress,
                 unpacked=unpacked,
+                processes=options.processes,
             )
             outcome = _commit(prefix, own, requests, images, options, settings, listing, there, undoes)
             if not settings.dry_run:
