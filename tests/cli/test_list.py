@@ -1,4 +1,4 @@
-"""`list` and `show` where packages of the distribution have left records."""
+"""`list` and `show` where packages of a collection have left manifests."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ Run = Callable[..., Done]
 
 @pytest.fixture
 def run(prefix: Path, home: Path, index: Index, put: Put, wheel_of: Callable[[str], Path]) -> Run:
-    """Run ours in a prefix in which lib 1.0 and app 1.0 are the distribution's, and plain 1.0 is the user's."""
+    """Run ours in a prefix in which lib 1.0 and app 1.0 are the collection's, and plain 1.0 is the user's."""
     put(prefix, "lib 1.0", "app 1.0", "plain 1.0")
     for package, *what in (("base", "lib 1.0"), ("application", "app 1.0", "extra-lib 1.0")):
         scripts = prefix / "var/lib/sage/scripts" / package
