@@ -135,7 +135,7 @@ def write_images(
     for unit, result in zip(units, written, strict=True):
         unit.writer.take(result)
     for wheel, digest in zip(hashed, digests, strict=True):
-        wheel.digest = digest
+        wheel.take_digest(digest)
     if unpacked:
         unpacked.finish(done=True)
     if any(result.cached for result in written):
@@ -144,7 +144,7 @@ def write_images(
         _compile_elsewhere(prefix, tree, writers)
     compiled = {destination for writer in writers for destination in writer.compiled}
     for writer in writers:
-        writer.compiled.extend(sorted(compiled & writer.skipped.keys()))
+        writer.take_compiled(compiled)
     return [_finish(writer, request) for writer, request in zip(writers, requests, strict=True)]
 
 
@@ -214,7 +214,7 @@ def _share(writers: list[Writer]) -> None:
                 continue
             if not row.digest or row.digest != first[1]:
                 raise _conflict(first[0], writer, path)
-            writer.skipped[path] = row
+            writer.skip(path, row)
     for path in directories_above(owners).intersection(owners):
         inside = next(other for other in owners if other.startswith(f"{path}/"))
         raise _conflict(owners[path][0], owners[inside][0], path)

@@ -103,7 +103,7 @@ class UnpackedWheels:
         if self.way != COPY and wheel.archive.file_size > _LARGE:
             from sage_wheels.store.remembered import remembered_digest
 
-            wheel.digest = remembered_digest(self._store, wheel.archive.identity(), lambda: wheel.digest)
+            wheel.take_digest(remembered_digest(self._store, wheel.archive.identity(), lambda: wheel.digest))
         key = key_of(_KIND, [_FORMAT, wheel.digest])
         directory = trees.path_of(self._store.root, key)
         record = sha256(wheel.record).digest()

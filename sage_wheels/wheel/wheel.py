@@ -108,6 +108,10 @@ class Wheel:
         except OSError as error:
             raise FileOperationFailed.from_os_error(error, f"reading {self.path}") from error
 
+    def take_digest(self, digest: str) -> None:
+        """Use `digest`, which another process or the store has found, so that the file is not hashed again."""
+        self.digest = digest
+
     def read_text(self, name: str) -> str | None:
         """The text of the file `name` in the `.dist-info`; None if it does not exist. Raises `WheelRefused`."""
         member = f"{self.dist_info}/{name}"

@@ -95,6 +95,14 @@ class Writer:
         self._compiling = compiling
         self._alone = alone
 
+    def skip(self, destination: PrefixPath, row: record.Row) -> None:
+        """Leave out the file at `destination`, because another wheel has it, too."""
+        self.skipped[destination] = row
+
+    def take_compiled(self, sources: set[PrefixPath]) -> None:
+        """Note that those of `sources` which were left out here have byte-code."""
+        self.compiled.extend(sorted(sources & self.skipped.keys()))
+
     def units(self) -> Iterator[Unit]:
         unit: list[Member] = []
         numbers: list[int] = []
