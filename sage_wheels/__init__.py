@@ -50,7 +50,7 @@ if TYPE_CHECKING:
         WheelFile,
     )
     from sage_wheels.transaction.commit import CommitOptions
-    from sage_wheels.transaction.history import Bounds
+    from sage_wheels.transaction.history import HistoryBounds
     from sage_wheels.transaction.install import InstallOptions
     from sage_wheels.transaction.prefix_destination import PrefixDestination
     from sage_wheels.transaction.report import Change, HistoryEntry, PathChange, Report, Unchanged
@@ -59,7 +59,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Asked",
-    "Bounds",
     "BuildFailed",
     "BuildOptions",
     "BuiltWheel",
@@ -71,6 +70,7 @@ __all__ = [
     "FileOperationFailed",
     "FullPath",
     "GitRepository",
+    "HistoryBounds",
     "HistoryEntry",
     "InstallOptions",
     "InterpreterError",
@@ -114,7 +114,6 @@ __all__ = [
 # The module of each name that is imported when it is first used; names in `__all__` that are missing are in `errors`.
 _MODULES = {
     "Asked": "requirements.sources",
-    "Bounds": "transaction.history",
     "BuildOptions": "building.options",
     "BuiltWheel": "building.options",
     "Change": "transaction.report",
@@ -123,6 +122,7 @@ _MODULES = {
     "Distribution": "installed.distributions",
     "FullPath": "fs.paths",
     "GitRepository": "requirements.sources",
+    "HistoryBounds": "transaction.history",
     "HistoryEntry": "transaction.report",
     "InstallOptions": "transaction.install",
     "LocalSource": "requirements.sources",

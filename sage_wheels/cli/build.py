@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from sage_wheels.building import BuildOptions, BuiltWheel, Source
-    from sage_wheels.cli.build_options import Many
+    from sage_wheels.cli.build_options import ManyOptions
     from sage_wheels.prefix import Prefix
 
 EXAMPLES = """\
@@ -109,7 +109,7 @@ def _noting(said: set[bytes]) -> Callable[[str], None]:
 
 
 def _build_many(
-    sources: list[Source], arguments: argparse.Namespace, options: BuildOptions, choice: Many, said: set[bytes]
+    sources: list[Source], arguments: argparse.Namespace, options: BuildOptions, choice: ManyOptions, said: set[bytes]
 ) -> int:
     from sage_wheels.building import check_constraints
     from sage_wheels.cli import many

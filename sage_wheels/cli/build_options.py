@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sage_wheels.requirements.files import Line
 
 
-class Many(NamedTuple):
+class ManyOptions(NamedTuple):
     """The options of a run of many builds (`cli.many`)."""
 
     jobs: int | None
@@ -359,11 +359,11 @@ def options_from(arguments: argparse.Namespace, prefix: Prefix | None) -> BuildO
     )
 
 
-def many_from(arguments: argparse.Namespace) -> Many:
+def many_from(arguments: argparse.Namespace) -> ManyOptions:
     """The options of a run of many builds. Raises `UsageError` for invalid `--slots`."""
     from sage_wheels.metadata import canonical_name
 
-    return Many(
+    return ManyOptions(
         arguments.jobs,
         arguments.keep_going,
         arguments.from_source,

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sage_wheels.archive.strict_zip import WheelLimits
     from sage_wheels.installed import Distribution
     from sage_wheels.transaction.commit import CommitOptions
-    from sage_wheels.transaction.history import Bounds
+    from sage_wheels.transaction.history import HistoryBounds
     from sage_wheels.transaction.report import Change, Report
 
 
@@ -204,12 +204,12 @@ def settings_of(options: argparse.Namespace) -> CommitOptions:
     return CommitOptions(options.lock_timeout, options.durable, dry_run, warn, note_change, bounds, time.time())
 
 
-def _bounds_of(options: argparse.Namespace) -> Bounds:
-    from sage_wheels.transaction.history import Bounds
+def _bounds_of(options: argparse.Namespace) -> HistoryBounds:
+    from sage_wheels.transaction.history import HistoryBounds
 
     wanted = (("transactions", "history", int), ("days", "history_days", float), ("size", "history_size", size))
     values = {field: _value_or_variable(options, option, read) for field, option, read in wanted}
-    return Bounds(**{field: value for field, value in values.items() if value is not None})
+    return HistoryBounds(**{field: value for field, value in values.items() if value is not None})
 
 
 def _value_or_variable(options: argparse.Namespace, option: str, read: Callable[[str], float]) -> Any:

@@ -80,7 +80,7 @@ def run(options: argparse.Namespace) -> int:
 
         return uninstall(options, [*arguments[:at], *arguments[at + 1 :]], keeps=options.keeps)
     from sage_wheels.pip import process
-    from sage_wheels.pip.decision import How
+    from sage_wheels.pip.decision import PipOptions
 
     try:
         os.getcwd()
@@ -96,14 +96,14 @@ def run(options: argparse.Namespace) -> int:
         recover_first(prefix, settings)
         common.note_others()
         return process.run_unchanged(prefix, arguments)
-    how = How(
+    pip_options = PipOptions(
         settings,
         common.wheel_limits_of(options),
         lambda report: common.warn_of(report, prefix),  # pip says what was installed
         overwrite=options.on_conflict == "overwrite",
         keep_packages=options.keeps,
     )
-    return process.install(prefix, arguments, how)
+    return process.install(prefix, arguments, pip_options)
 
 
 def _without_ours(options: argparse.Namespace) -> list[str]:

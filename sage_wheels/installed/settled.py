@@ -31,7 +31,7 @@ _TRIES = 50
 Seen = tuple[int, ...]
 
 
-class Pace(NamedTuple):
+class VerifyPace(NamedTuple):
     """How the lock is used. It is held for `held` seconds at most; the clock is read after each `piece` paths, which
     take less than a millisecond. It is waited for at most `patience` seconds; transactions hold it for milliseconds."""
 
@@ -57,7 +57,7 @@ class _Look(NamedTuple):
 
 
 def verify_settled(
-    prefix: Prefix, names: frozenset[str] | None, say: Callable[[str], None], pace: Pace | None = None
+    prefix: Prefix, names: frozenset[str] | None, say: Callable[[str], None], pace: VerifyPace | None = None
 ) -> list[Finding]:
     """Verify the distributions with these normalised `names`; None stands for all of them.
 
@@ -65,7 +65,7 @@ def verify_settled(
     locked, so that differences may be unfinished changes. Raises `PrefixError` if the prefix does not stop changing,
     `FileOperationFailed`, and `OSError`.
     """
-    pace = pace or Pace()
+    pace = pace or VerifyPace()
     done: list[Finding] = []
     earlier: dict[Distribution, _Look] = {}
     waiting = names
@@ -100,7 +100,7 @@ def _look(prefix: Prefix, distribution: Distribution, owners: Owners, earlier: _
 
 
 def _not_settled(
-    prefix: Prefix, listing: list[Distribution], looks: list[_Look], say: Callable[[str], None], pace: Pace
+    prefix: Prefix, listing: list[Distribution], looks: list[_Look], say: Callable[[str], None], pace: VerifyPace
 ) -> dict[Distribution, _Look]:
     """Those of `looks` that are outdated, found while the lock excludes writers."""
     before = {(each.library, os.path.basename(each.path), each.inode) for each in listing}

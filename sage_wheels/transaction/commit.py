@@ -19,7 +19,7 @@ from sage_wheels.fs import exchange, mounts, syncing
 from sage_wheels.named import NamedTuple
 from sage_wheels.prefix.paths import below, parent
 from sage_wheels.transaction import history, journal, recovery
-from sage_wheels.transaction.history import Bounds
+from sage_wheels.transaction.history import HistoryBounds
 from sage_wheels.transaction.journal import Journal
 from sage_wheels.transaction.pending import JOURNAL
 from sage_wheels.transaction.plan import is_current, look, still_holds
@@ -60,7 +60,7 @@ class CommitOptions(NamedTuple):
     dry_run: bool = False
     say: Callable[[str], None] = lambda sentence: None
     on_commit: Callable[[], None] = lambda: None
-    history: Bounds = Bounds()
+    history: HistoryBounds = HistoryBounds()
     started: float = 0.0
 
 

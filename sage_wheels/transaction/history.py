@@ -43,7 +43,7 @@ _NAME = r"(\d{1,18})-([0-9]+-[0-9a-f]+)(\.undone)?"
 _LONGEST_COMMAND = 4096  # characters; a longer command line is shortened in the middle
 
 
-class Bounds(NamedTuple):
+class HistoryBounds(NamedTuple):
     """How many transactions' old files are kept, for how many days, and up to how many bytes in all. With 0
     transactions, nothing is kept, and no entry is written."""
 

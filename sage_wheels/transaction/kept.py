@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from sage_wheels.prefix.tree import Tree
-    from sage_wheels.transaction.history import Bounds
+    from sage_wheels.transaction.history import HistoryBounds
 
 _SIZE = "size"
 
@@ -46,7 +46,7 @@ class Kept(NamedTuple):
         return os.path.basename(self.path)
 
 
-def keep(tree: Tree, path: PrefixPath, entry: str, amount: Amount, bounds: Bounds) -> bool:
+def keep(tree: Tree, path: PrefixPath, entry: str, amount: Amount, bounds: HistoryBounds) -> bool:
     """Keep the stage at `path`, which is locked and has that `amount` of files, for the `entry` of the history.
 
     Returns False if it is too large or cannot be renamed; then the caller empties it.
@@ -143,7 +143,7 @@ def everything(tree: Tree) -> list[Kept]:
     return sorted(found, reverse=True)
 
 
-def trim(tree: Tree, bounds: Bounds) -> None:
+def trim(tree: Tree, bounds: HistoryBounds) -> None:
     """Give up old files that exceed the bounds. If another process has the lock, the next command does it."""
     try:
         gone = _beyond(everything(tree), bounds)
@@ -155,10 +155,10 @@ def trim(tree: Tree, bounds: Bounds) -> None:
         return
 
 
-def _beyond(kept: list[Kept], bounds: Bounds) -> list[Kept]:
+def _beyond(kept: list[Kept], bounds: HistoryBounds) -> list[Kept]:
     """Those of `kept`, sorted from the newest one, that exceed the bounds.
 
-    >>> [each.number for each in _beyond([Kept(n, "", 1, 9e9) for n in (3, 2, 1)], history.Bounds(size=2))]
+    >>> [each.number for each in _beyond([Kept(n, "", 1, 9e9) for n in (3, 2, 1)], history.HistoryBounds(size=2))]
     [1]
     """
     oldest = time.time() - bounds.days * 86400

@@ -20,13 +20,13 @@ import sage_wheels
 from sage_wheels.archive.strict_zip import WheelLimits
 from sage_wheels.cli import main
 from sage_wheels.pip import uninstall as pip_uninstall
-from sage_wheels.pip.decision import Decision, How
+from sage_wheels.pip.decision import Decision, PipOptions
 from sage_wheels.pip.uninstall import Found, find
 from sage_wheels.prefix import Prefix, find_prefix
 from sage_wheels.transaction import install as installing
 from sage_wheels.transaction import uninstall as uninstalling
 from sage_wheels.transaction.commit import CommitOptions
-from sage_wheels.transaction.history import Bounds
+from sage_wheels.transaction.history import HistoryBounds
 from sage_wheels.transaction.install import InstallOptions
 from sage_wheels.transaction.plan import Listing, look
 from sage_wheels.transaction.report import Report
@@ -216,7 +216,7 @@ def test_an_undo_that_needs_wheels_sees_an_unfinished_change(prefix: Path, tmp_p
     """It seems that somebody has installed another version; but that is undone, so nothing is refused."""
     old, new, newest = (twins(tmp_path / version, version)[0] for version in "123")
     install(prefix, old, reinstall=True)
-    sage_wheels.install([str(new)], prefix, InstallOptions(), CommitOptions(history=Bounds(size=0)))
+    sage_wheels.install([str(new)], prefix, InstallOptions(), CommitOptions(history=HistoryBounds(size=0)))
     others: list[subprocess.Popen[str]] = []
 
     def wheels(name: str, version: str, told: object) -> list[str]:
@@ -262,7 +262,7 @@ def test_what_pip_has_chosen_comes_from_another_process(
     uninstall(prefix, "one", "two")
     found = find_prefix(str(prefix))
     reports: list[Report] = []
-    decision = Decision(found, How(CommitOptions(), WheelLimits(), reports.append), {})
+    decision = Decision(found, PipOptions(CommitOptions(), WheelLimits(), reports.append), {})
     wheels = twins(tmp_path, "2")
 
     done: list[int] = []

@@ -461,14 +461,14 @@ def _obey_as_main(action: Callable[[], Any], hook: _Hook, descriptors: int) -> O
 
 def _action(command: Command, said: list[str]) -> Callable[[], Any]:
     from sage_wheels.transaction.commit import CommitOptions
-    from sage_wheels.transaction.history import Bounds
+    from sage_wheels.transaction.history import HistoryBounds
 
     if command.do == "main":
         from sage_wheels.cli import main
 
         sys.argv[:] = ["sage-wheels", *command.items]
         return main
-    settings = CommitOptions(durable=command.durable, say=said.append, history=Bounds(command.history))
+    settings = CommitOptions(durable=command.durable, say=said.append, history=HistoryBounds(command.history))
     deed = _DEEDS[command.do]
     return lambda: deed(command, settings)
 
