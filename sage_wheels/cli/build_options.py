@@ -207,7 +207,7 @@ def add_requirements(parser: argparse.ArgumentParser, what: str) -> None:
 _CHOOSING = ("--no-binary", "--only-binary", "--prefer-binary", "--pre")
 
 
-class Named(NamedTuple):
+class NamedSources(NamedTuple):
     """What is named on the command line and in files.
 
     `items` are arguments for `parse_source`; `editables` the source trees of -e; `constraints` the lines of constraints
@@ -236,7 +236,7 @@ def named(
     what: str,
     markers: Callable[[], Mapping[str, str]],
     best: Callable[[list[str]], str | None] | None = None,
-) -> Named:
+) -> NamedSources:
     """What is named on the command line, in requirements files and in lock files.
 
     `markers` returns the marker environment (PEP 508); `best` chooses one of the wheels of a project in a lock file.
@@ -246,7 +246,7 @@ def named(
     """
     files, constraints = arguments.requirement, arguments.constraint
     found = _named_in(items, files, constraints, markers, arguments.find_links, best) if files or constraints else None
-    found = found or Named(items)
+    found = found or NamedSources(items)
     if editables := getattr(arguments, "editables", ()):
         from sage_wheels.requirements.arguments import as_directory
 
@@ -267,7 +267,7 @@ def _named_in(
     markers: Callable[[], Mapping[str, str]],
     find_links: Sequence[str],
     best: Callable[[list[str]], str | None] | None,
-) -> Named:
+) -> NamedSources:
     from sage_wheels.requirements import pylock
     from sage_wheels.requirements.arguments import as_directory
     from sage_wheels.requirements.files import read
@@ -291,7 +291,7 @@ def _named_in(
         elif line.text and not line.is_constraint:
             found.append(line.argument)
     limiting = tuple(each for each in lines if each.is_constraint and each.text)
-    return Named(found, tuple(editables), limiting, tuple(sorted(indexed)), tuple(choosing))
+    return NamedSources(found, tuple(editables), limiting, tuple(sorted(indexed)), tuple(choosing))
 
 
 def _check_that_all_have_hashes(items: list[str], lines: list[Line], markers: Callable[[], Mapping[str, str]]) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sage_wheels.installed import Distribution
     from sage_wheels.manifests.entries import ManifestEntry
     from sage_wheels.prefix import Prefix
-    from sage_wheels.transaction.history import Change
+    from sage_wheels.transaction.history import HistoryChange
 
 EXAMPLES = """\
     sage-wheels lock --output pylock.toml
@@ -93,13 +93,13 @@ def lock(prefix: Prefix, find_links: list[str]) -> tuple[list[dict[str, Any]], l
     return packages, unknown
 
 
-def _last_changes(prefix: Prefix) -> dict[str, Change]:
+def _last_changes(prefix: Prefix) -> dict[str, HistoryChange]:
     """The newest change in the history of each distribution that was installed from a wheel, by name."""
     from sage_wheels.metadata import canonical_name
     from sage_wheels.prefix.tree import Tree
     from sage_wheels.transaction import history
 
-    found: dict[str, Change] = {}
+    found: dict[str, HistoryChange] = {}
     try:
         with Tree(prefix.root) as tree:
             for entry in history.entries(tree):
@@ -142,7 +142,7 @@ def _location(url: str) -> dict[str, str]:
     return {"path": _path(url)} if url.startswith("file:") else {"url": url.partition("#")[0]}
 
 
-def _from_history(change: Change | None) -> dict[str, Any] | None:
+def _from_history(change: HistoryChange | None) -> dict[str, Any] | None:
     """The source from the history: the file or URL of the wheel that was installed; None if it is not known."""
     if change is None or not change.origin or "?" in change.origin:
         return None

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from sage_wheels.prefix import Prefix
-    from sage_wheels.transaction.history import Change, FindWheels
+    from sage_wheels.transaction.history import FindWheels, HistoryChange
 
 _LONGEST = 1 << 20  # bytes of a WHEEL file that are read
 
@@ -42,7 +42,7 @@ def wheel_finder(
     with tempfile.TemporaryDirectory(prefix="sage-wheels-") as directory, contextlib.ExitStack() as stack:
         find = _finder(prefix, wheelhouses, Store(building.cache_root()), directory)
 
-        def wheels(name: str, version: str, told: Sequence[Change]) -> Iterator[str]:
+        def wheels(name: str, version: str, told: Sequence[HistoryChange]) -> Iterator[str]:
             yield from find(name, version, told)
             if say:
                 yield from _named(prefix, name, building, stack, say)
@@ -58,7 +58,7 @@ def _finder(prefix: Prefix, wheelhouses: Sequence[str], store: Store, directory:
     with contextlib.suppress(UsageError):
         listed += [(fetched, name) for name in wheels_in(fetched)]
 
-    def wheels(name: str, version: str, told: Sequence[Change]) -> Iterator[str]:
+    def wheels(name: str, version: str, told: Sequence[HistoryChange]) -> Iterator[str]:
         entry = brought.get(canonical_name(name))
         if entry and entry.is_restorable:
             yield entry.source
@@ -73,7 +73,7 @@ def _finder(prefix: Prefix, wheelhouses: Sequence[str], store: Store, directory:
     return wheels
 
 
-def _origin(change: Change) -> Iterator[str]:
+def _origin(change: HistoryChange) -> Iterator[str]:
     """The wheel from which the distribution was installed, if it is still there."""
     path = change.origin
     if references.is_file_url(path):

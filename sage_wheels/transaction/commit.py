@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from sage_wheels.prefix import Prefix
     from sage_wheels.prefix.lock import Held
     from sage_wheels.prefix.paths import PrefixPath
-    from sage_wheels.transaction.history import Change
+    from sage_wheels.transaction.history import HistoryChange
     from sage_wheels.transaction.plan import Listing, Plan
     from sage_wheels.transaction.removal_set import Hashes
     from sage_wheels.transaction.stage import Stage
@@ -69,11 +69,11 @@ class Purpose(NamedTuple):
     entries that it undoes."""
 
     kind: str
-    changes: list[Change]
+    changes: list[HistoryChange]
     undoes: tuple[int, ...] = ()
 
 
-class Outcome(NamedTuple):
+class CommitOutcome(NamedTuple):
     """What was done: the plan, and how long the lock was held (seconds)."""
 
     plan: Plan
@@ -88,7 +88,7 @@ def run(
     purpose: Callable[[Plan], Purpose],
     known: Listing | None = None,
     make: Callable[..., Plan] | None = None,
-) -> Outcome:
+) -> CommitOutcome:
     """Make a plan and commit it; if the prefix was changed meanwhile, begin again.
 
     `destination` is called with the installed distributions, and returns what the planner gets; `purpose` is called
@@ -153,7 +153,7 @@ def _attempt(
     known: Listing | None,
     mode: _Mode,
     make: Callable[..., Plan],
-) -> Outcome | None:
+) -> CommitOutcome | None:
     """Plan and commit once; None if it has to be done again, as `mode` says then.
 
     Without the lock, planning may see an unfinished change of another process. So if planning fails, or finds nothing
@@ -175,7 +175,7 @@ def _attempt(
         trace.step("planned: %s %s", each.do, each.path)
     if settings.dry_run or not made.steps:
         mode.alone = True
-        return Outcome(made, 0.0) if final else None
+        return CommitOutcome(made, 0.0) if final else None
     try:
         seconds = _try(prefix, stage, made, settings, purpose(made), mode.turn)
     except OSError as error:
@@ -187,7 +187,7 @@ def _attempt(
         trace.decided("planning again, because another process has changed %s meanwhile", prefix.root)
         return None
     trace.step("%d steps were taken; the lock was held for %.1f ms", len(made.steps), 1000 * seconds)
-    return Outcome(made, seconds)
+    return CommitOutcome(made, seconds)
 
 
 def _is_worth_another_try(stage: Stage, plan: Plan, error: OSError, mode: _Mode) -> bool:

@@ -12,7 +12,7 @@ from sage_wheels.fs.paths import full
 from sage_wheels.installed import requirements, unchanged
 from sage_wheels.installed.distributions import find_in, readable_metadata
 from sage_wheels.installed.files import runs_at_start
-from sage_wheels.installed.requirements import Known
+from sage_wheels.installed.requirements import KnownDistribution
 from sage_wheels.metadata import canonical_name
 from sage_wheels.named import NamedTuple
 from sage_wheels.prefix.beside import libraries_beside
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from sage_wheels.installed import Distribution
     from sage_wheels.prefix import Prefix
-    from sage_wheels.transaction.commit import CommitOptions, Outcome
+    from sage_wheels.transaction.commit import CommitOptions, CommitOutcome
     from sage_wheels.transaction.plan import Listing, Plan
     from sage_wheels.transaction.stage import Stage
     from sage_wheels.wheel import Wheel
@@ -213,7 +213,7 @@ def _commit(
     listing: Listing,
     there: list[Distribution],
     undoes: tuple[int, ...],
-) -> Outcome:
+) -> CommitOutcome:
     """Plan and commit; returns the outcome. Raises `_Changed` if one of `there`, which were left out, has changed, or
     if one of `requests` need not be installed any more."""
     new = {path: each.canonical_name for each in images for path in each.files}
@@ -224,7 +224,7 @@ def _commit(
     def purpose(plan: Plan) -> Purpose:
         came = [each._replace(old=_version_of(canonical_name(each.name), plan.removed)) for each in wheels]
         gone = [each for each in plan.removed if each.canonical_name in options.also_remove]
-        changes = [*came, *(history.Change(each.name, each.version, "") for each in gone)]
+        changes = [*came, *(history.HistoryChange(each.name, each.version, "") for each in gone)]
         return Purpose("undo" if undoes else "install", changes, undoes)
 
     def is_outdated(distributions: list[Distribution]) -> bool:
@@ -244,17 +244,17 @@ def _commit(
     return commit.run(prefix, own, destination, settings, purpose, listing)
 
 
-def _told(request: Request) -> history.Change:
+def _told(request: Request) -> history.HistoryChange:
     """What the history says of a wheel."""
     wheel = request.wheel
     origin = request.origin or request.url or str((request.direct_url or {}).get("url") or wheel.path)
     digest = ""
     with contextlib.suppress(FileOperationFailed):
         digest = f"sha256={wheel.digest}"
-    return history.Change(wheel.name, "", wheel.version, digest, origin)
+    return history.HistoryChange(wheel.name, "", wheel.version, digest, origin)
 
 
-def _remember(prefix: Prefix, images: list[Image], outcome: Outcome, options: InstallOptions) -> None:
+def _remember(prefix: Prefix, images: list[Image], outcome: CommitOutcome, options: InstallOptions) -> None:
     """Store the stats of the new files (see `installed.unchanged`). Errors are ignored: the change is committed."""
     unchanged.forget(prefix, options.also_remove)
     for each in images:
@@ -273,9 +273,9 @@ def _unmet(prefix: Prefix, requests: list[Request], listing: list[Distribution])
     return _unmet_by(prefix, requests, available) and _unmet_by(prefix, requests, {**_beside(prefix), **available})
 
 
-def _beside(prefix: Prefix) -> dict[str, Known]:
+def _beside(prefix: Prefix) -> dict[str, KnownDistribution]:
     """The distributions outside `prefix` that its Python can import, by normalised name."""
-    found: dict[str, Known] = {}
+    found: dict[str, KnownDistribution] = {}
     for directory in libraries_beside(prefix):
         there = prefix._replace(root=os.path.abspath(directory))
         for each in find_in(directory, prefix):
@@ -283,7 +283,7 @@ def _beside(prefix: Prefix) -> dict[str, Known]:
     return found
 
 
-def _unmet_by(prefix: Prefix, requests: list[Request], available: dict[str, Known]) -> tuple[str, ...]:
+def _unmet_by(prefix: Prefix, requests: list[Request], available: dict[str, KnownDistribution]) -> tuple[str, ...]:
     markers = requirements.Markers(prefix)
     return tuple(
         sentence
@@ -292,12 +292,12 @@ def _unmet_by(prefix: Prefix, requests: list[Request], available: dict[str, Know
     )
 
 
-def _new(wheel: Wheel) -> Known:
-    return Known(wheel.name, wheel.version, lambda: wheel.metadata)
+def _new(wheel: Wheel) -> KnownDistribution:
+    return KnownDistribution(wheel.name, wheel.version, lambda: wheel.metadata)
 
 
-def _installed(prefix: Prefix, distribution: Distribution) -> Known:
-    return Known(distribution.name, distribution.version, lambda: readable_metadata(prefix, distribution))
+def _installed(prefix: Prefix, distribution: Distribution) -> KnownDistribution:
+    return KnownDistribution(distribution.name, distribution.version, lambda: readable_metadata(prefix, distribution))
 
 
 def _without_unchanged(

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from sage_wheels.transaction.commit import CommitOptions
     from sage_wheels.transaction.history import FindWheels
     from sage_wheels.transaction.plan import Listing, Plan
-    from sage_wheels.transaction.repair_faults import Wanted
+    from sage_wheels.transaction.repair_faults import FileToRestore
     from sage_wheels.transaction.stage import Stage
 
 
@@ -100,7 +100,7 @@ class _Policy:
 def _commit(
     prefix: Prefix,
     own: Stage,
-    wanted: dict[PrefixPath, Wanted],
+    wanted: dict[PrefixPath, FileToRestore],
     sources: dict[PrefixPath, str],
     left: list[PrefixPath],
     settings: CommitOptions,
@@ -123,9 +123,9 @@ def _commit(
         return plan._replace(steps=in_order([*plan.steps, *steps], landmarks(prefix))) if steps else plan
 
     def purpose(plan: Plan) -> Purpose:
-        changes = [history.Change(each.name, each.version, each.version) for each in sorted(repaired)]
+        changes = [history.HistoryChange(each.name, each.version, each.version) for each in sorted(repaired)]
         gone = [each for each in plan.listing.distributions if each.path in left]
-        return Purpose("repair", [*changes, *(history.Change(each.name, each.version, "") for each in gone)])
+        return Purpose("repair", [*changes, *(history.HistoryChange(each.name, each.version, "") for each in gone)])
 
     outcome = commit.run(prefix, own, destination, settings, purpose, make=make)
     if not settings.dry_run:

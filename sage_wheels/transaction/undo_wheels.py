@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from sage_wheels.installed import Distribution
     from sage_wheels.prefix import Prefix
     from sage_wheels.transaction.commit import CommitOptions
-    from sage_wheels.transaction.history import Change, Entry, FindWheels
+    from sage_wheels.transaction.history import Entry, FindWheels, HistoryChange
     from sage_wheels.transaction.report import Report
-    from sage_wheels.transaction.undo_chain import OldFilesGone, Wanted
+    from sage_wheels.transaction.undo_chain import EntriesToUndo, OldFilesGone
 
 # Kinds of entries that change nothing but distributions.
 _KINDS = ("install", "uninstall", "undo", "repair")
@@ -40,8 +40,8 @@ def can_come(chain: Sequence[Entry]) -> bool:
 
 def undo_from_wheels(
     prefix: Prefix,
-    wanted: Wanted,
-    changes: Sequence[Change],
+    wanted: EntriesToUndo,
+    changes: Sequence[HistoryChange],
     wheels: FindWheels,
     settings: CommitOptions,
     error: OldFilesGone,
@@ -73,7 +73,7 @@ def undo_from_wheels(
 
 
 def _open_wheels(
-    prefix: Prefix, changes: Sequence[Change], wheels: FindWheels, stack: contextlib.ExitStack
+    prefix: Prefix, changes: Sequence[HistoryChange], wheels: FindWheels, stack: contextlib.ExitStack
 ) -> dict[str, Wheel]:
     """The wheel of each old version, by its path, open until `stack` is closed; without those that are not found."""
     old = [each for each in changes if each.old]
@@ -94,13 +94,13 @@ def _open_wheels(
     return found
 
 
-def are_available(prefix: Prefix, changes: Sequence[Change], wheels: FindWheels) -> bool:
+def are_available(prefix: Prefix, changes: Sequence[HistoryChange], wheels: FindWheels) -> bool:
     """Whether a wheel of each old version is found."""
     with contextlib.ExitStack() as stack:
         return len(_open_wheels(prefix, changes, wheels, stack)) == sum(bool(each.old) for each in changes)
 
 
-def _check(changes: Sequence[Change], there: Sequence[Distribution], wanted: Wanted) -> None:
+def _check(changes: Sequence[HistoryChange], there: Sequence[Distribution], wanted: EntriesToUndo) -> None:
     """Raise `Conflict` if a distribution is not installed in the version that is in the history."""
     last = wanted.chain[0]
     for each in changes:

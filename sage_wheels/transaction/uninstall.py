@@ -60,7 +60,7 @@ def uninstall(
         return Destination(None, {}, going, False, watched=frozenset(wanted))
 
     def purpose(plan: Plan) -> Purpose:
-        changes = [history.Change(each.name, each.version, "") for each in plan.removed]
+        changes = [history.HistoryChange(each.name, each.version, "") for each in plan.removed]
         return Purpose("undo" if undoes else "uninstall", changes, undoes)
 
     try:

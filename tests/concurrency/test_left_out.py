@@ -21,7 +21,7 @@ from sage_wheels.archive.strict_zip import WheelLimits
 from sage_wheels.cli import main
 from sage_wheels.pip import uninstall as pip_uninstall
 from sage_wheels.pip.decision import Decision, PipOptions
-from sage_wheels.pip.uninstall import Found, find
+from sage_wheels.pip.uninstall import SearchResult, find
 from sage_wheels.prefix import Prefix, find_prefix
 from sage_wheels.transaction import install as installing
 from sage_wheels.transaction import uninstall as uninstalling
@@ -128,7 +128,7 @@ def test_an_unfinished_removal_and_pip_uninstall(
     """It is the command line that looks what is there."""
     seen: list[list[str]] = []
 
-    def finding(where: Prefix, wanted: Mapping[str, str]) -> Found:
+    def finding(where: Prefix, wanted: Mapping[str, str]) -> SearchResult:
         if seen:
             return find(where, wanted)
         with watched.stopped("uninstall", "--prefix", prefix, "one", at=commit_of(prefix)) as other:

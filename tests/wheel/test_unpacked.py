@@ -286,7 +286,7 @@ def test_what_is_remembered_of_links_is_size_and_time(tmp_path: Path, store: Pat
     found = find_prefix(str(prefix))
     if unchanged.clock_of(found) is None:
         pytest.skip("on this file system nothing is remembered")
-    remembered = unchanged.Unchanged(found, ["many"])
+    remembered = unchanged.UnchangedFiles(found, ["many"])
     path = site_packages(prefix) / "many/m7.py"
     rows = (site_packages(prefix) / "many-1.0.dist-info/RECORD").read_text().splitlines()
     row = next(line for line in rows if "m7.py," in line)
