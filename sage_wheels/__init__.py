@@ -182,7 +182,7 @@ def install(
     items: Iterable[str],
     prefix: PrefixLike = None,
     options: InstallOptions | None = None,
-    settings: CommitOptions | None = None,
+    commit_options: CommitOptions | None = None,
     *,
     build_options: BuildOptions | None = None,
     limits: WheelLimits | None = None,
@@ -190,9 +190,9 @@ def install(
 ) -> Report:
     """Install `items`, which are paths of wheels or sources to build wheels from (see `build`), in one transaction.
 
-    `prefix` is a path, or None for the one that an environment variable names (`environment.OF_PREFIX`). `settings` are
-    about the commit (lock timeout, durability); `limits` limit the size to which each wheel may unpack. `on_progress`
-    is called with the number of pieces of work begun, and of all pieces.
+    `prefix` is a path, or None for the one that an environment variable names (`environment.OF_PREFIX`).
+    `commit_options` are about the commit (lock timeout, durability); `limits` limit the size to which each wheel may
+    unpack. `on_progress` is called with the number of pieces of work begun, and of all pieces.
 
     Raises `WheelRefused`, `Conflict`, `SourceError`, `BuildFailed`, `PrefixError`, `LockTimeout` and other
     `SageWheelsError`; nothing is installed then.
@@ -200,28 +200,34 @@ def install(
     from sage_wheels import installing
 
     return installing.install(
-        items, _prefix(prefix), options, settings, build_options=build_options, limits=limits, on_progress=on_progress
+        items,
+        _prefix(prefix),
+        options,
+        commit_options,
+        build_options=build_options,
+        limits=limits,
+        on_progress=on_progress,
     )
 
 
-def uninstall(names: Iterable[str], prefix: PrefixLike = None, settings: CommitOptions | None = None) -> Report:
+def uninstall(names: Iterable[str], prefix: PrefixLike = None, commit_options: CommitOptions | None = None) -> Report:
     """Remove the distributions `names` in one transaction: their files, and no others.
 
-    `prefix` and `settings` are as for `install`. Names that are not installed are in `unchanged` of the report. Raises
-    `NotRemovable` if the files of a distribution are not known; nothing is removed then.
+    `prefix` and `commit_options` are as for `install`. Names that are not installed are in `unchanged` of the report.
+    Raises `NotRemovable` if the files of a distribution are not known; nothing is removed then.
     """
     from sage_wheels.fs import trust
     from sage_wheels.transaction.commit import CommitOptions
     from sage_wheels.transaction.uninstall import uninstall
 
     with trust.masked():
-        return uninstall(_prefix(prefix), list(names), settings or CommitOptions())
+        return uninstall(_prefix(prefix), list(names), commit_options or CommitOptions())
 
 
 def undo(
     number: int | None = None,
     prefix: PrefixLike = None,
-    settings: CommitOptions | None = None,
+    commit_options: CommitOptions | None = None,
     *,
     to: int | None = None,
     force: bool = False,
@@ -241,7 +247,9 @@ def undo(
 
     where = _prefix(prefix)
     with trust.masked():
-        return undo(where, UndoOptions(number, to, force), settings or CommitOptions(), lambda: wheel_finder(where))
+        return undo(
+            where, UndoOptions(number, to, force), commit_options or CommitOptions(), lambda: wheel_finder(where)
+        )
 
 
 def history(prefix: PrefixLike = None) -> list[HistoryEntry]:
@@ -277,7 +285,9 @@ def verify(name: str, prefix: PrefixLike = None) -> list[Problem]:
     return [problem for each in found for problem in each.problems]
 
 
-def recover(prefix: PrefixLike = None, settings: CommitOptions | None = None, *, set_aside: bool = False) -> list[str]:
+def recover(
+    prefix: PrefixLike = None, commit_options: CommitOptions | None = None, *, set_aside: bool = False
+) -> list[str]:
     """Undo the transaction of a killed process, if there is one. Returns a sentence for each thing that was found.
 
     With `set_aside`, files that cannot be restored are moved to `PREFIX/var/lib/sage-wheels/set-aside`. Without it,
@@ -289,7 +299,7 @@ def recover(prefix: PrefixLike = None, settings: CommitOptions | None = None, *,
     from sage_wheels.transaction.recover import recover
 
     with trust.masked():
-        return recover(_prefix(prefix), settings or CommitOptions(), set_aside=set_aside)
+        return recover(_prefix(prefix), commit_options or CommitOptions(), set_aside=set_aside)
 
 
 def _prefix(prefix: PrefixLike) -> Prefix:

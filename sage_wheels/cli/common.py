@@ -196,7 +196,7 @@ def prefix_of(options: argparse.Namespace) -> Prefix:
     return find_prefix(options.prefix, break_system_packages=allowed)
 
 
-def settings_of(options: argparse.Namespace) -> CommitOptions:
+def commit_options_of(options: argparse.Namespace) -> CommitOptions:
     from sage_wheels.transaction.commit import CommitOptions
 
     dry_run = getattr(options, "dry_run", False)

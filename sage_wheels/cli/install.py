@@ -125,7 +125,7 @@ def run(options: argparse.Namespace) -> int:
     from sage_wheels.transaction.install import InstallOptions
 
     prefix = common.prefix_of(options)
-    settings = common.settings_of(options)
+    commit_options = common.commit_options_of(options)
     how = InstallOptions(
         compile_bytecode=not options.no_compile,
         overwrite=options.on_conflict == "overwrite",
@@ -147,7 +147,7 @@ def run(options: argparse.Namespace) -> int:
             named.items,
             prefix,
             how,
-            settings,
+            commit_options,
             build_options=named.told(building, lambda: _markers(options)),
             limits=building.wheel_limits,
             on_progress=show,

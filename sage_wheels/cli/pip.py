@@ -89,15 +89,15 @@ def run(options: argparse.Namespace) -> int:
             "the current directory was deleted, and pip needs one", "go to another and run it again"
         ) from error
     prefix = common.prefix_of(options)
-    settings = common.settings_of(options)
+    commit_options = common.commit_options_of(options)
     if command != "install":
         from sage_wheels.transaction.recover import recover_first
 
-        recover_first(prefix, settings)
+        recover_first(prefix, commit_options)
         common.note_others()
         return process.run_unchanged(prefix, arguments)
     pip_options = PipOptions(
-        settings,
+        commit_options,
         common.wheel_limits_of(options),
         lambda report: common.warn_of(report, prefix),  # pip says what was installed
         overwrite=options.on_conflict == "overwrite",

@@ -57,9 +57,9 @@ def _uninstall(options: argparse.Namespace, said: argparse.Namespace, voice: _Vo
         return 1
     options.break_system_packages = said.break_system_packages
     prefix = common.prefix_of(options)
-    settings = common.settings_of(options)._replace(say=voice.note)
+    commit_options = common.commit_options_of(options)._replace(say=voice.note)
     for _ in range(2):  # the first time, what is missing may be part of a removal that is then undone
-        recover_first(prefix, settings)
+        recover_first(prefix, commit_options)
         found = find(prefix, wanted)
         if not found.missing:
             break
@@ -80,9 +80,9 @@ def _uninstall(options: argparse.Namespace, said: argparse.Namespace, voice: _Vo
     for each in found.there:
         voice.tell(f"Found existing installation: {each}")
         voice.tell(f"Uninstalling {_spelt(each.name, each.version)}:")
-        if said.yes or _may(prefix, each.name, settings, said, voice):
+        if said.yes or _may(prefix, each.name, commit_options, said, voice):
             going.append(each)
-    report = removal.uninstall(prefix, [each.name for each in going], settings)
+    report = removal.uninstall(prefix, [each.name for each in going], commit_options)
     common.warn_of(report, prefix)  # files that were kept are named even with --quiet
     for change in report.changes:
         voice.tell(f"  Successfully uninstalled {_spelt(change.name, change.old_version)}")
@@ -211,13 +211,13 @@ def _wanted(said: argparse.Namespace, voice: _Voice) -> dict[str, str]:
     return {canonical_name(each.name): each.name for each in named if each.name}
 
 
-def _may(prefix: Prefix, name: str, settings: CommitOptions, said: argparse.Namespace, voice: _Voice) -> bool:
+def _may(prefix: Prefix, name: str, commit_options: CommitOptions, said: argparse.Namespace, voice: _Voice) -> bool:
     """Print what would be removed, and ask whether to proceed; returns the answer."""
     from sage_wheels.errors import UsageError
     from sage_wheels.transaction.uninstall import uninstall
 
     voice.tell("  Would remove:")
-    for step in uninstall(prefix, [name], settings._replace(dry_run=True)).steps:
+    for step in uninstall(prefix, [name], commit_options._replace(dry_run=True)).steps:
         voice.tell(f"    {step.path}")
     if said.no_input:
         raise UsageError(f"{name} is not removed, because nobody may be asked for confirmation", "give --yes")

@@ -56,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
     all_asked = named_by(options.names, options.requirement)
     wanted = [canonical_name(name) for name in names_of(all_asked)]
     prefix = common.prefix_of(options)
-    report = uninstall(prefix, wanted, common.settings_of(options), check=_checking(prefix, all_asked))
+    report = uninstall(prefix, wanted, common.commit_options_of(options), check=_checking(prefix, all_asked))
     common.print_report(report, prefix, options)
     if report.changes:
         with contextlib.suppress(OSError, MemoryError, SageWheelsError):  # the change was made, even if this fails

@@ -48,7 +48,7 @@ class _Case(NamedTuple):
 def restore(
     prefix: Prefix,
     names: list[str] | None,
-    settings: CommitOptions,
+    commit_options: CommitOptions,
     limits: WheelLimits,
     *,
     compile_bytecode: bool = True,
@@ -63,7 +63,7 @@ def restore(
     from sage_wheels.transaction.recover import recover_first
     from sage_wheels.transaction.report import Report, Unchanged
 
-    recover_first(prefix, settings)
+    recover_first(prefix, commit_options)
     brought = entries(prefix)
     if names is None:
         cases = _cases(prefix, brought.values())
@@ -76,7 +76,7 @@ def restore(
         raise refusals[0]
     wheels = [case.entry.source for case in changed if not _refusal(case.entry)]
     how = InstallOptions(compile_bytecode=compile_bytecode, reinstall=True, adopt=True)
-    report = install(wheels, prefix, how, settings, limits=limits) if wheels else Report()
+    report = install(wheels, prefix, how, commit_options, limits=limits) if wheels else Report()
     as_it_was = [(case.there, case.entry) for case in cases if case.there and case not in changed]
     unchanged = tuple(Unchanged(each.name, each.version) for each, _ in as_it_was)
     return Restored(report._replace(unchanged=unchanged), as_it_was, refusals)

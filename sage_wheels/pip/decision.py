@@ -40,7 +40,7 @@ class PipOptions(NamedTuple):
     package has installed (see `manifests`) is changed.
     """
 
-    settings: CommitOptions
+    commit_options: CommitOptions
     limits: WheelLimits
     on_report: Callable[[Report], None]
     overwrite: bool = False
@@ -71,7 +71,7 @@ class Decision:
             change = f"{each}, which package {entry.package} installed, would become {instead}"
             if self.options.keep_packages:
                 raise Conflict(change, "give --replace-packages if that is what you want")
-            self.options.settings.say(f"note: {change}; {entry.way_back} undoes that")
+            self.options.commit_options.say(f"note: {change}; {entry.way_back} undoes that")
 
     def check_unchanged(self) -> None:
         """Raise `Outdated` if another process has changed the installed distributions since pip began."""
@@ -113,7 +113,7 @@ class Decision:
                 check=lambda there: self._check(asked, found, _versions(there)),
                 watched=frozenset(_rests_on(asked) | found.keys()),
             )
-            report = install(self.prefix, asked, options, self.options.settings)
+            report = install(self.prefix, asked, options, self.options.commit_options)
             if report.changes:
                 self.is_done = True
                 self.options.on_report(report)

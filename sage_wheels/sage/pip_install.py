@@ -175,7 +175,7 @@ def _take_over(prefix: Prefix, tree: str, old: list[str], options: argparse.Name
     if not found:
         raise SourceError(f"no .egg-link in {prefix.root} leads to {tree}", "let 'setup.py develop' make it")
     if gone := sorted(set(old) - {each.canonical_name for each in found}):
-        _say(uninstall(prefix, gone, common.settings_of(options)), prefix, options)
+        _say(uninstall(prefix, gone, common.commit_options_of(options)), prefix, options)
     for each in found if options.manifest else ():
         add_entry(options.manifest, each.name, tree)
     _forget_superseded(options)
@@ -198,8 +198,8 @@ def _install(
         stored(parse_source(item), item, prefix, building, ignore_requires_python=how.ignore_requires_python)
         for item in items
     ]
-    settings, limits = common.settings_of(options), building.wheel_limits
-    report = install(found, prefix, how, settings, build_options=building, limits=limits)
+    commit_options, limits = common.commit_options_of(options), building.wheel_limits
+    report = install(found, prefix, how, commit_options, build_options=building, limits=limits)
     if options.manifest and not options.dry_run:
         _add_wheels(found, options.manifest)
     return report

@@ -90,7 +90,7 @@ def install(
     prefix: Prefix,
     requests: list[Request],
     options: InstallOptions,
-    settings: CommitOptions,
+    commit_options: CommitOptions,
     on_progress: Callable[[int, int], None] | None = None,
     undoes: tuple[int, ...] = (),
 ) -> Report:
@@ -107,21 +107,21 @@ def install(
     options = options._replace(also_remove=options.also_remove - {each.wheel.canonical_name for each in requests})
     for _ in range(_TRIES):
         with contextlib.suppress(_Changed):
-            return _install(prefix, requests, options, settings, on_progress, undoes)
+            return _install(prefix, requests, options, commit_options, on_progress, undoes)
         trace.decided("deciding again what is to be installed: what was left out has changed meanwhile")
-    return _install(prefix, requests, options._replace(reinstall=True), settings, on_progress, undoes)
+    return _install(prefix, requests, options._replace(reinstall=True), commit_options, on_progress, undoes)
 
 
 def _install(
     prefix: Prefix,
     requests: list[Request],
     options: InstallOptions,
-    settings: CommitOptions,
+    commit_options: CommitOptions,
     on_progress: Callable[[int, int], None] | None,
     undoes: tuple[int, ...],
 ) -> Report:
     """Decide what is to be installed, and do it. Raises `_Changed` as well."""
-    recover_first(prefix, settings)
+    recover_first(prefix, commit_options)
     unchanged: tuple[Unchanged, ...] = ()
     there: list[Distribution] = []
     try:
@@ -131,16 +131,18 @@ def _install(
             requests, unchanged, there = _without_unchanged(prefix, requests, listing.distributions, options)
         unmet = _unmet(prefix, [each for each in everything if each in requests or each.extras], listing.distributions)
         if not requests:
-            _check_there(prefix, there, listing, options, settings)
-            return _remove_only(prefix, options, settings, undoes)._replace(unchanged=unchanged, unmet=unmet)
+            _check_there(prefix, there, listing, options, commit_options)
+            return _remove_only(prefix, options, commit_options, undoes)._replace(unchanged=unchanged, unmet=unmet)
         for each in requests:
             if each.wheel.newer_format:  # the specification requires a warning
-                settings.say(f"{each.wheel.path} has Wheel-Version {each.wheel.newer_format}, and only 1.0 is known")
+                commit_options.say(
+                    f"{each.wheel.path} has Wheel-Version {each.wheel.newer_format}, and only 1.0 is known"
+                )
         if options.compile_bytecode:
-            caches.say_once(caches.of_user().notes, settings.say)
+            caches.say_once(caches.of_user().notes, commit_options.say)
         with (
-            sweep.own_stage(prefix, settings.say, settings.history) as own,
-            _unpacked(options, own.path, settings.say) as unpacked,
+            sweep.own_stage(prefix, commit_options.say, commit_options.history) as own,
+            _unpacked(options, own.path, commit_options.say) as unpacked,
         ):
             trace.step("staging %d wheels in %s", len(requests), own.path)
             images = image.write_images(
@@ -152,10 +154,10 @@ def _install(
                 unpacked=unpacked,
                 processes=options.processes,
             )
-            outcome = _commit(prefix, own, requests, images, options, settings, listing, there, undoes)
-            if not settings.dry_run:
+            outcome = _commit(prefix, own, requests, images, options, commit_options, listing, there, undoes)
+            if not commit_options.dry_run:
                 _remember(prefix, images, outcome, options)
-        kept = [*own.kept, *sweep.sweep_dead(prefix, settings.say, settings.history)]
+        kept = [*own.kept, *sweep.sweep_dead(prefix, commit_options.say, commit_options.history)]
     except OSError as error:
         raise FileOperationFailed.from_os_error(error, f"installing into {prefix.root}") from error
     replaced = outcome.plan.removed
@@ -184,23 +186,25 @@ def _unpacked(
 
 
 def _check_there(
-    prefix: Prefix, there: list[Distribution], listing: Listing, options: InstallOptions, settings: CommitOptions
+    prefix: Prefix, there: list[Distribution], listing: Listing, options: InstallOptions, commit_options: CommitOptions
 ) -> None:
     """Raise `_Changed` if these distributions of `listing` were part of a change that was then undone, and what
     `options.check` raises."""
-    recover_first(prefix, settings)  # whatever change was under way is made or undone then
+    recover_first(prefix, commit_options)  # whatever change was under way is made or undone then
     now = listing if is_same(prefix, listing) else look(prefix)
     options.check(now.distributions)
     if not set(there) <= set(now.distributions):
         raise _Changed(f"{prefix.root} was changed meanwhile")
 
 
-def _remove_only(prefix: Prefix, options: InstallOptions, settings: CommitOptions, undoes: tuple[int, ...]) -> Report:
+def _remove_only(
+    prefix: Prefix, options: InstallOptions, commit_options: CommitOptions, undoes: tuple[int, ...]
+) -> Report:
     if not options.also_remove:
         return Report()
     from sage_wheels.transaction.uninstall import uninstall
 
-    return uninstall(prefix, sorted(options.also_remove), settings, undoes, options.check)
+    return uninstall(prefix, sorted(options.also_remove), commit_options, undoes, options.check)
 
 
 def _commit(
@@ -209,7 +213,7 @@ def _commit(
     requests: list[Request],
     images: list[Image],
     options: InstallOptions,
-    settings: CommitOptions,
+    commit_options: CommitOptions,
     listing: Listing,
     there: list[Distribution],
     undoes: tuple[int, ...],
@@ -219,7 +223,7 @@ def _commit(
     new = {path: each.canonical_name for each in images for path in each.files}
     names = {each.canonical_name for each in images} | options.also_remove
     watched = options.watched | options.also_remove | {each.canonical_name for each in there}
-    wheels = [] if settings.history.is_off or settings.dry_run else [_told(request) for request in requests]
+    wheels = [] if commit_options.history.is_off or commit_options.dry_run else [_told(request) for request in requests]
 
     def purpose(plan: Plan) -> Purpose:
         came = [each._replace(old=_version_of(canonical_name(each.name), plan.removed)) for each in wheels]
@@ -241,7 +245,7 @@ def _commit(
             full(f"{own.path}/new"), new, replaced, options.overwrite, adopt=options.adopt, watched=watched
         )
 
-    return commit.run(prefix, own, destination, settings, purpose, listing)
+    return commit.run(prefix, own, destination, commit_options, purpose, listing)
 
 
 def _told(request: Request) -> history.HistoryChange:

@@ -45,7 +45,7 @@ class UndoOptions(NamedTuple):
 def undo(
     prefix: Prefix,
     options: UndoOptions,
-    settings: CommitOptions,
+    commit_options: CommitOptions,
     finder: Callable[[], AbstractContextManager[FindWheels]] | None = None,
 ) -> Report:
     """Undo one transaction or several, all or nothing. If old files are not kept any more, use wheels from `finder`.
@@ -53,12 +53,12 @@ def undo(
     Raises `NotThere` if there is no such transaction, or if neither its old files nor wheels are available; `Conflict`
     if another tool has changed the same files or distributions meanwhile; and the errors of `install`.
     """
-    recover_first(prefix, settings)
+    recover_first(prefix, commit_options)
     wanted = [EntriesToUndo([], [], options.force)]
 
     def destination(distributions: list[Distribution]) -> EntriesToUndo:
         # read again for each attempt: old files may have been given up meanwhile
-        wanted[0] = _settled(prefix, options, settings)
+        wanted[0] = _settled(prefix, options, commit_options)
         return wanted[0]
 
     def purpose(plan: Plan) -> Purpose:
@@ -73,10 +73,10 @@ def undo(
         return Purpose("undo", changed, tuple(entry.number for entry in wanted[0].chain))
 
     try:
-        with sweep.own_stage(prefix, settings.say, settings.history) as own:
-            outcome = commit.run(prefix, own, destination, settings, purpose, make=make_undo_plan)
+        with sweep.own_stage(prefix, commit_options.say, commit_options.history) as own:
+            outcome = commit.run(prefix, own, destination, commit_options, purpose, make=make_undo_plan)
             changes = _changes(wanted[0], outcome.plan.removed)
-        kept = [*own.kept, *sweep.sweep_dead(prefix, settings.say, settings.history)]
+        kept = [*own.kept, *sweep.sweep_dead(prefix, commit_options.say, commit_options.history)]
     except OldFilesGone as error:
         if finder is None:
             raise
@@ -84,15 +84,15 @@ def undo(
 
         old = [history.HistoryChange(each.name, each.new_version, each.old_version) for each in _changes(wanted[0], [])]
         with finder() as wheels:
-            return undo_from_wheels(prefix, wanted[0], old, wheels, settings, error)
+            return undo_from_wheels(prefix, wanted[0], old, wheels, commit_options, error)
     except OSError as error:
         raise FileOperationFailed.from_os_error(error, f"undoing in {prefix.root}") from error
-    if not settings.dry_run:
+    if not commit_options.dry_run:
         unchanged.forget(prefix, {canonical_name(each.name) for each in changes})
     return report_of(prefix, outcome, changes, kept)
 
 
-def _settled(prefix: Prefix, options: UndoOptions, settings: CommitOptions) -> EntriesToUndo:
+def _settled(prefix: Prefix, options: UndoOptions, commit_options: CommitOptions) -> EntriesToUndo:
     """As `choose`, after waiting until the commands that have made these entries have moved the old files to `kept`."""
     end = time.monotonic() + _LONGEST
     while True:
@@ -100,7 +100,7 @@ def _settled(prefix: Prefix, options: UndoOptions, settings: CommitOptions) -> E
         late = [each.stage for each in wanted.known if each.needs_old_files and not each.kept]
         if not any(os.path.lexists(prefix.path(path)) for path in late) or time.monotonic() > end:
             return wanted
-        sweep.sweep_dead(prefix, settings.say, settings.history)
+        sweep.sweep_dead(prefix, commit_options.say, commit_options.history)
         time.sleep(0.01)
 
 

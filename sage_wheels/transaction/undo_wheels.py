@@ -43,7 +43,7 @@ def undo_from_wheels(
     wanted: EntriesToUndo,
     changes: Sequence[HistoryChange],
     wheels: FindWheels,
-    settings: CommitOptions,
+    commit_options: CommitOptions,
     error: OldFilesGone,
 ) -> Report:
     """Install the old version of each of the `changes`, and remove distributions without one, in one transaction.
@@ -60,7 +60,9 @@ def undo_from_wheels(
         if len(found) < sum(bool(each.old) for each in changes):
             raise error
         for path, wheel in found.items():
-            settings.say(f"the old files of {wheel.name} {wheel.version} are not kept: it is installed from {path}")
+            commit_options.say(
+                f"the old files of {wheel.name} {wheel.version} are not kept: it is installed from {path}"
+            )
 
         def check(there: list[Distribution]) -> None:
             if not wanted.force:
@@ -69,7 +71,9 @@ def undo_from_wheels(
         gone = frozenset(canonical_name(each.name) for each in changes if not each.old)
         how = InstallOptions(also_remove=gone, check=check, watched=names)
         requests = [Request(wheel) for wheel in found.values()]
-        return install.install(prefix, requests, how, settings, undoes=tuple(each.number for each in wanted.chain))
+        return install.install(
+            prefix, requests, how, commit_options, undoes=tuple(each.number for each in wanted.chain)
+        )
 
 
 def _open_wheels(

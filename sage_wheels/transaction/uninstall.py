@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 def uninstall(
     prefix: Prefix,
     names: list[str],
-    settings: CommitOptions,
+    commit_options: CommitOptions,
     undoes: tuple[int, ...] = (),
     check: Callable[[list[Distribution]], None] = lambda distributions: None,
 ) -> Report:
@@ -45,10 +45,10 @@ def uninstall(
     """
     wanted = {canonical_name(name): name for name in names}
     for _ in range(2):  # the first time, what is not there may be part of a removal that is then undone
-        recover_first(prefix, settings)
+        recover_first(prefix, commit_options)
         listing = look(prefix)
         there = [each for each in listing.distributions if each.canonical_name in wanted]
-        if there or settings.dry_run:
+        if there or commit_options.dry_run:
             break
     if not there:
         return Report(unchanged=tuple(map(Unchanged, wanted.values())))
@@ -64,13 +64,13 @@ def uninstall(
         return Purpose("undo" if undoes else "uninstall", changes, undoes)
 
     try:
-        with sweep.own_stage(prefix, settings.say, settings.history) as own:
-            outcome = commit.run(prefix, own, destination, settings, purpose, listing)
-        kept = [*own.kept, *sweep.sweep_dead(prefix, settings.say, settings.history)]
+        with sweep.own_stage(prefix, commit_options.say, commit_options.history) as own:
+            outcome = commit.run(prefix, own, destination, commit_options, purpose, listing)
+        kept = [*own.kept, *sweep.sweep_dead(prefix, commit_options.say, commit_options.history)]
     except OSError as error:
         raise FileOperationFailed.from_os_error(error, f"uninstalling from {prefix.root}") from error
     removed = outcome.plan.removed
-    if not settings.dry_run:
+    if not commit_options.dry_run:
         unchanged.forget(prefix, {each.canonical_name for each in removed})
     changes = [Change(spelt.get(each.path, each.name), each.version, "") for each in removed]
     absent = tuple(Unchanged(wanted[name]) for name in wanted if name not in {each.canonical_name for each in removed})

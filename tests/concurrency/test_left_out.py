@@ -192,8 +192,8 @@ def _brought_back_while_we_wait(
 
 def test_half_of_an_unfinished_removal(prefix: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One of two seems to be gone."""
-    with _brought_back_while_we_wait(monkeypatch, prefix, uninstalling) as settings:
-        report = sage_wheels.uninstall(["one", "two"], prefix, settings)
+    with _brought_back_while_we_wait(monkeypatch, prefix, uninstalling) as commit_options:
+        report = sage_wheels.uninstall(["one", "two"], prefix, commit_options)
     assert [change.name for change in report.changes] == ["one", "two"]
     assert report.unchanged == ()
     assert names(prefix) == []
@@ -205,8 +205,8 @@ def test_what_goes_with_an_installation_seems_to_be_gone(
 ) -> None:
     new = make_wheel(tmp_path, "three", "1", {"three/__init__.py": ""})
     options = InstallOptions(also_remove=frozenset({"one", "two"}))
-    with _brought_back_while_we_wait(monkeypatch, prefix, installing) as settings:
-        report = sage_wheels.install([str(new)], prefix, options, settings)
+    with _brought_back_while_we_wait(monkeypatch, prefix, installing) as commit_options:
+        report = sage_wheels.install([str(new)], prefix, options, commit_options)
     assert [change.name for change in report.changes] == ["three", "one", "two"]
     assert names(prefix) == ["three 1"]
     assert leftovers(prefix) == []
@@ -230,8 +230,8 @@ def test_an_undo_that_needs_wheels_sees_an_unfinished_change(prefix: Path, tmp_p
             others[0].kill()
             others[0].communicate()
 
-    settings = CommitOptions(say=come_between)
-    undo(find_prefix(str(prefix)), UndoOptions(), settings, lambda: nullcontext(wheels))
+    commit_options = CommitOptions(say=come_between)
+    undo(find_prefix(str(prefix)), UndoOptions(), commit_options, lambda: nullcontext(wheels))
     assert names(prefix) == ["one 1", "two 1"]
     assert leftovers(prefix) == []
 

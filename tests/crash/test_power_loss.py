@@ -27,11 +27,11 @@ SAMPLES = int(os.environ.get("POWER_LOSS_SAMPLES", "6"))  # states that are trie
 
 
 def _run(command: Command, *, durable: bool) -> None:
-    settings = CommitOptions(durable=durable)
+    commit_options = CommitOptions(durable=durable)
     if command.do == "install":
-        sage_wheels.install(command.items, command.prefix, InstallOptions(compile_bytecode=False), settings)
+        sage_wheels.install(command.items, command.prefix, InstallOptions(compile_bytecode=False), commit_options)
     else:
-        sage_wheels.uninstall(command.items, command.prefix, settings)
+        sage_wheels.uninstall(command.items, command.prefix, commit_options)
 
 
 def _record(stand: Stand, *, durable: bool) -> Trace:
