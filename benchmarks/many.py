@@ -1,4 +1,4 @@
-"""All wheels of a distribution in one call."""
+"""All wheels of SageMath in one call."""
 
 from __future__ import annotations
 

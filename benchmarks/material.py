@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 CACHE = CHECKOUT / ".cache" / "benchmarks"
-LIST = Path(__file__).with_name("wheels.txt")  # what a SageMath distribution installs from wheels
+LIST = Path(__file__).with_name("wheels.txt")  # what SageMath installs from wheels
 _OTHERS = ("six==1.16.0", "networkx==3.4.2", "networkx==3.5", "sympy==1.13.2", "sympy==1.13.3")
 
 _BINARY = ("llvmlite==0.50.0", "pyarrow==26.0.1", "semgrep==1.185.0")  # 55 to 72 MB each

@@ -31,12 +31,12 @@ LOCKED = """
 import json, sys
 from sage_wheels.prefix import find_prefix
 from sage_wheels.pip.process import install
-from sage_wheels.pip.decision import How
+from sage_wheels.pip.decision import PipOptions
 from sage_wheels.transaction.commit import CommitOptions
 from sage_wheels.archive.strict_zip import WheelLimits
 seconds = []
-how = How(CommitOptions(), WheelLimits(), lambda report: seconds.append(report.lock_seconds))
-status = install(find_prefix(sys.argv[1]), sys.argv[2:], how)
+pip_options = PipOptions(CommitOptions(), WheelLimits(), lambda report: seconds.append(report.lock_seconds))
+status = install(find_prefix(sys.argv[1]), sys.argv[2:], pip_options)
 print(json.dumps(seconds))
 sys.exit(status)
 """

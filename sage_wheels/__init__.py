@@ -53,7 +53,7 @@ if TYPE_CHECKING:
         WheelFile,
     )
     from sage_wheels.transaction.commit import CommitOptions
-    from sage_wheels.transaction.history import Bounds
+    from sage_wheels.transaction.history import HistoryBounds
     from sage_wheels.transaction.install import InstallOptions
     from sage_wheels.transaction.prefix_destination import PrefixDestination
     from sage_wheels.transaction.report import Change, HistoryEntry, PathChange, Report, Unchanged
@@ -62,7 +62,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Asked",
-    "Bounds",
     "BuildFailed",
     "BuildOptions",
     "BuiltWheel",
@@ -74,6 +73,7 @@ __all__ = [
     "FileOperationFailed",
     "FullPath",
     "GitRepository",
+    "HistoryBounds",
     "HistoryEntry",
     "InstallOptions",
     "InterpreterError",
@@ -120,7 +120,6 @@ __all__ = [
 # The module of each name that is imported when it is first used; names in `__all__` that are missing are in `errors`.
 _MODULES = {
     "Asked": "requirements.sources",
-    "Bounds": "transaction.history",
     "BuildOptions": "building.options",
     "BuiltWheel": "building.options",
     "Change": "transaction.report",
@@ -129,6 +128,7 @@ _MODULES = {
     "Distribution": "installed.distributions",
     "FullPath": "fs.paths",
     "GitRepository": "requirements.sources",
+    "HistoryBounds": "transaction.history",
     "HistoryEntry": "transaction.report",
     "InstallOptions": "transaction.install",
     "LocalSource": "requirements.sources",
@@ -188,7 +188,7 @@ def install(
     items: Iterable[str],
     prefix: PrefixLike = None,
     options: InstallOptions | None = None,
-    settings: CommitOptions | None = None,
+    commit_options: CommitOptions | None = None,
     *,
     build_options: BuildOptions | None = None,
     limits: WheelLimits | None = None,
@@ -196,9 +196,9 @@ def install(
 ) -> Report:
     """Install `items`, which are paths of wheels or sources to build wheels from (see `build`), in one transaction.
 
-    `prefix` is a path, or None for the one that an environment variable names (`environment.OF_PREFIX`). `settings` are
-    about the commit (lock timeout, durability); `limits` limit the size to which each wheel may unpack. `on_progress`
-    is called with the number of pieces of work begun, and of all pieces.
+    `prefix` is a path, or None for the one that an environment variable names (`environment.OF_PREFIX`).
+    `commit_options` are about the commit (lock timeout, durability); `limits` limit the size to which each wheel may
+    unpack. `on_progress` is called with the number of pieces of work begun, and of all pieces.
 
     Raises `WheelRefused`, `Conflict`, `SourceError`, `BuildFailed`, `PrefixError`, `LockTimeout` and other
     `SageWheelsError`; nothing is installed then.
@@ -206,28 +206,34 @@ def install(
     from sage_wheels import installing
 
     return installing.install(
-        items, _prefix(prefix), options, settings, build_options=build_options, limits=limits, on_progress=on_progress
+        items,
+        _prefix(prefix),
+        options,
+        commit_options,
+        build_options=build_options,
+        limits=limits,
+        on_progress=on_progress,
     )
 
 
-def uninstall(names: Iterable[str], prefix: PrefixLike = None, settings: CommitOptions | None = None) -> Report:
+def uninstall(names: Iterable[str], prefix: PrefixLike = None, commit_options: CommitOptions | None = None) -> Report:
     """Remove the distributions `names` in one transaction: their files, and no others.
 
-    `prefix` and `settings` are as for `install`. Names that are not installed are in `unchanged` of the report. Raises
-    `NotRemovable` if the files of a distribution are not known; nothing is removed then.
+    `prefix` and `commit_options` are as for `install`. Names that are not installed are in `unchanged` of the report.
+    Raises `NotRemovable` if the files of a distribution are not known; nothing is removed then.
     """
     from sage_wheels.fs import trust
     from sage_wheels.transaction.commit import CommitOptions
     from sage_wheels.transaction.uninstall import uninstall
 
     with trust.masked():
-        return uninstall(_prefix(prefix), list(names), settings or CommitOptions())
+        return uninstall(_prefix(prefix), list(names), commit_options or CommitOptions())
 
 
 def undo(
     number: int | None = None,
     prefix: PrefixLike = None,
-    settings: CommitOptions | None = None,
+    commit_options: CommitOptions | None = None,
     *,
     to: int | None = None,
     force: bool = False,
@@ -250,7 +256,7 @@ def undo(
     where = _prefix(prefix)
     with trust.masked():
         options = UndoOptions(number, to, force)
-        return undo(where, options, settings or CommitOptions(), lambda: wheel_finder(where, warnings.warn))
+        return undo(where, options, commit_options or CommitOptions(), lambda: wheel_finder(where, warnings.warn))
 
 
 def history(prefix: PrefixLike = None) -> list[HistoryEntry]:
@@ -286,7 +292,9 @@ def verify(name: str, prefix: PrefixLike = None) -> list[Problem]:
     return [problem for each in found for problem in each.problems]
 
 
-def recover(prefix: PrefixLike = None, settings: CommitOptions | None = None, *, set_aside: bool = False) -> list[str]:
+def recover(
+    prefix: PrefixLike = None, commit_options: CommitOptions | None = None, *, set_aside: bool = False
+) -> list[str]:
     """Undo the transaction of a killed process, if there is one. Returns a sentence for each thing that was found.
 
     With `set_aside`, files that cannot be restored are moved to `PREFIX/var/lib/sage-wheels/set-aside`. Without it,
@@ -298,7 +306,7 @@ def recover(prefix: PrefixLike = None, settings: CommitOptions | None = None, *,
     from sage_wheels.transaction.recover import recover
 
     with trust.masked():
-        return recover(_prefix(prefix), settings or CommitOptions(), set_aside=set_aside)
+        return recover(_prefix(prefix), commit_options or CommitOptions(), set_aside=set_aside)
 
 
 def _prefix(prefix: PrefixLike) -> Prefix:

@@ -25,7 +25,7 @@ def install(
     items: Iterable[str],
     prefix: Prefix,
     options: InstallOptions | None = None,
-    settings: CommitOptions | None = None,
+    commit_options: CommitOptions | None = None,
     *,
     build_options: BuildOptions | None = None,
     limits: WheelLimits | None = None,
@@ -45,4 +45,6 @@ def install(
             )
             for each in found
         ]
-        return install_wheels(prefix, requests, options or InstallOptions(), settings or CommitOptions(), on_progress)
+        return install_wheels(
+            prefix, requests, options or InstallOptions(), commit_options or CommitOptions(), on_progress
+        )

@@ -2,68 +2,15 @@
 
 from __future__ import annotations
 
-import ast
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-import sage_wheels
 from sage_wheels.archive.strict_zip import Damaged, member_name
 from sage_wheels.fs.paths import full
 from sage_wheels.prefix.paths import below, is_plain, plain
-
-PACKAGE = Path(sage_wheels.__file__).parent
-# Each type, the module in which it may be made of a text, and the functions there that do so.
-MAKERS = {
-    "PrefixPath": ("prefix/paths.py", {"plain", "below", "parent", "<module>"}),
-    "MemberName": ("archive/strict_zip.py", {"member_name"}),
-    "FullPath": ("fs/paths.py", {"full"}),
-}
-
-
-def made(tree: ast.AST, function: str = "<module>") -> set[tuple[str, str]]:
-    """Which types are called, or named in a `cast`, in which function."""
-    found = set()
-    for node in ast.iter_child_nodes(tree):
-        inside = node.name if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) else function
-        if isinstance(node, ast.Call):
-            called = ast.unparse(node.func).rpartition(".")[2]
-            named = called if called != "cast" else ast.unparse(node.args[0]).strip("\"'").rpartition(".")[2]
-            found.add((named, function))
-        found |= made(node, inside)
-    return {each for each in found if each[0] in MAKERS}
-
-
-def wrongly_made(path: str, source: str) -> list[str]:
-    """The types that the module at `path` makes of a text, and may not."""
-    return sorted(
-        f"{name} in {function}"
-        for name, function in made(ast.parse(source))
-        if path != MAKERS[name][0] or function not in MAKERS[name][1]
-    )
-
-
-def test_only_the_functions_that_check_make_a_path() -> None:
-    modules = {str(path.relative_to(PACKAGE)): path.read_text() for path in PACKAGE.rglob("*.py")}
-    assert len(modules) > 100
-    assert {path: found for path, source in modules.items() if (found := wrongly_made(path, source))} == {}
-    assert all(made(ast.parse(modules[path])) for path, _ in MAKERS.values())
-
-
-@pytest.mark.parametrize(
-    ("source", "found"),
-    [
-        ("def f(x):\n    return PrefixPath(x)", ["PrefixPath in f"]),
-        ("x = paths.MemberName('a')", ["MemberName in <module>"]),
-        ("def f(x):\n    return typing.cast('FullPath', x)", ["FullPath in f"]),
-        ("def f(x):\n    return cast(paths.PrefixPath, x)", ["PrefixPath in f"]),
-        ("def f(x: PrefixPath) -> FullPath:\n    return plain(x)", []),
-    ],
-)
-def test_what_makes_a_path_elsewhere_is_found(source: str, found: list[str]) -> None:
-    assert wrongly_made("wheel/layout.py", source) == found
 
 
 @pytest.mark.parametrize("text", ["/etc", "..", "a/../b", "a//b", "a/", "./a", "a\0b", "."])

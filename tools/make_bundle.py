@@ -23,7 +23,7 @@ from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(CHECKOUT / "build/lib"))
-from bundle import bundle  # noqa: E402  which is beside the other parts of a distribution's build/
+from bundle import bundle  # noqa: E402  which is beside the other files of build/
 
 sys.path.append(str(CHECKOUT))  # last: its build/ is not the package `build`
 from sage_wheels.cli.make_rules import programs  # noqa: E402

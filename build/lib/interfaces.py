@@ -90,12 +90,12 @@ class Line(NamedTuple):
         return hashlib.sha256(self.text.encode()).hexdigest()[:12]
 
 
-def differences(root: Path, where: Callable[[str], Path] | None = None) -> list[str]:
-    """The differences of the tree at `root` from all known releases: a clause for each, which names the file.
+def differences(root: Path, where: Callable[[str], Path] | None = None, file: Path = KNOWN) -> list[str]:
+    """The differences of the tree at `root` from all releases in `file`: a clause for each, which names the script.
 
     `where` returns the path of the genuine text of a script; without it, that is the path in the tree.
     """
-    known = json.loads(KNOWN.read_text())
+    known = json.loads(file.read_text())
     found = []
     for entry, names in RELIED_ON.items():
         path = entry.rstrip("?")
@@ -245,9 +245,9 @@ def _difference(name: str, lines: list[Line], releases: list[str]) -> str:
     raise AssertionError("the same after all")
 
 
-def learn(roots: list[Path]) -> None:
-    """Add the releases at `roots` to interfaces.json."""
-    known: dict[str, dict[str, list[str]]] = json.loads(KNOWN.read_text()) if KNOWN.exists() else {}
+def learn(roots: list[Path], file: Path = KNOWN) -> None:
+    """Add the releases at `roots` to those in `file`."""
+    known: dict[str, dict[str, list[str]]] = json.loads(file.read_text()) if file.exists() else {}
     for root in roots:
         for entry, names in RELIED_ON.items():
             path = entry.rstrip("?")
@@ -258,7 +258,7 @@ def learn(roots: list[Path]) -> None:
                 releases = known.setdefault(path, {}).setdefault(name, [])
                 if (digests := _digests(parts[name])) not in releases:
                     releases.append(digests)
-    KNOWN.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n")
+    file.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n")
 
 
 def main(arguments: list[str]) -> None:

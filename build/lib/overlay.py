@@ -1,4 +1,4 @@
-"""Put this project into a tree of the Sage distribution, and take it out again.
+"""Put this project into a tree of Sage, and take it out again.
 
 usage: overlay.py CHECKOUT SAGE_ROOT [--undo | --status]
 

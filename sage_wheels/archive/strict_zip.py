@@ -21,7 +21,7 @@ import stat
 import struct
 import zlib
 
-from sage_wheels.archive.inflating import inflater
+from sage_wheels.archive import inflating
 from sage_wheels.fs.digest import sha256
 from sage_wheels.fs.files import regular
 from sage_wheels.named import NamedTuple
@@ -29,7 +29,7 @@ from sage_wheels.named import NamedTuple
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import NewType
+    from typing import Any, NewType
 
     MemberName = NewType("MemberName", str)  # a plain path inside an archive, from `member_name`
 else:
@@ -103,18 +103,21 @@ class Archive:
     """An open zip archive. `members` has each file by its name; directories are left out.
 
     With `sdist`, two members may have the same name, if they have the same size and CRC, and members may be symbolic
-    links; the caller has to compare their contents, and to check where they lead. Raises `Damaged`, `TooLarge` and
+    links; the caller has to compare their contents, and to check where they lead. `inflater` is the module that
+    inflates, such as `zlib`; by default, it depends on the size (`inflating`). Raises `Damaged`, `TooLarge` and
     `OSError`.
     """
 
-    def __init__(self, path: str, limits: WheelLimits | None = None, *, sdist: bool = False) -> None:
+    def __init__(
+        self, path: str, limits: WheelLimits | None = None, *, sdist: bool = False, inflater: Any = None
+    ) -> None:
         self.path = path
         self._limits = limits or WheelLimits()
         self._sdist = sdist
         self._fd = regular(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             self.file_size = os.fstat(self._fd).st_size
-            self._library = inflater(self.file_size)
+            self._library = inflater or inflating.inflater(self.file_size)
             self.members = self._read_directory()
         except BaseException:
             os.close(self._fd)

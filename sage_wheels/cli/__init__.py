@@ -56,7 +56,7 @@ COMMANDS = {
     "config": "show the defaults of options, and where they come from",
     "completion": "print what a shell needs to complete command lines",
     "make-rules": "print where the make rules for a list of packages are",
-    "help": "tell the options of a command",
+    "help": "print the options of a command",
 }
 
 # Packages with commands that only scripts call. Each has a tuple `COMMANDS` with their names.
@@ -310,6 +310,7 @@ def overview() -> str:
     ]
     usage = "usage: sage-wheels [--prefix P] COMMAND [OPTION...]"
     more = (
-        "'sage-wheels help COMMAND' tells the options of a command, with examples; 'sage-wheels --version' the version."
+        "'sage-wheels help COMMAND' prints the options of a command, with examples, "
+        "and 'sage-wheels --version' the version."
     )
     return "\n".join([usage, "", *rows, "", textwrap.fill(more, max(width, 30))])

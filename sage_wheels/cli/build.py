@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from sage_wheels.building import BuildOptions, BuiltWheel, Source
-    from sage_wheels.cli.build_options import Many
+    from sage_wheels.cli.build_options import ManyOptions
     from sage_wheels.prefix import Prefix
 
 EXAMPLES = """\
@@ -66,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--verify-store", action="store_true", help="build once more at another path, and name the files that differ"
     )
-    parser.add_argument("--show-log", action="store_true", help="copy to standard output what is written to the --log")
+    parser.add_argument("--show-log", action="store_true", help="also print the log of the build (--log FILE)")
     build_options.add_requirements(parser, "SOURCE")
 
 
@@ -77,7 +77,9 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.editable:
         _refuse_wheelhouse(arguments.wheel_dir, arguments.find_links)
     if arguments.show_log and (arguments.json or not arguments.log):
-        raise UsageError("--show-log shows what comes into a --log, and goes with no --json", "give --log FILE")
+        raise UsageError(
+            "--show-log needs --log FILE, and cannot be combined with --json", "add --log, or leave it out"
+        )
     said = set[bytes]()
     options = build_options.options_from(arguments, prefix_if_named(arguments))._replace(on_note=_noting(said))
     named = build_options.named(arguments, arguments.sources, "SOURCE", lambda: markers_of(options))
@@ -107,7 +109,7 @@ def _noting(said: set[bytes]) -> Callable[[str], None]:
 
 
 def _build_many(
-    sources: list[Source], arguments: argparse.Namespace, options: BuildOptions, choice: Many, said: set[bytes]
+    sources: list[Source], arguments: argparse.Namespace, options: BuildOptions, choice: ManyOptions, said: set[bytes]
 ) -> int:
     from sage_wheels.building import check_constraints
     from sage_wheels.cli import many

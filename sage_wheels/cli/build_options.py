@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sage_wheels.requirements.files import Line
 
 
-class Many(NamedTuple):
+class ManyOptions(NamedTuple):
     """The options of a run of many builds (`cli.many`)."""
 
     jobs: int | None
@@ -112,7 +112,7 @@ def add_build_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--cache-declared",
         action="store_true",
-        help="with --no-isolation: state that the build uses nothing that is installed but what the project declares",
+        help="with --no-isolation: state that the build uses only those installed packages that the project declares",
     )
     group.add_argument(
         "--max-sdist-size",
@@ -207,7 +207,7 @@ def add_requirements(parser: argparse.ArgumentParser, what: str) -> None:
 _CHOOSING = ("--no-binary", "--only-binary", "--prefer-binary", "--pre")
 
 
-class Named(NamedTuple):
+class NamedSources(NamedTuple):
     """What is named on the command line and in files.
 
     `items` are arguments for `parse_source`; `editables` the source trees of -e; `constraints` the lines of constraints
@@ -236,7 +236,7 @@ def named(
     what: str,
     markers: Callable[[], Mapping[str, str]],
     best: Callable[[list[str]], str | None] | None = None,
-) -> Named:
+) -> NamedSources:
     """What is named on the command line, in requirements files and in lock files.
 
     `markers` returns the marker environment (PEP 508); `best` chooses one of the wheels of a project in a lock file.
@@ -246,7 +246,7 @@ def named(
     """
     files, constraints = arguments.requirement, arguments.constraint
     found = _named_in(items, files, constraints, markers, arguments.find_links, best) if files or constraints else None
-    found = found or Named(items)
+    found = found or NamedSources(items)
     if editables := getattr(arguments, "editables", ()):
         from sage_wheels.requirements.arguments import as_directory
 
@@ -256,7 +256,7 @@ def named(
             command = "install" if what == "ITEM" else "build"
             raise UsageError(f"{what} is missing", f"see 'sage-wheels {command} --help'")
         if not getattr(arguments, "quiet", False):
-            common.warn(f"{' and '.join(files)} {'name' if files[1:] else 'names'} nothing")
+            common.warn(f"{' and '.join(files)} {'contain' if files[1:] else 'contains'} no requirement")
     return found
 
 
@@ -267,7 +267,7 @@ def _named_in(
     markers: Callable[[], Mapping[str, str]],
     find_links: Sequence[str],
     best: Callable[[list[str]], str | None] | None,
-) -> Named:
+) -> NamedSources:
     from sage_wheels.requirements import pylock
     from sage_wheels.requirements.arguments import as_directory
     from sage_wheels.requirements.files import read
@@ -291,13 +291,13 @@ def _named_in(
         elif line.text and not line.is_constraint:
             found.append(line.argument)
     limiting = tuple(each for each in lines if each.is_constraint and each.text)
-    return Named(found, tuple(editables), limiting, tuple(sorted(indexed)), tuple(choosing))
+    return NamedSources(found, tuple(editables), limiting, tuple(sorted(indexed)), tuple(choosing))
 
 
 def _check_that_all_have_hashes(items: list[str], lines: list[Line], markers: Callable[[], Mapping[str, str]]) -> None:
     """Raise `SourceError` for what has no hash that could be checked, as pip does if a file has --require-hashes.
 
-    A constraint needs none: it names nothing to install.
+    A constraint needs none: it says nothing about what is to be installed.
     """
     from sage_wheels.errors import SourceError
     from sage_wheels.requirements.arguments import applying, parse_source
@@ -309,7 +309,7 @@ def _check_that_all_have_hashes(items: list[str], lines: list[Line], markers: Ca
     for where, text, is_editable in asked:
         applies = applying(text, markers)
         if applies is not None and (is_editable or not parse_source(applies).asked.hashes):
-            raise SourceError(f"{where} has no --hash, which --require-hashes in a file demands", "add its hash")
+            raise SourceError(f"{where} has no --hash, but a file has --require-hashes", "add its hash")
 
 
 def options_from(arguments: argparse.Namespace, prefix: Prefix | None) -> BuildOptions:
@@ -359,11 +359,11 @@ def options_from(arguments: argparse.Namespace, prefix: Prefix | None) -> BuildO
     )
 
 
-def many_from(arguments: argparse.Namespace) -> Many:
+def many_from(arguments: argparse.Namespace) -> ManyOptions:
     """The options of a run of many builds. Raises `UsageError` for invalid `--slots`."""
     from sage_wheels.metadata import canonical_name
 
-    return Many(
+    return ManyOptions(
         arguments.jobs,
         arguments.keep_going,
         arguments.from_source,

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sage_wheels.archive.strict_zip import WheelLimits
     from sage_wheels.installed import Distribution
     from sage_wheels.transaction.commit import CommitOptions
-    from sage_wheels.transaction.history import Bounds
+    from sage_wheels.transaction.history import HistoryBounds
     from sage_wheels.transaction.report import Change, Report
 
 
@@ -198,7 +198,7 @@ def prefix_of(options: argparse.Namespace) -> Prefix:
     return find_prefix(options.prefix, break_system_packages=allowed)
 
 
-def settings_of(options: argparse.Namespace) -> CommitOptions:
+def commit_options_of(options: argparse.Namespace) -> CommitOptions:
     from sage_wheels.transaction.commit import CommitOptions
 
     dry_run = getattr(options, "dry_run", False)
@@ -206,12 +206,12 @@ def settings_of(options: argparse.Namespace) -> CommitOptions:
     return CommitOptions(options.lock_timeout, options.durable, dry_run, warn, note_change, bounds, time.time())
 
 
-def _bounds_of(options: argparse.Namespace) -> Bounds:
-    from sage_wheels.transaction.history import Bounds
+def _bounds_of(options: argparse.Namespace) -> HistoryBounds:
+    from sage_wheels.transaction.history import HistoryBounds
 
     wanted = (("transactions", "history", int), ("days", "history_days", float), ("size", "history_size", size))
     values = {field: _value_or_variable(options, option, read) for field, option, read in wanted}
-    return Bounds(**{field: value for field, value in values.items() if value is not None})
+    return HistoryBounds(**{field: value for field, value in values.items() if value is not None})
 
 
 def _value_or_variable(options: argparse.Namespace, option: str, read: Callable[[str], float]) -> Any:
@@ -301,7 +301,8 @@ def note_pending(prefix: Prefix) -> None:
     from sage_wheels.transaction.pending import pending
 
     if pending(prefix):
-        warn(f"a change of {prefix.root} is under way or was interrupted; 'sage-wheels recover' undoes one that was")
+        state = f"another command is changing {prefix.root}, or was interrupted"
+        warn(f"{state}; if it was interrupted, run 'sage-wheels recover'")
 
 
 def one_distribution(prefix: Prefix, name: str) -> Distribution:
@@ -313,7 +314,7 @@ def one_distribution(prefix: Prefix, name: str) -> Distribution:
         from sage_wheels.installed.neighbours import close_to
 
         close = close_to(prefix, name, find_all(prefix))
-        advice = f"did you mean {close}?" if close else "'sage-wheels list' tells what is"
+        advice = f"did you mean {close}?" if close else "'sage-wheels list' shows what is installed"
         raise NotThere(f"{name} is not installed in {prefix.root}", advice)
     return described(prefix, found[0])
 
@@ -345,7 +346,7 @@ def print_report(report: Report, prefix: Prefix, options: argparse.Namespace) ->
             warn(f"note: every start of Python will run what is in {path}")
     if options.dry_run and not options.json:
         for step in report.steps:
-            if not step.path.startswith(f"{prefix.state}/"):  # the sentences above tell what is kept there
+            if not step.path.startswith(f"{prefix.state}/"):  # the sentences above say what is kept there
                 warn(f"  {step}")
 
 
@@ -359,7 +360,7 @@ def warn_of(report: Report, prefix: Prefix, *, is_done: bool = True) -> None:
             "warning",
         )
     for row in report.ignored:
-        warn(f"ignored a row of RECORD that names no file of the package: {row}", "warning")
+        warn(f"ignored a row of RECORD, because its path cannot belong to a distribution: {row}", "warning")
     for path, owners in report.overwritten:
         warn(f"{overwrote} {path}, which belonged to {' and '.join(owners) or 'no distribution'}", "warning")
     if len(report.set_aside) > _NAMED:  # what a killed pip had left there, for example

@@ -2,8 +2,8 @@
 
 Defaults come from the user's own file ($XDG_CONFIG_HOME/sage-wheels/sage-wheels.toml, else in ~/.config), from the
 nearest sage-wheels.toml or [tool.sage-wheels] in a pyproject.toml, here or above, and from variables:
-SAGE_WHEELS_PREFIX is --prefix. Later ones count more, the command line most. A key is the name of an option; a table
-has the name of a command, for which alone it holds:
+SAGE_WHEELS_PREFIX is --prefix. A later one has precedence over the earlier ones, and the command line over all of them.
+A key is the name of an option; a table has the name of a command, and is only for that command:
 
     prefix = "venv"
 

@@ -24,7 +24,7 @@ def run(options: argparse.Namespace) -> int:
     common.note_pending(prefix)
     found = owned(prefix, common.one_distribution(prefix, options.name))
     for row in found.ignored:
-        common.warn(f"ignored a row of RECORD that names no file of the package: {row}")
+        common.warn(f"ignored a row of RECORD, because its path cannot belong to a distribution: {row}")
     paths = sorted(prefix.path(file) for file in found.rows)
     if options.json:
         common.print_json(paths)

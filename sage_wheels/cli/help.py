@@ -1,4 +1,4 @@
-"""Tell the options of a command, with examples; without COMMAND, name the commands."""
+"""Print the options of a command, with examples; without COMMAND, list the commands."""
 
 from __future__ import annotations
 

@@ -204,7 +204,7 @@ def _forget(prefix: Prefix, what: str) -> int:
     from sage_wheels.errors import UsageError
     from sage_wheels.prefix.tree import Tree
     from sage_wheels.transaction import kept, sweep
-    from sage_wheels.transaction.history import Bounds
+    from sage_wheels.transaction.history import HistoryBounds
 
     if what != "all" and not what.isdecimal():
         raise UsageError(f"{what!r} is no number of a change", "give --forget N or --forget all")
@@ -214,6 +214,6 @@ def _forget(prefix: Prefix, what: str) -> int:
     except FileNotFoundError:
         count = 0
     common.note_change()
-    sweep.sweep_dead(prefix, common.warn, Bounds())
+    sweep.sweep_dead(prefix, common.warn, HistoryBounds())
     common.warn(f"forgot {common.counted(count, 'change')} of {prefix.root}")
     return 0 if count or what == "all" else 1

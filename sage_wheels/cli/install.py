@@ -120,12 +120,12 @@ def run(options: argparse.Namespace) -> int:
     if only := next(
         (each for each in ("scheme", "optimize", "invalidation_mode", "installer") if _given(options, each)), ""
     ):
-        raise UsageError(f"--{only.replace('_', '-')} goes with --destdir", "give that, too, or leave it out")
+        raise UsageError(f"--{only.replace('_', '-')} is only for --destdir", "add --destdir DIR, or leave it out")
     from sage_wheels.installing import install
     from sage_wheels.transaction.install import InstallOptions
 
     prefix = common.prefix_of(options)
-    settings = common.settings_of(options)
+    commit_options = common.commit_options_of(options)
     how = InstallOptions(
         compile_bytecode=not options.no_compile,
         overwrite=options.on_conflict == "overwrite",
@@ -147,7 +147,7 @@ def run(options: argparse.Namespace) -> int:
             named.items,
             prefix,
             how,
-            settings,
+            commit_options,
             build_options=named.told(building, lambda: _markers(options)),
             limits=building.wheel_limits,
             on_progress=show,
@@ -204,7 +204,7 @@ def _stage(options: argparse.Namespace) -> int:
 
     for name in ("editable", "built", "dry_run", "reinstall", "durable", "lock_timeout", "link_mode"):
         if _given(options, name):
-            raise UsageError(f"--{name.replace('_', '-')} does not go with --destdir", "leave it out")
+            raise UsageError(f"--{name.replace('_', '-')} cannot be combined with --destdir", "leave it out")
     prefix = target(options.prefix, options.python or sys.executable, options.scheme)
 
     def markers() -> Mapping[str, str]:

@@ -90,7 +90,8 @@ def run(options: argparse.Namespace) -> int:
         common.warn(f"missing, though packages had installed them: {known}; 'sage-wheels restore' installs them")
     for entry in missing:
         if not entry.is_restorable:
-            common.warn(f"package {entry.package} brings {entry.name}, which is missing; {entry.way_back} installs it")
+            what = f"{entry.name}, which package {entry.package} had installed, is missing"
+            common.warn(f"{what}; {entry.way_back} installs it")
     return 1 if options.names and not rows else 0
 
 
@@ -208,7 +209,7 @@ def _print_table(rows: list[_Row]) -> None:
     for row in rows:
         said = [f"editable: {row.tree if row.tree.isprintable() else ascii(row.tree)}"] if row.tree else []
         if row.there is not None:
-            said.append(f"{row.there} is there")
+            said.append(f"{row.there} is available")
         if row.entry:
             said += [remark(row.entry, row.distribution.version, row.state) or f"package {row.entry.package}"]
         size = [] if row.size is None else [screen.human_size(row.size)]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sage_wheels.installed import Distribution
     from sage_wheels.manifests.entries import ManifestEntry
     from sage_wheels.prefix import Prefix
-    from sage_wheels.transaction.history import Change
+    from sage_wheels.transaction.history import HistoryChange
 
 EXAMPLES = """\
     sage-wheels lock --output pylock.toml
@@ -62,7 +62,8 @@ def run(options: argparse.Namespace) -> int:
     else:
         sys.stdout.write(text)
     for each in unknown:
-        common.warn(f"where {each} came from is not known; --find-links may name a directory with its wheel", "warning")
+        advice = "if you have its wheel, name its directory with --find-links"
+        common.warn(f"the origin of {each} is not known; {advice}", "warning")
     return _INCOMPLETE if unknown else 0
 
 
@@ -92,13 +93,13 @@ def lock(prefix: Prefix, find_links: list[str]) -> tuple[list[dict[str, Any]], l
     return packages, unknown
 
 
-def _last_changes(prefix: Prefix) -> dict[str, Change]:
+def _last_changes(prefix: Prefix) -> dict[str, HistoryChange]:
     """The newest change in the history of each distribution that was installed from a wheel, by name."""
     from sage_wheels.metadata import canonical_name
     from sage_wheels.prefix.tree import Tree
     from sage_wheels.transaction import history
 
-    found: dict[str, Change] = {}
+    found: dict[str, HistoryChange] = {}
     try:
         with Tree(prefix.root) as tree:
             for entry in history.entries(tree):
@@ -141,7 +142,7 @@ def _location(url: str) -> dict[str, str]:
     return {"path": _path(url)} if url.startswith("file:") else {"url": url.partition("#")[0]}
 
 
-def _from_history(change: Change | None) -> dict[str, Any] | None:
+def _from_history(change: HistoryChange | None) -> dict[str, Any] | None:
     """The source from the history: the file or URL of the wheel that was installed; None if it is not known."""
     if change is None or not change.origin or "?" in change.origin:
         return None
@@ -186,7 +187,7 @@ def _toml(document: dict[str, Any], unknown: list[str]) -> str:
     lines += ["packages = []"] if not document["packages"] else []
     for package in document["packages"]:
         lines += ["", "[[packages]]", *(f"{key} = {_value(value)}" for key, value in package.items())]
-    lines += ["", *(f"# not locked, because where it came from is not known: {_value(each)}" for each in unknown)]
+    lines += ["", *(f"# not locked, because its origin is not known: {_value(each)}" for each in unknown)]
     return "\n".join(lines).rstrip() + "\n"
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from sage_wheels.building import BuildOptions, BuiltWheel, Source
-    from sage_wheels.cli.build_options import Many
+    from sage_wheels.cli.build_options import ManyOptions
     from sage_wheels.cli.progress import Builds
     from sage_wheels.graph.dask import DaskEngine
     from sage_wheels.graph.engine import Event
@@ -30,7 +30,7 @@ _NAMED = 10  # how many sources a sentence names
 
 
 def build(
-    sources: Sequence[Source], wheel_dir: str, building: BuildOptions, many: Many, *, keeps: bool = True
+    sources: Sequence[Source], wheel_dir: str, building: BuildOptions, many: ManyOptions, *, keeps: bool = True
 ) -> list[Outcome]:
     """Build `sources`; returns the outcome for each. Messages for people go to standard error, line by line.
 
@@ -77,7 +77,7 @@ def build(
 
 
 @contextlib.contextmanager
-def _engine(many: Many, building: BuildOptions) -> Iterator[DaskEngine | None]:
+def _engine(many: ManyOptions, building: BuildOptions) -> Iterator[DaskEngine | None]:
     """The engine that the options name; None for processes of this machine. Raises `UsageError`."""
     if not many.engine:
         yield None
@@ -126,7 +126,9 @@ def failure(outcomes: Sequence[Outcome]) -> BuildFailed | None:
     )
 
 
-def build_to_install(sources: Sequence[Source], wheel_dir: str, building: BuildOptions, many: Many) -> list[BuiltWheel]:
+def build_to_install(
+    sources: Sequence[Source], wheel_dir: str, building: BuildOptions, many: ManyOptions
+) -> list[BuiltWheel]:
     """The wheels of the sources of an installation. Raises `BuildFailed` if one of them was not built."""
     from sage_wheels.building import BuiltWheel
 

@@ -80,7 +80,7 @@ def run(options: argparse.Namespace) -> int:
 
         return uninstall(options, [*arguments[:at], *arguments[at + 1 :]], keeps=options.keeps)
     from sage_wheels.pip import process
-    from sage_wheels.pip.decision import How
+    from sage_wheels.pip.decision import PipOptions
 
     try:
         os.getcwd()
@@ -89,21 +89,21 @@ def run(options: argparse.Namespace) -> int:
             "the current directory was deleted, and pip needs one", "go to another and run it again"
         ) from error
     prefix = common.prefix_of(options)
-    settings = common.settings_of(options)
+    commit_options = common.commit_options_of(options)
     if command != "install":
         from sage_wheels.transaction.recover import recover_first
 
-        recover_first(prefix, settings)
+        recover_first(prefix, commit_options)
         common.note_others()
         return process.run_unchanged(prefix, arguments)
-    how = How(
-        settings,
+    pip_options = PipOptions(
+        commit_options,
         common.wheel_limits_of(options),
         lambda report: common.warn_of(report, prefix),  # pip says what was installed
         overwrite=options.on_conflict == "overwrite",
         keep_packages=options.keeps,
     )
-    return process.install(prefix, arguments, how)
+    return process.install(prefix, arguments, pip_options)
 
 
 def _without_ours(options: argparse.Namespace) -> list[str]:

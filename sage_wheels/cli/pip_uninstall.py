@@ -58,9 +58,9 @@ def _uninstall(options: argparse.Namespace, said: argparse.Namespace, voice: _Vo
         return 1
     options.break_system_packages = said.break_system_packages
     prefix = common.prefix_of(options)
-    settings = common.settings_of(options)._replace(say=voice.note)
+    commit_options = common.commit_options_of(options)._replace(say=voice.note)
     brought = entries(prefix, voice.note)
-    found = look_again(prefix, settings, lambda: find(prefix, wanted, brought), lambda seen: not seen.missing)
+    found = look_again(prefix, commit_options, lambda: find(prefix, wanted, brought), lambda seen: not seen.missing)
     status = remove_users(prefix, found.users, _flags(said), break_system_packages=said.break_system_packages)
     for each, directory in found.outside:
         voice.tell(f"Found existing installation: {each}")
@@ -73,14 +73,14 @@ def _uninstall(options: argparse.Namespace, said: argparse.Namespace, voice: _Vo
         if keeps:
             raise Conflict(f"{sentence} and is kept", "give --replace-packages to remove it")
         if said.quiet < 2:
-            voice.note(f"note: {sentence}; {entry.way_back} brings it back")
+            voice.note(f"note: {sentence}; {entry.way_back} installs it")
     going = []
     for each in found.there:
         voice.tell(f"Found existing installation: {each}")
         voice.tell(f"Uninstalling {_spelt(each.name, each.version)}:")
-        if said.yes or _may(prefix, each.name, settings, said, voice):
+        if said.yes or _may(prefix, each.name, commit_options, said, voice):
             going.append(each)
-    report = removal.uninstall(prefix, [each.name for each in going], settings)
+    report = removal.uninstall(prefix, [each.name for each in going], commit_options)
     common.warn_of(report, prefix)  # files that were kept are named even with --quiet
     for change in report.changes:
         voice.tell(f"  Successfully uninstalled {_spelt(change.name, change.old_version)}")
@@ -116,7 +116,7 @@ def _uninstall_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "-q", "--quiet", action="count", default=0, help="say nothing but warnings and errors; twice: errors"
     )
-    parser.add_argument("-v", "--verbose", action="count", default=0, help="take back one --quiet")
+    parser.add_argument("-v", "--verbose", action="count", default=0, help="cancel one --quiet")
     parser.add_argument("--no-input", action="store_true", help="fail instead of asking")
     parser.add_argument(*OF_LOG, metavar="FILE", help="append all messages to FILE, with the time")
     parser.add_argument(
@@ -209,13 +209,13 @@ def _wanted(said: argparse.Namespace, voice: _Voice) -> dict[str, str]:
     return {canonical_name(each.name): each.name for each in named if each.name}
 
 
-def _may(prefix: Prefix, name: str, settings: CommitOptions, said: argparse.Namespace, voice: _Voice) -> bool:
+def _may(prefix: Prefix, name: str, commit_options: CommitOptions, said: argparse.Namespace, voice: _Voice) -> bool:
     """Print what would be removed, and ask whether to proceed; returns the answer."""
     from sage_wheels.errors import UsageError
     from sage_wheels.transaction.uninstall import uninstall
 
     voice.tell("  Would remove:")
-    for step in uninstall(prefix, [name], settings._replace(dry_run=True)).steps:
+    for step in uninstall(prefix, [name], commit_options._replace(dry_run=True)).steps:
         voice.tell(f"    {step.path}")
     if said.no_input:
         raise UsageError(f"{name} is not removed, because nobody may be asked for confirmation", "give --yes")

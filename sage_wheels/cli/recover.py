@@ -28,7 +28,7 @@ def run(options: argparse.Namespace) -> int:
     from sage_wheels.transaction.recover import recover
 
     prefix = common.prefix_of(options)
-    found = recover(prefix, common.settings_of(options), set_aside=options.set_aside)
+    found = recover(prefix, common.commit_options_of(options), set_aside=options.set_aside)
     if options.json:
         common.print_json(found)
     for sentence in found:

@@ -44,9 +44,9 @@ def run(options: argparse.Namespace) -> int:
 
     prefix = common.prefix_of(options)
     names = frozenset(common.one_distribution(prefix, name).canonical_name for name in options.names)
-    settings, limits = common.settings_of(options), common.wheel_limits_of(options)
+    commit_options, limits = common.commit_options_of(options), common.wheel_limits_of(options)
     with finding.finder_of(options, prefix, common.warn if options.index else None) as wheels:
-        done = repair(prefix, names or None, wheels, settings, limits, clear=options.clear)
+        done = repair(prefix, names or None, wheels, commit_options, limits, clear=options.clear)
     if options.json:
         common.print_json(
             {

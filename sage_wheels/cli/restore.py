@@ -35,11 +35,11 @@ def run(options: argparse.Namespace) -> int:
     from sage_wheels.manifests.restore import restore
 
     if bool(options.names) == options.all:
-        raise UsageError("it is not said what is to be restored", "give names, or --all")
+        raise UsageError("nothing is named to restore", "give names, or --all")
     prefix = common.prefix_of(options)
     names = None if options.all else options.names
-    settings, limits = common.settings_of(options), common.wheel_limits_of(options)
-    done = restore(prefix, names, settings, limits, compile_bytecode=not options.no_compile)
+    commit_options, limits = common.commit_options_of(options), common.wheel_limits_of(options)
+    done = restore(prefix, names, commit_options, limits, compile_bytecode=not options.no_compile)
     common.print_report(done.report, prefix, options)
     if not options.quiet:
         if options.all and not done.report.changes and not done.refusals:

@@ -72,7 +72,7 @@ def _find(prefix: Prefix, name: str) -> tuple[Distribution, ManifestEntry | None
     except NotThere as error:
         if not entry:
             raise
-        what = f"{error.what}, though package {entry.package} brings {entry.version or entry.source}"
+        what = f"{error.what}, though package {entry.package} had installed {entry.version or entry.source}"
         raise NotThere(what, f"{entry.way_back} installs it") from error
 
 

@@ -30,7 +30,8 @@ def run(options: argparse.Namespace) -> int:
 
     entries = [entry for file in options.files for entry in timings.read(file, _text(file))]
     if not entries:
-        raise SourceError(f"no build is in {', '.join(options.files)}", "build something first")
+        contain = "contain" if options.files[1:] else "contains"
+        raise SourceError(f"{' and '.join(options.files)} {contain} no build", "build something first")
     many.write(options.output, timings.page(entries))
     print(options.output)
     return 0

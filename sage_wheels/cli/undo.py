@@ -41,6 +41,6 @@ def run(options: argparse.Namespace) -> int:
 
     prefix = common.prefix_of(options)
     wanted = UndoOptions(options.number, options.to, options.force)
-    report = undo(prefix, wanted, common.settings_of(options), lambda: finding.finder_of(options, prefix))
+    report = undo(prefix, wanted, common.commit_options_of(options), lambda: finding.finder_of(options, prefix))
     common.print_report(report, prefix, options)
     return 0

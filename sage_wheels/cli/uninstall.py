@@ -56,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
     all_asked = named_by(options.names, options.requirement)
     wanted = [canonical_name(name) for name in names_of(all_asked)]
     prefix = common.prefix_of(options)
-    report = uninstall(prefix, wanted, common.settings_of(options), check=_checking(prefix, all_asked))
+    report = uninstall(prefix, wanted, common.commit_options_of(options), check=_checking(prefix, all_asked))
     common.print_report(report, prefix, options)
     if report.changes:
         with contextlib.suppress(OSError, MemoryError, SageWheelsError):  # the change was made, even if this fails
@@ -88,7 +88,7 @@ def _checking(prefix: Prefix, all_asked: list[Named]) -> Callable[[list[Distribu
         for written, (name, specifier) in specifiers.items():
             for there in (described(prefix, each) for each in distributions if each.canonical_name == name):
                 if there.version and not specifier.contains(there.version, prereleases=True):
-                    what = f"{written} is not what is installed in {prefix.root}: {there} is"
+                    what = f"{written} is not installed in {prefix.root}, but {there} is"
                     raise NotThere(what, f"to remove that, name {there.name} alone")
 
     return check
@@ -135,7 +135,8 @@ def _say_what_followed(prefix: Prefix, report: Report, options: argparse.Namespa
     if not options.quiet:
         if not options.dry_run:
             _say_what_is_kept(prefix, report)
-        _name_who_needs(prefix, report, "would still need {}" if options.dry_run else "needs {}, which is gone")
+        needs = "would still need {}" if options.dry_run else "needs {}, which is not installed any more"
+        _name_who_needs(prefix, report, needs)
 
 
 def _say_what_is_kept(prefix: Prefix, report: Report) -> None:
@@ -147,7 +148,7 @@ def _say_what_is_kept(prefix: Prefix, report: Report) -> None:
         entry = next((each for each in history.entries(tree) if each.names == names), None)
         size = next((each.size for each in kept.everything(tree) if entry and each.number == entry.number), 0)
     if entry and entry.kept and entry.about.kind == "uninstall":
-        undo = f"'sage-wheels undo {entry.number}' brings them back"
+        undo = f"'sage-wheels undo {entry.number}' restores them"
         common.warn(f"the files are kept ({screen.human_size(size)}): {undo}")
 
 

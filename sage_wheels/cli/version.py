@@ -22,7 +22,7 @@ def run(before: list[str], arguments: list[str]) -> int:
     parser.add_argument("-v", "--verbose", action="store_true")
     options, unknown = parser.parse_known_args([*before, *arguments])
     if unknown:
-        raise UsageError(f"{unknown[0]} does not go with --version", "see 'sage-wheels --help'")
+        raise UsageError(f"{unknown[0]} cannot be combined with --version", "see 'sage-wheels --help'")
     facts = {"sage-wheels": __version__}
     if options.verbose:
         facts |= _facts(options.prefix)

@@ -302,14 +302,18 @@ def _can_be_written(directory: str) -> bool:
     return os.path.isdir(directory) and os.access(directory, os.W_OK | os.X_OK)
 
 
-@functools.cache
 def trusted_owners() -> frozenset[int]:
     """The user IDs that may own a directory on the way to a cache: root, the user, and, in a user namespace, "nobody".
 
     In a sandbox (bubblewrap, rootless containers), directories of the real root are shown as owned by the overflow user
     ID (user_namespaces(7)), and no process in the sandbox can write to them.
     """
-    owners = {0, os.geteuid()}
+    return frozenset({0, os.geteuid(), *_overflow_owners()})
+
+
+@functools.cache
+def _overflow_owners() -> frozenset[int]:
+    owners = set[int]()
     try:
         with open("/proc/self/uid_map", encoding="utf-8") as f:
             everybody = f.read().split() == ["0", "0", str(2**32 - 1)]

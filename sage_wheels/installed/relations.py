@@ -7,7 +7,7 @@ import functools
 from sage_wheels.installed import requirements
 from sage_wheels.installed.distributions import find_all, find_in, readable_metadata, spelt
 from sage_wheels.installed.owners import Owners
-from sage_wheels.installed.requirements import Known, Markers
+from sage_wheels.installed.requirements import KnownDistribution, Markers
 from sage_wheels.metadata import requirement_name
 from sage_wheels.named import NamedTuple
 from sage_wheels.prefix import interpreter, versions
@@ -84,7 +84,7 @@ class Finding(NamedTuple):
 
 def check(prefix: Prefix) -> Iterator[Finding]:
     """Every fault (see `Finding`) of the distributions in `prefix`. Raises `FileOperationFailed`."""
-    available: dict[str, Known] = {}
+    available: dict[str, KnownDistribution] = {}
     for directory in libraries_beside(prefix):
         there = prefix._replace(root=directory)
         for each in find_in(directory, prefix):
@@ -106,9 +106,9 @@ def check(prefix: Prefix) -> Iterator[Finding]:
     yield from _owners(prefix, everything)
 
 
-def _known(prefix: Prefix, distribution: Distribution) -> Known:
+def _known(prefix: Prefix, distribution: Distribution) -> KnownDistribution:
     metadata = functools.cache(lambda: readable_metadata(prefix, distribution))
-    return Known(distribution.name, distribution.version, metadata)
+    return KnownDistribution(distribution.name, distribution.version, metadata)
 
 
 def _owners(prefix: Prefix, everything: list[Distribution]) -> Iterator[Finding]:

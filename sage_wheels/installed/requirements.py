@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _ONLY_EXTRA = re.compile(r"(?!.*\bor\b).*\bextra\s*==\s*['\"][^'\"]+['\"]", re.DOTALL)
 
 
-class Known(NamedTuple):
+class KnownDistribution(NamedTuple):
     """A distribution that is installed, or is going to be: `metadata` is called to read its header fields."""
 
     name: str
@@ -66,7 +66,9 @@ class Markers:
         return self._answers[marked]
 
 
-def unmet(markers: Markers, one: Known, extras: tuple[str, ...], available: Mapping[str, Known]) -> Iterator[str]:
+def unmet(
+    markers: Markers, one: KnownDistribution, extras: tuple[str, ...], available: Mapping[str, KnownDistribution]
+) -> Iterator[str]:
     """A sentence, without a full stop, for each requirement of `one` and its normalised `extras` that is not fulfilled.
 
     `available` are the distributions by normalised name. If a requirement asks for extras, of the same project or of
@@ -77,9 +79,9 @@ def unmet(markers: Markers, one: Known, extras: tuple[str, ...], available: Mapp
 
 def _unmet(
     markers: Markers,
-    one: Known,
+    one: KnownDistribution,
     extras: tuple[str, ...],
-    available: Mapping[str, Known],
+    available: Mapping[str, KnownDistribution],
     seen: set[tuple[str, tuple[str, ...]]],
     *,
     itself: bool,
@@ -119,7 +121,7 @@ def _unmet(
 def _asker(
     markers: Markers,
     requirement: Requirement,
-    one: Known,
+    one: KnownDistribution,
     extras: tuple[str, ...],
     *,
     itself: bool,

@@ -31,7 +31,7 @@ _TRIES = 50
 Seen = tuple[int, ...]
 
 
-class Pace(NamedTuple):
+class VerifyPace(NamedTuple):
     """How the lock is used. It is held for `held` seconds at most; the clock is read after each `piece` paths, which
     take less than a millisecond. It is waited for at most `patience` seconds; transactions hold it for milliseconds."""
 
@@ -40,7 +40,7 @@ class Pace(NamedTuple):
     patience: float = 10.0
 
 
-class Finding(NamedTuple):
+class Differences(NamedTuple):
     """The differences from the RECORD of `distribution`; `unknown` is the error if they cannot be found out."""
 
     distribution: Distribution
@@ -51,22 +51,22 @@ class Finding(NamedTuple):
 class _Look(NamedTuple):
     """A finding and its basis: `metadata` is the identity of the metadata directory, `seen` that of each path."""
 
-    finding: Finding
+    finding: Differences
     metadata: Seen
     seen: dict[str, Seen]
 
 
 def verify_settled(
-    prefix: Prefix, names: frozenset[str] | None, say: Callable[[str], None], pace: Pace | None = None
-) -> list[Finding]:
+    prefix: Prefix, names: frozenset[str] | None, say: Callable[[str], None], pace: VerifyPace | None = None
+) -> list[Differences]:
     """Verify the distributions with these normalised `names`; None stands for all of them.
 
     Distributions that are removed meanwhile are left out. `say` is called with a sentence if the prefix cannot be
     locked, so that differences may be unfinished changes. Raises `PrefixError` if the prefix does not stop changing,
     `FileOperationFailed`, and `OSError`.
     """
-    pace = pace or Pace()
-    done: list[Finding] = []
+    pace = pace or VerifyPace()
+    done: list[Differences] = []
     earlier: dict[Distribution, _Look] = {}
     waiting = names
     for _ in range(_TRIES):
@@ -94,13 +94,13 @@ def _look(prefix: Prefix, distribution: Distribution, owners: Owners, earlier: _
         if paths is None:
             paths = frozenset(each.path for each in verify(prefix, distribution, owners) if each.state != "ignored")
         seen = {path: _seen(path) for path in paths}  # before the check, so that any later change is noticed
-        return _Look(Finding(distribution, verify(prefix, distribution, owners, paths), None), metadata, seen)
+        return _Look(Differences(distribution, verify(prefix, distribution, owners, paths), None), metadata, seen)
     except NotRemovable as error:
-        return _Look(Finding(distribution, [], error), metadata, {})
+        return _Look(Differences(distribution, [], error), metadata, {})
 
 
 def _not_settled(
-    prefix: Prefix, listing: list[Distribution], looks: list[_Look], say: Callable[[str], None], pace: Pace
+    prefix: Prefix, listing: list[Distribution], looks: list[_Look], say: Callable[[str], None], pace: VerifyPace
 ) -> dict[Distribution, _Look]:
     """Those of `looks` that are outdated, found while the lock excludes writers."""
     before = {(each.library, os.path.basename(each.path), each.inode) for each in listing}

@@ -99,7 +99,7 @@ def forget(prefix: Prefix, names: Iterable[str]) -> None:
         memo.forget(prefix, _memo(name))
 
 
-class Unchanged:
+class UnchangedFiles:
     """Tells, by stored stats, whether files of the distributions with the normalised `names` are unchanged."""
 
     def __init__(self, prefix: Prefix, names: Iterable[str]) -> None:

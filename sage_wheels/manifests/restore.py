@@ -48,7 +48,7 @@ class _Case(NamedTuple):
 def restore(
     prefix: Prefix,
     names: list[str] | None,
-    settings: CommitOptions,
+    commit_options: CommitOptions,
     limits: WheelLimits,
     *,
     compile_bytecode: bool = True,
@@ -63,8 +63,8 @@ def restore(
     from sage_wheels.transaction.recover import recover_first
     from sage_wheels.transaction.report import Report, Unchanged
 
-    recover_first(prefix, settings)
-    brought = entries(prefix, settings.say)
+    recover_first(prefix, commit_options)
+    brought = entries(prefix, commit_options.say)
     if names is None:
         cases = _cases(prefix, brought.values())
         changed = [case for case in cases if case.state in ("replaced", "missing") or _has_dead_scripts(prefix, case)]
@@ -76,7 +76,7 @@ def restore(
         raise refusals[0]
     wheels = [case.entry.source for case in changed if not _refusal(case.entry)]
     how = InstallOptions(compile_bytecode=compile_bytecode, reinstall=True, adopt=True)
-    report = install(wheels, prefix, how, settings, limits=limits) if wheels else Report()
+    report = install(wheels, prefix, how, commit_options, limits=limits) if wheels else Report()
     as_it_was = [(case.there, case.entry) for case in cases if case.there and case not in changed]
     unchanged = tuple(Unchanged(each.name, each.version) for each, _ in as_it_was)
     return Restored(report._replace(unchanged=unchanged), as_it_was, refusals)
@@ -145,7 +145,8 @@ def _refusal(entry: ManifestEntry) -> SageWheelsError | None:
     """The error if the entry cannot be restored from the wheelhouse; None if it can."""
     advice = f"build package {entry.package} again{f': {entry.rebuild}' if entry.rebuild else ''}"
     if entry.is_editable:
-        return SourceError(f"package {entry.package} brings {entry.name} as a source tree, not as a wheel", advice)
+        what = f"package {entry.package} had installed {entry.name} as a source tree, not as a wheel"
+        return SourceError(what, advice)
     if not presence.is_file(entry.source):
         return SourceError(f"{entry.source}, the wheel of {entry.name}, is gone", advice)
     return None

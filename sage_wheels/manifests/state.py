@@ -60,7 +60,8 @@ def remark(entry: ManifestEntry, version: str, found: State) -> str:
     """A remark for people on a distribution of that `version` whose state is `found`; "" if it is in order."""
     if found == "same":
         return ""
-    head = f"replaced: package {entry.package} brings" if found == "replaced" else f"package {entry.package} brings it"
+    package = f"package {entry.package}"
+    head = f"replaced: {package} had installed" if found == "replaced" else f"{package} installed it"
     if entry.is_editable:
         tree = entry.source if entry.source.isprintable() else ascii(entry.source)
         return f"{head} the source tree {tree}" if found == "replaced" else f"{head}, but its source tree is gone"

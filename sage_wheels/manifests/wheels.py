@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from sage_wheels.manifests.entries import ManifestEntry
     from sage_wheels.prefix import Prefix
-    from sage_wheels.transaction.history import Change, FindWheels
+    from sage_wheels.transaction.history import FindWheels, HistoryChange
 
 _LONGEST = 1 << 20  # bytes of a WHEEL file that are read
 
@@ -45,7 +45,7 @@ def wheel_finder(
         brought = entries(prefix, on_note)
         find = _finder(brought, wheelhouses, Store(building.cache_root()), directory)
 
-        def wheels(name: str, version: str, told: Sequence[Change]) -> Iterator[str]:
+        def wheels(name: str, version: str, told: Sequence[HistoryChange]) -> Iterator[str]:
             yield from find(name, version, told)
             if say:
                 yield from _named(prefix, name, building, stack, say)
@@ -62,7 +62,7 @@ def _finder(
     with contextlib.suppress(UsageError):
         listed += [(fetched, name) for name in wheels_in(fetched)]
 
-    def wheels(name: str, version: str, told: Sequence[Change]) -> Iterator[str]:
+    def wheels(name: str, version: str, told: Sequence[HistoryChange]) -> Iterator[str]:
         entry = brought.get(canonical_name(name))
         if entry and entry.is_restorable:
             yield entry.source
@@ -77,7 +77,7 @@ def _finder(
     return wheels
 
 
-def _origin(change: Change) -> Iterator[str]:
+def _origin(change: HistoryChange) -> Iterator[str]:
     """The wheel from which the distribution was installed, if it is still there."""
     path = change.origin
     if references.is_file_url(path):

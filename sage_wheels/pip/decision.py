@@ -33,14 +33,14 @@ if TYPE_CHECKING:
     Versions = dict[str, str]  # by normalised name
 
 
-class How(NamedTuple):
+class PipOptions(NamedTuple):
     """Options for the change; `on_report` is called with the report of the transaction.
 
     With `overwrite`, files of other distributions may be replaced. With `keep_packages`, no distribution that a
     package has installed (see `manifests`) is changed.
     """
 
-    settings: CommitOptions
+    commit_options: CommitOptions
     limits: WheelLimits
     on_report: Callable[[Report], None]
     overwrite: bool = False
@@ -50,9 +50,9 @@ class How(NamedTuple):
 class Decision:
     """One decision of pip: the installed distributions when pip began, and the installation of its result."""
 
-    def __init__(self, prefix: Prefix, how: How, belongs: dict[str, ManifestEntry]) -> None:
+    def __init__(self, prefix: Prefix, options: PipOptions, belongs: dict[str, ManifestEntry]) -> None:
         self.prefix = prefix
-        self.how = how
+        self.options = options
         self.belongs = belongs
         self.before = _versions(find_all(prefix))
         self.is_done = False
@@ -68,10 +68,10 @@ class Decision:
         for each, entry in brought_by_packages(versions, self.belongs, find_all(self.prefix)):
             version = versions[each.canonical_name]
             instead = f"another build of {version}" if version == each.version else version
-            change = f"{each}, which package {entry.package} brings, would become {instead}"
-            if self.how.keep_packages:
+            change = f"{each}, which package {entry.package} installed, would become {instead}"
+            if self.options.keep_packages:
                 raise Conflict(change, "give --replace-packages if that is what you want")
-            self.how.settings.say(f"note: {change}; {entry.way_back} undoes that")
+            self.options.commit_options.say(f"note: {change}; {entry.way_back} undoes that")
 
     def check_unchanged(self) -> None:
         """Raise `Outdated` if another process has changed the installed distributions since pip began."""
@@ -92,7 +92,7 @@ class Decision:
         with contextlib.ExitStack() as stack:
             asked = [
                 Request(
-                    stack.enter_context(Wheel(each["path"], self.how.limits)),
+                    stack.enter_context(Wheel(each["path"], self.options.limits)),
                     each["direct_url"],
                     each["requested"],
                     headers=os.path.basename(each["headers"]),  # the name as it was requested
@@ -106,17 +106,17 @@ class Decision:
             by_name = {each.wheel.canonical_name: each for each in asked}
             options = InstallOptions(
                 compile_bytecode=all(each["compile"] for each in items),
-                overwrite=self.how.overwrite,
+                overwrite=self.options.overwrite,
                 is_there=lambda name, there: self._is_satisfied(by_name[name], there.version),
                 ignore_requires_python=True,  # pip has checked it
                 adopt=True,  # pip also replaces files without owner
                 check=lambda there: self._check(asked, found, _versions(there)),
                 watched=frozenset(_rests_on(asked) | found.keys()),
             )
-            report = install(self.prefix, asked, options, self.how.settings)
+            report = install(self.prefix, asked, options, self.options.commit_options)
             if report.changes:
                 self.is_done = True
-                self.how.on_report(report)
+                self.options.on_report(report)
             return [(change.name, change.old_version) for change in report.changes if change.old_version]
 
     def _check(self, asked: list[Request], satisfied: Mapping[str, str], now: Versions) -> None:
@@ -176,7 +176,7 @@ def constraints(prefix: Prefix, belongs: Mapping[str, ManifestEntry]) -> Iterato
         return
     import tempfile
 
-    with tempfile.NamedTemporaryFile("w", prefix="distribution-", suffix=".txt") as f:
+    with tempfile.NamedTemporaryFile("w", prefix="kept-packages-", suffix=".txt") as f:
         f.writelines(f"{each.canonical_name}=={each.version}\n" for each in there if _is_valid(each.version))
         f.flush()
         yield f.name

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from subprocess import Popen
     from typing import Any
 
-    from sage_wheels.pip.decision import How
+    from sage_wheels.pip.decision import PipOptions
     from sage_wheels.prefix import Prefix
 
 # The oldest Python for which `driver` is written.
@@ -48,21 +48,21 @@ def run_unchanged(prefix: Prefix, arguments: list[str], **variables: str) -> int
     return status if status >= 0 else 128 - status
 
 
-def install(prefix: Prefix, arguments: list[str], how: How) -> int:
+def install(prefix: Prefix, arguments: list[str], options: PipOptions) -> int:
     """Run `pip install` with `arguments`, the whole command line of pip; returns its exit status.
 
     Errors of the transaction are printed by pip. Raises `InterpreterError`, and `PrefixError` if the prefix changes
     whenever pip decides.
     """
-    recover_first(prefix, how.settings)
-    belongs = entries(prefix, how.settings.say)
-    with constraints(prefix, belongs if how.keep_packages else {}) as file:
+    recover_first(prefix, options.commit_options)
+    belongs = entries(prefix, options.commit_options.say)
+    with constraints(prefix, belongs if options.keep_packages else {}) as file:
         for _ in range(_TRIES):
-            conversation = _Conversation(Decision(prefix, how, belongs), file)
+            conversation = _Conversation(Decision(prefix, options, belongs), file)
             status = conversation.run(arguments)
             if not conversation.again:
                 return status
-            how.settings.say(f"{conversation.again}; pip decides again")
+            options.commit_options.say(f"{conversation.again}; pip decides again")
             trace.decided("pip decides again: %s", conversation.again)
     raise PrefixError(
         f"{prefix.root} changes faster than pip can decide what to install",
@@ -158,10 +158,10 @@ class _Conversation:
             return self.error.exit_status
         outcome = "the change had been made" if self.decision.is_done else "nothing was changed"
         if status < 0:
-            self.decision.how.settings.say(f"pip was ended by signal {-status}; {outcome}")
+            self.decision.options.commit_options.say(f"pip was ended by signal {-status}; {outcome}")
             return 128 - status
         if status and self.decision.is_done:  # its output was closed, for example
-            self.decision.how.settings.say(f"pip ended with status {status}; {outcome}")
+            self.decision.options.commit_options.say(f"pip ended with status {status}; {outcome}")
             return 0
         return status
 
@@ -209,21 +209,21 @@ class _Conversation:
         reason."""
         self.decision.check_unchanged()
         if unresolved and self.constraints:
-            self.decision.how.settings.say(
+            self.decision.options.commit_options.say(
                 "note: what packages have installed stays as it is; --replace-packages lets pip replace it"
             )
 
     def _elsewhere(self, options: dict[str, str], destinations: list[str], held: contextlib.ExitStack) -> None:
         """Called if pip itself installs (--target and similar options). If that is in the prefix, the lock is held
         until pip ends."""
-        prefix, settings = self.decision.prefix, self.decision.how.settings
+        prefix, commit_options = self.decision.prefix, self.decision.options.commit_options
         said = f"pip itself does what {' and '.join(options)} ask{'s' * (len(options) == 1)} for"
         if any(_is_inside(prefix, destination) for destination in destinations):
             tree = held.enter_context(Tree(prefix.root))
-            held.enter_context(hold_lock(tree, settings.timeout, settings.say))
-            settings.say(f"{said}, while {prefix.root} is locked")
+            held.enter_context(hold_lock(tree, commit_options.timeout, commit_options.say))
+            commit_options.say(f"{said}, while {prefix.root} is locked")
         else:
-            settings.say(f"{said}, and {prefix.root} stays as it is")
+            commit_options.say(f"{said}, and {prefix.root} stays as it is")
 
 
 def _in_hex(path: str) -> str:

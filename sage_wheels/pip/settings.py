@@ -21,7 +21,7 @@ _TRUE = ("y", "yes", "t", "true", "on", "1")
 _FALSE = ("n", "no", "f", "false", "off", "0")
 
 
-class Setting(NamedTuple):
+class PipSetting(NamedTuple):
     """The value of an option: the `text` as it is written, and its `origin`, a file or variable, for messages.
 
     The methods convert it, and raise `UsageError` for an invalid value.
@@ -33,7 +33,7 @@ class Setting(NamedTuple):
 
     def as_flag(self) -> bool:
         """
-        >>> Setting("yes", "On", "PIP_YES").as_flag()
+        >>> PipSetting("yes", "On", "PIP_YES").as_flag()
         True
         """
         if self.text.lower() in _TRUE:
@@ -44,7 +44,7 @@ class Setting(NamedTuple):
 
     def as_count(self) -> int:
         """
-        >>> Setting("quiet", "2", "PIP_QUIET").as_count()
+        >>> PipSetting("quiet", "2", "PIP_QUIET").as_count()
         2
         """
         if self.text.lower() in (*_TRUE, *_FALSE):
@@ -55,7 +55,7 @@ class Setting(NamedTuple):
 
     def as_number(self) -> float:
         """
-        >>> Setting("timeout", "1.5", "PIP_TIMEOUT").as_number()
+        >>> PipSetting("timeout", "1.5", "PIP_TIMEOUT").as_number()
         1.5
         """
         try:
@@ -65,7 +65,7 @@ class Setting(NamedTuple):
 
     def as_choice(self, *choices: str) -> str:
         """
-        >>> Setting("root-user-action", "ignore", "pip.conf").as_choice("warn", "ignore")
+        >>> PipSetting("root-user-action", "ignore", "pip.conf").as_choice("warn", "ignore")
         'ignore'
         """
         if self.text not in choices:
@@ -76,12 +76,12 @@ class Setting(NamedTuple):
         return UsageError(f"{self.text!r} is no value of {self.option}, in {self.origin}", f"set it to {possible}")
 
 
-def read(command: str, root: str, environ: Mapping[str, str], *, isolated: bool = False) -> dict[str, Setting]:
+def read(command: str, root: str, environ: Mapping[str, str], *, isolated: bool = False) -> dict[str, PipSetting]:
     """The settings for `command` in the prefix `root`, by the long name of the option without its dashes.
 
     With `isolated`, variables and the user's files are ignored. Raises `UsageError` for an invalid file.
     """
-    found: dict[str, dict[str, Setting]] = {"global": {}, command: {}, "": {}}
+    found: dict[str, dict[str, PipSetting]] = {"global": {}, command: {}, "": {}}
     for path in _files(root, environ, isolated=isolated):
         if os.path.exists(path):
             for section, setting in _in_file(path):
@@ -91,7 +91,7 @@ def read(command: str, root: str, environ: Mapping[str, str], *, isolated: bool 
         for name, text in environ.items():
             if name.startswith("PIP_"):
                 option = _option(name.removeprefix("PIP_"))
-                found[""][option] = Setting(option, text, f"the variable {name}")
+                found[""][option] = PipSetting(option, text, f"the variable {name}")
     return {name: each for settings in found.values() for name, each in settings.items() if each.text}
 
 
@@ -124,7 +124,7 @@ def _directory_of_the_user(home: str, environ: Mapping[str, str]) -> str:
     return f"{environ.get('XDG_CONFIG_HOME', '').strip() or f'{home}/.config'}/pip"
 
 
-def _in_file(path: str) -> Iterator[tuple[str, Setting]]:
+def _in_file(path: str) -> Iterator[tuple[str, PipSetting]]:
     import configparser
 
     parser = configparser.RawConfigParser()
@@ -136,7 +136,7 @@ def _in_file(path: str) -> Iterator[tuple[str, Setting]]:
         raise UsageError(f"pip's configuration file {path} cannot be read ({reason})", "correct it") from error
     for section in parser.sections():
         for option, text in parser.items(section):
-            yield section, Setting(option, text or "", path)
+            yield section, PipSetting(option, text or "", path)
 
 
 def _option(name: str) -> str:

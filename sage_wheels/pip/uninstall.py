@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
     from sage_wheels.installed import Distribution
     from sage_wheels.manifests.entries import ManifestEntry
-    from sage_wheels.pip.settings import Setting
+    from sage_wheels.pip.settings import PipSetting
     from sage_wheels.prefix import Prefix
 
 
-class Found(NamedTuple):
+class SearchResult(NamedTuple):
     """The result of the search, each in the order of the arguments; names are not normalised.
 
     These are: the distributions in the prefix, and those of them that a package has installed; the names that pip finds
@@ -34,7 +34,7 @@ class Found(NamedTuple):
     missing: list[str]
 
 
-def find(prefix: Prefix, wanted: Mapping[str, str], brought: Mapping[str, ManifestEntry]) -> Found:
+def find(prefix: Prefix, wanted: Mapping[str, str], brought: Mapping[str, ManifestEntry]) -> SearchResult:
     """Search for the distributions `wanted` (names as given, by normalised name). Raises `FileOperationFailed`.
 
     `brought` are the entries of all packages (`manifests.entries`).
@@ -49,7 +49,7 @@ def find(prefix: Prefix, wanted: Mapping[str, str], brought: Mapping[str, Manife
     elsewhere = find_elsewhere(prefix, order, {each.canonical_name for each in there})
     there = [each for each in there if each.canonical_name not in elsewhere.users]
     known = {*elsewhere.users, *elsewhere.outside, *(each.canonical_name for each in there)}
-    return Found(
+    return SearchResult(
         there,
         brought_by_packages(wanted, brought, there),
         [wanted[name] for name in order if name in elsewhere.users],
@@ -69,7 +69,7 @@ def remove_users(prefix: Prefix, names: list[str], flags: list[str], *, break_sy
     return process.run_unchanged(prefix, ["uninstall", *flags, *names], **variables)
 
 
-def values_of(settings: Mapping[str, Setting]) -> dict[str, Any]:
+def values_of(settings: Mapping[str, PipSetting]) -> dict[str, Any]:
     """The values that `settings` give to options of `uninstall`, by the long name with underscores.
 
     Settings that have no effect here are validated as pip does. Raises `UsageError` for an invalid value.

@@ -11,14 +11,16 @@ if TYPE_CHECKING:
     from typing import Any
 
 ISOLATED = ("-I", "-S", "-B")  # ignore variables and the user's site directory; no `site`; write no byte-code
-_PATIENCE = 60  # seconds; Python starts in 10 ms, so one that takes longer than this hangs
 
 
-def answer_of(python: str, *arguments: str, advice: str, environ: Mapping[str, str] | None = None) -> Any:
+def answer_of(
+    python: str, *arguments: str, advice: str, environ: Mapping[str, str] | None = None, patience: float = 60.0
+) -> Any:
     """The parsed JSON that `python` prints when it is run with `arguments`.
 
-    `environ` are its environment variables; None stands for those of this process. Raises `InterpreterError`, with
-    `advice`, if it cannot be run or does not print JSON.
+    `environ` are its environment variables; None stands for those of this process. After `patience` seconds it is ended
+    (Python starts in 10 ms, so one that takes a minute hangs). Raises `InterpreterError`, with `advice`, if it cannot
+    be run, hangs, or does not print JSON.
     """
     import json
     import subprocess
@@ -33,7 +35,7 @@ def answer_of(python: str, *arguments: str, advice: str, environ: Mapping[str, s
             capture_output=True,
             text=True,
             errors="backslashreplace",  # what is quoted below may be anything
-            timeout=_PATIENCE,
+            timeout=patience,
             stdin=subprocess.DEVNULL,
         )
     except (OSError, subprocess.TimeoutExpired) as error:

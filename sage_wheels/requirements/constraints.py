@@ -104,6 +104,6 @@ def _check_wheel(path: str, constraints: list[Constraint]) -> None:
 
             if not SpecifierSet(specifier).contains(version, prereleases=True):
                 raise SourceError(
-                    f"{name} {version} is not what {each.position} wants, {each.source.asked.name}{specifier}",
+                    f"{name} {version} does not fit {each.position}, {each.source.asked.name}{specifier}",
                     "ask for another version, or change the constraint",
                 )

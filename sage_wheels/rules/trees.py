@@ -25,14 +25,18 @@ if TYPE_CHECKING:
 
 # These are neither written by people nor used for a wheel.
 _NOT_LOOKED_AT = frozenset((".git", "__pycache__", ".tox", ".nox", ".mypy_cache", ".ruff_cache", ".pytest_cache"))
-_TICK = 2_000_000_000  # nanoseconds; the clocks of all file systems are finer
 
 
 class Memory:
-    """A cache of the digests of files, with their stat(2), in the file at `path`, which may be deleted at any time."""
+    """A cache of the digests of files, with their stat(2), in the file at `path`, which may be deleted at any time.
 
-    def __init__(self, path: str) -> None:
+    A file that has changed within the last `tick` nanoseconds is not cached; the clocks of all file systems are finer
+    than the default.
+    """
+
+    def __init__(self, path: str, tick: int = 2_000_000_000) -> None:
         self._path = path
+        self._tick = tick
         self._known: dict[str, list[Any]] = read_json(path, {str: [object]}, regular) or {}
         self._new: dict[str, list[Any]] = {}
 
@@ -72,6 +76,6 @@ class Memory:
             self._new[name] = known
             return str(known[-1])
         found = digest.of_file(path).hex()
-        if max(status.st_mtime_ns, status.st_ctime_ns) < time.time_ns() - _TICK:
+        if max(status.st_mtime_ns, status.st_ctime_ns) < time.time_ns() - self._tick:
             self._new[name] = [*looks, found]
         return found

@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     from sage_wheels.transaction.move import move_tree
 
-    for path, owners in move_tree(options.source, _tree(options.prefix), common.settings_of(options)):
+    for path, owners in move_tree(options.source, _tree(options.prefix), common.commit_options_of(options)):
         if not options.quiet:
             whose = f" and belongs to {' and '.join(owners)}" if owners else ""
             common.warn(f"warning: {path} was there already{whose}; it was replaced")

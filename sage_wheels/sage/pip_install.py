@@ -63,9 +63,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--developed", action="store_true", help="install nothing: 'setup.py develop' has installed the only -e"
     )
     parser.add_argument(
-        "--record", metavar="FILE", help="append a line NAME @ URL to the manifest FILE for each -e and each wheel"
+        "--record",
+        dest="manifest",
+        metavar="FILE",
+        help="append a line NAME @ URL to the manifest FILE for each -e and each wheel",
     )
-    parser.add_argument("--record-only", action="store_true", help="with --record: install nothing")
+    parser.add_argument(
+        "--record-only",
+        dest="manifest_only",
+        action="store_true",
+        help="with --record: only add to the manifest, and install nothing",
+    )
     parser.add_argument(
         "--superseded",
         metavar="FILE",
@@ -101,10 +109,10 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(
             f"{' '.join(options.requirement) or 'the command line'} names nothing to install", "name an ITEM"
         )
-    if options.record_only:
-        if not options.record or options.editable:
+    if options.manifest_only:
+        if not options.manifest or options.editable:
             raise UsageError("--record-only is for wheels only", "give --record, and no -e")
-        _record_wheels(items, options.record)
+        _add_wheels(items, options.manifest)
         return 0
     prefix = common.prefix_of(options)
     if options.developed:
@@ -137,8 +145,8 @@ def run(options: argparse.Namespace) -> int:
         _say(report, prefix, options)
         if prefix.sees_system and not options.dry_run:
             _say_what_is_hidden(report, prefix)
-        if options.record:
-            _record(report, options.record, os.path.abspath(tree))
+        if options.manifest:
+            _add_tree(report, options.manifest, os.path.abspath(tree))
     if not options.dry_run:
         _forget_superseded(options)
     return 0
@@ -155,7 +163,7 @@ def _is_one_tree(options: argparse.Namespace) -> bool:
 
 
 def _take_over(prefix: Prefix, tree: str, old: list[str], options: argparse.Namespace) -> None:
-    """Record the source tree that `setup.py develop` has linked, and remove what it supersedes."""
+    """Add the source tree that `setup.py develop` has linked to the manifest, and remove what it supersedes."""
     from sage_wheels.errors import SourceError
     from sage_wheels.installed import find_all
     from sage_wheels.manifests.entries import add_entry
@@ -167,9 +175,9 @@ def _take_over(prefix: Prefix, tree: str, old: list[str], options: argparse.Name
     if not found:
         raise SourceError(f"no .egg-link in {prefix.root} leads to {tree}", "let 'setup.py develop' make it")
     if gone := sorted(set(old) - {each.canonical_name for each in found}):
-        _say(uninstall(prefix, gone, common.settings_of(options)), prefix, options)
-    for each in found if options.record else ():
-        add_entry(options.record, each.name, tree)
+        _say(uninstall(prefix, gone, common.commit_options_of(options)), prefix, options)
+    for each in found if options.manifest else ():
+        add_entry(options.manifest, each.name, tree)
     _forget_superseded(options)
 
 
@@ -190,14 +198,14 @@ def _install(
         stored(parse_source(item), item, prefix, building, ignore_requires_python=how.ignore_requires_python)
         for item in items
     ]
-    settings, limits = common.settings_of(options), building.wheel_limits
-    report = install(found, prefix, how, settings, build_options=building, limits=limits)
-    if options.record and not options.dry_run:
-        _record_wheels(found, options.record)
+    commit_options, limits = common.commit_options_of(options), building.wheel_limits
+    report = install(found, prefix, how, commit_options, build_options=building, limits=limits)
+    if options.manifest and not options.dry_run:
+        _add_wheels(found, options.manifest)
     return report
 
 
-def _record_wheels(items: list[str], file: str) -> None:
+def _add_wheels(items: list[str], file: str) -> None:
     from sage_wheels.building import parse_source
     from sage_wheels.manifests.entries import add_entry
     from sage_wheels.requirements.sources import WheelFile, project_of_file
@@ -229,7 +237,7 @@ def _say_what_is_hidden(report: Report, prefix: Prefix) -> None:
             )
 
 
-def _record(report: Report, file: str, tree: str) -> None:
+def _add_tree(report: Report, file: str, tree: str) -> None:
     from sage_wheels.manifests.entries import add_entry
 
     for name in _installed(report):

@@ -72,7 +72,7 @@ def remove(prefix: Prefix, names: list[str], files: list[str], options: argparse
     from sage_wheels.transaction.uninstall import uninstall
 
     replaced = _replaced(prefix, files)
-    report = uninstall(prefix, names, common.settings_of(options))
+    report = uninstall(prefix, names, common.commit_options_of(options))
     common.print_report(report, prefix, options)
     for name, version, _ in report.changes if not options.quiet else ():
         if instead := replaced.get((name, version)):

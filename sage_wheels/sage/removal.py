@@ -43,7 +43,7 @@ INSTALLED = "var/lib/sage/installed"
 _REMOVES_WHEELS = 'sdh_pip_uninstall -r "$SAGE_SPKG_SCRIPTS/$PKG_BASE/spkg-requirements.txt"'
 
 
-class Asked(NamedTuple):
+class RemovalRequest(NamedTuple):
     """The name of the package to be uninstalled, and the tree with its stamp. `plain`: no options were given."""
 
     package: str
@@ -51,7 +51,7 @@ class Asked(NamedTuple):
     plain: bool
 
 
-def parse(arguments: list[str], default_tree: str) -> Asked | None:
+def parse(arguments: list[str], default_tree: str) -> RemovalRequest | None:
     """Parse the arguments of sage-spkg-uninstall; None if nothing is to be removed (--help, --keep-files, no PKG)."""
     words: list[str] = []
     plain = True
@@ -66,10 +66,10 @@ def parse(arguments: list[str], default_tree: str) -> Asked | None:
         else:
             words.append(each)
     tree = words[1] if len(words) > 1 else default_tree
-    return Asked(words[0], tree, plain) if words and tree else None
+    return RemovalRequest(words[0], tree, plain) if words and tree else None
 
 
-def uninstall(asked: Asked, remove: Remove) -> bool:
+def uninstall(asked: RemovalRequest, remove: Remove) -> bool:
     """Do our part; returns whether the genuine script has to run, too.
 
     Raises `FileOperationFailed`, and what `remove` raises.
@@ -83,7 +83,7 @@ def uninstall(asked: Asked, remove: Remove) -> bool:
         raise FileOperationFailed.from_os_error(error, f"uninstalling the package {asked.package}") from error
 
 
-def _stamps_of(asked: Asked) -> list[str]:
+def _stamps_of(asked: RemovalRequest) -> list[str]:
     return _beginning_with(f"{asked.tree}/{INSTALLED}", f"{asked.package}-")
 
 
@@ -100,7 +100,7 @@ def _beginning_with(directory: str, start: str) -> list[str]:
         return []
 
 
-def _from_destdir(asked: Asked, remove: Remove) -> None:
+def _from_destdir(asked: RemovalRequest, remove: Remove) -> None:
     for stamp in filter(presence.is_file, _stamps_of(asked)):
         with open(stamp, encoding="utf-8", errors="replace") as f:
             text = f.read()
@@ -118,7 +118,7 @@ def _from_destdir(asked: Asked, remove: Remove) -> None:
         stamps.rewrite(stamp, listed.rest)  # last, so that the next command can continue after a failure
 
 
-def _superseded(asked: Asked, remove: Remove) -> None:
+def _superseded(asked: RemovalRequest, remove: Remove) -> None:
     """Uninstall the distributions of the old version that a failed upgrade has left.
 
     Some packages have their stamp in $SAGE_LOCAL and are installed in the virtual environment below it.
@@ -130,7 +130,7 @@ def _superseded(asked: Asked, remove: Remove) -> None:
             os.unlink(note)
 
 
-def _only_wheels(asked: Asked, remove: Remove) -> bool:
+def _only_wheels(asked: RemovalRequest, remove: Remove) -> bool:
     """Uninstall the package if it has only installed wheels; returns whether it was uninstalled."""
     found = _stamps_of(asked)
     scripts = environment.get(variables.SPKG_SCRIPTS) or f"{asked.tree}/{SPKG_SCRIPTS}"

@@ -6,7 +6,7 @@
 Only the sealed result is read from an entry. The other files are named in it for the server, which deletes entries
 whose contents it has deleted. Contents are sent before the entry that names them.
 
-The constants below limit the time. After the first failure, no process that uses the same local store asks again for a
+`RemoteLimits` limit the time. After the first failure, no process that uses the same local store asks again for a
 minute (`Pause`). So a server that fails costs no more than that time and one line of output. Each call runs in a
 thread, which is abandoned when its time is over: nothing else stops the look-up of a host name, or a server that sends
 one byte a second.
@@ -25,6 +25,7 @@ import time
 
 from sage_wheels.errors import UnsafePath, UsageError
 from sage_wheels.fs import caches
+from sage_wheels.named import NamedTuple
 from sage_wheels.store import action_result, results, signing
 from sage_wheels.store.exchange import Exchange
 from sage_wheels.store.storage import Directory, Storage, Trouble, reason_of
@@ -40,14 +41,24 @@ if TYPE_CHECKING:
     T = TypeVar("T")
 
 MODES = ("read", "write", "both")
-LOOK_UP = 2.0  # seconds for an entry and its sealed result
-DOWNLOAD = 30.0  # for a content; or the time that making it again takes, if that is less (but at least `LOOK_UP`)
-UPLOAD = 30.0  # at the end of a command
-PAUSE = 60.0  # after a failure
+PAUSE = 60.0  # seconds after a failure
 _ENTRY = 1 << 20  # bytes; a server may add to what we have written
 _SEALED = results.MOST + 1024
 _CONTENT = 32 << 30  # bytes, as `strict_zip.WheelLimits.size`
 NAME = "sage-wheels-result"  # of the sealed result in an entry; no wheel and no log has this name
+
+
+class RemoteLimits(NamedTuple):
+    """How many seconds may be spent: on an entry and its sealed result (`look_up`); on a content (`download`), but no
+    more than making it again takes, if that is more than `look_up`; on what is to be sent when a command ends
+    (`upload`)."""
+
+    look_up: float = 2.0
+    download: float = 30.0
+    upload: float = 30.0
+
+
+LIMITS = RemoteLimits()
 
 
 class Pause:
@@ -76,8 +87,8 @@ class Pause:
 class RemoteTier:
     """The store in `storage`; messages call it `shown`. The methods are described in `Tier`.
 
-    Without `trust` nothing is read; without `writes` nothing is written. `signer` signs what is written. `on_note` is
-    called with one sentence if something is wrong.
+    Without `trust` nothing is read; without `writes` nothing is written. `signer` signs what is written. `limits` are
+    those of the time. `on_note` is called with one sentence if something is wrong.
     """
 
     def __init__(
@@ -89,6 +100,7 @@ class RemoteTier:
         trust: Trust | None,
         writes: bool,
         signer: Signer | None = None,
+        limits: RemoteLimits = LIMITS,
         on_note: Callable[[str], object] | None = None,
     ) -> None:
         self._storage = storage
@@ -97,6 +109,7 @@ class RemoteTier:
         self._trust = trust
         self._writes = writes
         self._signer = signer
+        self._limits = limits
         self._on_note = on_note
         self._uploads: _Uploads | None = None
 
@@ -114,7 +127,7 @@ class RemoteTier:
         trust = self._trust
         if trust is None:
             return None
-        sealed = self._tried(LOOK_UP, lambda call: self._sealed(key, call))
+        sealed = self._tried(self._limits.look_up, lambda call: self._sealed(key, call))
         if sealed is None:
             return None
         try:
@@ -152,7 +165,9 @@ class RemoteTier:
     def get_content(self, content: Content, path: str, seconds: float | None) -> bool:
         if self._trust is None or content.size > _CONTENT:
             return False
-        limit = min(DOWNLOAD, max(seconds, LOOK_UP)) if isinstance(seconds, (int, float)) else DOWNLOAD
+        limit = self._limits.download
+        if isinstance(seconds, (int, float)):
+            limit = min(limit, max(seconds, self._limits.look_up))
         is_there = self._tried(limit, lambda call: self._download(content, path, call))
         if not is_there:
             with contextlib.suppress(OSError):
@@ -219,8 +234,8 @@ class RemoteTier:
                 file.close()
 
     def finish(self) -> None:
-        if self._uploads and not self._uploads.wait(UPLOAD):
-            self._failed(Trouble(f"has not accepted what was built within {UPLOAD:.3g} s"))
+        if self._uploads and not self._uploads.wait(self._limits.upload):
+            self._failed(Trouble(f"has not accepted what was built within {self._limits.upload:.3g} s"))
         self._uploads = None
 
     def _tried(self, seconds: float, ask: Callable[[_Call], T | None]) -> T | None:
@@ -315,14 +330,21 @@ _opened: list[RemoteTier] = []
 
 
 def finish() -> None:
-    """Wait, for `UPLOAD` seconds at most, until all that this process keeps was sent to the stores."""
+    """Wait until all that this process keeps was sent to the stores, for each as long as its limits allow."""
     for each in _opened:
         each.finish()
 
 
 @functools.cache
 def opened(
-    *, url: str, mode: str, sign: str, trust: str, root: str, on_note: Callable[[str], object] | None = None
+    *,
+    url: str,
+    mode: str,
+    sign: str,
+    trust: str,
+    root: str,
+    limits: RemoteLimits = LIMITS,
+    on_note: Callable[[str], object] | None = None,
 ) -> RemoteTier:
     """The store at `url` behind the local one at `root`; the options are those of the command line, "" if not given.
 
@@ -350,6 +372,7 @@ def opened(
         trust=told if reads else None,
         writes=writes,
         signer=signing.read_signer(sign) if sign else None,
+        limits=limits,
         on_note=on_note,
     )
     _opened.append(tier)

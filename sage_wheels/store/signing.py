@@ -51,7 +51,7 @@ class Untrusted(Exception):
     """A sealed result is not trusted. The message is the end of a sentence that begins with "a result"."""
 
 
-class Bounds(NamedTuple):
+class KeyBounds(NamedTuple):
     """The results of the key `name` that are trusted: made at `since` or later, and before `until` (seconds)."""
 
     name: str
@@ -62,7 +62,7 @@ class Bounds(NamedTuple):
 class Trust(NamedTuple):
     """The `keys` whose results are trusted, by public key; None if all results are, signed or not."""
 
-    keys: dict[bytes, Bounds] | None
+    keys: dict[bytes, KeyBounds] | None
 
     def unsealed(self, sealed: bytes) -> bytes:
         """The bytes of the result. Raises `Untrusted`. `check_time` checks the time."""
@@ -167,7 +167,7 @@ def _read(path: str, what: str) -> str:
     return text
 
 
-def _trusted(line: str, where: str) -> tuple[bytes, Bounds]:
+def _trusted(line: str, where: str) -> tuple[bytes, KeyBounds]:
     found = _TRUSTED.fullmatch(line)
     if not found:
         raise UsageError(f"{where} is no trusted key", "write 'ed25519 PUBLIC_KEY NAME [from=DAY] [until=DAY]'")
@@ -175,7 +175,7 @@ def _trusted(line: str, where: str) -> tuple[bytes, Bounds]:
     for word in found[3].split():
         name, _, day = word.partition("=")
         bounds[name] = _start_of(day, where)
-    return base64.b64decode(found[1]), Bounds(found[2], bounds["from"], bounds["until"])
+    return base64.b64decode(found[1]), KeyBounds(found[2], bounds["from"], bounds["until"])
 
 
 def _start_of(day: str, where: str) -> float:

@@ -19,7 +19,7 @@ from sage_wheels.fs import exchange, mounts, syncing
 from sage_wheels.named import NamedTuple
 from sage_wheels.prefix.paths import below, parent
 from sage_wheels.transaction import history, journal, recovery
-from sage_wheels.transaction.history import Bounds
+from sage_wheels.transaction.history import HistoryBounds
 from sage_wheels.transaction.journal import Journal
 from sage_wheels.transaction.pending import JOURNAL
 from sage_wheels.transaction.plan import is_current, look, still_holds
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from sage_wheels.prefix import Prefix
     from sage_wheels.prefix.lock import Held
     from sage_wheels.prefix.paths import PrefixPath
-    from sage_wheels.transaction.history import Change
+    from sage_wheels.transaction.history import HistoryChange
     from sage_wheels.transaction.plan import Listing, Plan
     from sage_wheels.transaction.removal_set import Hashes
     from sage_wheels.transaction.stage import Stage
@@ -60,7 +60,7 @@ class CommitOptions(NamedTuple):
     dry_run: bool = False
     say: Callable[[str], None] = lambda sentence: None
     on_commit: Callable[[], None] = lambda: None
-    history: Bounds = Bounds()
+    history: HistoryBounds = HistoryBounds()
     started: float = 0.0
 
 
@@ -69,11 +69,11 @@ class Purpose(NamedTuple):
     entries that it undoes."""
 
     kind: str
-    changes: list[Change]
+    changes: list[HistoryChange]
     undoes: tuple[int, ...] = ()
 
 
-class Outcome(NamedTuple):
+class CommitOutcome(NamedTuple):
     """What was done: the plan, and how long the lock was held (seconds)."""
 
     plan: Plan
@@ -84,11 +84,11 @@ def run(
     prefix: Prefix,
     stage: Stage,
     destination: Callable[[list[Distribution]], Any],
-    settings: CommitOptions,
+    commit_options: CommitOptions,
     purpose: Callable[[Plan], Purpose],
     known: Listing | None = None,
     make: Callable[..., Plan] | None = None,
-) -> Outcome:
+) -> CommitOutcome:
     """Make a plan and commit it; if the prefix was changed meanwhile, begin again.
 
     `destination` is called with the installed distributions, and returns what the planner gets; `purpose` is called
@@ -104,10 +104,10 @@ def run(
             exchange.prepare_exchange()
         with contextlib.ExitStack() as holding:
             mode.turn = None
-            if mode.alone and not settings.dry_run:
+            if mode.alone and not commit_options.dry_run:
                 holding.enter_context(trace.later())
-                mode.turn = holding.enter_context(_hold(prefix, stage, settings))
-            outcome = _attempt(prefix, stage, destination, settings, purpose, known, mode, planner)
+                mode.turn = holding.enter_context(_hold(prefix, stage, commit_options))
+            outcome = _attempt(prefix, stage, destination, commit_options, purpose, known, mode, planner)
         if outcome:
             return outcome
         known = None
@@ -148,18 +148,18 @@ def _attempt(
     prefix: Prefix,
     stage: Stage,
     destination: Callable[[list[Distribution]], Any],
-    settings: CommitOptions,
+    commit_options: CommitOptions,
     purpose: Callable[[Plan], Purpose],
     known: Listing | None,
     mode: _Mode,
     make: Callable[..., Plan],
-) -> Outcome | None:
+) -> CommitOutcome | None:
     """Plan and commit once; None if it has to be done again, as `mode` says then.
 
     Without the lock, planning may see an unfinished change of another process. So if planning fails, or finds nothing
     to do, this is final only if the plan was made with the lock held.
     """
-    final = mode.alone or settings.dry_run
+    final = mode.alone or commit_options.dry_run
     listing = known if known and is_current(prefix, known) else look(prefix)
     try:
         wanted = destination(listing.distributions)
@@ -173,11 +173,11 @@ def _attempt(
     trace.step("planned %d steps", len(made.steps))
     for each in made.steps:
         trace.step("planned: %s %s", each.do, each.path)
-    if settings.dry_run or not made.steps:
+    if commit_options.dry_run or not made.steps:
         mode.alone = True
-        return Outcome(made, 0.0) if final else None
+        return CommitOutcome(made, 0.0) if final else None
     try:
-        seconds = _try(prefix, stage, made, settings, purpose(made), mode.turn)
+        seconds = _try(prefix, stage, made, commit_options, purpose(made), mode.turn)
     except OSError as error:
         if not _is_worth_another_try(stage, made, error, mode):
             raise FileOperationFailed.from_os_error(error, f"changing {prefix.root}") from error
@@ -187,7 +187,7 @@ def _attempt(
         trace.decided("planning again, because another process has changed %s meanwhile", prefix.root)
         return None
     trace.step("%d steps were taken; the lock was held for %.1f ms", len(made.steps), 1000 * seconds)
-    return Outcome(made, seconds)
+    return CommitOutcome(made, seconds)
 
 
 def _is_worth_another_try(stage: Stage, plan: Plan, error: OSError, mode: _Mode) -> bool:
@@ -200,47 +200,49 @@ def _is_worth_another_try(stage: Stage, plan: Plan, error: OSError, mode: _Mode)
 
 
 def _try(
-    prefix: Prefix, stage: Stage, plan: Plan, settings: CommitOptions, purpose: Purpose, locked: _Turn | None
+    prefix: Prefix, stage: Stage, plan: Plan, commit_options: CommitOptions, purpose: Purpose, locked: _Turn | None
 ) -> float | None:
     """Commit `plan`; returns how long the lock was held (seconds), None if the plan does not hold any more."""
-    about = history.about(purpose.kind, purpose.changes, settings.started, plan.began, purpose.undoes)
-    entry = Journal(stage.location, plan.steps, settings.durable, chained=plan.chained, about=about.to_text())
+    about = history.about(purpose.kind, purpose.changes, commit_options.started, plan.began, purpose.undoes)
+    entry = Journal(stage.location, plan.steps, commit_options.durable, chained=plan.chained, about=about.to_text())
     stage.write_journal(entry)
     # no other process changes this stage, so its directories may be opened before the lock is taken
     staged = {parent(path) for step in plan.steps for path in (step.staged, step.backup) if path}
     needed = [] if plan.chained else sorted(staged)  # those of a chained plan are mostly made by its steps
-    with contextlib.nullcontext(locked) if locked else _hold(prefix, stage, settings, needed) as turn:
+    with contextlib.nullcontext(locked) if locked else _hold(prefix, stage, commit_options, needed) as turn:
         begin = time.perf_counter()
         done = (locked is not None or not turn.undone) and still_holds(prefix, stage.tree, plan)
         if done:
-            _apply(prefix, stage, entry, turn, settings)
+            _apply(prefix, stage, entry, turn, commit_options)
         seconds = time.perf_counter() - begin
     return seconds if done else None
 
 
 @contextlib.contextmanager
-def _hold(prefix: Prefix, stage: Stage, settings: CommitOptions, needed: Iterable[PrefixPath] = ()) -> Iterator[_Turn]:
+def _hold(
+    prefix: Prefix, stage: Stage, commit_options: CommitOptions, needed: Iterable[PrefixPath] = ()
+) -> Iterator[_Turn]:
     """Hold the prefix lock, and undo first what an interrupted process has left.
 
     Of `tree`, only the directories `needed` are open then. All others are opened again when they are used, because
     other processes may have replaced them before the lock was held.
     """
     tree = stage.tree
-    warn_of_network(prefix, settings)
+    warn_of_network(prefix, commit_options)
     recovery.prepare(prefix)
     tree.forget()
-    counted = 0 if settings.history.is_off else last_number(tree)
+    counted = 0 if commit_options.history.is_off else last_number(tree)
     tree.open_directories(needed)
     with contextlib.suppress(OSError):  # without this directory, the history gets no entry
         tree.open_directories([history.HISTORY])
-    with hold_lock(tree, settings.timeout, settings.say) as held:
-        undone = recovery.undo_pending(tree, None if settings.history.is_off else held)
+    with hold_lock(tree, commit_options.timeout, commit_options.say) as held:
+        undone = recovery.undo_pending(tree, None if commit_options.history.is_off else held)
         yield _Turn(held, bool(undone), counted)
     if undone:
-        settings.say(undone)
+        commit_options.say(undone)
 
 
-def _apply(prefix: Prefix, stage: Stage, entry: Journal, turn: _Turn, settings: CommitOptions) -> None:
+def _apply(prefix: Prefix, stage: Stage, entry: Journal, turn: _Turn, commit_options: CommitOptions) -> None:
     """Take the steps of the journal; if one fails, undo all. Signals are deferred meanwhile, for milliseconds."""
     tree = stage.tree
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
@@ -261,7 +263,7 @@ def _apply(prefix: Prefix, stage: Stage, entry: Journal, turn: _Turn, settings: 
                     journal.forget_moved(tree, step)
             tree.check_not_moved()
             number = 0
-            if not settings.history.is_off:
+            if not commit_options.history.is_off:
                 number = history.next_number(turn.held, turn.counted)
                 turn.held.advance(number)
             if entry.durable:
@@ -276,7 +278,7 @@ def _apply(prefix: Prefix, stage: Stage, entry: Journal, turn: _Turn, settings: 
             if entry.durable:
                 syncing.sync_path(prefix.state)
             raise
-        settings.on_commit()
+        commit_options.on_commit()
         if entry.durable:
             syncing.sync_path(prefix.state)
     finally:
@@ -294,8 +296,10 @@ def _commit(stage: Stage, number: int) -> None:
     stage.tree.rename(JOURNAL, below(stage.location, "committed"))
 
 
-def warn_of_network(prefix: Prefix, settings: CommitOptions) -> None:
+def warn_of_network(prefix: Prefix, commit_options: CommitOptions) -> None:
     """Warn if the prefix is on a network file system: the lock may exclude only processes of this host."""
     kind = mounts.network_type(prefix.root)
     if kind:
-        settings.say(f"{prefix.root} is on {kind}: the lock keeps out this host's processes, not those of other hosts")
+        commit_options.say(
+            f"{prefix.root} is on {kind}: the lock keeps out this host's processes, not those of other hosts"
+        )

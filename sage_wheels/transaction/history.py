@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from sage_wheels.transaction.journal import Journal
 
     # The paths of wheels that may be those of a distribution, by its name, its version and what the history says of it.
-    FindWheels = Callable[[str, str, Sequence["Change"]], Iterable[str]]
+    FindWheels = Callable[[str, str, Sequence["HistoryChange"]], Iterable[str]]
 
 HISTORY = below(STATE, "history")
 KEPT = below(STATE, "kept")
@@ -43,7 +43,7 @@ _NAME = r"(\d{1,18})-([0-9]+-[0-9a-f]+)(\.undone)?"
 _LONGEST_COMMAND = 4096  # characters; a longer command line is shortened in the middle
 
 
-class Bounds(NamedTuple):
+class HistoryBounds(NamedTuple):
     """How many transactions' old files are kept, for how many days, and up to how many bytes in all. With 0
     transactions, nothing is kept, and no entry is written."""
 
@@ -56,7 +56,7 @@ class Bounds(NamedTuple):
         return self.transactions <= 0
 
 
-class Change(NamedTuple):
+class HistoryChange(NamedTuple):
     """The version of a distribution before and after, "" if it was or is not installed; `digest` is that of the wheel
     ("sha256=..."), `origin` its URL or path."""
 
@@ -67,7 +67,7 @@ class Change(NamedTuple):
     origin: str = ""
 
 
-class About(NamedTuple):
+class TransactionSummary(NamedTuple):
     """What an entry says. `started` is when the command began, `time` when it was about to commit, both in seconds
     since the epoch. `undoes` are the numbers of the entries that it undoes. `planned` is the time of its plan (ns), by
     the clock of the file system.
@@ -79,7 +79,7 @@ class About(NamedTuple):
     user: str = ""
     host: str = ""
     command: tuple[str, ...] = ()
-    changes: tuple[Change, ...] = ()
+    changes: tuple[HistoryChange, ...] = ()
     undoes: tuple[int, ...] = ()
     planned: int = 0
 
@@ -96,7 +96,7 @@ class Entry(NamedTuple):
     id: str
     is_undone: bool
     version: str
-    about: About
+    about: TransactionSummary
     journal: Journal | None
     kept: PrefixPath
     problem: str = ""
@@ -142,7 +142,9 @@ def public(entry: Entry) -> report.HistoryEntry:
 # --- writing ---------------------------------------------------------------------------------------------------------
 
 
-def about(kind: str, changes: list[Change], started: float, planned: int, undoes: tuple[int, ...] = ()) -> About:
+def about(
+    kind: str, changes: list[HistoryChange], started: float, planned: int, undoes: tuple[int, ...] = ()
+) -> TransactionSummary:
     """What the entry of a transaction of this process says. Passwords in URLs and options are left out."""
     import sys
 
@@ -153,7 +155,9 @@ def about(kind: str, changes: list[Change], started: float, planned: int, undoes
     while len(command) > 2 and sum(map(len, command)) > _LONGEST_COMMAND:
         command[len(command) // 2 :] = ["..."] if command[-1] != "..." else command[len(command) // 2 + 1 :]
     safe = tuple(each._replace(origin=redaction.url(each.origin)) for each in changes)
-    return About(kind, started or now, now, _user(), os.uname().nodename, tuple(command), safe, undoes, planned)
+    return TransactionSummary(
+        kind, started or now, now, _user(), os.uname().nodename, tuple(command), safe, undoes, planned
+    )
 
 
 def _user() -> str:
@@ -237,14 +241,14 @@ def entries(tree: Tree, numbers: range | None = None) -> Iterator[Entry]:
             yield read(tree, *found, paths.get(found[1], NOWHERE))
 
 
-def told_of(tree: Tree, versions: Mapping[str, str]) -> dict[str, list[Change]]:
+def told_of(tree: Tree, versions: Mapping[str, str]) -> dict[str, list[HistoryChange]]:
     """What the entries say of the wheels of these versions, by normalised name of the distribution.
 
     Entries are read from the newest one, until each version was found. Raises `OSError`.
     """
     from sage_wheels.metadata import canonical_name
 
-    found: dict[str, list[Change]] = {}
+    found: dict[str, list[HistoryChange]] = {}
     for entry in entries(tree):
         for change in entry.about.changes:
             name = canonical_name(change.name)
@@ -261,25 +265,27 @@ def read(tree: Tree, number: int, id: str, is_undone: bool, kept: PrefixPath) ->
         content = journal.from_bytes(tree.read(path))
         told = _parse(content.about)
     except OSError as error:
-        return Entry(number, id, is_undone, "", About(), None, kept, f"{tree.path(path)}: {error.strerror}")
+        return Entry(
+            number, id, is_undone, "", TransactionSummary(), None, kept, f"{tree.path(path)}: {error.strerror}"
+        )
     except ValueError as error:
-        return Entry(number, id, is_undone, "", About(), None, kept, f"{tree.path(path)}: {error}")
+        return Entry(number, id, is_undone, "", TransactionSummary(), None, kept, f"{tree.path(path)}: {error}")
     return Entry(number, id, is_undone, content.version, told, content, kept)
 
 
-def _parse(text: str) -> About:
-    """Raises `ValueError` if it is not what `About.to_text` writes."""
-    usual = About()
+def _parse(text: str) -> TransactionSummary:
+    """Raises `ValueError` if it is not what `TransactionSummary.to_text` writes."""
+    usual = TransactionSummary()
     try:
         content: Any = json.loads(text) if text else {}
-        fields: dict[str, Any] = {name: content.get(name, getattr(usual, name)) for name in About._fields}
+        fields: dict[str, Any] = {name: content.get(name, getattr(usual, name)) for name in TransactionSummary._fields}
         for name in ("kind", "user", "host"):
             fields[name] = str(fields[name])
         fields["started"], fields["time"] = float(fields["started"]), float(fields["time"])
         fields["planned"] = int(fields["planned"])
         fields["command"] = tuple(map(str, fields["command"]))
         fields["undoes"] = tuple(map(int, fields["undoes"]))
-        fields["changes"] = tuple(Change(*map(str, each)) for each in fields["changes"])
+        fields["changes"] = tuple(HistoryChange(*map(str, each)) for each in fields["changes"])
     except (TypeError, AttributeError, RecursionError, OverflowError) as error:
         raise ValueError("its description of the change is invalid") from error
-    return About(**fields)
+    return TransactionSummary(**fields)

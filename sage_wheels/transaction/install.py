@@ -12,7 +12,7 @@ from sage_wheels.fs.paths import full
 from sage_wheels.installed import requirements, unchanged
 from sage_wheels.installed.distributions import find_in, readable_metadata
 from sage_wheels.installed.files import runs_at_start
-from sage_wheels.installed.requirements import Known
+from sage_wheels.installed.requirements import KnownDistribution
 from sage_wheels.metadata import canonical_name
 from sage_wheels.named import NamedTuple
 from sage_wheels.prefix.beside import libraries_beside
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from sage_wheels.installed import Distribution
     from sage_wheels.prefix import Prefix
-    from sage_wheels.transaction.commit import CommitOptions, Outcome
+    from sage_wheels.transaction.commit import CommitOptions, CommitOutcome
     from sage_wheels.transaction.plan import Listing, Plan
     from sage_wheels.transaction.stage import Stage
     from sage_wheels.wheel import Wheel
@@ -57,7 +57,8 @@ class InstallOptions(NamedTuple):
 
     `link_mode` is "auto" (files that the store has unpacked are cloned or copied) or "hardlink"; "" stands for the
     value of $SAGE_WHEELS_LINK_MODE. `cache_dir` is the directory of the store, None for the user's own; it may have
-    `cache_size` bytes (None: 10 GiB). Without `store`, no store is used.
+    `cache_size` bytes (None: 10 GiB). Without `store`, no store is used. `processes` is how many processes write the
+    files, at most (None: one for each processor).
     """
 
     compile_bytecode: bool = True
@@ -73,6 +74,7 @@ class InstallOptions(NamedTuple):
     cache_dir: str | None = None
     cache_size: int | None = None
     store: bool = True
+    processes: int | None = None
 
 
 LINK_MODES = ("auto", "hardlink")
@@ -86,7 +88,7 @@ def install(
     prefix: Prefix,
     requests: list[Request],
     options: InstallOptions,
-    settings: CommitOptions,
+    commit_options: CommitOptions,
     on_progress: Callable[[int, int], None] | None = None,
     undoes: tuple[int, ...] = (),
 ) -> Report:
@@ -102,25 +104,25 @@ def install(
         tags.check_fits(request.wheel, prefix, ignore_requires_python=options.ignore_requires_python)
     options = options._replace(also_remove=options.also_remove - {each.wheel.canonical_name for each in requests})
     try:
-        return _install(prefix, requests, options, settings, on_progress, undoes)
+        return _install(prefix, requests, options, commit_options, on_progress, undoes)
     except _Changed:
         trace.decided("deciding again what is to be installed: what was left out has changed meanwhile")
     # Then nothing is left out, so this cannot happen twice. But what `is_there` accepts must be left out; if it happens
     # again, the caller, who gave that, has to decide.
     again = options if options.is_there else options._replace(reinstall=True)
-    return _install(prefix, requests, again, settings, on_progress, undoes)
+    return _install(prefix, requests, again, commit_options, on_progress, undoes)
 
 
 def _install(
     prefix: Prefix,
     requests: list[Request],
     options: InstallOptions,
-    settings: CommitOptions,
+    commit_options: CommitOptions,
     on_progress: Callable[[int, int], None] | None,
     undoes: tuple[int, ...],
 ) -> Report:
     """Decide what is to be installed, and do it. Raises `_Changed` as well."""
-    recover_first(prefix, settings)
+    recover_first(prefix, commit_options)
     unchanged: tuple[Unchanged, ...] = ()
     there: list[Distribution] = []
     try:
@@ -130,16 +132,18 @@ def _install(
             requests, unchanged, there = _without_unchanged(prefix, requests, listing.distributions, options)
         unmet = _unmet(prefix, [each for each in everything if each in requests or each.extras], listing.distributions)
         if not requests:
-            _check_there(prefix, there, listing, options, settings)
-            return _remove_only(prefix, options, settings, undoes)._replace(unchanged=unchanged, unmet=unmet)
+            _check_there(prefix, there, listing, options, commit_options)
+            return _remove_only(prefix, options, commit_options, undoes)._replace(unchanged=unchanged, unmet=unmet)
         for each in requests:
             if each.wheel.newer_format:  # the specification requires a warning
-                settings.say(f"{each.wheel.path} has Wheel-Version {each.wheel.newer_format}, and only 1.0 is known")
+                commit_options.say(
+                    f"{each.wheel.path} has Wheel-Version {each.wheel.newer_format}, and only 1.0 is known"
+                )
         if options.compile_bytecode:
-            caches.say_once(caches.of_user().notes, settings.say)
+            caches.say_once(caches.of_user().notes, commit_options.say)
         with (
-            sweep.own_stage(prefix, settings.say, settings.history) as own,
-            _unpacked(options, own.path, settings.say) as unpacked,
+            sweep.own_stage(prefix, commit_options.say, commit_options.history) as own,
+            _unpacked(options, own.path, commit_options.say) as unpacked,
         ):
             trace.step("staging %d wheels in %s", len(requests), own.path)
             images = image.write_images(
@@ -149,11 +153,12 @@ def _install(
                 compile_bytecode=options.compile_bytecode,
                 on_progress=on_progress,
                 unpacked=unpacked,
+                processes=options.processes,
             )
-            outcome = _commit(prefix, own, requests, images, options, settings, listing, there, undoes)
-            if not settings.dry_run:
+            outcome = _commit(prefix, own, requests, images, options, commit_options, listing, there, undoes)
+            if not commit_options.dry_run:
                 _remember(prefix, images, outcome, options)
-        kept = [*own.kept, *sweep.sweep_dead(prefix, settings.say, settings.history)]
+        kept = [*own.kept, *sweep.sweep_dead(prefix, commit_options.say, commit_options.history)]
     except OSError as error:
         raise FileOperationFailed.from_os_error(error, f"installing into {prefix.root}") from error
     replaced = outcome.plan.removed
@@ -182,23 +187,25 @@ def _unpacked(
 
 
 def _check_there(
-    prefix: Prefix, there: list[Distribution], listing: Listing, options: InstallOptions, settings: CommitOptions
+    prefix: Prefix, there: list[Distribution], listing: Listing, options: InstallOptions, commit_options: CommitOptions
 ) -> None:
     """Raise `_Changed` if these distributions of `listing` were part of a change that was then undone, and what
     `options.check` raises."""
-    recover_first(prefix, settings)  # whatever change was under way is made or undone then
+    recover_first(prefix, commit_options)  # whatever change was under way is made or undone then
     now = listing if is_same(prefix, listing) else look(prefix)
     options.check(now.distributions)
     if not set(there) <= set(now.distributions):
         raise _Changed(f"{prefix.root} was changed meanwhile")
 
 
-def _remove_only(prefix: Prefix, options: InstallOptions, settings: CommitOptions, undoes: tuple[int, ...]) -> Report:
+def _remove_only(
+    prefix: Prefix, options: InstallOptions, commit_options: CommitOptions, undoes: tuple[int, ...]
+) -> Report:
     if not options.also_remove:
         return Report()
     from sage_wheels.transaction.uninstall import uninstall
 
-    return uninstall(prefix, sorted(options.also_remove), settings, undoes, options.check)
+    return uninstall(prefix, sorted(options.also_remove), commit_options, undoes, options.check)
 
 
 def _commit(
@@ -207,22 +214,22 @@ def _commit(
     requests: list[Request],
     images: list[Image],
     options: InstallOptions,
-    settings: CommitOptions,
+    commit_options: CommitOptions,
     listing: Listing,
     there: list[Distribution],
     undoes: tuple[int, ...],
-) -> Outcome:
+) -> CommitOutcome:
     """Plan and commit; returns the outcome. Raises `_Changed` if one of `there`, which were left out, has changed, or
     if one of `requests` need not be installed any more."""
     new = {path: each.canonical_name for each in images for path in each.files}
     names = {each.canonical_name for each in images} | options.also_remove
     watched = options.watched | options.also_remove | {each.canonical_name for each in there}
-    wheels = [] if settings.history.is_off or settings.dry_run else [_told(request) for request in requests]
+    wheels = [] if commit_options.history.is_off or commit_options.dry_run else [_told(request) for request in requests]
 
     def purpose(plan: Plan) -> Purpose:
         came = [each._replace(old=_version_of(canonical_name(each.name), plan.removed)) for each in wheels]
         gone = [each for each in plan.removed if each.canonical_name in options.also_remove]
-        changes = [*came, *(history.Change(each.name, each.version, "") for each in gone)]
+        changes = [*came, *(history.HistoryChange(each.name, each.version, "") for each in gone)]
         return Purpose("undo" if undoes else "install", changes, undoes)
 
     def is_outdated(distributions: list[Distribution]) -> bool:
@@ -239,20 +246,20 @@ def _commit(
             full(f"{own.path}/new"), new, replaced, options.overwrite, adopt=options.adopt, watched=watched
         )
 
-    return commit.run(prefix, own, destination, settings, purpose, listing)
+    return commit.run(prefix, own, destination, commit_options, purpose, listing)
 
 
-def _told(request: Request) -> history.Change:
+def _told(request: Request) -> history.HistoryChange:
     """What the history says of a wheel."""
     wheel = request.wheel
     origin = request.origin or request.url or str((request.direct_url or {}).get("url") or wheel.path)
     digest = ""
     with contextlib.suppress(FileOperationFailed):
         digest = f"sha256={wheel.digest}"
-    return history.Change(wheel.name, "", wheel.version, digest, origin)
+    return history.HistoryChange(wheel.name, "", wheel.version, digest, origin)
 
 
-def _remember(prefix: Prefix, images: list[Image], outcome: Outcome, options: InstallOptions) -> None:
+def _remember(prefix: Prefix, images: list[Image], outcome: CommitOutcome, options: InstallOptions) -> None:
     """Store the stats of the new files (see `installed.unchanged`). Errors are ignored: the change is committed."""
     unchanged.forget(prefix, options.also_remove)
     for each in images:
@@ -271,9 +278,9 @@ def _unmet(prefix: Prefix, requests: list[Request], listing: list[Distribution])
     return _unmet_by(prefix, requests, available) and _unmet_by(prefix, requests, {**_beside(prefix), **available})
 
 
-def _beside(prefix: Prefix) -> dict[str, Known]:
+def _beside(prefix: Prefix) -> dict[str, KnownDistribution]:
     """The distributions outside `prefix` that its Python can import, by normalised name."""
-    found: dict[str, Known] = {}
+    found: dict[str, KnownDistribution] = {}
     for directory in libraries_beside(prefix):
         there = prefix._replace(root=os.path.abspath(directory))
         for each in find_in(directory, prefix):
@@ -281,7 +288,7 @@ def _beside(prefix: Prefix) -> dict[str, Known]:
     return found
 
 
-def _unmet_by(prefix: Prefix, requests: list[Request], available: dict[str, Known]) -> tuple[str, ...]:
+def _unmet_by(prefix: Prefix, requests: list[Request], available: dict[str, KnownDistribution]) -> tuple[str, ...]:
     markers = requirements.Markers(prefix)
     return tuple(
         sentence
@@ -290,12 +297,12 @@ def _unmet_by(prefix: Prefix, requests: list[Request], available: dict[str, Know
     )
 
 
-def _new(wheel: Wheel) -> Known:
-    return Known(wheel.name, wheel.version, lambda: wheel.metadata)
+def _new(wheel: Wheel) -> KnownDistribution:
+    return KnownDistribution(wheel.name, wheel.version, lambda: wheel.metadata)
 
 
-def _installed(prefix: Prefix, distribution: Distribution) -> Known:
-    return Known(distribution.name, distribution.version, lambda: readable_metadata(prefix, distribution))
+def _installed(prefix: Prefix, distribution: Distribution) -> KnownDistribution:
+    return KnownDistribution(distribution.name, distribution.version, lambda: readable_metadata(prefix, distribution))
 
 
 def _without_unchanged(

@@ -119,8 +119,8 @@ class Journal(NamedTuple):
     """The steps of one transaction, and the directory of its stage; paths are relative to the prefix.
 
     `durable` is whether undoing has to survive the loss of power, too; `inode` that of the file of the journal;
-    `chained` is explained above; `about` is for the history (see `history.About`), and nothing else depends on it,
-    nor on the `version` of the tool.
+    `chained` is explained above; `about` is for the history (see `history.TransactionSummary`), and nothing else
+    depends on it, nor on the `version` of the tool.
     """
 
     stage: PrefixPath

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from sage_wheels.prefix.tree import Tree
-    from sage_wheels.transaction.history import Bounds
+    from sage_wheels.transaction.history import HistoryBounds
 
 _SIZE = "size"
 
@@ -46,7 +46,7 @@ class Kept(NamedTuple):
         return os.path.basename(self.path)
 
 
-def keep(tree: Tree, path: PrefixPath, entry: str, amount: Amount, bounds: Bounds) -> bool:
+def keep(tree: Tree, path: PrefixPath, entry: str, amount: Amount, bounds: HistoryBounds) -> bool:
     """Keep the stage at `path`, which is locked and has that `amount` of files, for the `entry` of the history.
 
     Returns False if it is too large or cannot be renamed; then the caller empties it.
@@ -143,7 +143,7 @@ def everything(tree: Tree) -> list[Kept]:
     return sorted(found, reverse=True)
 
 
-def trim(tree: Tree, bounds: Bounds) -> None:
+def trim(tree: Tree, bounds: HistoryBounds) -> None:
     """Give up old files that exceed the bounds. If another process has the lock, the next command does it."""
     try:
         gone = _beyond(everything(tree), bounds)
@@ -155,10 +155,10 @@ def trim(tree: Tree, bounds: Bounds) -> None:
         return
 
 
-def _beyond(kept: list[Kept], bounds: Bounds) -> list[Kept]:
+def _beyond(kept: list[Kept], bounds: HistoryBounds) -> list[Kept]:
     """Those of `kept`, sorted from the newest one, that exceed the bounds.
 
-    >>> [each.number for each in _beyond([Kept(n, "", 1, 9e9) for n in (3, 2, 1)], history.Bounds(size=2))]
+    >>> [each.number for each in _beyond([Kept(n, "", 1, 9e9) for n in (3, 2, 1)], history.HistoryBounds(size=2))]
     [1]
     """
     oldest = time.time() - bounds.days * 86400
@@ -186,7 +186,8 @@ def forget(tree: Tree, numbers: set[int] | None, timeout: float | None) -> int:
     """Delete the entries with these numbers, or all, with their old files; returns how many. Raises `OSError`."""
     with hold_lock(tree, timeout, lambda sentence: None):
         if tree.is_there(JOURNAL):
-            raise _Pending("a change is under way or was interrupted", "run 'sage-wheels recover' first")
+            what = "another command is changing the prefix, or was interrupted"
+            raise _Pending(what, "run 'sage-wheels recover' first")
         let_go(tree, [each for each in everything(tree) if numbers is None or each.number in numbers])
         names = []
         for name in tree.names(history.HISTORY):

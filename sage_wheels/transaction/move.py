@@ -36,7 +36,7 @@ class Replaced(NamedTuple):
     owners: tuple[str, ...]
 
 
-def move_tree(source: str, prefix: Prefix, settings: CommitOptions) -> list[Replaced]:
+def move_tree(source: str, prefix: Prefix, commit_options: CommitOptions) -> list[Replaced]:
     """Move everything in the directory `source` into `prefix` in one transaction; returns the files that were replaced.
 
     Afterwards `source` does not exist any more; if this fails, it is unchanged, except for modes of directories. Raises
@@ -44,25 +44,25 @@ def move_tree(source: str, prefix: Prefix, settings: CommitOptions) -> list[Repl
     """
     source = os.path.abspath(source)
     _check(source, prefix)
-    recover_first(prefix, settings)
+    recover_first(prefix, commit_options)
     try:
         _make_writable(source)
-        with sweep.own_stage(prefix, settings.say, settings.history) as own:
+        with sweep.own_stage(prefix, commit_options.say, commit_options.history) as own:
             tree = _within(prefix, source) or _copied(source, f"{own.path}/new")
 
             def destination(listing: list[Distribution]) -> Destination:
                 return Destination(tree, {}, [], True, _MovePolicy(prefix, source))
 
-            done = commit.run(prefix, own, destination, settings, lambda plan: Purpose("move-tree", []))
+            done = commit.run(prefix, own, destination, commit_options, lambda plan: Purpose("move-tree", []))
             overwritten = done.plan.overwritten
-        sweep.sweep_dead(prefix, settings.say, settings.history)
+        sweep.sweep_dead(prefix, commit_options.say, commit_options.history)
     except OSError as error:
         raise FileOperationFailed.from_os_error(error, f"moving {source} into {prefix.root}") from error
-    if not settings.dry_run:
+    if not commit_options.dry_run:
         try:
             deletion.delete_tree(source)
         except OSError as error:
-            settings.say(f"{source} was moved, but what is left of it could not be deleted ({error.strerror})")
+            commit_options.say(f"{source} was moved, but what is left of it could not be deleted ({error.strerror})")
     return [Replaced(prefix.path(path), tuple(map(str, owners))) for path, owners in overwritten.items()]
 
 

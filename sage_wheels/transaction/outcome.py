@@ -7,11 +7,11 @@ from sage_wheels.transaction.report import PathChange, Report
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sage_wheels.prefix import Prefix
-    from sage_wheels.transaction.commit import Outcome
+    from sage_wheels.transaction.commit import CommitOutcome
     from sage_wheels.transaction.report import Change
 
 
-def report_of(prefix: Prefix, outcome: Outcome, changes: list[Change], kept: list[str]) -> Report:
+def report_of(prefix: Prefix, outcome: CommitOutcome, changes: list[Change], kept: list[str]) -> Report:
     """The report of a transaction; `kept` are files that were set aside when the stage was emptied."""
     return Report(
         tuple(changes),

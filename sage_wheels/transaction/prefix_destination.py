@@ -57,22 +57,22 @@ class PrefixDestination(WheelDestination):
     >>> with installer.sources.WheelFile.open("six-1.16.0-py2.py3-none-any.whl") as source:  # doctest: +SKIP
     ...     installer.install(source, PrefixDestination("/opt/prefix"), {"INSTALLER": b"mine"})
 
-    `prefix`, `options`, `settings` and `limits` are as for `sage_wheels.install`; but by default, a distribution that
-    is installed already is installed again. `report` is None until the installation is done. Scripts and byte-code are
-    made for the Python of the prefix.
+    `prefix`, `options`, `commit_options` and `limits` are as for `sage_wheels.install`; but by default, a distribution
+    that is installed already is installed again. `report` is None until the installation is done. Scripts and byte-code
+    are made for the Python of the prefix.
     """
 
     def __init__(
         self,
         prefix: PrefixLike = None,
         options: InstallOptions | None = None,
-        settings: CommitOptions | None = None,
+        commit_options: CommitOptions | None = None,
         limits: WheelLimits | None = None,
     ) -> None:
         self.report: Report | None = None
         self._prefix = prefix if isinstance(prefix, Prefix) else find_prefix(prefix)
         self._options = options or InstallOptions(reinstall=True)
-        self._settings = settings or CommitOptions()
+        self._commit_options = commit_options or CommitOptions()
         self._limits = limits
         self._incoming: _Incoming | None = None
 
@@ -107,7 +107,7 @@ class PrefixDestination(WheelDestination):
                     incoming.check_scripts(wheel)
                     by = incoming.content(scheme, f"{wheel.dist_info}/INSTALLER")
                     request = Request(wheel, requested=False, installer=by or b"")
-                    self.report = install(self._prefix, [request], self._options, self._settings)
+                    self.report = install(self._prefix, [request], self._options, self._commit_options)
         except OSError as error:
             raise self._failed(error) from error
         finally:
@@ -116,7 +116,7 @@ class PrefixDestination(WheelDestination):
 
     def _kept(self) -> _Incoming:
         if self._incoming is None:
-            self._incoming = _Incoming(self._prefix, self._settings)
+            self._incoming = _Incoming(self._prefix, self._commit_options)
             weakref.finalize(self, self._incoming.close)  # if the frontend fails, nothing is called
         return self._incoming
 
@@ -141,7 +141,7 @@ class _File(NamedTuple):
 class _Incoming:
     """The files that one installation has written so far: their contents are in one file of a stage, `contents`."""
 
-    def __init__(self, prefix: Prefix, settings: CommitOptions) -> None:
+    def __init__(self, prefix: Prefix, commit_options: CommitOptions) -> None:
         self.scripts: set[str] = set()
         self._files: dict[tuple[str, str], _File] = {}
         self._size = 0
@@ -149,7 +149,7 @@ class _Incoming:
         self._is_closed = False
         with trust.masked():
             self._open = contextlib.ExitStack()
-            self._stage = self._open.enter_context(own_stage(prefix, settings.say, settings.history))
+            self._stage = self._open.enter_context(own_stage(prefix, commit_options.say, commit_options.history))
             flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
             self._contents = os.open(f"{self._stage.path}/contents", flags, 0o600)
 

@@ -20,31 +20,33 @@ if TYPE_CHECKING:
     T = TypeVar("T")
 
 
-def recover_first(prefix: Prefix, settings: CommitOptions) -> None:
+def recover_first(prefix: Prefix, commit_options: CommitOptions) -> None:
     """Undo an interrupted transaction before the prefix is examined; in a dry run, nothing is undone.
 
     About an unfinished stage (see `stage`) there is only a message.
     """
-    if pending(prefix) and not settings.dry_run:
-        sentences, unfinished = _recover(prefix, settings)
+    if pending(prefix) and not commit_options.dry_run:
+        sentences, unfinished = _recover(prefix, commit_options)
         for sentence in (*sentences, *unfinished):
-            settings.say(sentence)
+            commit_options.say(sentence)
 
 
-def look_again(prefix: Prefix, settings: CommitOptions, look: Callable[[], T], is_complete: Callable[[T], bool]) -> T:
+def look_again(
+    prefix: Prefix, commit_options: CommitOptions, look: Callable[[], T], is_complete: Callable[[T], bool]
+) -> T:
     """What `look` finds after an interrupted transaction was undone.
 
     If that is not complete, it looks once more: what is missing may have been part of a removal that is undone then.
     """
-    recover_first(prefix, settings)
+    recover_first(prefix, commit_options)
     found = look()
     if not is_complete(found):
-        recover_first(prefix, settings)
+        recover_first(prefix, commit_options)
         found = look()
     return found
 
 
-def recover(prefix: Prefix, settings: CommitOptions, *, set_aside: bool = False) -> list[str]:
+def recover(prefix: Prefix, commit_options: CommitOptions, *, set_aside: bool = False) -> list[str]:
     """Undo an interrupted transaction and empty the stages of dead processes; returns sentences about what was found.
 
     With `set_aside`, what cannot be undone is moved to `set-aside`, so that other commands work again (`salvage`);
@@ -54,26 +56,26 @@ def recover(prefix: Prefix, settings: CommitOptions, *, set_aside: bool = False)
     if set_aside and presence.is_directory(prefix.state):
         from sage_wheels.transaction.salvage import salvage
 
-        saved = salvage(prefix, settings)
-    sentences, unfinished = _recover(prefix, settings)
+        saved = salvage(prefix, commit_options)
+    sentences, unfinished = _recover(prefix, commit_options)
     if unfinished:
         for sentence in sentences:
-            settings.say(sentence)
+            commit_options.say(sentence)
         raise JournalDamaged(unfinished[0], journal.WAY_OUT, "\n".join(unfinished[1:]))
     return [*saved, *sentences]
 
 
-def _recover(prefix: Prefix, settings: CommitOptions) -> tuple[list[str], list[str]]:
+def _recover(prefix: Prefix, commit_options: CommitOptions) -> tuple[list[str], list[str]]:
     """The sentences of `recover`, and those about unfinished stages."""
     try:
         if not presence.is_directory(prefix.state):
             return [], []  # nothing was ever installed here: do not make a lock file
-        stage.check_trust(prefix, settings.say)
+        stage.check_trust(prefix, commit_options.say)
         recovery.prepare(prefix)
         with Tree(prefix.root) as tree:
-            with hold_lock(tree, settings.timeout, settings.say) as held:
-                undone = recovery.undo_pending(tree, None if settings.history.is_off else held)
-            swept = sweep.sweep(tree, settings.say, settings.history)
+            with hold_lock(tree, commit_options.timeout, commit_options.say) as held:
+                undone = recovery.undo_pending(tree, None if commit_options.history.is_off else held)
+            swept = sweep.sweep(tree, commit_options.say, commit_options.history)
             kept = [f"kept a file that was in the way as {tree.path(each)}" for each in swept.kept]
             unfinished = [stage.unfinished(tree, each) for each in swept.unfinished]
     except OSError as error:

@@ -12,7 +12,7 @@ from sage_wheels.installed import files
 from sage_wheels.installed.files import source_of_bytecode
 from sage_wheels.installed.owners import Owners
 from sage_wheels.installed.record import Row
-from sage_wheels.installed.unchanged import Unchanged
+from sage_wheels.installed.unchanged import UnchangedFiles
 from sage_wheels.prefix.locator import landmarks
 from sage_wheels.prefix.paths import ancestors, below, parent
 from sage_wheels.transaction.plan import Identity, identity_of
@@ -57,7 +57,7 @@ class RemovalSet:
     ) -> None:
         self.whole_directories = whole_directories
         locator = others.locator
-        self.unchanged = Unchanged(prefix, {each.canonical_name for each in distributions})
+        self.unchanged = UnchangedFiles(prefix, {each.canonical_name for each in distributions})
         self._prefix = prefix
         self._locator = locator
         self._skeleton = landmarks(prefix, locator).skeleton

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from sage_wheels.transaction.commit import CommitOptions
     from sage_wheels.transaction.history import FindWheels
     from sage_wheels.transaction.plan import Listing, Plan
-    from sage_wheels.transaction.repair_faults import Wanted
+    from sage_wheels.transaction.repair_faults import FileToRestore
     from sage_wheels.transaction.stage import Stage
 
 
@@ -53,7 +53,7 @@ def repair(
     prefix: Prefix,
     names: frozenset[str] | None,
     wheels: FindWheels,
-    settings: CommitOptions,
+    commit_options: CommitOptions,
     limits: WheelLimits | None = None,
     *,
     clear: bool = False,
@@ -63,14 +63,14 @@ def repair(
     `wheels` returns the paths of wheels of a distribution; it gets what the history says of those that were installed.
     Raises the errors of `install`.
     """
-    recover_first(prefix, settings)
+    recover_first(prefix, commit_options)
     try:
-        wanted, faults = find_faults(prefix, names, settings.say)
+        wanted, faults = find_faults(prefix, names, commit_options.say)
         left = left_behind(prefix, names)
-        with sweep.own_stage(prefix, settings.say, settings.history) as own:
+        with sweep.own_stage(prefix, commit_options.say, commit_options.history) as own:
             sources = put_together(prefix, own, wanted, wheels, limits)
-            report = _commit(prefix, own, wanted, sources, left if clear else [], settings)
-        kept = [*own.kept, *sweep.sweep_dead(prefix, settings.say, settings.history)]
+            report = _commit(prefix, own, wanted, sources, left if clear else [], commit_options)
+        kept = [*own.kept, *sweep.sweep_dead(prefix, commit_options.say, commit_options.history)]
     except OSError as error:
         raise FileOperationFailed.from_os_error(error, f"repairing {prefix.root}") from error
     report = report._replace(set_aside=(*report.set_aside, *map(prefix.path, map(plain, kept))))
@@ -100,10 +100,10 @@ class _Policy:
 def _commit(
     prefix: Prefix,
     own: Stage,
-    wanted: dict[PrefixPath, Wanted],
+    wanted: dict[PrefixPath, FileToRestore],
     sources: dict[PrefixPath, str],
     left: list[PrefixPath],
-    settings: CommitOptions,
+    commit_options: CommitOptions,
 ) -> Report:
     if not sources and not left:
         return Report()
@@ -123,12 +123,12 @@ def _commit(
         return plan._replace(steps=in_order([*plan.steps, *steps], landmarks(prefix))) if steps else plan
 
     def purpose(plan: Plan) -> Purpose:
-        changes = [history.Change(each.name, each.version, each.version) for each in sorted(repaired)]
+        changes = [history.HistoryChange(each.name, each.version, each.version) for each in sorted(repaired)]
         gone = [each for each in plan.listing.distributions if each.path in left]
-        return Purpose("repair", [*changes, *(history.Change(each.name, each.version, "") for each in gone)])
+        return Purpose("repair", [*changes, *(history.HistoryChange(each.name, each.version, "") for each in gone)])
 
-    outcome = commit.run(prefix, own, destination, settings, purpose, make=make)
-    if not settings.dry_run:
+    outcome = commit.run(prefix, own, destination, commit_options, purpose, make=make)
+    if not commit_options.dry_run:
         unchanged.forget(prefix, {each.canonical_name for each in repaired})
     return report_of(prefix, outcome, [], [])
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from sage_wheels.prefix.paths import PrefixPath
     from sage_wheels.prefix.tree import Tree
     from sage_wheels.transaction.history import FindWheels
-    from sage_wheels.transaction.repair_faults import Wanted
+    from sage_wheels.transaction.repair_faults import FileToRestore
     from sage_wheels.transaction.stage import Stage
 
 # What installers write into INSTALLER and REQUESTED.
@@ -38,7 +38,7 @@ _SMALL = (b"", b"pip\n", b"pip", b"uv", b"uv\n", b"sage-wheels\n")
 
 
 def put_together(
-    prefix: Prefix, own: Stage, wanted: dict[PrefixPath, Wanted], wheels: FindWheels, limits: WheelLimits | None
+    prefix: Prefix, own: Stage, wanted: dict[PrefixPath, FileToRestore], wheels: FindWheels, limits: WheelLimits | None
 ) -> dict[PrefixPath, str]:
     """Write the `wanted` files into the stage, as far as they can be found. Returns where each content came from.
 
@@ -65,7 +65,7 @@ def _target(own: Stage, path: PrefixPath) -> str:
     return target
 
 
-def _from_history(prefix: Prefix, own: Stage, wanted: dict[PrefixPath, Wanted]) -> dict[PrefixPath, str]:
+def _from_history(prefix: Prefix, own: Stage, wanted: dict[PrefixPath, FileToRestore]) -> dict[PrefixPath, str]:
     """Copy `wanted` files that the history keeps into the stage. Returns the entry from which each came."""
     found: dict[PrefixPath, str] = {}
     numbers = [each.number for each in kept.everything(own.tree)] if wanted else []
@@ -118,7 +118,7 @@ def _small(path: PrefixPath, row: Row, own: Stage) -> str | None:
 def _from_wheels(
     prefix: Prefix,
     own: Stage,
-    wanted: dict[PrefixPath, Wanted],
+    wanted: dict[PrefixPath, FileToRestore],
     found: dict[PrefixPath, str],
     wheels: FindWheels,
     limits: WheelLimits | None,
@@ -150,7 +150,9 @@ def _from_wheels(
     return sources
 
 
-def _compile(prefix: Prefix, own: Stage, wanted: dict[PrefixPath, Wanted], sources: dict[PrefixPath, str]) -> None:
+def _compile(
+    prefix: Prefix, own: Stage, wanted: dict[PrefixPath, FileToRestore], sources: dict[PrefixPath, str]
+) -> None:
     """Compile the byte-code of the new sources, if RECORD lists it: the old byte-code may be that of other contents."""
     new = [path for path in sources if path.endswith(".py")]
     if not new:

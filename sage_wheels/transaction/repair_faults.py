@@ -37,7 +37,7 @@ class Fault(NamedTuple):
     problem: str = ""
 
 
-class Wanted(NamedTuple):
+class FileToRestore(NamedTuple):
     """A file that is to be restored: its owner, its state, and its row in RECORD."""
 
     distribution: Distribution
@@ -47,9 +47,9 @@ class Wanted(NamedTuple):
 
 def find_faults(
     prefix: Prefix, names: frozenset[str] | None, say: Callable[[str], None]
-) -> tuple[dict[PrefixPath, Wanted], list[Fault]]:
+) -> tuple[dict[PrefixPath, FileToRestore], list[Fault]]:
     """The files to restore, by path; and the faults that cannot be repaired. Raises what `verify_settled` raises."""
-    wanted: dict[PrefixPath, Wanted] = {}
+    wanted: dict[PrefixPath, FileToRestore] = {}
     faults: list[Fault] = []
     owners = Owners(prefix, find_all(prefix))
     for finding in verify_settled(prefix, names, say):
@@ -73,7 +73,7 @@ def find_faults(
                 why = f"it is as {mine[0]} has installed it"
                 faults.append(Fault(name, problem.state, problem.path, "", why))
             elif path in rows and files.has_hash(rows[path]):
-                wanted[path] = Wanted(distribution, problem.state, rows[path])
+                wanted[path] = FileToRestore(distribution, problem.state, rows[path])
             else:
                 faults.append(Fault(name, problem.state, problem.path, "", "RECORD has no hash of it"))
     return wanted, faults

@@ -35,7 +35,7 @@ _FILES = "files"
 _DIST_INFO = ".dist-info"
 
 
-def salvage(prefix: Prefix, settings: CommitOptions) -> list[str]:
+def salvage(prefix: Prefix, commit_options: CommitOptions) -> list[str]:
     """Set aside what cannot be undone; returns sentences that say where it is, and the state of each distribution.
 
     If there is no such transaction, nothing is done, and the list is empty. Raises `LockTimeout`, `LockUnusable`,
@@ -44,8 +44,8 @@ def salvage(prefix: Prefix, settings: CommitOptions) -> list[str]:
     try:
         recovery.prepare(prefix)
         with Tree(prefix.root) as tree:
-            with hold_lock(tree, settings.timeout, settings.say):
-                saved, metadata = _set_aside_all(tree, settings)
+            with hold_lock(tree, commit_options.timeout, commit_options.say):
+                saved, metadata = _set_aside_all(tree, commit_options)
             missing = sorted(os.path.basename(each) for each in metadata if not os.path.lexists(prefix.path(each)))
         if not saved:
             return []
@@ -58,7 +58,7 @@ def salvage(prefix: Prefix, settings: CommitOptions) -> list[str]:
         raise FileOperationFailed.from_os_error(error, f"setting aside what was left in {prefix.root}") from error
 
 
-def _set_aside_all(tree: Tree, settings: CommitOptions) -> tuple[list[PrefixPath], set[str]]:
+def _set_aside_all(tree: Tree, commit_options: CommitOptions) -> tuple[list[PrefixPath], set[str]]:
     """Undo the steps that can be undone, and set aside the stages and the journal of the rest.
 
     Returns their new paths, and the `.dist-info` directories of distributions that the transaction had changed.
@@ -66,15 +66,15 @@ def _set_aside_all(tree: Tree, settings: CommitOptions) -> tuple[list[PrefixPath
     try:
         undone = recovery.undo_pending(tree, None)
     except JournalDamaged as error:
-        settings.say(error.what)
+        commit_options.say(error.what)
     else:
         if undone:
-            settings.say(undone)
+            commit_options.say(undone)
     counting = _undo_what_can_be(tree)
     metadata = _metadata_in(counting)
     saved = []
     for path in _stages(tree, counting):
-        with stage.locked(tree, path, settings.say) as is_dead:
+        with stage.locked(tree, path, commit_options.say) as is_dead:
             if is_dead:
                 left = counting or stage.copy_of_journal(tree, path)
                 metadata |= _metadata_in(left)

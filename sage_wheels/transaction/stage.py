@@ -75,7 +75,7 @@ class Stage:
     """The stage of this process; `sweep.own_stage` makes it, and empties it at the end.
 
     `tree` is the prefix, held open; `location` the directory of the stage relative to it, `path` the same in full.
-    `kept` lists files that nobody planned for, which were set aside when the stage was emptied; `count` numbers what is
+    `kept` lists files that are in no plan, and were set aside when the stage was emptied; `count` numbers what is
     kept in it; `entry` is the name of its entry in the history once it is committed.
     """
 

@@ -13,7 +13,7 @@ from sage_wheels.prefix.model import STATE
 from sage_wheels.prefix.paths import NOWHERE, ancestors, below, parent, plain
 from sage_wheels.prefix.tree import Tree
 from sage_wheels.transaction import history, journal, kept
-from sage_wheels.transaction.history import HISTORY, Bounds
+from sage_wheels.transaction.history import HISTORY, HistoryBounds
 from sage_wheels.transaction.stage import (
     SET_ASIDE,
     STAGES,
@@ -47,7 +47,7 @@ class Swept(NamedTuple):
 
 
 @contextlib.contextmanager
-def own_stage(prefix: Prefix, say: Callable[[str], None], bounds: Bounds) -> Iterator[Stage]:
+def own_stage(prefix: Prefix, say: Callable[[str], None], bounds: HistoryBounds) -> Iterator[Stage]:
     """Within this context, a stage for this process. It is emptied at the end; then `kept` lists the files that were
     set aside, relative to the prefix.
 
@@ -68,7 +68,7 @@ def own_stage(prefix: Prefix, say: Callable[[str], None], bounds: Bounds) -> Ite
             stage.close()
 
 
-def sweep_dead(prefix: Prefix, say: Callable[[str], None], bounds: Bounds) -> list[str]:
+def sweep_dead(prefix: Prefix, say: Callable[[str], None], bounds: HistoryBounds) -> list[str]:
     """Empty the stages of dead processes; returns the new paths of files that were set aside."""
     try:
         tree = Tree(prefix.root)
@@ -81,7 +81,7 @@ def sweep_dead(prefix: Prefix, say: Callable[[str], None], bounds: Bounds) -> li
     return swept.kept
 
 
-def sweep(tree: Tree, say: Callable[[str], None], bounds: Bounds) -> Swept:
+def sweep(tree: Tree, say: Callable[[str], None], bounds: HistoryBounds) -> Swept:
     """As `sweep_dead`, without messages about unfinished stages."""
     result = Swept([], [])
     try:
@@ -108,7 +108,9 @@ def _sweep_caches(tree: Tree) -> None:
                 tree.unlink(below(cache, name))
 
 
-def _sweep_locked(tree: Tree, path: PrefixPath, say: Callable[[str], None], bounds: Bounds, entry: str = "") -> Swept:
+def _sweep_locked(
+    tree: Tree, path: PrefixPath, say: Callable[[str], None], bounds: HistoryBounds, entry: str = ""
+) -> Swept:
     """Empty a stage that is locked, if it may be emptied; its `entry` in the history may be known.
 
     If it fails, a message says so, and the next command tries again.
@@ -123,7 +125,7 @@ def _sweep_locked(tree: Tree, path: PrefixPath, say: Callable[[str], None], boun
         return Swept([], [])
 
 
-def _sweep(tree: Tree, path: PrefixPath, bounds: Bounds, entry: str) -> list[str]:
+def _sweep(tree: Tree, path: PrefixPath, bounds: HistoryBounds, entry: str) -> list[str]:
     """Delete the stage at `path`, which is locked, and set aside files that no plan mentions; or keep it whole for the
     history."""
     stages = [*stages_beside(tree, path), path]

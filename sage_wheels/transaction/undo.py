@@ -16,7 +16,7 @@ from sage_wheels.transaction.commit import Purpose
 from sage_wheels.transaction.outcome import report_of
 from sage_wheels.transaction.recover import recover_first
 from sage_wheels.transaction.report import Change, Report
-from sage_wheels.transaction.undo_chain import Wanted, is_exact
+from sage_wheels.transaction.undo_chain import EntriesToUndo, is_exact
 from sage_wheels.transaction.undo_plan import make_undo_plan
 
 TYPE_CHECKING = False
@@ -45,7 +45,7 @@ class UndoOptions(NamedTuple):
 def undo(
     prefix: Prefix,
     options: UndoOptions,
-    settings: CommitOptions,
+    commit_options: CommitOptions,
     finder: Callable[[], AbstractContextManager[FindWheels]] | None = None,
 ) -> Report:
     """Undo one transaction or several, all or nothing. If old files are not kept any more, use wheels from `finder`.
@@ -53,18 +53,18 @@ def undo(
     Raises `NotThere` if there is no such transaction, or if neither its old files nor wheels are available; `Conflict`
     if another tool has changed the same files or distributions meanwhile; and the errors of `install`.
     """
-    recover_first(prefix, settings)
-    wanted = [Wanted([], [], options.force)]
+    recover_first(prefix, commit_options)
+    wanted = [EntriesToUndo([], [], options.force)]
 
-    def destination(distributions: list[Distribution]) -> Wanted:
+    def destination(distributions: list[Distribution]) -> EntriesToUndo:
         # read again for each attempt: old files may have been given up meanwhile
-        wanted[0] = _settled(prefix, options, settings)
+        wanted[0] = _settled(prefix, options, commit_options)
         return wanted[0]
 
     def purpose(plan: Plan) -> Purpose:
         touched = _touched(plan)
-        changed: list[history.Change] = [
-            history.Change(*each)
+        changed: list[history.HistoryChange] = [
+            history.HistoryChange(*each)
             for each in _changes(wanted[0], plan.removed)
             if each.old_version != each.new_version or canonical_name(each.name) in touched
         ]
@@ -73,26 +73,26 @@ def undo(
         return Purpose("undo", changed, tuple(entry.number for entry in wanted[0].chain))
 
     try:
-        with sweep.own_stage(prefix, settings.say, settings.history) as own:
-            outcome = commit.run(prefix, own, destination, settings, purpose, make=make_undo_plan)
+        with sweep.own_stage(prefix, commit_options.say, commit_options.history) as own:
+            outcome = commit.run(prefix, own, destination, commit_options, purpose, make=make_undo_plan)
             changes = _changes(wanted[0], outcome.plan.removed)
-        kept = [*own.kept, *sweep.sweep_dead(prefix, settings.say, settings.history)]
+        kept = [*own.kept, *sweep.sweep_dead(prefix, commit_options.say, commit_options.history)]
     except OldFilesGone as error:
         if finder is None:
             raise
         from sage_wheels.transaction.undo_wheels import undo_from_wheels
 
-        old = [history.Change(each.name, each.new_version, each.old_version) for each in _changes(wanted[0], [])]
+        old = [history.HistoryChange(each.name, each.new_version, each.old_version) for each in _changes(wanted[0], [])]
         with finder() as wheels:
-            return undo_from_wheels(prefix, wanted[0], old, wheels, settings, error)
+            return undo_from_wheels(prefix, wanted[0], old, wheels, commit_options, error)
     except OSError as error:
         raise FileOperationFailed.from_os_error(error, f"undoing in {prefix.root}") from error
-    if not settings.dry_run:
+    if not commit_options.dry_run:
         unchanged.forget(prefix, {canonical_name(each.name) for each in changes})
     return report_of(prefix, outcome, changes, kept)
 
 
-def _settled(prefix: Prefix, options: UndoOptions, settings: CommitOptions) -> Wanted:
+def _settled(prefix: Prefix, options: UndoOptions, commit_options: CommitOptions) -> EntriesToUndo:
     """As `choose`, after waiting until the commands that have made these entries have moved the old files to `kept`."""
     end = time.monotonic() + _LONGEST
     while True:
@@ -100,11 +100,11 @@ def _settled(prefix: Prefix, options: UndoOptions, settings: CommitOptions) -> W
         late = [each.stage for each in wanted.known if each.needs_old_files and not each.kept]
         if not any(os.path.lexists(prefix.path(path)) for path in late) or time.monotonic() > end:
             return wanted
-        sweep.sweep_dead(prefix, settings.say, settings.history)
+        sweep.sweep_dead(prefix, commit_options.say, commit_options.history)
         time.sleep(0.01)
 
 
-def choose(prefix: Prefix, options: UndoOptions) -> Wanted:
+def choose(prefix: Prefix, options: UndoOptions) -> EntriesToUndo:
     """The entries to undo. Raises `NotThere`, `Conflict`."""
     known: list[Entry] = []
     try:
@@ -126,13 +126,13 @@ def choose(prefix: Prefix, options: UndoOptions) -> Wanted:
     if options.to is not None:
         if not known:
             raise NotThere(f"nothing was changed in {prefix.root} after number {options.to}", _LIST)
-        return Wanted(known, known, options.force)
+        return EntriesToUndo(known, known, options.force)
     if not known or (options.number is not None and known[-1].number != options.number):
         which = "no transaction" if options.number is None else f"no transaction with number {options.number}"
         raise NotThere(f"{which} is in the history of {prefix.root}", _LIST)
     chosen = known[-1]
     _check_later(chosen, known[:-1])
-    return Wanted([chosen], known, options.force)
+    return EntriesToUndo([chosen], known, options.force)
 
 
 _LONGEST = 10.0  # seconds to wait for a command that has made its change and still moves old files
@@ -171,7 +171,7 @@ def _touched(plan: Plan) -> set[str]:
     return {canonical_name(name.partition("-")[0]) for name in names}
 
 
-def _metadata_changes(plan: Plan) -> dict[str, history.Change]:
+def _metadata_changes(plan: Plan) -> dict[str, history.HistoryChange]:
     """The changes of distributions by the steps that change `.dist-info` directories, by normalised name.
 
     An undo may bring back a distribution that an earlier undo had set aside, and that no entry of the chain names.
@@ -181,17 +181,17 @@ def _metadata_changes(plan: Plan) -> dict[str, history.Change]:
         metadata = step.path.removesuffix("/RECORD")
         if metadata.endswith(".dist-info") and not metadata.startswith(f"{STATE}/"):
             ends.setdefault(metadata, [step.do, ""])[1] = step.do
-    found: dict[str, history.Change] = {}
+    found: dict[str, history.HistoryChange] = {}
     for metadata, (first, last) in ends.items():
         name, _, version = metadata.rpartition("/")[2].removesuffix(".dist-info").partition("-")
-        before = found.get(canonical_name(name), history.Change(name, "", ""))
+        before = found.get(canonical_name(name), history.HistoryChange(name, "", ""))
         old = before.old if first == "place" else version
         new = before.new if last == "remove" else version
         found[canonical_name(name)] = before._replace(old=old, new=new)
     return {name: change for name, change in found.items() if change.old or change.new}
 
 
-def _changes(wanted: Wanted, foreign: list[Distribution]) -> list[Change]:
+def _changes(wanted: EntriesToUndo, foreign: list[Distribution]) -> list[Change]:
     """The change of each distribution; `foreign` are those that other tools have installed, and that are set aside."""
     now: dict[str, str] = {}
     then: dict[str, tuple[str, str]] = {}

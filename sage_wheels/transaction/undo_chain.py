@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sage_wheels.transaction.journal import Journal, Step
 
 
-class Wanted(NamedTuple):
+class EntriesToUndo(NamedTuple):
     """The entries to undo (`chain`), the newest first; `known` are these and all later ones, the newest first. With
     `force`, files that other tools have put at the same paths meanwhile are set aside."""
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from sage_wheels.transaction.history import Entry
     from sage_wheels.transaction.plan import Listing
     from sage_wheels.transaction.stage import Stage
-    from sage_wheels.transaction.undo_chain import Wanted
+    from sage_wheels.transaction.undo_chain import EntriesToUndo
     from sage_wheels.transaction.undo_draft import Draft
 
 _FORCE = "give --force, which sets its files aside"
@@ -57,7 +57,7 @@ class Found:
     have installed; all their files are set aside, and `aside` are these files.
     """
 
-    def __init__(self, prefix: Prefix, own: Stage, wanted: Wanted, listing: Listing, draft: Draft) -> None:
+    def __init__(self, prefix: Prefix, own: Stage, wanted: EntriesToUndo, listing: Listing, draft: Draft) -> None:
         self.owners = Owners(prefix, listing.distributions)
         self.landmarks = landmarks(prefix, self.owners.locator)
         self.edited: list[PrefixPath] = []

@@ -41,13 +41,13 @@ if TYPE_CHECKING:
     from sage_wheels.transaction.plan import Listing
     from sage_wheels.transaction.removal_set import Hashes
     from sage_wheels.transaction.stage import Stage
-    from sage_wheels.transaction.undo_chain import Wanted
+    from sage_wheels.transaction.undo_chain import EntriesToUndo
 
 
 def make_undo_plan(
     prefix: Prefix,
     own: Stage,
-    wanted: Wanted,
+    wanted: EntriesToUndo,
     listing: Listing,
     *,
     whole_directories: bool = True,
@@ -58,7 +58,9 @@ def make_undo_plan(
 
 
 class _Undoing:
-    def __init__(self, prefix: Prefix, own: Stage, wanted: Wanted, listing: Listing, whole_directories: bool) -> None:
+    def __init__(
+        self, prefix: Prefix, own: Stage, wanted: EntriesToUndo, listing: Listing, whole_directories: bool
+    ) -> None:
         self._prefix = prefix
         self._own = own
         self._tree = own.tree

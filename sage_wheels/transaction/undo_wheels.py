@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from sage_wheels.installed import Distribution
     from sage_wheels.prefix import Prefix
     from sage_wheels.transaction.commit import CommitOptions
-    from sage_wheels.transaction.history import Change, Entry, FindWheels
+    from sage_wheels.transaction.history import Entry, FindWheels, HistoryChange
     from sage_wheels.transaction.report import Report
-    from sage_wheels.transaction.undo_chain import Wanted
+    from sage_wheels.transaction.undo_chain import EntriesToUndo
 
 # Kinds of entries that change nothing but distributions.
 _KINDS = ("install", "uninstall", "undo", "repair")
@@ -40,10 +40,10 @@ def can_come(chain: Sequence[Entry]) -> bool:
 
 def undo_from_wheels(
     prefix: Prefix,
-    wanted: Wanted,
-    changes: Sequence[Change],
+    wanted: EntriesToUndo,
+    changes: Sequence[HistoryChange],
     wheels: FindWheels,
-    settings: CommitOptions,
+    commit_options: CommitOptions,
     error: OldFilesGone,
 ) -> Report:
     """Install the old version of each of the `changes`, and remove distributions without one, in one transaction.
@@ -60,7 +60,9 @@ def undo_from_wheels(
         if len(found) < sum(bool(each.old) for each in changes):
             raise error
         for path, wheel in found.items():
-            settings.say(f"the old files of {wheel.name} {wheel.version} are not kept: it is installed from {path}")
+            commit_options.say(
+                f"the old files of {wheel.name} {wheel.version} are not kept: it is installed from {path}"
+            )
 
         def check(there: list[Distribution]) -> None:
             if not wanted.force:
@@ -69,11 +71,13 @@ def undo_from_wheels(
         gone = frozenset(canonical_name(each.name) for each in changes if not each.old)
         how = InstallOptions(also_remove=gone, check=check, watched=names)
         requests = [Request(wheel) for wheel in found.values()]
-        return install.install(prefix, requests, how, settings, undoes=tuple(each.number for each in wanted.chain))
+        return install.install(
+            prefix, requests, how, commit_options, undoes=tuple(each.number for each in wanted.chain)
+        )
 
 
 def _open_wheels(
-    prefix: Prefix, changes: Sequence[Change], wheels: FindWheels, stack: contextlib.ExitStack
+    prefix: Prefix, changes: Sequence[HistoryChange], wheels: FindWheels, stack: contextlib.ExitStack
 ) -> dict[str, Wheel]:
     """The wheel of each old version, by its path, open until `stack` is closed; without those that are not found."""
     old = [each for each in changes if each.old]
@@ -94,13 +98,13 @@ def _open_wheels(
     return found
 
 
-def are_available(prefix: Prefix, changes: Sequence[Change], wheels: FindWheels) -> bool:
+def are_available(prefix: Prefix, changes: Sequence[HistoryChange], wheels: FindWheels) -> bool:
     """Whether a wheel of each old version is found."""
     with contextlib.ExitStack() as stack:
         return len(_open_wheels(prefix, changes, wheels, stack)) == sum(bool(each.old) for each in changes)
 
 
-def _check(changes: Sequence[Change], there: Sequence[Distribution], wanted: Wanted) -> None:
+def _check(changes: Sequence[HistoryChange], there: Sequence[Distribution], wanted: EntriesToUndo) -> None:
     """Raise `Conflict` if a distribution is not installed in the version that is in the history."""
     last = wanted.chain[0]
     for each in changes:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 def uninstall(
     prefix: Prefix,
     names: list[str],
-    settings: CommitOptions,
+    commit_options: CommitOptions,
     undoes: tuple[int, ...] = (),
     check: Callable[[list[Distribution]], None] = lambda distributions: None,
 ) -> Report:
@@ -48,7 +48,9 @@ def uninstall(
     def chosen(listing: Listing) -> list[Distribution]:
         return [each for each in listing.distributions if each.canonical_name in wanted]
 
-    listing = look_again(prefix, settings, lambda: look(prefix), lambda seen: settings.dry_run or bool(chosen(seen)))
+    listing = look_again(
+        prefix, commit_options, lambda: look(prefix), lambda seen: commit_options.dry_run or bool(chosen(seen))
+    )
     there = chosen(listing)
     if not there:
         return Report(unchanged=tuple(map(Unchanged, wanted.values())))
@@ -60,17 +62,17 @@ def uninstall(
         return Destination(None, {}, going, False, watched=frozenset(wanted))
 
     def purpose(plan: Plan) -> Purpose:
-        changes = [history.Change(each.name, each.version, "") for each in plan.removed]
+        changes = [history.HistoryChange(each.name, each.version, "") for each in plan.removed]
         return Purpose("undo" if undoes else "uninstall", changes, undoes)
 
     try:
-        with sweep.own_stage(prefix, settings.say, settings.history) as own:
-            outcome = commit.run(prefix, own, destination, settings, purpose, listing)
-        kept = [*own.kept, *sweep.sweep_dead(prefix, settings.say, settings.history)]
+        with sweep.own_stage(prefix, commit_options.say, commit_options.history) as own:
+            outcome = commit.run(prefix, own, destination, commit_options, purpose, listing)
+        kept = [*own.kept, *sweep.sweep_dead(prefix, commit_options.say, commit_options.history)]
     except OSError as error:
         raise FileOperationFailed.from_os_error(error, f"uninstalling from {prefix.root}") from error
     removed = outcome.plan.removed
-    if not settings.dry_run:
+    if not commit_options.dry_run:
         unchanged.forget(prefix, {each.canonical_name for each in removed})
     changes = [Change(spelt.get(each.path, each.name), each.version, "") for each in removed]
     absent = tuple(Unchanged(wanted[name]) for name in wanted if name not in {each.canonical_name for each in removed})

@@ -89,15 +89,18 @@ def write_images(
     on_progress: Callable[[int, int], None] | None = None,
     locator: Locator | None = None,
     unpacked: UnpackedWheels | None = None,
+    processes: int | None = None,
 ) -> list[Image]:
-    """Write the images of all requests into the new directory `tree`, using all processors.
+    """Write the images of all requests into the new directory `tree`, by up to `processes` processes.
 
+    By default, there are as many processes as this one may use processors, and less work is done by this one alone.
     Files of wheels that are `unpacked` already are taken from there. If two wheels have the same file with the same
     content, it is written once. `on_progress` is called with the number of pieces of work begun, and of all pieces.
     Raises `WheelRefused`, `Conflict` if two wheels have different files of the same path, and `OSError` if a file
     cannot be written.
     """
     umask = current_umask()
+    processes = processes or workers.processors()
     compiling = compile_bytecode and interpreter.makes_our_bytecode(prefix)
     if compiling:
         from sage_wheels.wheel import bytecode_cache, codes  # noqa: F401  before the first fork
@@ -107,7 +110,13 @@ def write_images(
     ]
     writers = [
         Writer(
-            layout, tree, umask, skipped, compiling=compiling, unpacked=unpacked.of(layout.wheel) if unpacked else None
+            layout,
+            tree,
+            umask,
+            skipped,
+            compiling=compiling,
+            unpacked=unpacked.of(layout.wheel) if unpacked else None,
+            alone=processes == 1,
         )
         for layout, skipped in zip(layouts, _written_by_others(layouts), strict=True)
     ]
@@ -117,7 +126,7 @@ def write_images(
     work = sum(
         m.size * (_COMPILE_COST if compiling and m.name.endswith(".py") else 1) for u in units for m in u.members
     )
-    count = workers.processors() if work > _WORTH_A_FORK else 1
+    count = processes if work > _WORTH_A_FORK else 1
     if count > 1:
         import hashlib  # noqa: F401  loads OpenSSL once, for all workers
     # large wheels whose hash direct_url.json will have; others are hashed when somebody asks for it, if at all
@@ -136,7 +145,7 @@ def write_images(
         _compile_elsewhere(prefix, tree, writers)
     compiled = {destination for writer in writers for destination in writer.compiled}
     for writer in writers:
-        writer.compiled.extend(sorted(compiled & writer.skipped.keys()))
+        writer.take_compiled(compiled)
     return [_finish(writer, request) for writer, request in zip(writers, requests, strict=True)]
 
 

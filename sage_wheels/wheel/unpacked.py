@@ -65,7 +65,7 @@ LINK, CLONE, COPY = "link", "clone", "copy"
 _SHARING = ("btrfs", "xfs")
 
 
-class Known(NamedTuple):
+class StoredStat(NamedTuple):
     """The stat of a stored file when it was written."""
 
     mode: int
@@ -75,7 +75,7 @@ class Known(NamedTuple):
     changed: int
 
 
-class Taken(NamedTuple):
+class TakenFile(NamedTuple):
     """A file that came from the store: its stat in the prefix, and whether it is a link to the stored file."""
 
     status: os.stat_result
@@ -103,7 +103,7 @@ class UnpackedWheels:
         if self.way != COPY and wheel.archive.file_size > _LARGE:
             from sage_wheels.store.remembered import remembered_digest
 
-            wheel.digest = remembered_digest(self._store, wheel.archive.identity(), lambda: wheel.digest)
+            wheel.note_digest(remembered_digest(self._store, wheel.archive.identity(), lambda: wheel.digest))
         key = key_of(_KIND, [_FORMAT, wheel.digest])
         directory = trees.path_of(self._store.root, key)
         record = sha256(wheel.record).digest()
@@ -162,7 +162,7 @@ class Unpacked:
         directory: str,
         record: bytes,
         *,
-        known: dict[int, Known] | None = None,
+        known: dict[int, StoredStat] | None = None,
         staging: str = "",
     ) -> None:
         self.staging = staging
@@ -173,7 +173,7 @@ class Unpacked:
         self._known = known or {}
         self._entries: list[bytes] = []
 
-    def take(self, number: int, path: str, mode: int, create: Callable[[], int]) -> Taken | None:
+    def take(self, number: int, path: str, mode: int, create: Callable[[], int]) -> TakenFile | None:
         """Make the new file `path` from the member `number` in the store. None, without a file, if that is impossible.
 
         `mode` has the permissions of the new file; `create` makes and opens it. Raises `FileExistsError`. If the stored
@@ -195,7 +195,7 @@ class Unpacked:
             pass  # too many links, unreadable, or the disk is full: then writing it from the wheel reports the error
         return None
 
-    def _link(self, source: str, path: str, known: Known, mode: int) -> Taken | None:
+    def _link(self, source: str, path: str, known: StoredStat, mode: int) -> TakenFile | None:
         status = os.lstat(source)
         if (status.st_mode, status.st_size, status.st_mtime_ns) != (known.mode, known.size, known.time):
             self.is_spoiled = True
@@ -203,9 +203,9 @@ class Unpacked:
         if known.mode != stat.S_IFREG | mode or (status.st_uid, status.st_gid) != (os.geteuid(), self._wheels.group):
             return None  # another umask, or another group of the directory
         os.link(source, path, follow_symlinks=False)
-        return Taken(status, is_link=True)
+        return TakenFile(status, is_link=True)
 
-    def _copy(self, source: str, path: str, known: Known, create: Callable[[], int]) -> Taken | None:
+    def _copy(self, source: str, path: str, known: StoredStat, create: Callable[[], int]) -> TakenFile | None:
         if not known.changed:
             return None  # links were made to it
         fd = os.open(source, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
@@ -217,7 +217,7 @@ class Unpacked:
             try:
                 if not (self._wheels.way == CLONE and copies.share_blocks(fd, new)):
                     copies.copy_blocks(fd, new)
-                return Taken(os.fstat(new), is_link=False)
+                return TakenFile(os.fstat(new), is_link=False)
             except OSError:
                 os.unlink(path)
                 raise
@@ -263,7 +263,7 @@ class Unpacked:
     def put(self, store: Store) -> None:
         """Move the new unpacked wheel from `staging` into the store. Raises `OSError`."""
         body = self._record + b"".join(self._entries)
-        size = sum(Known(*each[1:]).size for each in _ENTRY.iter_unpack(body[_DIGEST:]))
+        size = sum(StoredStat(*each[1:]).size for each in _ENTRY.iter_unpack(body[_DIGEST:]))
         caches.write(f"{self.staging}/about", sha256(body).digest() + body)
         trees.put(
             store.root,
@@ -275,7 +275,7 @@ class Unpacked:
         store.local.note_added(size)
 
 
-def _read(path: str, record: bytes) -> dict[int, Known] | None:
+def _read(path: str, record: bytes) -> dict[int, StoredStat] | None:
     """The stats in the file `about` at `path`, by number; None if it is missing, damaged, or of another RECORD."""
     try:
         with open(path, "rb", opener=caches.own) as f:
@@ -285,11 +285,11 @@ def _read(path: str, record: bytes) -> dict[int, Known] | None:
     head, body = data[:_DIGEST], data[_DIGEST:]
     if head != sha256(body).digest() or body[:_DIGEST] != record or (len(body) - _DIGEST) % _ENTRY.size:
         return None
-    return {number: Known(*known) for number, *known in _ENTRY.iter_unpack(body[_DIGEST:])}
+    return {number: StoredStat(*known) for number, *known in _ENTRY.iter_unpack(body[_DIGEST:])}
 
 
-def _known_of(status: os.stat_result) -> Known:
-    return Known(status.st_mode, status.st_size, status.st_mtime_ns, status.st_ino, status.st_ctime_ns)
+def _known_of(status: os.stat_result) -> StoredStat:
+    return StoredStat(status.st_mode, status.st_size, status.st_mtime_ns, status.st_ino, status.st_ctime_ns)
 
 
 def _way(store: Store, stage: str, linking: bool) -> tuple[str, int]:

@@ -19,6 +19,8 @@ from sage_wheels.named import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from sage_wheels.archive.strict_zip import Member, MemberName, WheelLimits
 
 # RECORD cannot contain its own hash, nor that of signatures, which are made later (PEP 427; PEP 815: ignore them).
@@ -60,15 +62,15 @@ class Wheel:
     """An open wheel whose metadata were checked; use it as a context manager.
 
     `name` and `version` are those in METADATA; `dist_info` and `data` the names of these directories; `record` is the
-    content of RECORD, `rows` its rows by path. `limits` bound the size to which it may unpack. The constructor raises
-    `WheelRefused` and `FileOperationFailed`.
+    content of RECORD, `rows` its rows by path. `limits` bound the size to which it may unpack; `inflater` is as for
+    `Archive`. The constructor raises `WheelRefused` and `FileOperationFailed`.
     """
 
-    def __init__(self, path: str, limits: WheelLimits | None = None) -> None:
+    def __init__(self, path: str, limits: WheelLimits | None = None, *, inflater: Any = None) -> None:
         self.path = path
         self.file_name = parse_file_name(path)
         try:
-            self.archive = Archive(path, limits)
+            self.archive = Archive(path, limits, inflater=inflater)
         except TooLarge as error:
             advice = f"if you trust it, raise the bound with --max-wheel-{error.limit}"
             raise WheelRefused(f"{path} unpacks to more than {error.bound}", advice) from error

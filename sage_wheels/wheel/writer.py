@@ -67,7 +67,8 @@ class Writer:
 
     `skipped` are destinations that another wheel of this transaction writes, with the same content, and their rows.
     `compiled` are sources that have byte-code. `rows` are the rows of the new RECORD; `stats` are entries for
-    `installed.unchanged`. `unpacked` is the wheel in the store, if there is one or is to be one.
+    `installed.unchanged`. `unpacked` is the wheel in the store, if there is one or is to be one. With
+    `alone`, no process is made for a large member.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class Writer:
         *,
         compiling: bool,
         unpacked: Unpacked | None = None,
+        alone: bool = False,
     ) -> None:
         self.layout = layout
         self.tree = tree
@@ -92,6 +94,11 @@ class Writer:
         self._umask = umask
         self._unpacked = unpacked
         self._compiling = compiling
+        self._alone = alone
+
+    def take_compiled(self, sources: set[PrefixPath]) -> None:
+        """Note that those of `sources` which were left out here have byte-code."""
+        self.compiled.extend(sorted(sources & self.skipped.keys()))
 
     def units(self) -> Iterator[Unit]:
         unit: list[Member] = []
@@ -193,7 +200,7 @@ class Writer:
         except FileExistsError as error:
             raise same_on_disk(wheel, destination) from error
         try:
-            if member.size > LARGE and not is_script and workers.processors() > 1:
+            if member.size > LARGE and not is_script and not self._alone:
                 write_all(fd, first)
                 found, size = _write_large(fd, digest, chunks), member.size
             else:

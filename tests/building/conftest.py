@@ -16,7 +16,7 @@ import pytest
 
 from sage_wheels.building import BuildOptions
 from support import wheels
-from support.projects import BACKEND
+from support.projects import WRITING
 from support.users import NOBODY, as_nobody
 
 MakeWheel = Callable[..., Path]
@@ -61,7 +61,7 @@ def make_project(tmp_path: Path) -> MakeProject:
         )
         if in_tree:
             (tree / "backend").mkdir()
-            (tree / "backend" / "tiny.py").write_text(BACKEND)
+            (tree / "backend" / "tiny.py").write_text(WRITING)
         if hook:
             (tree / "hook.py").write_text(hook)
         if more:
@@ -74,7 +74,7 @@ def make_project(tmp_path: Path) -> MakeProject:
 @pytest.fixture
 def wheelhouse(tmp_path: Path, make_wheel: MakeWheel) -> Path:
     """A wheelhouse with the wheel of the backend, `tiny` 1.0, in it."""
-    return make_wheel("tiny", "1.0", files={"tiny.py": BACKEND}).parent
+    return make_wheel("tiny", "1.0", files={"tiny.py": WRITING}).parent
 
 
 @pytest.fixture

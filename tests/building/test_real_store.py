@@ -1,6 +1,6 @@
 """Real sdists: what comes from the store is, byte for byte, what a build without it makes.
 
-They are the sdists of the Sage distribution that the index has and that need no C library but Python's; each with its
+They are the sdists of Sage's packages that the index has and that need no C library but Python's; each with its
 backend in the version that the index has today. Exceptions are named in `DIFFERENT`, with the reason.
 """
 

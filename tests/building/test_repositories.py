@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from sage_wheels.building import GitRepository, parse_source
-from support.projects import BACKEND
+from support.projects import WRITING
 from support.run import names, tool, tool_environment
 from support.trees import make_prefix, site_packages
 
@@ -37,7 +37,7 @@ def git(directory: Path, *arguments: str) -> str:
 def commit(repository: Path, version: str, below: str = "") -> str:
     directory = repository / below
     directory.mkdir(exist_ok=True)
-    (directory / "tiny.py").write_text(BACKEND)
+    (directory / "tiny.py").write_text(WRITING)
     (directory / "pyproject.toml").write_text(PYPROJECT.format(version=version))
     git(repository, "add", "-A")
     git(repository, "commit", "-qm", version)

@@ -21,7 +21,7 @@ from sage_wheels.building.backend.sandbox import sandbox
 from sage_wheels.building.project import explain
 from sage_wheels.errors import BuildFailed, SageWheelsError, UsageError
 from support import wheels
-from support.projects import BACKEND, make_tree
+from support.projects import WRITING, make_tree
 from support.run import tool, tool_environment
 from support.sandboxes import no_sandbox
 from support.users import NOBODY
@@ -142,7 +142,7 @@ def test_variables_that_are_no_input_do_not_reach_it(
 @needs_sandbox
 def test_scripts_of_the_environment_run(make_project: MakeProject, options: BuildOptions, tmp_path: Path) -> None:
     house = tmp_path / "wheelhouse"
-    wheels.make_wheel(house, "tiny", "1.0", {"tiny.py": BACKEND})
+    wheels.make_wheel(house, "tiny", "1.0", {"tiny.py": WRITING})
     files = {
         "tool.py": "def main(): print('from', __file__)\n",
         "tool-1.0.dist-info/entry_points.txt": "[console_scripts]\ntool = tool:main\n",

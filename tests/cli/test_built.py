@@ -9,19 +9,10 @@ from pathlib import Path
 import pytest
 
 from sage_wheels.cli import main
+from support.projects import COPYING, backend_tree
 from support.run import names
 from support.trees import make_prefix, site_packages, snapshot
 from support.wheels import make_wheel
-
-# Says that it has built a wheel which stood there before.
-BACKEND = """
-import os, shutil
-
-def build_wheel(directory, settings=None, metadata=None):
-    return os.path.basename(shutil.copy("demo-1.0-py3-none-any.whl", directory))
-
-build_editable = build_wheel
-"""
 
 
 @pytest.fixture
@@ -36,10 +27,7 @@ def prefix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def tree(tmp_path: Path) -> Path:
     tree = tmp_path / "a tree"
     make_wheel(tree, "demo", "1.0", {"demo.pth": f"{tree}/src\n"}, entry_points={"demo": "demo:f"})
-    (tree / "backend.py").write_text(BACKEND)
-    (tree / "pyproject.toml").write_text(
-        '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
-    )
+    backend_tree(tree, "demo", "1.0", COPYING)
     return tree
 
 
@@ -56,7 +44,7 @@ def test_built_is_as_if_built_here(
     expected, report = snapshot(prefix), capsys.readouterr().err
     assert main(["uninstall", "--quiet", "demo"]) == 0
     wheel = built(tree, capsys)
-    (tree / "backend.py").unlink()
+    (tree / "backend/tiny.py").unlink()
     assert main(["install", *editable, "--built", wheel, str(tree)]) == 0
     assert snapshot(prefix) == expected
     assert capsys.readouterr() == ("", report)

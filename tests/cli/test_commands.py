@@ -14,6 +14,7 @@ import pytest
 
 from sage_wheels import __version__
 from sage_wheels.cli import COMMANDS, main
+from support.projects import COPYING, backend_tree
 from support.run import install, names, tool, tool_environment
 from support.trees import make_prefix, site_packages, snapshot
 from support.wheels import make_wheel
@@ -121,7 +122,7 @@ def test_uninstall(run: Tool, prefix: Path, tmp_path: Path, one: Path, two: Path
     assert (ran.status, ran.out) == (0, "")
     assert ran.err.splitlines() == [
         f"sage-wheels: one 1.0 uninstalled from {prefix}",
-        next(line for line in ran.err.splitlines() if "'sage-wheels undo 2' brings them back" in line),
+        next(line for line in ran.err.splitlines() if "'sage-wheels undo 2' restores them" in line),
         f"sage-wheels: three is not installed in {prefix}, so there is nothing to remove",
     ]
     requirements = tmp_path / "requirements.txt"
@@ -324,7 +325,7 @@ def test_recover(run: Tool, prefix: Path, one: Path) -> None:
 
 @pytest.mark.parametrize("command", ["show", "files", "verify"])
 def test_a_name_that_is_not_installed(run: Tool, prefix: Path, command: str) -> None:
-    message = f"sage-wheels: error: six is not installed in {prefix}; 'sage-wheels list' tells what is\n"
+    message = f"sage-wheels: error: six is not installed in {prefix}; 'sage-wheels list' shows what is installed\n"
     assert run(command, "six") == Ran(1, "", message)
 
 
@@ -416,17 +417,8 @@ def test_a_reader_that_goes_away_is_no_traceback(prefix: Path, one: Path) -> Non
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
 def test_closed_streams_are_nothing_to_fail_of(prefix: Path, tmp_path: Path, one: Path, closed: str) -> None:
     tree = tmp_path / "tree"
-    backend = """
-import shutil
-def build_wheel(directory, config_settings=None, metadata_directory=None):
-    print("said by the backend", flush=True)
-    return shutil.copy("made-1-py3-none-any.whl", directory)[len(directory) + 1 :]
-"""
     make_wheel(tree, "made", "1", {"made.py": ""})
-    (tree / "tiny.py").write_text(backend)
-    (tree / "pyproject.toml").write_text(
-        '[build-system]\nrequires = []\nbuild-backend = "tiny"\nbackend-path = ["."]\n'
-    )
+    backend_tree(tree, "made", "1", f"{COPYING}\nprint('said by the backend', flush=True)\n")
     commands = (
         ["install", one],
         ["build", "--cache-dir", tmp_path / "cache", "--wheel-dir", tmp_path / "dist", f"{tree}/"],

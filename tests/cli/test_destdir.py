@@ -177,7 +177,7 @@ def test_no_link_leads_out(wheel: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--dry-run"], "--dry-run does not go with --destdir"),
+        (["--dry-run"], "--dry-run cannot be combined with --destdir"),
         (["--scheme", "no_such"], "has no scheme no_such; name one of "),
         (["--python", "/no/python"], "the Python /no/python cannot be run"),
         (["--python", "/bin/false"], "the Python /bin/false gives no answer (exit status 1); name another --python"),
@@ -191,7 +191,7 @@ def test_what_makes_no_sense_is_refused(wheel: Path, tmp_path: Path, words: list
     assert said in done.stderr
     assert not (tmp_path / "d").exists()
     alone = tool("install", "--scheme", "posix_prefix", wheel)
-    assert alone.stderr == "sage-wheels: error: --scheme goes with --destdir; give that, too, or leave it out\n"
+    assert alone.stderr == "sage-wheels: error: --scheme is only for --destdir; add --destdir DIR, or leave it out\n"
 
 
 @pytest.mark.skipif(not IS_DEBIAN, reason="this is not Debian, whose Python has the scheme deb_system")

@@ -1,4 +1,4 @@
-"""`list` and `show` where packages of the distribution have left records."""
+"""`list` and `show` where packages of a collection have left manifests."""
 
 from __future__ import annotations
 
@@ -61,16 +61,16 @@ def test_list_says_who_and_what_of_it(run: Tool) -> None:
     out, err = run("list")
     assert out.splitlines() == [
         "a-long-name 1.0   sage-wheels   package the_a-long-name",
-        "changed 1.1       -             replaced: package the_changed brings 1.0",
-        "gone 1.0          sage-wheels   package the_gone brings it, but its wheel is gone",
+        "changed 1.1       -             replaced: package the_changed had installed 1.0",
+        "gone 1.0          sage-wheels   package the_gone installed it, but its wheel is gone",
         "kept 1.0          sage-wheels   package the_kept",
         "own 2.0           pip",
-        "rebuilt 1.0       -             replaced: package the_rebuilt brings another build of 1.0",
+        "rebuilt 1.0       -             replaced: package the_rebuilt had installed another build of 1.0",
     ]
     assert err.splitlines() == [
         "sage-wheels: missing, though packages had installed them: absent 3.0; 'sage-wheels restore' installs them",
         *(
-            f"sage-wheels: package the_{name} brings {name}, which is missing; "
+            f"sage-wheels: {name}, which package the_{name} had installed, is missing; "
             f"building package the_{name} again installs it"
             for name in ("lost", "tree")
         ),
@@ -106,12 +106,12 @@ def test_list_json(run: Tool) -> None:
 def test_show(run: Tool) -> None:
     lines = run("show", "Changed")[0].splitlines()
     assert "package: the_changed" in lines
-    assert "wheelhouse: replaced: package the_changed brings 1.0" in lines
+    assert "wheelhouse: replaced: package the_changed had installed 1.0" in lines
     assert f"wheelhouse: same: {run.prefix.parent}/wheelhouse/kept-1.0-py3-none-any.whl" in run("show", "kept")[0]
     assert run.json("show", "gone")[0]["wheelhouse"]["state"] == "no wheel"
     assert "wheelhouse" not in run("show", "own")[0]
     out, err = run("show", "absent", status=1)
-    said = f"absent is not installed in {run.prefix}, though package the_absent brings 3.0"
+    said = f"absent is not installed in {run.prefix}, though package the_absent had installed 3.0"
     assert (out, err) == ("", f"sage-wheels: error: {said}; 'sage-wheels restore absent' installs it\n")
     assert "building package the_tree again installs it" in run("show", "tree", status=1)[1]
 

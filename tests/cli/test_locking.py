@@ -46,8 +46,8 @@ def test_what_came_from_an_index(prefix: Path, tmp_path: Path, capsys: pytest.Ca
     assert main(["lock"]) == 4
     ran = capsys.readouterr()
     assert not Pylock.from_dict(toml.loads(ran.out)).packages
-    assert '# not locked, because where it came from is not known: "two 2.0"' in ran.out
-    assert "where two 2.0 came from is not known" in ran.err
+    assert '# not locked, because its origin is not known: "two 2.0"' in ran.out
+    assert "the origin of two 2.0 is not known" in ran.err
     assert main(["lock", "--find-links", str(two.parent)]) == 0
     (package,) = Pylock.from_dict(toml.loads(capsys.readouterr().out)).packages
     assert package.wheels
@@ -66,7 +66,7 @@ def test_outdated(prefix: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert main(["list", "--outdated-by", str(wheels)]) == 0
     (line,) = capsys.readouterr().out.splitlines()
     assert line.startswith("two 1.10 ")
-    assert line.endswith("1.11 is there")
+    assert line.endswith("1.11 is available")
     lock = tmp_path / "pylock.toml"
     assert main(["lock", "--output", str(lock)]) == 0
     assert main(["list", "--outdated-by", str(lock)]) == 0

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from support.projects import COPYING, backend_tree
 from support.run import tool_environment
 from support.wheels import make_wheel
 
@@ -20,13 +21,6 @@ DEBIAN = "/usr/bin/python3"
 IS_DEBIAN = os.path.exists("/etc/debian_version") and os.path.exists(DEBIAN)
 
 pytestmark = [pytest.mark.slow, pytest.mark.once]
-
-# A build backend that has its wheel already.
-BACKEND = """
-import shutil
-def build_wheel(directory, settings=None, metadata=None):
-    return shutil.copy("one-1.0-py3-none-any.whl", directory).rpartition("/")[2]
-"""
 
 
 @pytest.fixture
@@ -45,11 +39,8 @@ def env(tmp_path: Path) -> dict[str, str]:
 def tree(tmp_path: Path) -> Path:
     """The source tree one-1.0, and one-1.0.tar.gz beside it."""
     tree = tmp_path / "one-1.0"
-    tree.mkdir()
     make_wheel(tree, "one", "1.0", {"one/__init__.py": "x = 1\n"}, entry_points={"tool": "one:x"})
-    (tree / "backend.py").write_text(BACKEND)
-    text = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
-    (tree / "pyproject.toml").write_text(f'{text}[project]\nname = "one"\nversion = "1.0"\n')
+    backend_tree(tree, "one", "1.0", COPYING)
     with tarfile.open(tmp_path / "one-1.0.tar.gz", "w:gz") as archive:
         archive.add(tree, "one-1.0")
     return tree

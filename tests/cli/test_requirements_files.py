@@ -66,16 +66,16 @@ def test_constraints(tmp_path: Path, inside: bool) -> None:
     assert [each.parent.name for each in prefix.rglob("direct_url.json")] == ["other-1.dist-info"]
     said = install(tmp_path, prefix, "-c", "c.txt", new, status=1)
     assert said == (
-        "sage-wheels: error: one 2 is not what line 1 of c.txt wants, One<2; ask for another version, or change the "
+        "sage-wheels: error: one 2 does not fit line 1 of c.txt, One<2; ask for another version, or change the "
         "constraint\n"
     )
     install(tmp_path, prefix, "-c", "c.txt", "--reinstall", old)
     make_tree(tmp_path / "tree", "one", "3")
-    assert "one 3 is not what" in install(tmp_path, prefix, "-c", "c.txt", "./tree", status=1)
+    assert "one 3 does not fit" in install(tmp_path, prefix, "-c", "c.txt", "./tree", status=1)
     done = tool("build", "--cache-dir", tmp_path / "cache", "-c", "c.txt", "./tree", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
     assert names(prefix) == ["one 1", "other 1"]
-    assert "one 2 is not what" in install(tmp_path, prefix, "--destdir", tmp_path / "d", "-c", "c.txt", new, status=1)
+    assert "one 2 does not fit" in install(tmp_path, prefix, "--destdir", tmp_path / "d", "-c", "c.txt", new, status=1)
 
 
 def locked(wheel: Path, sdist: Path, digest: str = "") -> str:
@@ -182,9 +182,7 @@ def test_hashes_may_be_demanded(tmp_path: Path, where: str) -> None:
         return
     said = install(tmp_path, prefix, "-r", "items.txt", *words, status=1)
     place = two.name if words else "line 3 of items.txt"
-    assert said == (
-        f"sage-wheels: error: {place} has no --hash, which --require-hashes in a file demands; add its hash\n"
-    )
+    assert said == f"sage-wheels: error: {place} has no --hash, but a file has --require-hashes; add its hash\n"
     assert names(prefix) == []
 
 
@@ -194,12 +192,12 @@ def test_a_file_that_names_nothing(tmp_path: Path, text: str) -> None:
     prefix = make_prefix(tmp_path)
     (tmp_path / "items.txt").write_text(text)
     (tmp_path / "c.txt").write_text("one==1\n")
-    assert install(tmp_path, prefix, "-r", "items.txt") == "sage-wheels: items.txt names nothing\n"
+    assert install(tmp_path, prefix, "-r", "items.txt") == "sage-wheels: items.txt contains no requirement\n"
     assert install(tmp_path, prefix, "-q", "-r", "items.txt") == ""
     assert names(prefix) == []
     done = tool("build", "-r", "items.txt", "-r", "items.txt", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (0, "")
-    assert done.stderr == "sage-wheels: items.txt and items.txt name nothing\n"
+    assert done.stderr == "sage-wheels: items.txt and items.txt contain no requirement\n"
 
 
 @pytest.mark.parametrize(

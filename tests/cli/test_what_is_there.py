@@ -115,8 +115,8 @@ def test_what_stays_and_who_needs_what_is_gone_is_said(prefix: Path) -> None:
     assert done.stderr.splitlines() == [
         f"sage-wheels: Foo.Bar 1.0 uninstalled from {prefix}",
         f"sage-wheels: {library}/foo/mine.txt stays, because no distribution lists it",
-        next(line for line in done.stderr.splitlines() if "'sage-wheels undo 2' brings them back" in line),
-        "sage-wheels: note: baz 2 needs Foo.Bar, which is gone",
+        next(line for line in done.stderr.splitlines() if "'sage-wheels undo 2' restores them" in line),
+        "sage-wheels: note: baz 2 needs Foo.Bar, which is not installed any more",
     ]
     assert (library / "foo/mine.txt").read_text() == "mine"
 
@@ -156,7 +156,7 @@ def test_another_version_is_not_uninstalled(prefix: Path, tmp_path: Path) -> Non
         (tmp_path / "names.txt").write_text("foo-bar<1\n")
         done = tool("uninstall", "--prefix", prefix, *words)
         assert done.returncode == 1
-        assert f" is not what is installed in {prefix}: Foo.Bar 1.0 is; to remove that, name Foo.Bar" in done.stderr
+        assert f" is not installed in {prefix}, but Foo.Bar 1.0 is; to remove that, name Foo.Bar" in done.stderr
         assert len(names(prefix)) == 3
     assert tool("uninstall", "--prefix", prefix, "foo-bar==1", "absent==3").returncode == 0
     assert len(names(prefix)) == 2

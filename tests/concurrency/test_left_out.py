@@ -22,13 +22,13 @@ from sage_wheels.cli import main
 from sage_wheels.errors import Outdated
 from sage_wheels.manifests.entries import ManifestEntry
 from sage_wheels.pip import uninstall as pip_uninstall
-from sage_wheels.pip.decision import Decision, How
-from sage_wheels.pip.uninstall import Found, find
+from sage_wheels.pip.decision import Decision, PipOptions
+from sage_wheels.pip.uninstall import SearchResult, find
 from sage_wheels.prefix import Prefix, find_prefix
 from sage_wheels.transaction import install as installing
 from sage_wheels.transaction import uninstall as uninstalling
 from sage_wheels.transaction.commit import CommitOptions
-from sage_wheels.transaction.history import Bounds
+from sage_wheels.transaction.history import HistoryBounds
 from sage_wheels.transaction.install import InstallOptions
 from sage_wheels.transaction.plan import Listing, look
 from sage_wheels.transaction.report import Report
@@ -130,7 +130,7 @@ def test_an_unfinished_removal_and_pip_uninstall(
     """It is the command line that looks what is there."""
     seen: list[list[str]] = []
 
-    def finding(where: Prefix, wanted: Mapping[str, str], brought: Mapping[str, ManifestEntry]) -> Found:
+    def finding(where: Prefix, wanted: Mapping[str, str], brought: Mapping[str, ManifestEntry]) -> SearchResult:
         if seen:
             return find(where, wanted, brought)
         with watched.stopped("uninstall", "--prefix", prefix, "one", at=commit_of(prefix)) as other:
@@ -161,7 +161,7 @@ def test_another_version_comes_before_the_removal(
     with monkeypatch.context() as patch:
         patch.setattr(uninstalling, "look", looking)
         assert main(["uninstall", "--prefix", str(prefix), "one==1", "two"]) == 1
-    assert "one==1 is not what is installed" in capsys.readouterr().err
+    assert "one==1 is not installed in" in capsys.readouterr().err
     assert names(prefix) == ["one 2", "two 2"]
     assert leftovers(prefix) == []
 
@@ -194,8 +194,8 @@ def _brought_back_while_we_wait(
 
 def test_half_of_an_unfinished_removal(prefix: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One of two seems to be gone."""
-    with _brought_back_while_we_wait(monkeypatch, prefix, uninstalling) as settings:
-        report = sage_wheels.uninstall(["one", "two"], prefix, settings)
+    with _brought_back_while_we_wait(monkeypatch, prefix, uninstalling) as commit_options:
+        report = sage_wheels.uninstall(["one", "two"], prefix, commit_options)
     assert [change.name for change in report.changes] == ["one", "two"]
     assert report.unchanged == ()
     assert names(prefix) == []
@@ -207,8 +207,8 @@ def test_what_goes_with_an_installation_seems_to_be_gone(
 ) -> None:
     new = make_wheel(tmp_path, "three", "1", {"three/__init__.py": ""})
     options = InstallOptions(also_remove=frozenset({"one", "two"}))
-    with _brought_back_while_we_wait(monkeypatch, prefix, installing) as settings:
-        report = sage_wheels.install([str(new)], prefix, options, settings)
+    with _brought_back_while_we_wait(monkeypatch, prefix, installing) as commit_options:
+        report = sage_wheels.install([str(new)], prefix, options, commit_options)
     assert [change.name for change in report.changes] == ["three", "one", "two"]
     assert names(prefix) == ["three 1"]
     assert leftovers(prefix) == []
@@ -218,7 +218,7 @@ def test_an_undo_that_needs_wheels_sees_an_unfinished_change(prefix: Path, tmp_p
     """It seems that somebody has installed another version; but that is undone, so nothing is refused."""
     old, new, newest = (twins(tmp_path / version, version)[0] for version in "123")
     install(prefix, old, reinstall=True)
-    sage_wheels.install([str(new)], prefix, InstallOptions(), CommitOptions(history=Bounds(size=0)))
+    sage_wheels.install([str(new)], prefix, InstallOptions(), CommitOptions(history=HistoryBounds(size=0)))
     others: list[subprocess.Popen[str]] = []
 
     def wheels(name: str, version: str, told: object) -> list[str]:
@@ -232,8 +232,8 @@ def test_an_undo_that_needs_wheels_sees_an_unfinished_change(prefix: Path, tmp_p
             others[0].kill()
             others[0].communicate()
 
-    settings = CommitOptions(say=come_between)
-    undo(find_prefix(str(prefix)), UndoOptions(), settings, lambda: nullcontext(wheels))
+    commit_options = CommitOptions(say=come_between)
+    undo(find_prefix(str(prefix)), UndoOptions(), commit_options, lambda: nullcontext(wheels))
     assert names(prefix) == ["one 1", "two 1"]
     assert leftovers(prefix) == []
 
@@ -285,7 +285,7 @@ def _reports_of_pip(
     uninstall(prefix, "one", "two")
     found = find_prefix(str(prefix))
     reports: list[Report] = []
-    decision = Decision(found, How(CommitOptions(), WheelLimits(), reports.append), {})
+    decision = Decision(found, PipOptions(CommitOptions(), WheelLimits(), reports.append), {})
 
     def looking(where: Prefix) -> Listing:
         listing = look(where)

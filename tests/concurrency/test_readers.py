@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -154,7 +155,7 @@ def prefix(tmp_path: Path) -> Path:
     return prefix
 
 
-def alternately(prefix: Path, *wheels: Path, **options: bool) -> Callable[[int], object]:
+def alternately(prefix: Path, *wheels: Path, **options: Any) -> Callable[[int], object]:
     """Something to call with 0, 1, 2, ...: it installs the wheels by turns, not the one that is there first."""
     return lambda number: install(prefix, wheels[(number + 1) % len(wheels)], **options)
 

@@ -23,6 +23,7 @@ from typing import NamedTuple
 import pytest
 
 from support.chance import seed
+from support.projects import WRITING
 from support.puppet import Command, Outcome, Puppet
 from support.scenarios import demo, neighbour
 from support.trees import STATE, Tree, difference, leftovers, make_prefix, site_packages, snapshot
@@ -33,26 +34,13 @@ pytestmark = pytest.mark.once
 ERRORS = ("ENOSPC", "EIO", "EACCES", "EDQUOT", "EMFILE", "EINTR", "EXDEV", "EROFS")
 EACH = int(os.environ.get("FAULT_ERRORS", "0"))  # errors for each operation, if it is all of them
 
-BACKEND = """
-import base64, hashlib, zipfile
-
-def get_requires_for_build_wheel(config_settings=None):
+BACKEND = f"""{WRITING}
+def get_requires_for_build_wheel(settings=None):
     return ["helper"]
 
-def build_wheel(directory, config_settings=None, metadata_directory=None):
+def build_wheel(directory, settings=None, metadata=None):
     import helper
-    content = {
-        "made.py": open("made.py").read() + helper.version,
-        "made-1.dist-info/METADATA": "Metadata-Version: 2.1\\nName: made\\nVersion: 1\\n",
-        "made-1.dist-info/WHEEL": "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n",
-    }
-    rows = [f"{name},sha256={base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).decode().rstrip('=')},"
-        for name, text in content.items()]
-    content["made-1.dist-info/RECORD"] = "".join(f"{row}\\n" for row in [*rows, "made-1.dist-info/RECORD,,"])
-    with zipfile.ZipFile(f"{directory}/made-1-py3-none-any.whl", "w") as archive:
-        for name, text in content.items():
-            archive.writestr(zipfile.ZipInfo(name), text)
-    return "made-1-py3-none-any.whl"
+    return _write(directory, {{"made.py": open("made.py").read() + helper.version}})
 """
 REMOVING = ("os.remove", "os.rmdir", "os.scandir", "open", "os.lstat", "os.stat")  # if this fails, something is left
 WHEEL = "made-1-py3-none-any.whl"

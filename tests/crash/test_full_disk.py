@@ -18,16 +18,12 @@ from typing import NamedTuple
 import pytest
 
 from support.chance import seed
+from support.projects import COPYING
 from support.puppet import import_path
 from support.trees import difference, snapshot
 from support.wheels import make_wheel
 
 MAIN = "import sys; from sage_wheels.cli import main; sys.exit(main())"
-BACKEND = """
-import shutil
-def build_wheel(directory, config_settings=None, metadata_directory=None):
-    return shutil.copy("made-1-py3-none-any.whl", directory)[len(directory) + 1 :]
-"""
 WHEEL = "made-1-py3-none-any.whl"
 
 
@@ -40,7 +36,7 @@ def root(tmp_path: Path) -> Path:
         pytest.skip("strace may not trace here")
     make_wheel(tmp_path / "tree", "made", "1", {"made.py": "x = 1\n"})
     (tmp_path / "tree/pyproject.toml").write_text('[build-system]\nrequires = ["tiny"]\nbuild-backend = "tiny"\n')
-    make_wheel(tmp_path / "house", "tiny", "1", {"tiny.py": BACKEND}, entry_points={"tiny": "tiny:main"})
+    make_wheel(tmp_path / "house", "tiny", "1", {"tiny.py": COPYING}, entry_points={"tiny": "tiny:main"})
     (tmp_path / "tmp").mkdir()
     return tmp_path
 

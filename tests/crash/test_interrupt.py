@@ -21,6 +21,7 @@ from pathlib import Path
 import pytest
 
 from sage_wheels.fs.deletion import delete_tree
+from support.projects import make_tree
 from support.puppet import Command, Puppet, child_environment
 from support.scenarios import Stand, set_up
 from support.trees import leftovers, make_prefix, snapshot
@@ -151,14 +152,13 @@ def ours(said: str) -> list[str]:
     return lost.sub("", said).splitlines()
 
 
-BACKEND = """
+SLOW = r"""
 import os, subprocess, sys, time
-def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
-    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1000)"])
-    with open(os.environ["TOLD"], "w") as f:
-        f.write(f"{os.getpid()} {child.pid}\\n")
-    os.rename(os.environ["TOLD"], os.environ["TOLD"] + ".done")
-    time.sleep(1000)
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1000)"])
+with open(os.environ["TOLD"], "w") as f:
+    f.write(f"{os.getpid()} {child.pid}\n")
+os.rename(os.environ["TOLD"], os.environ["TOLD"] + ".done")
+time.sleep(1000)
 """
 
 
@@ -166,13 +166,8 @@ def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
 @pytest.mark.parametrize("command", ["build", "install"])
 def test_an_interrupted_build_leaves_no_process(tmp_path: Path, command: str, number: signal.Signals) -> None:
     """Neither the backend nor what it has started; and the prefix is as it was."""
-    tree, prefix, told = tmp_path / "tree", make_prefix(tmp_path), tmp_path / "told"
-    tree.mkdir()
-    (tree / "pyproject.toml").write_text(
-        '[build-system]\nrequires = []\nbuild-backend = "slow"\nbackend-path = ["."]\n'
-        '[project]\nname = "x"\nversion = "1"\n'
-    )
-    (tree / "slow.py").write_text(BACKEND)
+    tree = make_tree(tmp_path / "tree", "x", "1", hook=SLOW)
+    prefix, told = make_prefix(tmp_path), tmp_path / "told"
     before = snapshot(prefix)
     where = ["--wheel-dir", str(tmp_path / "dist")] if command == "build" else []
     line = [command, "--prefix", str(prefix), *where, "--cache-dir", str(tmp_path / "cache"), str(tree)]

@@ -27,15 +27,16 @@ SAMPLES = int(os.environ.get("POWER_LOSS_SAMPLES", "6"))  # states that are trie
 
 
 def _run(command: Command, *, durable: bool) -> None:
-    settings = CommitOptions(durable=durable)
+    commit_options = CommitOptions(durable=durable)
     if command.do == "install":
-        sage_wheels.install(command.items, command.prefix, InstallOptions(compile_bytecode=False), settings)
+        sage_wheels.install(command.items, command.prefix, InstallOptions(compile_bytecode=False), commit_options)
     else:
-        sage_wheels.uninstall(command.items, command.prefix, settings)
+        sage_wheels.uninstall(command.items, command.prefix, commit_options)
 
 
 def _record(stand: Stand, *, durable: bool) -> Trace:
-    trace = record(stand.prefix, lambda: _run(stand.command, durable=durable))
+    exchange = stand.command.file_system.exchange
+    trace = record(stand.prefix, lambda: _run(stand.command, durable=durable), exchange=exchange)
     stand.restore()
     return trace
 
@@ -56,10 +57,8 @@ def _recovered(view: View, trace: Trace, stand: Stand) -> str:
 @pytest.mark.parametrize(
     "name", ["small install", "small upgrade", "small upgrade without exchange", "small uninstall"]
 )
-def test_whatever_is_left_recovers(puppet: Puppet, fast_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whatever_is_left_recovers(puppet: Puppet, fast_path: Path, name: str) -> None:
     stand = set_up(puppet, name, fast_path)
-    if not stand.command.file_system.exchange:
-        monkeypatch.setattr("sage_wheels.fs.exchange.can_exchange", lambda directory: False)
     trace = _record(stand, durable=True)
     print(f"{len(trace.events)} events, seed {SEED}, {SAMPLES} samples")
     found: dict[int, set[str]] = {}

@@ -223,10 +223,10 @@ def test_a_wrong_hash_is_refused_before_the_content_is_given(tmp_path: Path, pre
 
 
 def written(
-    prefix: Path, files: dict[tuple[str, str], bytes], settings: sage_wheels.CommitOptions | None = None
+    prefix: Path, files: dict[tuple[str, str], bytes], commit_options: sage_wheels.CommitOptions | None = None
 ) -> tuple[PrefixDestination, list[Any]]:
     """A destination with `files`, by scheme and path, and what is to stand in RECORD."""
-    destination = PrefixDestination(prefix, settings=settings)
+    destination = PrefixDestination(prefix, commit_options=commit_options)
     records: list[Any] = []
     for (scheme, path), content in files.items():
         entry = destination.write_file(Scheme(scheme), path, io.BytesIO(content), False)

@@ -73,7 +73,6 @@ def test_what_belongs_to_root_is_used_by_everybody(cache: Path, monkeypatch: pyt
         if each.stat().st_mode & 0o055 == 0:
             each.chmod(0o755)
     monkeypatch.setattr(os, "geteuid", lambda: SOMEBODY)
-    monkeypatch.setattr(caches, "trusted_owners", caches.trusted_owners.__wrapped__)
     assert caches.problem(str(cache)) is None
 
 

@@ -79,7 +79,7 @@ def test_what_is_no_timings(workshop: Workshop) -> None:
         assert "Traceback" not in done.stderr
     assert tool("timings", workshop.root / "absent", cwd=workshop.root).returncode == 1
     file.write_text("")
-    assert "no build is in" in tool("timings", file, cwd=workshop.root).stderr
+    assert "contains no build" in tool("timings", file, cwd=workshop.root).stderr
 
 
 def test_names_cannot_change_the_page() -> None:

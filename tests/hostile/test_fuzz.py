@@ -20,10 +20,10 @@ import zlib
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import hypothesis
-import pytest
 from hypothesis import strategies as st
 
 from sage_wheels.archive.unpack import SdistLimits, unpack_sdist
@@ -116,13 +116,13 @@ def check_sentence(error: Exception, kind: type[Exception]) -> None:
     assert len(str(error)) < 3000
 
 
-def _wheel_check(data: bytes, prefix: Prefix, directory: Path) -> None:
+def _wheel_check(data: bytes, prefix: Prefix, directory: Path, inflater: ModuleType | None = None) -> None:
     path = directory / "x-1-py3-none-any.whl"
     path.write_bytes(data)
     tree = directory / "tree"
     before = set(os.listdir(directory))
     try:
-        with Wheel(str(path)) as wheel:
+        with Wheel(str(path), inflater=inflater) as wheel:
             write_images([Request(wheel)], prefix, str(tree), compile_bytecode=False)
             assert wheel.archive.members.keys() >= {f"{wheel.dist_info}/{name}" for name in ("RECORD", "WHEEL")}
             assert all(".." not in each.split("/") for each in snapshot(tree))
@@ -132,8 +132,7 @@ def _wheel_check(data: bytes, prefix: Prefix, directory: Path) -> None:
     shutil.rmtree(tree, ignore_errors=True)
 
 
-@pytest.mark.usefixtures("inflater")
-def test_wheels(tmp_path: Path) -> None:
+def test_wheels(tmp_path: Path, inflater: ModuleType) -> None:
     whole = make_wheel(
         tmp_path,
         "x",
@@ -146,7 +145,7 @@ def test_wheels(tmp_path: Path) -> None:
     with tempfile.TemporaryDirectory() as directory:
         drive(
             st.one_of(mutated(whole), st.lists(entries, max_size=4).map(zip_bytes)),
-            lambda data: _wheel_check(data, prefix, Path(directory)),
+            lambda data: _wheel_check(data, prefix, Path(directory), inflater),
         )
 
 

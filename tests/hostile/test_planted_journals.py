@@ -360,7 +360,7 @@ def test_a_prefix_that_everybody_may_write_is_named_once(tmp_path: Path, which: 
         assert done.stderr.count(f"everybody may write in {path}, so anybody on this machine can change") == 1, done
     said: list[str] = []
     for _ in range(2):
-        sage_wheels.install([str(wheels[0])], prefix, settings=CommitOptions(say=said.append))
+        sage_wheels.install([str(wheels[0])], prefix, commit_options=CommitOptions(say=said.append))
         sage_wheels.uninstall(["x"], prefix, CommitOptions(say=said.append))
     assert len([each for each in said if "everybody may write" in each]) == 1
 

@@ -16,6 +16,7 @@ from sage_wheels.errors import SageWheelsError, SourceError, UnsafePath, WheelRe
 from sage_wheels.fs import trust
 from sage_wheels.store.store import Store
 from sage_wheels.wheel import Wheel, bytecode, bytecode_cache, codes
+from support.projects import COPYING, backend_tree
 from support.run import install, tool, tool_environment, uninstall
 from support.trees import STATE, leftovers, make_prefix, site_packages, snapshot
 from support.wheels import make_wheel
@@ -160,9 +161,8 @@ def test_a_link_in_the_place_of_what_a_dead_process_left(tmp_path: Path) -> None
     assert list(outside.iterdir()) == [outside / "precious"]
 
 
-BACKEND = """\
-import os
-def build_wheel(directory, config=None, metadata=None):
+BACKEND = f"""{COPYING}
+def build_wheel(directory, settings=None, metadata=None):
     with open(os.environ["MARK"], "a") as f:
         f.write("good\\n")
     raise SystemExit
@@ -302,14 +302,8 @@ def test_without_any_cache_a_build_has_one_of_its_own(building: Building) -> Non
 def test_a_home_that_is_not_there_is_no_obstacle(tmp_path: Path) -> None:
     """HOME=/homeless-shelter, as package builders set it."""
     tree = tmp_path / "tree"
-    (tree / "in").mkdir(parents=True)
-    (tree / "pyproject.toml").write_text(
-        '[build-system]\nrequires = []\nbuild-backend = "be"\nbackend-path = ["in"]\n[project]\nname = "demo"\n'
-    )
-    wheel = demo(tmp_path)
-    (tree / "in/be.py").write_text(
-        f"import shutil\ndef build_wheel(d, c=None, m=None): shutil.copy({str(wheel)!r}, d); return {wheel.name!r}\n"
-    )
+    wheel = demo(tree)
+    backend_tree(tree, "demo", "1", COPYING)
     (tmp_path / "file").touch()
     where = tool_environment(HOME=str(tmp_path / "file/home"), TMPDIR=str(tmp_path))
     done = tool("build", "-w", tmp_path / "out", f"{tree}/", env=where)

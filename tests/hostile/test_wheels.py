@@ -11,6 +11,7 @@ import errno
 import os
 import unicodedata
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -24,8 +25,6 @@ from support.run import install, names, tool, uninstall
 from support.trees import Tree, difference, leftovers, make_prefix, site_packages, snapshot
 from support.wheels import make_wheel
 from support.zips import Entry
-
-pytestmark = pytest.mark.usefixtures("inflater")
 
 OVERWRITING = {
     "scheme: file of another distribution",
@@ -120,14 +119,14 @@ def save(prefix: Path, data: bytes) -> Path:
 
 @pytest.mark.parametrize("overwrite", [False, True], ids=["", "overwriting"])
 @pytest.mark.parametrize("attack", REFUSED)
-def test_refused(place: Path, attack: str, overwrite: bool) -> None:
+def test_refused(place: Path, inflater: ModuleType, attack: str, overwrite: bool) -> None:
     data = REFUSED[attack]
     path = save(place, data() if callable(data) else data)
     before = surroundings(place)
     if overwrite and attack in OVERWRITING:
         pytest.skip("that is what overwriting is for")
     with pytest.raises(SageWheelsError) as caught:
-        install(place, path, overwrite=overwrite)
+        install(place, path, inflater=inflater, overwrite=overwrite)
     message = str(caught.value)
     assert caught.value.exit_status == 1
     assert "\n" not in message
@@ -140,10 +139,10 @@ def test_refused(place: Path, attack: str, overwrite: bool) -> None:
 
 
 @pytest.mark.parametrize("attack", HARMLESS)
-def test_harmless(place: Path, attack: str) -> None:
+def test_harmless(place: Path, inflater: ModuleType, attack: str) -> None:
     before = surroundings(place)
     data = HARMLESS[attack]
-    install(place, save(place, data() if callable(data) else data))
+    install(place, save(place, data() if callable(data) else data), inflater=inflater)
     assert names(place) == ["evil 1", "owner 1"]
     after = surroundings(place)
     assert all(path.startswith(("prefix/", "hostile")) for path in after.keys() - before.keys())

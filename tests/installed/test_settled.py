@@ -107,7 +107,9 @@ def test_the_lock_is_held_for_a_piece_at_a_time(prefix: Path, monkeypatch: pytes
     monkeypatch.setattr(lock, "keep_out", noted)
     assert len(verify(prefix)) == len(FILES)
     assert len(held) == 1
-    [found] = settled.verify_settled(find_prefix(prefix), frozenset({"pkg"}), print, settled.Pace(held=0, piece=10))
+    [found] = settled.verify_settled(
+        find_prefix(prefix), frozenset({"pkg"}), print, settled.VerifyPace(held=0, piece=10)
+    )
     assert len(found.problems) == len(FILES)
     assert len(held) == 1 + 3
 
@@ -128,7 +130,7 @@ def test_somebody_who_holds_the_lock_is_not_waited_for(prefix: Path) -> None:
     said: list[str] = []
 
     def problems() -> list[Any]:
-        pace = settled.Pace(patience=0.01)
+        pace = settled.VerifyPace(patience=0.01)
         return settled.verify_settled(find_prefix(prefix), None, said.append, pace)[0].problems
 
     with lock.hold(f"{prefix}/{STATE}/lock"):

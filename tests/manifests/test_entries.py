@@ -99,7 +99,7 @@ def test_paths_quoted_or_not(prefix: Path, tmp_path: Path) -> None:
 
 
 def test_manifests_that_cannot_be_read_are_an_error(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Or a package of the distribution would be taken for a user's."""
+    """Or a package of the collection would be taken for a user's."""
 
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError(13, "denied", str(house.manifests))

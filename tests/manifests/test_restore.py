@@ -148,7 +148,7 @@ def test_what_cannot_be_restored_is_one_sentence(
         sentence += "'sage-wheels list' shows what they have installed"
     elif gone == "editable":
         (house.manifests / "the_package").write_text(f"lib @ file://{tmp_path}\n")
-        sentence = f"package the_package brings lib as a source tree, not as a wheel; {advice}"
+        sentence = f"package the_package had installed lib as a source tree, not as a wheel; {advice}"
     else:
         name, sentence = (
             "bas",

@@ -193,7 +193,7 @@ def test_the_distribution_is_kept_where_it_is_the_prefix_after_all(
     again = ["--force-reinstall", "lib==2.1"]
     done = end(start(our_command(prefix, "--keep-packages", *line, *again), environment(home)))
     assert done.returncode == 1, done.stderr
-    assert "lib 2.1, which package base brings, would become another build of 2.1" in done.stderr
+    assert "lib 2.1, which package base installed, would become another build of 2.1" in done.stderr
     assert installed(prefix) == before
 
 
@@ -206,7 +206,7 @@ def test_it_is_said_what_becomes_of_the_distribution(
     line = ["install", *more, "-i", index.url, "--prefix", str(prefix), "lib==1.0"]
     done = end(start(our_command(prefix, *line), environment(home)))
     assert done.returncode == 0, done.stderr
-    assert "note: lib 2.1, which package base brings, would become 1.0" in done.stderr
+    assert "note: lib 2.1, which package base installed, would become 1.0" in done.stderr
     assert ("lib 1.0" in names(prefix)) == (not more)
     assert not is_locked(prefix)
 

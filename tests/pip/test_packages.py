@@ -19,7 +19,7 @@ Run = Callable[..., Done]
 
 @pytest.fixture
 def run(prefix: Path, home: Path, index: Index, put: Put, wheel_of: Callable[[str], Path]) -> Run:
-    """Run ours in a prefix in which lib 1.0 and app 1.0 are the distribution's, and plain 1.0 is the user's."""
+    """Run ours in a prefix in which lib 1.0 and app 1.0 are the collection's, and plain 1.0 is the user's."""
     put(prefix, "lib 1.0", "app 1.0", "plain 1.0")
     for package, *what in (("base", "lib 1.0"), ("application", "app 1.0", "extra-lib 1.0")):
         scripts = prefix / "var/lib/sage/scripts" / package
@@ -41,8 +41,8 @@ def notes(done: Done) -> list[str]:
     ]
 
 
-LIB = "lib 1.0, which package base brings, would become 2.1; 'sage-wheels restore lib' undoes that"
-APP = "app 1.0, which package application brings, would become 2.0; 'sage-wheels restore app' undoes that"
+LIB = "lib 1.0, which package base installed, would become 2.1; 'sage-wheels restore lib' undoes that"
+APP = "app 1.0, which package application installed, would become 2.0; 'sage-wheels restore app' undoes that"
 
 
 @pytest.mark.parametrize("options", [["install"], ["install", "--dry-run"], ["install", "--dry-run", "-q"]])

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from sage_wheels.rules import trees
 from sage_wheels.rules.trees import Memory
 
 
@@ -20,8 +19,8 @@ def tree(tmp_path: Path) -> Path:
     return tmp_path / "tree"
 
 
-def fingerprint(tree: Path) -> str:
-    return Memory(str(tree.parent / "memory")).fingerprint(str(tree))
+def fingerprint(tree: Path, **options: int) -> str:
+    return Memory(str(tree.parent / "memory"), **options).fingerprint(str(tree))
 
 
 def test_contents_count_and_times_do_not(tree: Path) -> None:
@@ -45,12 +44,10 @@ def test_contents_count_and_times_do_not(tree: Path) -> None:
     assert len(seen) == 7
 
 
-def test_a_file_that_looks_as_before_is_not_read_again(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trees, "_TICK", 10**15)  # days: it was changed a moment ago, however slow this machine is
-    first = fingerprint(tree)
+def test_a_file_that_looks_as_before_is_not_read_again(tree: Path) -> None:
+    first = fingerprint(tree, tick=10**15)  # days: it was changed a moment ago, however slow this machine is
     assert json.loads((tree.parent / "memory").read_text()) == {}
-    monkeypatch.setattr(trees, "_TICK", -(10**10))
-    assert fingerprint(tree) == first
+    assert fingerprint(tree, tick=-(10**10)) == first
     memory = tree.parent / "memory"
     known = json.loads(memory.read_text())
     assert known.keys() == {"/setup.py"}

@@ -18,7 +18,7 @@ import pytest
 
 from sage_wheels.prefix import find_prefix
 from support.house import entries
-from support.projects import BACKEND
+from support.projects import WRITING
 from support.run import names, python
 from support.trees import make_prefix, site_packages, snapshot
 from support.wheels import make_wheel
@@ -111,7 +111,7 @@ def venv(tmp_path: Path) -> Path:
 def sources(directory: Path, *, requires: str = "") -> None:
     """The source tree of the project `tree`."""
     (directory / "code").mkdir(parents=True)
-    (directory / "backend.py").write_text(BACKEND)
+    (directory / "backend.py").write_text(WRITING)
     (directory / "pyproject.toml").write_text(
         f'[build-system]\nrequires = [{requires}]\nbuild-backend = "backend"\nbackend-path = ["."]\n'
         '[project]\nname = "tree"\nversion = "1.0"\n'
@@ -248,7 +248,7 @@ for _ in range(12000):
     if os.path.exists({str(go)!r}): break
 else: raise ValueError("nobody has seen that")
 """
-    (spkg.build / "src/backend.py").write_text(BACKEND + waiting)
+    (spkg.build / "src/backend.py").write_text(WRITING + waiting)
     script = f"sdh_build_wheel . | while read -r line; do case $line in compiling) touch '{go}' ;; esac; done"
     assert spkg.bash(f"set -o pipefail; {script}", spkg.build / "src") == 0, spkg.log
     assert go.exists()
@@ -567,7 +567,7 @@ def test_a_wheel_that_was_built_before_comes_from_the_store(scripts: Scripts, tm
             '[build-system]\nrequires = []\nbuild-backend = "tiny"\nbackend-path = ["."]\n'
             '[project]\nname = "tree"\nversion = "1.0"\n'
         )
-        (tree / "tiny.py").write_text(BACKEND + f"\nopen({str(ran)!r}, 'a').write('x')\n")
+        (tree / "tiny.py").write_text(WRITING + f"\nopen({str(ran)!r}, 'a').write('x')\n")
         before = len(ran.read_text()) if ran.exists() else 0
         assert spkg.install("sdh_pip_install .") == 0, spkg.log
         return len(ran.read_text()) - before

@@ -173,7 +173,7 @@ def test_without_a_goal_it_is_all_of_them(packages: Packages) -> None:
 
 
 def test_a_build_that_fails_fails_make_and_leaves_no_stamp(packages: Packages) -> None:
-    (packages.directory / "tree/backend.py").write_text("def build_wheel(*_, **__): raise ValueError('no')\n")
+    (packages.directory / "tree/hook.py").write_text("if hook == 'build_wheel': raise ValueError('no')\n")
     assert "error:" in packages.make("tree", status=2)
     assert not (packages.stamps / "tree").exists()
     sources(packages.directory / "other")
@@ -250,7 +250,7 @@ def test_what_left_the_list_is_named_and_pruned(packages: Packages) -> None:
 
 
 def test_lines_at_begin_and_end_a_log_for_each_and_one_summary(packages: Packages) -> None:
-    (packages.directory / "tree/backend.py").write_text("def build_wheel(*_, **__): raise ValueError('no such luck')\n")
+    (packages.directory / "tree/hook.py").write_text("if hook == 'build_wheel': raise ValueError('no such luck')\n")
     text = (packages.directory / "packages.txt").read_text()
     packages.list(f"{text}late upstream/two-1.0-py3-none-any.whl : tree\n")
     said = packages.make("-k", "python-packages", status=2)

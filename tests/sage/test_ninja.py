@@ -77,7 +77,7 @@ def test_two_in_one_directory_run_one_after_the_other(ninja: Ninja) -> None:
     with open(ninja.go, "w") as go:  # opens once the first one reads
         second = ninja.start("two")
         assert second.stderr
-        assert "waiting for somebody who builds in" in second.stderr.readline()
+        assert "waiting for another build that uses" in second.stderr.readline()
         assert len(ninja.said()) == 1
         print("go", file=go)
     first.communicate(timeout=60)

@@ -12,7 +12,7 @@ import pytest
 from sage_wheels.building import BuildOptions, parse_source
 from sage_wheels.prefix import find_prefix
 from sage_wheels.sage.wheelhouse import stored
-from support.projects import BACKEND
+from support.projects import WRITING
 from support.run import install, names
 from support.sandboxes import no_sandbox
 from support.trees import make_prefix, site_packages, snapshot
@@ -29,7 +29,7 @@ def tree(tmp_path: Path) -> Path:
     tree = tmp_path / "source tree"
     (tree / "code").mkdir(parents=True)
     (tree / "code" / "tree.py").write_text("in_place = True\n")
-    (tree / "backend.py").write_text(BACKEND)
+    (tree / "backend.py").write_text(WRITING)
     (tree / "pyproject.toml").write_text(
         '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
         '[project]\nname = "tree"\nversion = "1.0"\n'

@@ -39,10 +39,11 @@ def interfaces(checkout: Path) -> Iterator[ModuleType]:
 
 
 class Scripts:
-    """The scripts of a release that matter, at `root`; one of them is changed at a time."""
+    """The scripts of a release that matter, at `root`; one of them is changed at a time. `known` has the releases."""
 
-    def __init__(self, root: Path, interfaces: ModuleType) -> None:
+    def __init__(self, root: Path, interfaces: ModuleType, known: Path | None = None) -> None:
         self.root, self.interfaces = root, interfaces
+        self.known = json.loads((known or interfaces.KNOWN).read_text())
         self.names = {entry.rstrip("?"): names for entry, names in interfaces.RELIED_ON.items()}
         self.texts = {path: (root / path).read_text() for path in self.names if (root / path).exists()}
 
@@ -51,8 +52,7 @@ class Scripts:
         return parts
 
     def said(self, path: str, text: str) -> str:
-        known = json.loads(self.interfaces.KNOWN.read_text())
-        return "; ".join(self.interfaces.differences_in(path, text, self.names[path], known.get(path, {})))
+        return "; ".join(self.interfaces.differences_in(path, text, self.names[path], self.known.get(path, {})))
 
     def accepted(self) -> None:
         for path, text in self.texts.items():
@@ -147,12 +147,11 @@ def indented(text: str, is_python: bool) -> str:
     return "\n".join(lines) + "\n"
 
 
-def test_with_scripts_of_our_own(interfaces: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    root = write_stock(tmp_path / "tree")
-    monkeypatch.setattr(interfaces, "KNOWN", tmp_path / "known.json")
-    interfaces.learn([root])
-    scripts = Scripts(root, interfaces)
-    assert interfaces.differences(root) == []
+def test_with_scripts_of_our_own(interfaces: ModuleType, tmp_path: Path) -> None:
+    root, known = write_stock(tmp_path / "tree"), tmp_path / "known.json"
+    interfaces.learn([root], known)
+    scripts = Scripts(root, interfaces, known)
+    assert interfaces.differences(root, file=known) == []
     scripts.accepted()
     assert scripts.refused() > 40
 

@@ -107,8 +107,10 @@ def test_in_the_course_of_an_upgrade_it_stays_until_the_new_one_comes(package: P
 
 
 def test_what_is_asked_for() -> None:
-    assert removal.parse(["pkg", "/tree"], "") == removal.Asked("pkg", "/tree", True)
-    assert removal.parse(["pkg"], "/local") == removal.Asked("pkg", "/local", True)
-    assert removal.parse(["--log-directory", "/log", "-v", "pkg"], "/local") == removal.Asked("pkg", "/local", False)
+    assert removal.parse(["pkg", "/tree"], "") == removal.RemovalRequest("pkg", "/tree", True)
+    assert removal.parse(["pkg"], "/local") == removal.RemovalRequest("pkg", "/local", True)
+    assert removal.parse(["--log-directory", "/log", "-v", "pkg"], "/local") == removal.RemovalRequest(
+        "pkg", "/local", False
+    )
     assert removal.parse([], "/local") is None
     assert removal.parse(["pkg"], "") is None

@@ -31,9 +31,9 @@ import sys
 from sage_wheels.store import remote
 from sage_wheels.store.store import Store
 what, url, root, key, path = sys.argv[1:]
-remote.LOOK_UP = remote.DOWNLOAD = remote.UPLOAD = 60.0  # for this machine may be busy
+limits = remote.RemoteLimits(60.0, 60.0, 60.0)  # for this machine may be busy
 mode = "both" if what == "keep" else "read"
-tier = remote.opened(url=url, mode=mode, sign="", trust="any", root=root, on_note=print)
+tier = remote.opened(url=url, mode=mode, sign="", trust="any", root=root, limits=limits, on_note=print)
 store = Store(root, remote=tier, on_note=print)
 if what == "keep":
     store.keep("wheel", key, {"seconds": 60}, {"a.whl": path}, shared=True)

@@ -10,12 +10,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sage_wheels.errors import SageWheelsError, UnsafePath, UsageError
 from sage_wheels.fs import caches
 from sage_wheels.store import action_result, remote, results, signing
+from sage_wheels.store.remote import RemoteLimits
 from sage_wheels.store.results import Content, Result, key_of
 from sage_wheels.store.store import Store
 from support.bazel import Bazel, Handler, Request, files_of
@@ -25,20 +27,13 @@ pytest.importorskip("cryptography", reason="cryptography is not installed")
 
 KEY, OTHER = key_of("wheel", {"source": "x"}), key_of("wheel", {"source": "y"})
 CONTENT = b"content of a wheel" * 10_000
+PATIENT = RemoteLimits(60.0, 60.0, 60.0)  # for a server that answers: this machine may be busy
 
 
 @pytest.fixture
 def server() -> Iterator[Bazel]:
     with Bazel() as server:
         yield server
-
-
-@pytest.fixture(autouse=True)
-def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server that answers has a minute, for this machine may be busy."""
-    monkeypatch.setattr(remote, "LOOK_UP", 60.0)
-    monkeypatch.setattr(remote, "DOWNLOAD", 60.0)
-    monkeypatch.setattr(remote, "UPLOAD", 60.0)
 
 
 @pytest.fixture(autouse=True)
@@ -52,12 +47,22 @@ def _nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 class Home:
     """A process of somebody with a local store; `notes` are what he was told."""
 
-    def __init__(self, root: Path, url: str, *, mode: str = "both", trust: str = "any", sign: str = "") -> None:
+    def __init__(
+        self,
+        root: Path,
+        url: str,
+        *,
+        mode: str = "both",
+        trust: str = "any",
+        sign: str = "",
+        limits: RemoteLimits = PATIENT,
+    ) -> None:
         self.root = root
         self.notes: list[str] = []
         caches.said.clear()  # another process
         root.mkdir(exist_ok=True)
-        self.tier = remote.opened(url=url, mode=mode, sign=sign, trust=trust, root=str(root), on_note=self.notes.append)
+        options = {"mode": mode, "sign": sign, "trust": trust}
+        self.tier = remote.opened(url=url, **options, root=str(root), limits=limits, on_note=self.notes.append)
         self.store = Store(str(root), remote=self.tier, on_note=self.notes.append)
         self.wheel = root / "a-1.0-py3-none-any.whl"
 
@@ -87,7 +92,7 @@ def first(tmp_path: Path, server: Bazel) -> Home:
     return home
 
 
-def second(tmp_path: Path, server: Bazel, **more: str) -> Home:
+def second(tmp_path: Path, server: Bazel, **more: Any) -> Home:
     return Home(tmp_path / "second", server.url, mode="read", **more)
 
 
@@ -287,9 +292,7 @@ LOOK_UPS = {
 
 @pytest.mark.parametrize("fault", LOOK_UPS, ids=lambda each: each.__name__)
 @pytest.mark.parametrize("what", ["ac", "result", "content"])
-def test_a_server_that_fails(
-    first: Home, server: Bazel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: object, what: str
-) -> None:
+def test_a_server_that_fails(first: Home, server: Bazel, tmp_path: Path, fault: object, what: str) -> None:
     """It costs its time and one line; then nobody with that local store asks again for a minute."""
     wheel = hashlib.sha256(CONTENT).hexdigest()
     said = LOOK_UPS[fault]  # type: ignore[index]
@@ -302,12 +305,8 @@ def test_a_server_that_fails(
         return kind == what and fault(request, handler)  # type: ignore[operator]
 
     server.fault = failing
-    home = second(tmp_path, server)
-    with monkeypatch.context() as patch:
-        if fault in (hangs, drips):
-            patch.setattr(remote, "LOOK_UP", 0.5)
-            patch.setattr(remote, "DOWNLOAD", 0.5)
-        assert home.take() is None
+    home = second(tmp_path, server, limits=RemoteLimits(0.5, 0.5) if fault in (hangs, drips) else PATIENT)
+    assert home.take() is None
     assert home.notes == [f"the store {server.url} {said}; it is not asked again for 60 s"]
     server.fault = None
     server.requests.clear()
@@ -330,13 +329,10 @@ def test_a_server_that_fails(
         (hangs_at_put, "has not accepted what was built within 0.5 s"),
     ],
 )
-def test_a_server_that_takes_nothing(
-    server: Bazel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: object, said: str
-) -> None:
-    if fault is hangs_at_put:
-        monkeypatch.setattr(remote, "UPLOAD", 0.5)
+def test_a_server_that_takes_nothing(server: Bazel, tmp_path: Path, fault: object, said: str) -> None:
     server.fault = fault  # type: ignore[assignment]
-    home = Home(tmp_path / "first", server.url)
+    limits = PATIENT._replace(upload=0.5) if fault is hangs_at_put else PATIENT
+    home = Home(tmp_path / "first", server.url, limits=limits)
     home.keep()
     assert home.notes == [f"the store {server.url} {said}; it is not asked again for 60 s"]
     assert server.entries == {}
@@ -615,7 +611,7 @@ def test_what_is_no_address(tmp_path: Path, url: str) -> None:
 def test_what_is_said_wrongly(tmp_path: Path, server: Bazel) -> None:
     path, line = keys(tmp_path)
 
-    def refused(text: str, **more: str) -> None:
+    def refused(text: str, **more: Any) -> None:
         with pytest.raises(SageWheelsError, match=text) as error:
             Home(tmp_path / "first", server.url, **more)
         assert "\n" not in str(error.value)

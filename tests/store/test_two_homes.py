@@ -22,10 +22,11 @@ pytest.importorskip("cryptography", reason="cryptography is not installed")
 SECRET = "the-secret-that-nobody-may-see-1234567"
 # The command, for which a server that answers has a minute: this machine may be busy.
 PATIENT = """
+import functools
 import sys
 from sage_wheels.cli import main
 from sage_wheels.store import remote
-remote.LOOK_UP = remote.DOWNLOAD = remote.UPLOAD = 60.0
+remote.opened = functools.partial(remote.opened, limits=remote.RemoteLimits(60.0, 60.0, 60.0))
 sys.exit(main())
 """
 

@@ -10,35 +10,19 @@ import pytest
 
 from sage_wheels.building import BuildOptions, BuiltWheel, build_wheel, parse_source
 from support import wheels
+from support.projects import WRITING
 
-# A backend that runs what the project says, as that of `support.projects`.
-BACKEND = """
-import base64, hashlib, os, zipfile
+# It runs what the project says, and tells of it in the wheel.
+BACKEND = f"""{WRITING}
+def _project():
+    return "hello", "1.0"
 
-def get_requires_for_build_wheel(settings=None):
-    return open("more.txt").read().split() if os.path.exists("more.txt") else []
-
-def build_wheel(directory, settings=None, metadata=None):
-    about = {"settings": settings}
-    exec(open("hook.py").read(), {"about": about})
-    content = {
-        "hello.py": repr(about),
-        "hello-1.0.dist-info/METADATA": "Metadata-Version: 2.1\\nName: hello\\nVersion: 1.0\\n",
-        "hello-1.0.dist-info/WHEEL": "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n"}
-    rows = [f"{name},sha256={base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).decode().rstrip('=')},\\n"
-        for name, text in content.items()]
-    content["hello-1.0.dist-info/RECORD"] = "".join(rows) + "hello-1.0.dist-info/RECORD,,\\n"
-    with zipfile.ZipFile(f"{directory}/hello-1.0-py3-none-any.whl", "w") as archive:
-        for member, text in content.items():
-            archive.writestr(zipfile.ZipInfo(member), text)
-    return "hello-1.0-py3-none-any.whl"
-
-def build_sdist(directory, settings=None):
-    import tarfile
-    with tarfile.open(f"{directory}/hello-1.0.tar.gz", "w:gz") as archive:
-        for file in ("pyproject.toml", "hook.py"):
-            archive.add(file, f"hello-1.0/{file}")
-    return "hello-1.0.tar.gz"
+def _hook(name, settings):
+    if name != "build_wheel":
+        return {{}}
+    about = {{"settings": settings}}
+    exec(open("hook.py").read(), {{"about": about}})
+    return {{"hello.py": repr(about)}}
 """
 
 

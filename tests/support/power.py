@@ -10,6 +10,7 @@ states; those, in which the operations up to some instant survive, are among the
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import shutil
@@ -87,8 +88,9 @@ def _leaf(entry: os.DirEntry[str]) -> Node:
 
 
 class _Recorder:
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, *, exchange: bool) -> None:
         self.root = root
+        self.exchange = exchange
         self.events: list[Event] = []
         self.last = self.before = look(root)
         self.busy = False
@@ -108,14 +110,19 @@ class _Recorder:
     def audit(self, event: str, args: tuple[Any, ...]) -> None:
         if event in _CHANGING and not self.busy:
             self.settle()
+            if event == "sage_wheels.exchange" and not self.exchange:
+                raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS), args[0], None, args[1])
 
     def synced(self, inode: int) -> None:
         self.settle()
         self.events.append(Event({}, {}, inode))
 
 
-def record(root: Path, action: Callable[[], object]) -> Trace:
-    """Run `action` in a child process and record what it does below `root`, which is changed by it."""
+def record(root: Path, action: Callable[[], object], *, exchange: bool = True) -> Trace:
+    """Run `action` in a child process and record what it does below `root`, which is changed by it.
+
+    Without `exchange`, the file system has no atomic exchange of two paths.
+    """
     import pickle
 
     receive, send = os.pipe()
@@ -123,7 +130,7 @@ def record(root: Path, action: Callable[[], object]) -> Trace:
     if not pid:
         try:
             os.close(receive)
-            recorder = _Recorder(str(root))
+            recorder = _Recorder(str(root), exchange=exchange)
             sys.addaudithook(recorder.audit)
             _watch_syncs(recorder)
             action()

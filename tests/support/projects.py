@@ -1,4 +1,5 @@
-"""Source trees with a build backend of their own, which needs nothing and runs what a test gives it."""
+"""Build backends of two kinds, which need nothing, and source trees that have them. A special backend is one of these
+with a function defined again."""
 
 from __future__ import annotations
 
@@ -8,10 +9,21 @@ import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
-# A PEP 517 backend. What a test wants of it stands in the project: `hook.py` is run at each hook that builds, or says
+# It copies the wheel that is in the tree.
+COPYING = """
+import os, shutil
+
+def build_wheel(directory, settings=None, metadata=None):
+    [wheel] = [name for name in os.listdir() if name.endswith(".whl")]
+    return os.path.basename(shutil.copy(wheel, directory))
+
+build_editable = build_wheel
+"""
+
+# It writes a wheel. What a test wants of it stands in the project: `hook.py` is run at each hook that builds, or says
 # what that requires, with the name of the hook and the settings, and may put members for the wheel into `content`; each
 # line of `more.txt` is a requirement for the second round.
-BACKEND = """
+WRITING = """
 import base64, hashlib, os, re, zipfile
 
 def _project():
@@ -86,6 +98,16 @@ def build_sdist(sdist_directory, config_settings=None):
 """
 
 
+def backend_tree(tree: Path, name: str, version: str, code: str, *, requires: Sequence[str] = ()) -> None:
+    """Write the pyproject.toml of the project `name`, and its backend, which has that `code`."""
+    (tree / "backend").mkdir(parents=True)
+    (tree / "backend" / "tiny.py").write_text(code)
+    (tree / "pyproject.toml").write_text(
+        f'[build-system]\nrequires = {list(requires)}\nbuild-backend = "tiny"\nbackend-path = ["backend"]\n'
+        f'[project]\nname = "{name}"\nversion = "{version}"\n'
+    )
+
+
 def make_tree(
     tree: Path,
     name: str,
@@ -100,14 +122,9 @@ def make_tree(
 
     It `requires` those lines to be built, its backend `asks` for more, and what is built `needs` others to run.
     """
-    (tree / "backend").mkdir(parents=True)
+    backend_tree(tree, name, version, WRITING, requires=requires)
     (tree / "code").mkdir()
     (tree / "code" / f"{name}.py").write_text(f"version = {version!r}\n")
-    (tree / "backend" / "tiny.py").write_text(BACKEND)
-    (tree / "pyproject.toml").write_text(
-        f'[build-system]\nrequires = {list(requires)}\nbuild-backend = "tiny"\nbackend-path = ["backend"]\n'
-        f'[project]\nname = "{name}"\nversion = "{version}"\n'
-    )
     for file, lines in (("more.txt", asks), ("requires-dist.txt", needs)):
         if lines:
             (tree / file).write_text("".join(f"{line}\n" for line in lines))

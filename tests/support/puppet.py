@@ -461,61 +461,61 @@ def _obey_as_main(action: Callable[[], Any], hook: _Hook, descriptors: int) -> O
 
 def _action(command: Command, said: list[str]) -> Callable[[], Any]:
     from sage_wheels.transaction.commit import CommitOptions
-    from sage_wheels.transaction.history import Bounds
+    from sage_wheels.transaction.history import HistoryBounds
 
     if command.do == "main":
         from sage_wheels.cli import main
 
         sys.argv[:] = ["sage-wheels", *command.items]
         return main
-    settings = CommitOptions(durable=command.durable, say=said.append, history=Bounds(command.history))
+    commit_options = CommitOptions(durable=command.durable, say=said.append, history=HistoryBounds(command.history))
     deed = _DEEDS[command.do]
-    return lambda: deed(command, settings)
+    return lambda: deed(command, commit_options)
 
 
-def _install(command: Command, settings: CommitOptions) -> Any:
+def _install(command: Command, commit_options: CommitOptions) -> Any:
     from sage_wheels.transaction.install import InstallOptions
 
     options = InstallOptions(compile_bytecode=command.compile, overwrite=command.overwrite, reinstall=command.reinstall)
-    return tuple(sage_wheels.install(command.items, command.prefix, options, settings))
+    return tuple(sage_wheels.install(command.items, command.prefix, options, commit_options))
 
 
-def _uninstall(command: Command, settings: CommitOptions) -> Any:
-    return tuple(sage_wheels.uninstall(command.items, command.prefix, settings))
+def _uninstall(command: Command, commit_options: CommitOptions) -> Any:
+    return tuple(sage_wheels.uninstall(command.items, command.prefix, commit_options))
 
 
-def _undo(command: Command, settings: CommitOptions) -> Any:
+def _undo(command: Command, commit_options: CommitOptions) -> Any:
     from sage_wheels.prefix import find_prefix
     from sage_wheels.transaction.undo import UndoOptions, undo
 
     number = int(command.items[0]) if command.items else None
     wanted = UndoOptions(number, None if command.to < 0 else command.to, command.force)
-    return tuple(undo(find_prefix(command.prefix), wanted, settings))
+    return tuple(undo(find_prefix(command.prefix), wanted, commit_options))
 
 
-def _repair(command: Command, settings: CommitOptions) -> tuple[Any, ...]:
+def _repair(command: Command, commit_options: CommitOptions) -> tuple[Any, ...]:
     from sage_wheels.prefix import find_prefix
     from sage_wheels.transaction.repair import repair
 
     def wheels(name: str, version: str, told: object) -> list[str]:
         return [each for each in command.items if os.path.basename(each).startswith(f"{name}-{version}-")]
 
-    return tuple(repair(find_prefix(command.prefix), None, wheels, settings, clear=True).faults)
+    return tuple(repair(find_prefix(command.prefix), None, wheels, commit_options, clear=True).faults)
 
 
-def _forget(command: Command, settings: CommitOptions) -> int:
+def _forget(command: Command, commit_options: CommitOptions) -> int:
     from sage_wheels.prefix import find_prefix
     from sage_wheels.prefix.tree import Tree
     from sage_wheels.transaction import kept, sweep
 
     with Tree(command.prefix) as tree:
         count = kept.forget(tree, {int(each) for each in command.items} or None, None)
-    sweep.sweep_dead(find_prefix(command.prefix), settings.say, settings.history)
+    sweep.sweep_dead(find_prefix(command.prefix), commit_options.say, commit_options.history)
     return count
 
 
-def _recover(command: Command, settings: CommitOptions) -> Any:
-    return sage_wheels.recover(command.prefix, settings)
+def _recover(command: Command, commit_options: CommitOptions) -> Any:
+    return sage_wheels.recover(command.prefix, commit_options)
 
 
 _DEEDS: dict[str, Callable[[Command, CommitOptions], Any]] = {

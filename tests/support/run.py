@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import sage_wheels
+from sage_wheels.fs import trust
+from sage_wheels.prefix import find_prefix
+from sage_wheels.transaction.commit import CommitOptions
 from sage_wheels.transaction.install import InstallOptions
+from sage_wheels.transaction.install import install as install_wheels
 from sage_wheels.transaction.report import Report
+from sage_wheels.wheel import Request, Wheel
 
 
-def install(prefix: Path, *wheels: Path, **options: Any) -> Report:
-    """Install `wheels`; `options` are those of `InstallOptions`."""
-    return sage_wheels.install(map(str, wheels), prefix, InstallOptions(**options))
+def install(prefix: Path, *wheels: Path, inflater: ModuleType | None = None, **options: Any) -> Report:
+    """Install `wheels`; `options` are those of `InstallOptions`. `inflater` is as for `Wheel`."""
+    if inflater is None:
+        return sage_wheels.install(map(str, wheels), prefix, InstallOptions(**options))
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(trust.masked())
+        requests = [Request(stack.enter_context(Wheel(str(each), inflater=inflater))) for each in wheels]
+        return install_wheels(find_prefix(prefix), requests, InstallOptions(**options), CommitOptions())
 
 
 def uninstall(prefix: Path, *names: str) -> Report:

@@ -106,7 +106,7 @@ def test_an_edit_between_plan_and_commit_is_set_aside_from_another_file_system(
         "        (state / 'set-aside' / stage.name).mkdir(parents=True)\n"
         "        (state / 'set-aside' / stage.name / '.unfinished-copy').symlink_to('/nowhere')\n"
         "sys.addaudithook(edit)\n"
-        "report = sage_wheels.install([str(wheels[1])], prefix, settings=sage_wheels.CommitOptions(say=print))\n"
+        "report = sage_wheels.install([str(wheels[1])], prefix, commit_options=sage_wheels.CommitOptions(say=print))\n"
         "check(2)\n"
         "assert not list(prefix.rglob('.unfinished-copy'))\n"
         "print(sorted((Path(each).name, os.path.islink(each), Path(each).read_text()) for each in report.set_aside))\n"

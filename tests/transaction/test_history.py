@@ -449,7 +449,7 @@ def test_uninstall_says_what_is_kept(prefix: Path, wheels: list[Path]) -> None:
     install(prefix, wheels[0])
     done = tool("uninstall", "demo", "--prefix", prefix)
     assert "the files are kept (" in done.stderr
-    assert "'sage-wheels undo 2' brings them back" in done.stderr
+    assert "'sage-wheels undo 2' restores them" in done.stderr
     run(prefix, "undo", "2")
     assert names(prefix) == ["demo 1.0"]
     assert "is kept" not in tool("uninstall", "demo", "--history", "0", "--prefix", prefix).stderr

@@ -10,7 +10,7 @@ import pytest
 from sage_wheels.prefix import find_prefix
 from sage_wheels.prefix.tree import Tree
 from sage_wheels.transaction import stage, sweep
-from sage_wheels.transaction.history import Bounds
+from sage_wheels.transaction.history import HistoryBounds
 from sage_wheels.transaction.journal import Journal
 from support.trees import STATE, make_prefix
 
@@ -43,7 +43,7 @@ def test_every_state(tmp_path: Path, counting: str) -> None:
             wanted = expected(counting, copy, mark)
             assert stage.state_of(tree, PLACE) == wanted, (copy, mark)
         said: list[str] = []
-        assert sweep.sweep_dead(find_prefix(prefix), said.append, Bounds()) == []
+        assert sweep.sweep_dead(find_prefix(prefix), said.append, HistoryBounds()) == []
         assert own.exists() == bool(wanted), (copy, mark)
         assert (own / "old/1").exists() == bool(wanted)
         assert len(said) == (wanted == "unfinished"), said

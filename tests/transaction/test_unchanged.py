@@ -26,7 +26,7 @@ import sage_wheels
 from sage_wheels.errors import LockTimeout
 from sage_wheels.installed import files, unchanged
 from sage_wheels.installed.record import digest_of
-from sage_wheels.installed.unchanged import Unchanged, clock_of
+from sage_wheels.installed.unchanged import UnchangedFiles, clock_of
 from sage_wheels.prefix import find_prefix, lock, memo
 from sage_wheels.transaction import planner
 from sage_wheels.transaction.commit import CommitOptions
@@ -296,12 +296,12 @@ def test_without_what_is_remembered_everything_is_hashed(prefix: Path, what: str
 
 def test_damage_of_any_byte_is_seen(prefix: Path) -> None:
     where = find_prefix(prefix)
-    assert Unchanged(where, ["pkg"]).known
+    assert UnchangedFiles(where, ["pkg"]).known
     memory = prefix / STATE / "cache/pkg.stats"
     whole = memory.read_bytes()
     for at in range(len(whole)):
         memory.write_bytes(whole[:at] + bytes([whole[at] ^ (1 << at % 8)]) + whole[at + 1 :])
-        assert not Unchanged(where, ["pkg"]).known, at
+        assert not UnchangedFiles(where, ["pkg"]).known, at
 
 
 def test_what_was_remembered_of_another_installation_does_not_count(prefix: Path, tmp_path: Path) -> None:
@@ -388,9 +388,9 @@ def test_what_was_written_in_the_tick_of_the_plan_does_not_count(prefix: Path) -
     where = find_prefix(prefix)
     for began, counts in ((status.st_ctime_ns - 1, False), (status.st_ctime_ns, False), (status.st_ctime_ns + 1, True)):
         unchanged.store(where, "pkg", entries, began)
-        assert Unchanged(where, ["pkg"]).holds(status, digest_of(OLD)) is counts
-    assert not Unchanged(where, ["pkg"]).holds(status, digest_of(NEW))
-    assert not Unchanged(where, ["other"]).holds(status, digest_of(OLD))
+        assert UnchangedFiles(where, ["pkg"]).holds(status, digest_of(OLD)) is counts
+    assert not UnchangedFiles(where, ["pkg"]).holds(status, digest_of(NEW))
+    assert not UnchangedFiles(where, ["other"]).holds(status, digest_of(OLD))
 
 
 @pytest.mark.parametrize("name", ["../../../x", "a/b", "", "nul\0", "x" * 300])
@@ -398,5 +398,5 @@ def test_a_name_that_can_be_none_is_no_path(prefix: Path, name: str) -> None:
     where = find_prefix(prefix)
     unchanged.store(where, name, b"", 1)
     unchanged.forget(where, [name])
-    assert not Unchanged(where, [name]).known
+    assert not UnchangedFiles(where, [name]).known
     assert os.listdir(prefix / STATE / "cache") == ["pkg.stats"]

@@ -9,6 +9,7 @@ import threading
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -24,8 +25,6 @@ from support.zips import Entry
 SIZE = writer.LARGE + (1 << 20)
 CONTENT = random.Random(1).randbytes(1 << 20) + bytes(SIZE - (1 << 20))
 
-pytestmark = pytest.mark.usefixtures("inflater")
-
 
 @pytest.fixture(autouse=True)
 def made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[], int]:
@@ -39,7 +38,6 @@ def made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[], int]:
         return real(function, otherwise)
 
     monkeypatch.setattr(workers, "apart", counted)
-    monkeypatch.setattr(workers, "processors", lambda: 2)
     return lambda: list_of_children.stat().st_size if list_of_children.exists() else 0
 
 
@@ -49,9 +47,14 @@ def large(directory: Path, compression: int = zipfile.ZIP_DEFLATED, version: str
 
 
 @pytest.mark.parametrize("compression", [zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED], ids=["deflated", "stored"])
-@pytest.mark.parametrize("how", ["apart", "no child", "one processor"])
+@pytest.mark.parametrize("how", ["apart", "no child", "one process"])
 def test_what_arrives_is_what_was_packed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: Callable[[], int], compression: int, how: str
+    inflater: ModuleType,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    made: Callable[[], int],
+    compression: int,
+    how: str,
 ) -> None:
     def refuse() -> int:
         raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
@@ -59,10 +62,8 @@ def test_what_arrives_is_what_was_packed(
     prefix, path = make_prefix(tmp_path), large(tmp_path, compression, executable=["big/a.bin"])
     if how == "no child":
         monkeypatch.setattr(os, "fork", refuse)
-    elif how == "one processor":
-        monkeypatch.setattr(workers, "processors", lambda: 1)
-    install(prefix, path)
-    assert made() == (0 if how == "one processor" else 1)
+    install(prefix, path, processes=1 if how == "one process" else 2, inflater=inflater)
+    assert made() == (0 if how == "one process" else 1)
     file = site_packages(prefix) / "big/a.bin"
     assert file.read_bytes() == CONTENT
     assert file.stat().st_mode & 0o111
@@ -74,11 +75,13 @@ def threads() -> set[object]:
     return {*threading.enumerate(), *(os.listdir(tasks) if os.path.isdir(tasks) else ())}
 
 
-def test_no_thread_is_left_where_the_next_fork_is_made(tmp_path: Path, made: Callable[[], int]) -> None:
+def test_no_thread_is_left_where_the_next_fork_is_made(
+    inflater: ModuleType, tmp_path: Path, made: Callable[[], int]
+) -> None:
     """Python 3.12 warns of a fork where there are threads, and the tests take warnings for errors."""
     prefix, before = make_prefix(tmp_path), threads()
     for version in ("1", "2", "3"):
-        install(prefix, large(tmp_path, version=version))
+        install(prefix, large(tmp_path, version=version), processes=2, inflater=inflater)
         assert threads() <= before  # one that an earlier test has left may end meanwhile
     assert made() == 3
 
@@ -91,11 +94,11 @@ def test_no_thread_is_left_where_the_next_fork_is_made(tmp_path: Path, made: Cal
     ],
     ids=["sha256", "sha512"],
 )
-def test_the_hash_counts(tmp_path: Path, made: Callable[[], int], row: str, reason: str) -> None:
+def test_the_hash_counts(inflater: ModuleType, tmp_path: Path, made: Callable[[], int], row: str, reason: str) -> None:
     prefix, path = make_prefix(tmp_path), large(tmp_path, rows={"big/a.bin": row})
     before = snapshot(prefix)
     with pytest.raises(WheelRefused, match=reason):
-        install(prefix, path)
+        install(prefix, path, processes=2, inflater=inflater)
     assert (snapshot(prefix), leftovers(prefix), made()) == (before, [], 1)
 
 
@@ -112,7 +115,7 @@ DAMAGES: dict[str, tuple[Any, str]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_what_is_damaged_is_refused(tmp_path: Path, damage: str) -> None:
+def test_what_is_damaged_is_refused(inflater: ModuleType, tmp_path: Path, damage: str) -> None:
     import zlib
 
     entry, reason = DAMAGES[damage]
@@ -122,12 +125,14 @@ def test_what_is_damaged_is_refused(tmp_path: Path, damage: str) -> None:
     path.write_bytes(wheel(entry(good) if callable(entry) else entry))
     before = snapshot(prefix)
     with pytest.raises(WheelRefused, match=reason):
-        install(prefix, path)
+        install(prefix, path, processes=2, inflater=inflater)
     assert (snapshot(prefix), leftovers(prefix)) == (before, [])
 
 
 @pytest.mark.parametrize("how", ["disk full", "killed"])
-def test_what_fails_in_the_child_fails_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+def test_what_fails_in_the_child_fails_the_command(
+    inflater: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
     real, me = writer.write_all, os.getpid()
 
     def spoilt(fd: int, data: bytes) -> int:
@@ -142,5 +147,5 @@ def test_what_fails_in_the_child_fails_the_command(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(writer, "write_all", spoilt)
     expected = FileOperationFailed if how == "disk full" else SageWheelsError
     with pytest.raises(expected, match="No space left" if how == "disk full" else "was killed; free some memory"):
-        install(prefix, path)
+        install(prefix, path, processes=2, inflater=inflater)
     assert (snapshot(prefix), leftovers(prefix)) == (before, [])

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -60,7 +61,7 @@ def compiling(request: pytest.FixtureRequest) -> bool:
     return bool(request.param)
 
 
-def put(prefix: Path, store: Path, *wheels: Path, **options: object) -> Path:
+def put(prefix: Path, store: Path, *wheels: Path, **options: Any) -> Path:
     install(prefix, *wheels, **{"link_mode": "hardlink", "cache_dir": str(store), **options})
     return prefix
 
@@ -285,7 +286,7 @@ def test_what_is_remembered_of_links_is_size_and_time(tmp_path: Path, store: Pat
     found = find_prefix(str(prefix))
     if unchanged.clock_of(found) is None:
         pytest.skip("on this file system nothing is remembered")
-    remembered = unchanged.Unchanged(found, ["many"])
+    remembered = unchanged.UnchangedFiles(found, ["many"])
     path = site_packages(prefix) / "many/m7.py"
     rows = (site_packages(prefix) / "many-1.0.dist-info/RECORD").read_text().splitlines()
     row = next(line for line in rows if "m7.py," in line)
@@ -424,18 +425,13 @@ def test_they_are_counted_and_go_with_the_rest(tmp_path: Path, store: Path, whee
 def test_a_build_environment_has_files_of_its_own(tmp_path: Path, store: Path) -> None:
     """What a backend changes in its environment changes no prefix, and no unpacked wheel."""
     from sage_wheels.building import BuildOptions, build_wheel, parse_source
-    from support.projects import make_tree
+    from support.projects import COPYING
 
     house = tmp_path / "house"
-    backend = (
-        "import os, sys, zipfile, shutil\n"
-        "def build_wheel(directory, config_settings=None, metadata_directory=None):\n"
-        "    open(__file__.replace('tiny.py', 'tinydata/x.txt'), 'w').write('changed')\n"
-        "    return shutil.copy('made-1-py3-none-any.whl', directory)[len(directory) + 1 :]\n"
-    )
+    backend = COPYING + "open(__file__.replace('tiny.py', 'tinydata/x.txt'), 'w').write('changed')\n"
     tiny = make_wheel(house, "tiny", "1", {"tiny.py": backend, "tinydata/x.txt": "as it was"})
     prefix = put(make_prefix(tmp_path, "first"), store, tiny)
-    tree = make_tree(tmp_path / "tree", "made", "1")
+    tree = tmp_path / "tree"
     make_wheel(tree, "made", "1", {"made.py": ""})
     (tree / "pyproject.toml").write_text('[build-system]\nrequires = ["tiny"]\nbuild-backend = "tiny"\n')
     options = BuildOptions(find_links=(str(house),), cache_dir=str(store), cache_system="tests")

@@ -122,7 +122,7 @@ class Chooser:
     def _recalled(self) -> list[Pick] | None:
         picks = None if self._preferred else self._choices.recall(self._lines(), self._directories())
         for each in picks or ():
-            trace.decided("%s is used by the build for %s: as the last time", each.path, each.name)
+            trace.decided("%s is used by the build for %s, as in the last build", each.path, each.name)
         return picks
 
     def _lines(self) -> list[str]:

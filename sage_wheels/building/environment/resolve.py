@@ -98,8 +98,8 @@ def resolve(
 def _needed(state: State[Wanted, Chosen, Identifier]) -> set[Identifier]:
     """What is needed by the requirements, or by something else that is needed.
 
-    Not all that was chosen is: when the version of a project is given up, what only that one needed stays. `Resolver`
-    looks for this by a recursion that never ends if two such projects need each other.
+    Some of the chosen projects are not needed: if a version is given up, the projects that only it needed stay chosen.
+    `Resolver` looks for them by a recursion that never ends if two of them need each other.
     """
     needed: set[Identifier] = set()
 

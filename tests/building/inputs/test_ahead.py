@@ -57,8 +57,11 @@ def test_remembered(tmp_path: Path) -> None:
     asked: list[str] = []
 
     def answer(value: str, root: str = "one") -> str:
-        store = Store(str(tmp_path / root))
-        return str(remembered(store, "test", [value], str, lambda: asked.append(value) or f"{value}!"))
+        def ask() -> str:
+            asked.append(value)
+            return f"{value}!"
+
+        return str(remembered(Store(str(tmp_path / root)), "test", [value], str, ask))
 
     assert [answer("a"), answer("a"), answer("b"), answer("a", "other")] == ["a!", "a!", "b!", "a!"]
     assert asked == ["a", "b", "a"]

@@ -35,7 +35,7 @@ def test_undo_of_what_broke_something(each_tree: Sage, tmp_path: Path) -> None:
     sage_pip = [tree.root / "sage", "--pip"] if (tree.root / "sage").exists() else ["sage-pip"]  # which that one runs
     done = tree.run(*sage_pip, "install", "--no-index", "--no-deps", "--replace-packages", other)
     assert done.returncode == 0, done.stdout
-    assert f"ptyprocess {version}, which package ptyprocess brings, would become 9.0" in done.stdout
+    assert f"ptyprocess {version}, which package ptyprocess installed, would become 9.0" in done.stdout
     broken = subprocess.run([tree.venv / "bin/python3", "-c", PROGRAM], capture_output=True, text=True)
     assert "No module named 'ptyprocess.ptyprocess'" in broken.stderr
 
