@@ -332,7 +332,7 @@ def _is_kept(root: Path, path: str) -> bool:
 
 
 def _genuine(root: Path, path: str, state: State | None) -> Path:
-    """Where the genuine file `path` can be read: at its place, or in `GENUINE` if ours is at its place."""
+    """Where the genuine file can be read: at `path`, or in `GENUINE` if ours is at `path`."""
     kept = root / GENUINE / path
     if state is None or path not in state.replaced:
         added = state is not None and path in state.added and _what(root, path, state) == "ours"
@@ -359,12 +359,12 @@ def _new_text(checkout: Path, root: Path, entry: Replacement, state: State | Non
         return (checkout / "build" / "bin" / entry.ours).read_bytes()
     lines = text.splitlines()
     for edit in entry.edits:
-        places = [at for at, line in enumerate(lines) if " ".join(line.split()) in edit.old]
-        if edit.optional and not places:
+        found = [at for at, line in enumerate(lines) if " ".join(line.split()) in edit.old]
+        if edit.optional and not found:
             continue
-        if len(places) != 1:
-            _not_recognised(root, f"{entry.path} has {len(places) or 'no'} lines {edit.old[0]!r}")
-        [at] = places
+        if len(found) != 1:
+            _not_recognised(root, f"{entry.path} has {len(found) or 'no'} lines {edit.old[0]!r}")
+        [at] = found
         indentation = re.match(r"\s*", lines[at])
         lines[at : at + 1] = [f"{indentation[0] if indentation and each else ''}{each}" for each in edit.new]
     return "\n".join([*lines, ""]).encode()

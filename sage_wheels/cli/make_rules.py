@@ -23,7 +23,7 @@ EXAMPLES = """\
 """
 
 _FILE = "python-packages.mk"
-_PLACE = "share/sage-wheels/make"
+_DIRECTORY = "share/sage-wheels/make"
 # The programs beside the rules where no pip has made them: the name of each, and what it calls.
 _PROGRAMS = {
     "sage-flock": "sage_wheels.sage.programs:flock",
@@ -47,14 +47,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     if archive := getattr(__spec__.loader, "archive", ""):
-        print(f"{_unpacked(archive)}/{_PLACE}/{_FILE}")
+        print(f"{_unpacked(archive)}/{_DIRECTORY}/{_FILE}")
         return 0
     checkout = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
     directories = [
         f"{checkout}/build/make",
-        f"{checkout}/{_PLACE}",
-        os.path.join(sysconfig.get_path("data"), _PLACE),
-        os.path.join(sys.prefix, _PLACE),
+        f"{checkout}/{_DIRECTORY}",
+        os.path.join(sysconfig.get_path("data"), _DIRECTORY),
+        os.path.join(sys.prefix, _DIRECTORY),
     ]
     for directory in directories:
         if os.path.isfile(os.path.join(directory, _FILE)):
@@ -88,7 +88,7 @@ def _unpacked(archive: str) -> str:
 
     archive = os.path.realpath(archive)
     with zipfile.ZipFile(archive) as opened:
-        content = {name: opened.read(name) for name in opened.namelist() if re.match(rf"{_PLACE}/[^/]+$", name)}
+        content = {name: opened.read(name) for name in opened.namelist() if re.match(rf"{_DIRECTORY}/[^/]+$", name)}
     content |= {f"bin/{name}": text.encode() for name, text in programs(shlex.quote(archive)).items()}
     cache = caches.of_user()
     if cache.directory is None:

@@ -130,7 +130,7 @@ def test_without_its_python_it_is_plain_ninja(ninja: Ninja) -> None:
 def test_without_a_ninja_one_sentence_says_so(ninja: Ninja) -> None:
     (ninja.program.parent / "bin/ninja").unlink()
     text = ninja.program.read_text().replace(
-        'PLACES = ("/usr/local/bin", "/usr/bin", "/opt/homebrew/bin")', "PLACES = ()"
+        'DIRECTORIES = ("/usr/local/bin", "/usr/bin", "/opt/homebrew/bin")', "DIRECTORIES = ()"
     )
     ninja.program.write_text(text)
     assert ninja.run(PATH=str(ninja.build)) == 1
