@@ -13,7 +13,7 @@ import re
 import sys
 from typing import NamedTuple
 
-from sage_wheels import processes
+from sage_wheels import processes, redaction
 from sage_wheels.errors import BuildFailed, SourceError
 from sage_wheels.fs import caches, trust
 from sage_wheels.metadata import canonical_name
@@ -142,12 +142,19 @@ def _chosen_for(target: Facts) -> list[str]:
 
 
 def fetch_build_requirements(
-    requirements: Iterable[str], directory: str, *, find_links: Iterable[str], python: str
+    requirements: Iterable[str],
+    directory: str,
+    *,
+    find_links: Iterable[str],
+    python: str,
+    alone: bool = False,
+    leave_out: Iterable[str] = (),
 ) -> None:
     """Put wheels of `requirements`, and of all that these require, for the interpreter `python`, into `directory`.
 
     pip uses the wheelhouses `find_links`, too, and builds wheels that the index does not have. The wheels appear in
-    `directory` by rename. Raises `BuildFailed` with the end of pip's output.
+    `directory` by rename, but for files named `leave_out`. With `alone`, nothing that they require is fetched. Raises
+    `BuildFailed` with the end of pip's output.
     """
     import tempfile
 
@@ -160,14 +167,15 @@ def fetch_build_requirements(
         links = [f"--find-links={os.path.abspath(link)}" for link in (*find_links, directory)]
         wheels = os.path.join(stage, "wheels")
         target = [] if _is_ours(python) else ["--python", python]
-        failed, output = _pip([*target, "wheel", "--wheel-dir", wheels, *links, "--requirement", listing])
+        target += ["wheel", *(["--no-deps"] if alone else [])]
+        failed, output = _pip([*target, "--wheel-dir", wheels, *links, "--requirement", listing])
         if failed:
             raise BuildFailed(
-                f"pip could not download the build requirements {', '.join(requirements)}",
+                f"pip could not download the build requirements {', '.join(map(redaction.url, requirements))}",
                 "read its output, and check the index",
                 _end_of(output),
             )
-        for name in os.listdir(wheels):
+        for name in set(os.listdir(wheels)).difference(leave_out):
             os.replace(os.path.join(wheels, name), os.path.join(directory, name))
 
 

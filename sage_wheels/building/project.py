@@ -26,7 +26,16 @@ from sage_wheels.building.source import pyproject
 from sage_wheels.building.stored import Round
 from sage_wheels.errors import BuildFailed, SageWheelsError, SourceError, UsageError, printable
 from sage_wheels.fs import caches, presence, trust
-from sage_wheels.requirements.sources import SdistFile, SourceTree, WheelFile, check_asked, project_name
+from sage_wheels.requirements.sources import (
+    GitRepository,
+    RemoteFile,
+    Requirement,
+    SdistFile,
+    SourceTree,
+    WheelFile,
+    check_asked,
+    project_name,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,6 +49,13 @@ if TYPE_CHECKING:
 
     Kind = Literal["wheel", "editable"]
 
+_KINDS = {
+    SourceTree: "a source tree",
+    SdistFile: "an sdist",
+    RemoteFile: "a file to be downloaded",
+    GitRepository: "a git repository",
+    Requirement: "a requirement",
+}
 _NAMED = 10  # how many paths of a kind are named in a sentence
 
 
@@ -77,7 +93,7 @@ def build_wheel(source: Source, *, wheel_dir: str, options: BuildOptions) -> Bui
     name = project_name(source)
     where = "where it stands" if options.uses_the_tree_itself else "in a copy"
     how = "in an environment of its own" if options.isolation else "against what is installed"
-    trace.decided("%s is built %s and %s: it is no wheel, but %s", name, where, how, type(source).__name__)
+    trace.decided("%s is built %s and %s: it is no wheel, but %s", name, where, how, _KINDS[type(source)])
     remote_of(options)  # so that wrong options for it are reported before the build
     root = options.build_root()
     if options.on_note:

@@ -99,7 +99,10 @@ class Provider:
     def chooser(self) -> Chooser:
         options = self.options
         return Chooser(
-            *(self.images, options.find_links, self.log), index=options.use_index, preferred=options.preferred
+            *(self.images, options.find_links, self.log),
+            index=options.use_index,
+            preferred=options.preferred,
+            downloads=f"{self.directory}/urls",
         )
 
     def wheels_for(self, declared: list[str], more: list[str]) -> list[list[str]]:

@@ -183,7 +183,9 @@ def test_an_environment_is_filled_although_the_cache_is_deleted_over_and_over(
             # may still be going on. After ten tries it gives up, so four deletions in all are as many as it must bear.
             left[0] = 3
             with Log(str(tmp_path / "log")) as log:
-                Isolated(directory, Chooser(cache, [os.path.dirname(wheel)], log), log).provide(["a"], "the test")
+                Isolated(directory, Chooser(cache, [os.path.dirname(wheel)], log, downloads=""), log).provide(
+                    ["a"], "the test"
+                )
             assert len(list(Path(directory, cache.building.pattern.scheme.purelib, "a").glob("m*.py"))) == 60
     finally:
         stop.set()

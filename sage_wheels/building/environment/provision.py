@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from typing import Protocol
 
-from sage_wheels import trace
+from sage_wheels import redaction, trace
 from sage_wheels.building.environment.choices import Choices, Pick
 from sage_wheels.building.environment.isolated import EnvironmentFiles, activated
 from sage_wheels.errors import BuildFailed, FileOperationFailed, WheelRefused, WheelsMissing
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from sage_wheels.building.environment.images import ImageCache
+    from sage_wheels.building.environment.urls import Located
     from sage_wheels.building.log import Log
     from sage_wheels.prefix import Prefix
 
@@ -54,7 +55,8 @@ class Chooser:
     """Chooses wheels from the wheelhouses `find_links` for all requirements so far; nothing is unpacked.
 
     With `index`, pip downloads wheels that these do not have into a wheelhouse in the cache. Wheels in the directory
-    `preferred` are preferred to all others, whatever their versions.
+    `preferred` are preferred to all others, whatever their versions. What is downloaded from a URL is kept in
+    `downloads`, for this build only.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class Chooser:
         *,
         index: bool = False,
         preferred: str | None = None,
+        downloads: str,
     ) -> None:
         self.cache = cache
         self._log = log
@@ -74,6 +77,8 @@ class Chooser:
         self._find_links = tuple(find_links)
         self._choices = Choices(cache.store, cache.building)
         self._asked: list[tuple[str, str]] = []
+        self._downloads = downloads
+        self._located: Located | None = None
 
     def ask(self, requirements: Iterable[str], asker: str) -> None:
         """Add `requirements`; `asker` is who has them, for messages."""
@@ -94,13 +99,36 @@ class Chooser:
             self._log.write(f"--- {missing}; pip downloads it")
         from sage_wheels.building.download import fetch_build_requirements
 
+        _, located, lines = self._split()
         fetch_build_requirements(
-            self._lines(),
+            lines,
             self._fetched,
             find_links=self._find_links,
             python=self.cache.building.executable,
+            leave_out=map(os.path.basename, located.values()),
         )
         return self._choose()
+
+    def _split(self) -> tuple[list[tuple[str, str]], dict[str, str], list[str]]:
+        """What was asked for, without URLs; the wheels that URLs lead to; and the same for pip (see `urls`)."""
+        if not self._has_urls():
+            return self._asked, {}, self._lines()
+        if self._located is None:
+            from sage_wheels.building.environment.urls import Located
+
+            fetch = self._fetch if self._index else None
+            self._located = Located(self.cache.building.facts.markers, self._downloads, fetch)
+        return self._located.split(self._asked)
+
+    def _fetch(self, line: str, directory: str) -> None:
+        from sage_wheels.building.download import fetch_build_requirements
+
+        self._log.write(f"--- {redaction.url(line)}: pip downloads it")
+        python = self.cache.building.executable
+        fetch_build_requirements([line], directory, find_links=self._find_links, python=python, alone=True)
+
+    def _has_urls(self) -> bool:
+        return any("@" in line for line in self._lines())
 
     def _choose(self) -> list[Pick]:
         from sage_wheels.building.environment.resolve import resolve
@@ -108,22 +136,27 @@ class Chooser:
 
         directories = self._directories()
         facts = self.cache.building.facts
-        wheelhouse = Wheelhouse(directories, facts.tags, preferred=self._preferred)
-        chosen = resolve(self._asked, wheelhouse, facts.markers, self.cache.about)
+        asked, located, _ = self._split()
+        wheelhouse = Wheelhouse(directories, facts.tags, preferred=self._preferred, located=located)
+        chosen = resolve(asked, wheelhouse, facts.markers, self.cache.about)
         picks = [Pick(entry.name, str(entry.version), entry.path) for entry in chosen]
         for each in picks:
             others = [os.path.basename(other.path) for other in wheelhouse.of(each.name) if other.path != each.path]
             there = f"preferred to {', '.join(others)}" if others else "the only one that fits this Python"
             trace.decided("%s is used by the build for %s: %s", each.path, each.name, there)
-        if not self._preferred:
+        if self._may_be_remembered():
             self._choices.remember(self._lines(), directories, picks)
         return picks
 
     def _recalled(self) -> list[Pick] | None:
-        picks = None if self._preferred else self._choices.recall(self._lines(), self._directories())
+        known = self._may_be_remembered()
+        picks = self._choices.recall(self._lines(), self._directories()) if known else None
         for each in picks or ():
             trace.decided("%s is used by the build for %s, as in the last build", each.path, each.name)
         return picks
+
+    def _may_be_remembered(self) -> bool:
+        return not self._preferred and not self._has_urls()  # what is at a URL may change
 
     def _lines(self) -> list[str]:
         return [requirement for requirement, _ in self._asked]

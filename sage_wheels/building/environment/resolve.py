@@ -16,7 +16,8 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from resolvelib.resolvers import Resolution
 
-from sage_wheels.errors import FileOperationFailed, WheelRefused, WheelsMissing
+from sage_wheels import redaction
+from sage_wheels.errors import BuildFailed, FileOperationFailed, WheelRefused, WheelsMissing
 from sage_wheels.prefix.versions import is_allowed
 from sage_wheels.requirements.markers import applies
 
@@ -179,21 +180,22 @@ class _Provider(resolvelib.AbstractProvider):  # type: ignore[type-arg]
         return dependencies
 
     def applying(self, line: str, asker: str, extras: frozenset[str]) -> Iterator[Wanted]:
-        """The requirement in `line`, if its marker is true. Raises `WheelsMissing` if it is invalid, or has a URL."""
+        """The requirement in `line`, if its marker is true.
+
+        Raises `BuildFailed`, not `WheelsMissing`, if it is invalid or has a URL, because pip must not be asked for it.
+        """
         try:
             requirement = Requirement(line)
             is_needed = applies(requirement, self._markers, extras)
         except (InvalidRequirement, RecursionError) as error:
             reason = str(error).splitlines()[0]
-            raise WheelsMissing(
-                f"{asker} asks for {line!r}, which is no requirement ({reason})", "correct it"
-            ) from error
+            raise BuildFailed(f"{asker} asks for {line!r}, which is no requirement ({reason})", "correct it") from error
         if not is_needed:
             return
         if requirement.url:
-            raise WheelsMissing(
-                f"{asker} asks for {line}, and a wheelhouse has no URLs",
-                "ask for it by name, and put its wheel into the wheelhouse",
+            raise BuildFailed(
+                f"{asker} asks for {redaction.url(line)}, but only what a build asks for itself may have a URL",
+                "let it ask for the name alone, and put its wheel into the wheelhouse",
             )
         requirement.marker = None
         yield Wanted(requirement, asker)
@@ -249,6 +251,9 @@ class _Provider(resolvelib.AbstractProvider):  # type: ignore[type-arg]
 
     def _at_hand(self, name: str) -> str:
         """A clause, for messages, that says which wheels of a project are available."""
+        if path := self._wheelhouse.located.get(name):
+            fits = "" if self._wheelhouse.of(name) else ", which is for another Python or platform"
+            return f"its URL leads to {os.path.basename(path)}{fits}"
         where = str(self._wheelhouse)
         if not where:
             return f"no --find-links says where to look for wheels of {name}"

@@ -16,7 +16,7 @@ from sage_wheels.errors import FileOperationFailed, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 
 class WheelEntry(NamedTuple):
@@ -32,10 +32,19 @@ class WheelEntry(NamedTuple):
 class Wheelhouse:
     """The wheels that fit `tags` (of the interpreter, best first). The directories are read once.
 
-    Those in the directory `preferred`, which is one of them, come before all others, whatever their versions.
+    Those in the directory `preferred`, which is one of them, come before all others, whatever their versions. `located`
+    has the paths of the only wheels of some projects (canonical names).
     """
 
-    def __init__(self, directories: Iterable[str], tags: Iterable[str], *, preferred: str | None = None) -> None:
+    def __init__(
+        self,
+        directories: Iterable[str],
+        tags: Iterable[str],
+        *,
+        preferred: str | None = None,
+        located: Mapping[str, str] | None = None,
+    ) -> None:
+        self.located = located or {}
         self.directories = [os.path.abspath(directory) for directory in directories]
         self._ranks = {tag: rank for rank, tag in reversed(list(enumerate(tags)))}
         self._preferred = preferred and os.path.abspath(preferred)
@@ -52,7 +61,7 @@ class Wheelhouse:
         If two directories have the same wheel, that of the first directory comes first.
         """
         if name not in self._entries:
-            found = [entry for path in self._listing().get(name, ()) if (entry := self._entry(path))]
+            found = [entry for path in self._paths_of(name) if (entry := self._entry(path))]
             found.sort(
                 key=lambda entry: (self._is_preferred(entry), entry.version, -entry.rank, entry.build), reverse=True
             )
@@ -65,7 +74,10 @@ class Wheelhouse:
     def others(self, name: str) -> list[str]:
         """The file names of wheels of that project that are for other interpreters or platforms."""
         fitting = {entry.path for entry in self.of(name)}
-        return [os.path.basename(path) for path in self._listing().get(name, ()) if path not in fitting]
+        return [os.path.basename(path) for path in self._paths_of(name) if path not in fitting]
+
+    def _paths_of(self, name: str) -> list[str]:
+        return [self.located[name]] if name in self.located else self._listing().get(name, [])
 
     def _listing(self) -> dict[str, list[str]]:
         if self._paths is None:
