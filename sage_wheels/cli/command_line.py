@@ -76,8 +76,15 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> Any:
         if found := re.fullmatch(r"the following arguments are required: (.*)", message):
-            message = f"{found[1]} is missing"
+            message = f"{self._first_missing(found[1])} is missing"
         raise UsageError(message, f"see '{self._help()}'")
+
+    def _first_missing(self, names: str) -> str:
+        """The first of the arguments `names` of argparse's message; those that may be left out are in it, too."""
+        for action in self._get_positional_actions():
+            if action.choices and action.dest == names.partition(",")[0]:
+                return f"one of {', '.join(map(str, action.choices))}"
+        return names
 
     def parse_all(self, arguments: list[str]) -> argparse.Namespace:
         """As `parse_args`, but options may stand between arguments, as with pip.

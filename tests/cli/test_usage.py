@@ -143,6 +143,7 @@ def test_nothing_above_home_is_found(tmp_path: Path, wheel: Path) -> None:
         ("install --force-reinstall x", "has no option --force-reinstall; what pip means by that is here: --reinstall"),
         ("install --reinstal x", "has no option --reinstal; did you mean --reinstall?"),
         ("install", "ITEM is missing; see 'sage-wheels install --help'"),
+        ("cache", "one of info, gc, clear, explain, keygen is missing; see 'sage-wheels cache --help'"),
         ("list a --xyzzy", "sage-wheels list has no option --xyzzy; see 'sage-wheels list --help'"),
         ("list --outdated", "sage-wheels list has no option --outdated; pip has: sage-wheels pip list --outdated"),
         ("", "no command is given; see 'sage-wheels --help'"),
