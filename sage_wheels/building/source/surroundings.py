@@ -57,12 +57,12 @@ def link(tree: str, copy: str, top: str, climbs: Iterable[Climb]) -> list[str]:
     is_inside = tree != top
     for most in [None] * _depth(tree, top) + [MOST_BESIDE] + [_MOST_ABOVE] * (LEVELS - 1):
         name, original, mirror = os.path.basename(original), os.path.dirname(original), os.path.dirname(mirror)
-        directories = _link_entries(original, mirror, name, most)
-        if directories is None or original == "/":
+        entries = _link_entries(original, mirror, name, most)
+        if entries is None or original == "/":
             break
         if is_inside:
             below = os.path.relpath(original, top)
-            result += [os.path.normpath(os.path.join(below, each)) for each in directories]
+            result += [os.path.normpath(os.path.join(below, each.name)) for each in entries if _is_directory(each)]
             is_inside = original != top
     _link_names(tree, copy)
     for level, name in climbs:
@@ -78,8 +78,8 @@ def _depth(tree: str, top: str) -> int:
     return 0 if tree == top else os.path.relpath(tree, top).count("/") + 1
 
 
-def _link_entries(original: str, mirror: str, but: str, most: int | None) -> list[str] | None:
-    """Link all entries of `original` except `but`; returns the names of directories.
+def _link_entries(original: str, mirror: str, but: str, most: int | None) -> list[os.DirEntry[str]] | None:
+    """Link all entries of `original` except `but`; returns those that are links now.
 
     Does nothing and returns None if there are more than `most` entries.
     """
@@ -90,7 +90,7 @@ def _link_entries(original: str, mirror: str, but: str, most: int | None) -> lis
         return None
     if most is not None and len(entries) > most:
         return None
-    directories = []
+    linked = []
     for entry in entries:
         if entry.name in (but, ".git"):  # git would change the index of the original: see `source.git`
             continue
@@ -98,11 +98,16 @@ def _link_entries(original: str, mirror: str, but: str, most: int | None) -> lis
             if entry.name in _COPIED and entry.is_file(follow_symlinks=False):
                 shutil.copy2(entry.path, mirror)
                 continue
-        _link_one(entry.path, f"{mirror}/{entry.name}")
-        with contextlib.suppress(OSError):
-            if entry.is_dir():
-                directories.append(entry.name)
-    return directories
+        with contextlib.suppress(FileExistsError):
+            os.symlink(entry.path, f"{mirror}/{entry.name}")
+        linked.append(entry)
+    return linked
+
+
+def _is_directory(entry: os.DirEntry[str]) -> bool:
+    with contextlib.suppress(OSError):
+        return entry.is_dir()
+    return False
 
 
 def _link_names(tree: str, copy: str) -> None:
