@@ -60,7 +60,7 @@ def test_why_something_is_built(tmp_path: Path) -> None:
     tree = make_tree(tmp_path / "tree", "demo", "1.0")
     environ = tool_environment(XDG_CACHE_HOME=str(tmp_path / "cache"))
     done = tool("build", "-v", "--wheel-dir", tmp_path, tree, env=environ)
-    assert "demo is built in a copy and in an environment of its own: it is no wheel, but SourceTree" in done.stderr
+    assert "demo is built in a copy and in an environment of its own: it is no wheel, but a source tree" in done.stderr
 
 
 def test_a_file_gets_all_of_it_and_is_added_to(tmp_path: Path, prefix: Path) -> None:
