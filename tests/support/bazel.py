@@ -8,14 +8,16 @@ that its name says, gives no entry whose contents have gone, and wants to know t
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import re
+import socket
 import ssl
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 _PATH = re.compile("/cache/(ac|cas)/([0-9a-f]{64})")
 
@@ -80,8 +82,27 @@ class Bazel:
 
 
 class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
+    """Its threads end with it, also those that wait for a further request of a client."""
+
+    daemon_threads = False  # `server_close` waits for them
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._open: set[Any] = set()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self._open.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        self._open.discard(request)
+        super().shutdown_request(request)
+
+    def server_close(self) -> None:
+        for each in list(self._open):
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+        super().server_close()
 
     def handle_error(self, request: object, client_address: object) -> None:
         """A client that has gone is no news."""
