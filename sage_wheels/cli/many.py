@@ -181,14 +181,14 @@ class _Teller:
                 self._builds.say(f"{project}: was killed, perhaps because memory ran out; it is tried once more, alone")
 
     def ended(self, outcome: Outcome) -> None:
+        self._finished += outcome.is_good
+        if self._kept and self._finished:
+            common.note_so_far(f"{self._finished} of {self._count} wheels are finished, and stay in {self._kept}")
         done = self._builds.counted()
         words = {"built": "built in", "stored": "taken from the store in", "failed": "failed after"}
         if outcome.status in words:
             seconds = outcome.ended - outcome.began
             self._builds.say(f"{outcome.project}: {words[outcome.status]} {seconds:.1f} s ({done})")
-        self._finished += outcome.is_good
-        if self._kept and self._finished:
-            common.note_so_far(f"{self._finished} of {self._count} wheels are finished, and stay in {self._kept}")
 
 
 def write(path: str, text: str) -> None:

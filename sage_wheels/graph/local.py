@@ -136,14 +136,20 @@ class LocalEngine:
         return events
 
     def _ended(self, running: _Running) -> Result | None:
-        """The result of a task whose process has ended without returning one; None if it has returned one."""
+        """The result of a task whose process has ended without returning one; None if it has returned one.
+
+        Ctrl-C may come between any two of these lines. So what `cancel` looks through is changed first.
+        """
+        is_told = running in self._sending
+        if is_told:
+            self._sending.remove(running)
+        else:
+            self._running.pop(running.number, None)
         self._selector.unregister(running.pipe)
         os.close(running.pipe)
         _, status = os.waitpid(running.pid, 0)
-        if running in self._sending:
-            self._sending.remove(running)
+        if is_told:
             return None
-        del self._running[running.number]
         code = os.waitstatus_to_exitcode(status)
         if code < 0:
             name = signal.Signals(-code).name

@@ -248,9 +248,12 @@ def test_interrupted_and_gone_on(workshop: Workshop) -> None:
         for line in process.stderr:
             if line.startswith("quick 1.0: built in"):
                 break
+        limit = time.monotonic() + 60
+        while not (child.exists() and child.read_text()) and time.monotonic() < limit:
+            time.sleep(0.02)
         process.send_signal(signal.SIGINT)
         said = process.stderr.read()
-    assert process.returncode == 128 + signal.SIGINT
+    assert process.returncode == 128 + signal.SIGINT, said
     assert f"sage-wheels: interrupted; 1 of 3 wheels are finished, and stay in {workshop.wheels} and the store" in said
     wait_until_gone(child)
     assert [each.name for each in workshop.wheels.iterdir()] == ["quick-1.0-py3-none-any.whl"]
