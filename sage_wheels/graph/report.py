@@ -45,11 +45,10 @@ def _not_tried(outcomes: Sequence[Outcome]) -> list[str]:
             names.setdefault(each.what, []).append(str(each.project))
     lines = []
     for what, those in names.items():
-        lines += (
-            [f"not tried  {len(those)} sources, because {what}: {', '.join(those)}"]
-            if len(those) > _MANY
-            else [f"not tried  {each}: {what}" for each in those]
-        )
+        if len(those) > _MANY:
+            lines.append(f"not tried  {len(those)} sources, because {what}: {', '.join(those)}")
+        else:
+            lines += [f"not tried  {each}: {what}" for each in those]
     return lines
 
 

@@ -21,7 +21,7 @@ from __future__ import annotations
 import os
 import re
 
-from sage_wheels.errors import FileOperationFailed, SourceError
+from sage_wheels.errors import FileOperationFailed, SourceError, printable
 from sage_wheels.fs import presence
 from sage_wheels.fs.files import regular
 from sage_wheels.installed.distributions import NO_FILE
@@ -129,7 +129,7 @@ def entries_in(
     try:
         found = _lines_in(file)
     except (ValueError, LookupError) as error:
-        on_note(f"{_printable(file)} is ignored, because it cannot be decoded ({error})")
+        on_note(f"{printable(file)} is ignored, because it cannot be decoded ({error})")
         return
     for number, line in found:
         name, path = _name_and_path(line)
@@ -138,11 +138,7 @@ def entries_in(
             yield ManifestEntry(canonical_name(name), package, line, source, rebuild)
         else:
             form = "NAME @ file:///PATH"
-            on_note(f"line {number} of {_printable(file)} is ignored, because it is not of the form {form}")
-
-
-def _printable(path: str) -> str:
-    return path if path.isprintable() else ascii(path)
+            on_note(f"line {number} of {printable(file)} is ignored, because it is not of the form {form}")
 
 
 def _name_and_path(line: str) -> tuple[str, str]:

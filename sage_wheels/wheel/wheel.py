@@ -109,7 +109,7 @@ class Wheel:
             raise FileOperationFailed.from_os_error(error, f"reading {self.path}") from error
 
     def note_digest(self, digest: str) -> None:
-        """Take over the `digest` of this file that a worker process has computed."""
+        """Use `digest`, which another process or the store has found, so that the file is not hashed again."""
         self.digest = digest
 
     def read_text(self, name: str) -> str | None:

@@ -97,6 +97,13 @@ class Workshop:
             time.sleep(0.02)
 
 
+def wait_until_there(child: Path) -> None:
+    """Until that file has the number of a process, or for a minute."""
+    limit = time.monotonic() + 60
+    while not (child.exists() and child.read_text()) and time.monotonic() < limit:
+        time.sleep(0.02)
+
+
 def wait_until_gone(child: Path) -> None:
     """Until the process whose number stands in that file has ended; on a busy machine, what is killed takes a while."""
     limit = time.monotonic() + 60

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from packaging.version import Version
 
-from graph.conftest import Workshop, wait_until_gone
+from graph.conftest import Workshop, wait_until_gone, wait_until_there
 from sage_wheels.building.options import BuildOptions
 from sage_wheels.graph.engine import Event
 from sage_wheels.graph.graph import Graph, Wheels
@@ -124,9 +124,7 @@ def test_interrupted_twice(workshop: Workshop) -> None:
     with subprocess.Popen(
         workshop.command("-j2", tree, other), env=tool_environment(), stderr=subprocess.PIPE, text=True
     ) as process:
-        limit = time.monotonic() + 60
-        while not (child.exists() and child.read_text()) and time.monotonic() < limit:
-            time.sleep(0.02)
+        wait_until_there(child)
         process.send_signal(signal.SIGINT)
         time.sleep(1.2)
         process.send_signal(signal.SIGINT)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from graph.conftest import Run, Workshop, wait_until_gone
+from graph.conftest import Run, Workshop, wait_until_gone, wait_until_there
 from sage_wheels.building.stored import keep_seconds, seconds_of
 from sage_wheels.store.store import Store
 from support.run import names, tool_environment
@@ -248,9 +248,7 @@ def test_interrupted_and_gone_on(workshop: Workshop) -> None:
         for line in process.stderr:
             if line.startswith("quick 1.0: built in"):
                 break
-        limit = time.monotonic() + 60
-        while not (child.exists() and child.read_text()) and time.monotonic() < limit:
-            time.sleep(0.02)
+        wait_until_there(child)
         process.send_signal(signal.SIGINT)
         said = process.stderr.read()
     assert process.returncode == 128 + signal.SIGINT, said

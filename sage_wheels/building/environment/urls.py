@@ -13,9 +13,9 @@ from packaging.utils import canonicalize_name
 
 from sage_wheels import redaction
 from sage_wheels.errors import BuildFailed, FileOperationFailed, SourceError, WheelsMissing
+from sage_wheels.requirements import references
 from sage_wheels.requirements.arguments import parse_source
 from sage_wheels.requirements.markers import applies
-from sage_wheels.requirements.references import file_url
 from sage_wheels.requirements.sources import WheelFile, project_of_file
 
 TYPE_CHECKING = False
@@ -59,8 +59,9 @@ class Located:
                     f"{asker} asks for {requirement.name} at two URLs", "leave one of them out", [project]
                 )
             extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
-            names.append((f"{requirement.name}{extras}", asker))
-            for_pip.append(f"{requirement.name}{extras} @ {file_url(path)}")
+            name = f"{requirement.name}{extras}"
+            names.append((name, asker))
+            for_pip.append(references.requirement(name, references.file_url(path)))
         return names, wheels, for_pip
 
     def _with_url(self, line: str) -> Requirement | None:
@@ -79,7 +80,7 @@ class Located:
         return self._paths[line]
 
     def _look(self, requirement: Requirement, asker: str) -> str:
-        told = f"{requirement.name} @ {requirement.url}"
+        told = references.requirement(requirement.name, requirement.url or "")
         plain = redaction.url(told)
         try:
             source = parse_source(told)
