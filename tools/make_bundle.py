@@ -28,6 +28,8 @@ from bundle import bundle  # noqa: E402  which is beside the other files of buil
 sys.path.append(str(CHECKOUT))  # last: its build/ is not the package `build`
 from sage_wheels.cli.make_rules import programs  # noqa: E402
 
+# What has extension modules, which cannot be loaded from a zip file, or is used by these only.
+COMPILED = ("zlib_ng", "cryptography", "cffi", "_cffi_backend", "pycparser")
 # Nothing of the machine's site-packages or of the caller's PYTHON* variables gets in.
 _INTERPRETER = "/usr/bin/env -S python3 -I -S"
 _MAIN = """\
@@ -45,8 +47,8 @@ def bundle_file(checkout: Path, destination: Path) -> None:
         bundle(checkout, directory)
         for cache in list(directory.rglob("__pycache__")):
             shutil.rmtree(cache)  # of one version of Python only
-        for compiled in directory.glob("zlib_ng*"):
-            shutil.rmtree(compiled)  # it cannot be loaded from a zip file
+        for compiled in (path for name in COMPILED for path in directory.glob(f"{name}*")):
+            shutil.rmtree(compiled) if compiled.is_dir() else compiled.unlink()
         shutil.copytree(checkout / "data/share", directory / "share")
         (directory / "__main__.py").write_text(_MAIN)
         zipapp.create_archive(directory, Path(work) / destination.name, interpreter=_INTERPRETER, compressed=True)

@@ -30,6 +30,8 @@ OLDEST_PYTHON = "3.10"
 # What the dependencies require only before Python 3.11. pip evaluates the marker of `tomli; python_version < "3.11"`, a
 # requirement of the package `build`, for the Python that it runs in, which may be newer.
 FOR_OLDER_PYTHONS = ["tomli>=1.1.0"]
+# The extras that a checkout has, and so every tree with the overlay, as far as pip can get them.
+EXTRAS = ("fast", "store")
 
 
 class Failed(Exception):
@@ -44,15 +46,15 @@ def main(checkout: Path) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)
         pyproject = (checkout / "pyproject.toml").read_text(encoding="utf-8")
         wanted = requirements(pyproject) + FOR_OLDER_PYTHONS
-        faster = requirements(pyproject, "fast")
-        tool = cache / f"tool-{key(wanted + faster)}"
+        extras = {name: requirements(pyproject, name) for name in EXTRAS}
+        tool = cache / f"tool-{key([*wanted, *(each for extra in extras.values() for each in extra)])}"
         for leftover in cache.glob("tool*.tmp"):
             shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
         if not tool.is_dir():
             print("sage-wheels: getting ready for its first run here", file=sys.stderr, flush=True)
             unfinished = cache / f"{tool.name}.tmp"
             try:
-                fill(unfinished, wanted, faster, log=cache / "tool.log")
+                fill(unfinished, wanted, extras, log=cache / "tool.log")
                 unfinished.rename(tool)
             finally:
                 shutil.rmtree(unfinished, ignore_errors=True)
@@ -79,10 +81,10 @@ def key(wanted: list[str]) -> str:
     return f"{sys.implementation.cache_tag}-{zlib.crc32(facts.encode()):08x}"
 
 
-def fill(tool: Path, wanted: list[str], faster: list[str], log: Path) -> None:
+def fill(tool: Path, wanted: list[str], extras: dict[str, list[str]], log: Path) -> None:
     """Make the directory `tool` with the dependencies, byte-compiled, and the link to the package. Raises `Failed`.
 
-    The dependencies `faster` may have extension modules for this Python; they are left out if pip cannot get them.
+    The requirements of `extras` may have extension modules for this Python. Those that pip cannot get are left out.
     """
     tool.mkdir()
     with open(log, "w") as output:
@@ -99,8 +101,10 @@ def fill(tool: Path, wanted: list[str], faster: list[str], log: Path) -> None:
             return done.returncode == 0
 
         complete = run(*pure, "--", *wanted)
-        if complete:
-            run("--no-deps", "--", *faster)
+        for extra in extras.values() if complete else ():
+            if not run("--", *extra):
+                for requirement in extra:
+                    run("--", requirement)
     if not complete:
         raise Failed(
             f"cannot get {', '.join(wanted)} from the package index; "

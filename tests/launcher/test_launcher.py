@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from support.pythons import other_pythons, path_to_this_python
+from support.wheels import make_wheel
 
 DEPENDENCIES = ("build", "filelock", "installer", "packaging", "pyproject_hooks", "resolvelib")
 UNREACHABLE = {"PIP_CONFIG_FILE": os.devnull, "PIP_INDEX_URL": "http://127.0.0.1:9/", "PIP_RETRIES": "0"}
@@ -173,6 +174,26 @@ def test_what_is_prepared_is_for_the_oldest_python_as_well(prepared: Path) -> No
     for python in other_pythons():
         if python.version >= (3, 10):
             subprocess.run([python.executable, "-I", "-S", "-c", program, tool], check=True)
+
+
+@pytest.mark.network
+def test_the_extras_are_prepared_too(prepared: Path) -> None:
+    tool = prepared / ".cache" / tools(prepared)[0]
+    program = "import sys; sys.path.insert(0, sys.argv[1]); import cryptography.hazmat.bindings._rust, urllib3"
+    subprocess.run([sys.executable, "-I", "-S", "-c", program, tool], check=True)
+    assert (tool / "zlib_ng").is_dir()
+
+
+def test_an_extra_is_left_out_if_pip_cannot_get_it(fresh: Path, tmp_path: Path) -> None:
+    """Of the extra `store`, cryptography has no wheel for some machines, and urllib3 has one for all."""
+    for name in (*DEPENDENCIES, "tomli", "urllib3"):
+        make_wheel(tmp_path, name, "99.0", files={f"{name}/__init__.py": ""})
+    done = start(fresh, PIP_CONFIG_FILE=os.devnull, PIP_NO_INDEX="1", PIP_FIND_LINKS=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    [tool] = (fresh / ".cache").glob("tool-*")
+    assert {path.name for path in tool.iterdir() if "." not in path.name} == {
+        *(*DEPENDENCIES, "tomli", "urllib3", "sage_wheels")
+    }
 
 
 @pytest.mark.network
