@@ -14,6 +14,7 @@ from sage_wheels.building.backend.hooks import HookRunner
 from sage_wheels.building.backend.variables import BUILD_BACKEND, for_build
 from sage_wheels.building.delivery import deliver, differing_members
 from sage_wheels.building.directory import build_directory
+from sage_wheels.building.extension_modules import compiled_at_once
 from sage_wheels.building.failures import Failures, advice_after
 from sage_wheels.building.in_place import HOLDS, build_directory_of, one_at_a_time
 from sage_wheels.building.keyable import NotKeyable
@@ -253,6 +254,9 @@ class _Build:
         self.rounds.clear()
         project = obtained.project or self.unpacked(obtained)
         sandbox, copy = self.provider.sandbox, obtained.copy
+        variables = compiled_at_once(
+            variables, self.directory, sandbox.seen(self.directory) if sandbox else self.directory
+        )
         if sandbox and copy:
             sandbox = sandbox.showing(path for each in copy.repositories.values() for path in each.directories())
         with HookRunner(variables, self.log, sandbox) as runner, self.failures.of(runner):

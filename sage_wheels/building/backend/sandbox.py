@@ -75,7 +75,8 @@ class Sandbox(NamedTuple):
     def variables(self, given: Variables) -> Variables:
         """Those of the variables `given` that are passed; PATH has only directories that the sandbox contains."""
         counts = variables.keyed(given.environ, {})
-        jobs = {name: given.environ[name] for name in (*variables.OF_MAKE, SAGE_WHEELS_SLOTS) if name in given.environ}
+        of_jobs = (*variables.OF_MAKE, *variables.OF_JOBS, SAGE_WHEELS_SLOTS)
+        jobs = {name: given.environ[name] for name in of_jobs if name in given.environ}
         ccache = {name: value for name, value in given.environ.items() if name.startswith("CCACHE_") and self.ccache}
         own = {"HOME": _HOME, "TMPDIR": "/tmp", "PATH": given.environ.get("PATH", os.defpath)}
         return given._replace(environ=self.environ({**counts, **jobs, **ccache, **own}))

@@ -57,9 +57,11 @@ _TAKEN_OUT = (
     r"(.*_)?(TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIALS?|(API|ACCESS|PRIVATE|SIGNING)_?KEY)S?(_.*)?",
     r"AWS_.*|AZURE_.*|GOOGLE_.*|GCP_.*|TWINE_.*|NETRC|KRB5.*|SAGE_WHEELS_STORE(_.*)?|DASK_.*",
 )
+# How many processes a tool that is no client of make's jobserver may start.
+OF_JOBS = ("CMAKE_BUILD_PARALLEL_LEVEL", "MAX_JOBS", "CARGO_BUILD_JOBS")
 _NOT_KEYED = (
     r"HOME|TMPDIR|XDG_.*|SAGE_WHEELS_.*|TERM|CCACHE_.*|(?i:(https?|ftp|all|no)_proxy)",
-    r"CMAKE_BUILD_PARALLEL_LEVEL|MAX_JOBS|CARGO_BUILD_JOBS",
+    "|".join(OF_JOBS),
     r"SSL_CERT_(FILE|DIR)|(REQUESTS|CURL)_CA_BUNDLE",
     r"PATH",  # keyed by the programs that are found in it
 )
