@@ -1,6 +1,6 @@
 """Sage's own scripts against ours, in a genuine tree: prints the table of docs/sage.md.
 
-usage: python benchmarks/sage.py [--keep-going | --processor] DIRECTORY [PACKAGE...]
+usage: python benchmarks/sage.py [--keep-going | --processor] [--store URL] DIRECTORY [PACKAGE...]
 
 DIRECTORY is what tests/sage/genuine/set-up or set-up-today has made, or what is laid out like it. Without PACKAGE,
 those of tests/sage/genuine/packages or packages-today. The rows of six, and of sagelib in a tree of today, are medians
@@ -8,12 +8,15 @@ of PAIRS pairs. Needs strace to count processes.
 
   --keep-going  nothing but all packages, what they install, and what is left after -clean of all; what cannot be
                 built is named
+  --store URL   a store on a server (docs/store.md), which the first build with the overlay fills; then all packages are
+                built once more, with this store and an empty local one
   --processor   nothing but six and sagelib, by the time of the processors (of make and all that it waits for), for a
                 machine that others use, too
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 import resource
@@ -22,6 +25,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
@@ -40,12 +44,14 @@ PIPINST = '. "$SAGE_ROOT/build/bin/sage-dist-helpers"; sdh_actually_pip_install_
 class Tree(NamedTuple):
     """A tree of Sage in the directory `work`, with its own scripts (`stock`) or with ours.
 
-    `keep_going`: what fails is named, and make goes on. `processor`: seconds are those of processors.
+    `keep_going`: what fails is named, and make goes on. `processor`: seconds are those of processors. `store`: the URL
+    of a store on a server, or "".
     """
 
     work: Path
     keep_going: bool = False
     processor: bool = False
+    store: str = ""
 
     @property
     def is_of_today(self) -> bool:
@@ -60,10 +66,10 @@ class Tree(NamedTuple):
         command = [str(CHECKOUT / "build/overlay"), str(self.work / "tree"), *["--undo"] * stock]
         subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
 
-    def make(self, *targets: str, count: bool = False, **environment: str) -> float:
+    def make(self, *targets: str, count: bool = False, variables: Mapping[str, str] | None = None) -> float:
         """Build `targets`; the time in seconds, or with `count` how many Python processes there were."""
         make = "make -j2 -k" if self.keep_going else "make -j2"
-        return self._run(["./install", *targets], {"V": "0", "MAKE": make, **environment}, count)
+        return self._run(["./install", *targets], {"V": "0", "MAKE": make, **(variables or {})}, count)
 
     def pipinst(self, count: bool = False) -> float:
         """Install six, whose wheel is stored, as `make six` does."""
@@ -116,22 +122,29 @@ class Built(NamedTuple):
 def all_packages(tree: Tree, packages: list[str], *, stock: bool) -> tuple[list[str], Built]:
     """The cells about all packages, and what they installed. Our store is empty at first, and then has all of them."""
     local = tree.work / "tree/local"
+    cache = tree.work / "home/.cache/sage-wheels"
 
-    def build() -> float:
+    def build(variables: Mapping[str, str] | None = None) -> float:
         shutil.rmtree(local, ignore_errors=True)
         (local / "var/lib/sage/installed").mkdir(parents=True)
         (local / "var/lib/sage/installed/.dummy").touch()
         last = [each for each in packages if each.endswith("-no-deps")]  # what they need must be there
-        first = tree.make(*(each for each in packages if each not in last))
-        return first + sum(tree.make(each) for each in last)
+        first = tree.make(*(each for each in packages if each not in last), variables=variables)
+        return first + sum(tree.make(each, variables=variables) for each in last)
 
-    shutil.rmtree(tree.work / "home/.cache/sage-wheels", ignore_errors=True)
-    cold = build()
+    def build_with_server(mode: str) -> float:
+        """As `build`, with an empty local store and, if there is one, the store on the server."""
+        shutil.rmtree(cache, ignore_errors=True)
+        names = ("SAGE_WHEELS_STORE", "SAGE_WHEELS_STORE_MODE", "SAGE_WHEELS_STORE_TRUST")
+        return build(dict(zip(names, (tree.store, mode, "any"), strict=True)) if tree.store else None)
+
+    cold = build_with_server("both")
     again = "" if stock else f"{build():.0f} s"
+    from_server = f"{build_with_server('read'):.0f} s" if tree.store and not stock else ""
     files = sage_files.look(str(local))
     clean = tree.make(*(f"{each.removesuffix('-no-deps')}-clean" for each in packages))
     left = [path for path in sage_files.look(str(local)) if sage_files.LEFT_BY_A_PACKAGE.search(path)]
-    return [f"{cold:.0f} s", again, f"{clean:.0f} s"], Built(files, left)
+    return [f"{cold:.0f} s", again, *[from_server] * bool(tree.store), f"{clean:.0f} s"], Built(files, left)
 
 
 def six(tree: Tree, count: bool = False) -> list[float]:
@@ -140,6 +153,8 @@ def six(tree: Tree, count: bool = False) -> list[float]:
     return [tree.make("six", count=count), tree.pipinst(count), tree.make("six-clean", count=count)]
 
 
+REGULAR = {"SAGE_EDITABLE": "no"}
+EDITABLE = {"SAGE_EDITABLE": "yes"}
 SAGELIB = ("sagelib, nothing changed", "sagelib, one module touched", "sagelib, editable, nothing changed")
 
 
@@ -152,17 +167,17 @@ def prepare_sagelib(tree: Tree) -> None:
     jupyter = tree.venv / "bin/jupyter"
     jupyter.write_text("#!/bin/sh\n")
     jupyter.chmod(0o755)
-    tree.make("sagelib-no-deps", SAGE_EDITABLE="no")
+    tree.make("sagelib-no-deps", variables=REGULAR)
 
 
 def sagelib(tree: Tree) -> list[float]:
     """The figures of the rows SAGELIB; the last one leaves it as it was."""
-    same = tree.make("sagelib-no-deps", SAGE_EDITABLE="no")
+    same = tree.make("sagelib-no-deps", variables=REGULAR)
     (tree.work / "tree/src/sage/cpython/string.pyx").touch()
-    touched = tree.make("sagelib-no-deps", SAGE_EDITABLE="no")
-    tree.make("sagelib-no-deps", SAGE_EDITABLE="yes")
-    editable = tree.make("sagelib-no-deps", SAGE_EDITABLE="yes")
-    tree.make("sagelib-no-deps", SAGE_EDITABLE="no")
+    touched = tree.make("sagelib-no-deps", variables=REGULAR)
+    tree.make("sagelib-no-deps", variables=EDITABLE)
+    editable = tree.make("sagelib-no-deps", variables=EDITABLE)
+    tree.make("sagelib-no-deps", variables=REGULAR)
     return [same, touched, editable]
 
 
@@ -175,7 +190,9 @@ def main(tree: Tree, packages: list[str]) -> None:
     cells: dict[bool, list[str]] = {stock: [] for stock in sides}
     found: dict[bool, Built] = {}
     if not tree.processor:
-        rows += [f"{len(packages)} packages, -j2, empty store", "the same again, full store", "all of them -clean"]
+        server = ["the same again, empty store, full one on a server"] * bool(tree.store)
+        rows += [f"{len(packages)} packages, -j2, empty store", "the same again, full store", *server]
+        rows.append("all of them -clean")
         for stock in sides:
             tree.overlay(stock)
             cells[stock], found[stock] = all_packages(tree, packages, stock=stock)
@@ -217,9 +234,11 @@ def compare_small(tree: Tree, rows: list[str], cells: dict[bool, list[str]]) -> 
 
 
 if __name__ == "__main__":
-    options = [each for each in sys.argv[1:] if each in ("--keep-going", "--processor")]
-    words = sys.argv[1 + len(options) :]
-    if not words or words[0].startswith("-"):
-        sys.exit(__doc__)
-    chosen = {each[2:].replace("-", "_"): True for each in options}
-    main(Tree(Path(words[0]).resolve(), **chosen), words[1:])
+    parser = argparse.ArgumentParser(usage=__doc__)
+    parser.add_argument("--keep-going", action="store_true")
+    parser.add_argument("--processor", action="store_true")
+    parser.add_argument("--store", default="")
+    parser.add_argument("directory", type=Path)
+    parser.add_argument("packages", nargs="*")
+    chosen = parser.parse_args()
+    main(Tree(chosen.directory.resolve(), chosen.keep_going, chosen.processor, chosen.store), chosen.packages)
