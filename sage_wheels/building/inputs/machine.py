@@ -173,33 +173,38 @@ def tree(top: str, but: re.Pattern[str] = _NOT_READ, most: int = _MOST) -> str:
 
     Raises `NotKeyable` if there are more than `most`.
     """
-    digest, count, waiting = hashlib.sha256(), 0, [""]
+    found, count, waiting = [], 0, [""]
     while waiting:
         path = waiting.pop()
         try:
-            with os.scandir(f"{top}/{path}") as scan:
-                entries = sorted(scan, key=_name)
+            directory = os.open(f"{top}/{path}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError:
             continue
-        count += len(entries)
+        lines = []
+        try:
+            # by descriptor: the system then looks for a file in this directory, and not from the root on
+            with os.scandir(directory) as scan:
+                for entry in scan:
+                    name = entry.name
+                    if not entry.is_dir(follow_symlinks=False):
+                        try:
+                            status = entry.stat(follow_symlinks=False)
+                        except FileNotFoundError:
+                            continue
+                        lines.append(f"{name} {status.st_size} {status.st_mtime_ns}")
+                        continue
+                    lines.append(f"{name}/")
+                    below = f"{path}/{name}" if path else name
+                    if not but.fullmatch(below):
+                        waiting.append(below)
+        except OSError:
+            continue
+        finally:
+            os.close(directory)
+        count += len(lines)
         if count > most:
             raise NotKeyable(f"there are more than {most} files in {top}")
-        lines = [path]
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                below = f"{path}/{entry.name}" if path else entry.name
-                if not but.fullmatch(below):
-                    waiting.append(below)
-                lines.append(f"{entry.name}/")
-                continue
-            try:
-                status = entry.stat(follow_symlinks=False)
-            except OSError:
-                continue
-            lines.append(f"{entry.name} {status.st_size} {status.st_mtime_ns}")
-        digest.update("\0".join(lines).encode(errors="surrogateescape"))
-    return digest.hexdigest()
-
-
-def _name(entry: os.DirEntry[str]) -> str:
-    return entry.name
+        lines.sort()  # one directory after the other: short lists are sorted sooner
+        found.append("\0".join([path, *lines]))
+    found.sort()
+    return hashlib.sha256("\0\0".join(found).encode(errors="surrogateescape")).hexdigest()
