@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     T = TypeVar("T")
     R = TypeVar("R")
 
-AHEAD = 2  # pieces that may wait between two threads
+AHEAD = 8  # pieces that may wait between two threads
 _NUMBER = struct.Struct("=H")
 QUEUE = 60_000 // _NUMBER.size  # item numbers that fit into the buffer of a pipe (64 KiB on Linux, 16 to 64 on macOS)
 
