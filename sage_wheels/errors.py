@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import sys
 
 _LONGEST = 1000  # characters; a longer message is shortened in the middle
 
@@ -164,9 +165,26 @@ class FileOperationFailed(SageWheelsError):
         advice = _ADVICE.get(error.errno or 0, "solve that problem and run the command again")
         if error.errno in (errno.EACCES, errno.EPERM):
             advice = _own_mode(path) or advice
+        if error.errno == errno.ENOENT and not path and not _is_somewhere():
+            reason, advice = "the current directory was deleted", "go to another one and run the command again"
         if denied and error.errno in _DENIED:
             advice = denied
         return cls(f"{doing} failed{f' at {path}' if path else ''} ({reason})", advice)
+
+    @classmethod
+    def from_encoding_error(cls, error: UnicodeEncodeError, doing: str) -> FileOperationFailed:
+        """The exception for a file name that the locale's character set cannot express."""
+        lacks = f"the character set of the locale, {sys.getfilesystemencoding()}, cannot express it"
+        return cls(f"{doing} failed at {error.object} ({lacks})", "set LC_ALL=C.UTF-8 and run the command again")
+
+
+def _is_somewhere() -> bool:
+    """Whether the current directory exists."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _own_mode(path: str) -> str:

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from sage_wheels.prefix.interpreter import Facts
 
 _LAST_LINES = 20  # of pip's output, to show with a failure
-_ALWAYS = ("--disable-pip-version-check", "--no-input", "--progress-bar", "off")
+_ALWAYS = ("--disable-pip-version-check", "--progress-bar", "off")
 
 
 class Fetched(NamedTuple):
@@ -166,7 +166,7 @@ def fetch_build_requirements(
             f.writelines(f"{line}\n" for line in requirements)
         links = [f"--find-links={os.path.abspath(link)}" for link in (*find_links, directory)]
         wheels = os.path.join(stage, "wheels")
-        target = [] if _is_ours(python) else ["--python", python]
+        target = [] if _is_ours(python) else ["--python", python, "--no-input"]
         target += ["wheel", *(["--no-deps"] if alone else [])]
         failed, output = _pip([*target, "--wheel-dir", wheels, *links, "--requirement", listing])
         if failed:

@@ -8,6 +8,8 @@ functions of pip are replaced, which pip 20.3 to 26.3 have:
 `pip._internal.operations.prepare.unpack_file`. A pip without them is not used. If a pip starts Python in another way,
 it is stopped.
 
+pip never asks for a user or password. That is not done by `--no-input`, which also turns the keyring off.
+
 The other commands of pip are left as they are. The standard library only. This file is never imported by the tool.
 """
 
@@ -31,6 +33,7 @@ def main() -> None:
         sys.exit(f"ERROR: {sys.executable} has no pip; install it, on Debian and Ubuntu with: apt install python3-pip")
     if sys.argv[1] == "download":
         run_nothing()
+    ask_nothing()
     sys.argv[0] = "pip"
     runpy.run_module("pip", run_name="__main__", alter_sys=True)
 
@@ -52,6 +55,12 @@ def run_nothing() -> None:
 def refuse_python(event: str, arguments: tuple[Any, ...]) -> None:
     if event == "subprocess.Popen" and sys.executable in list(arguments[1])[:1]:
         raise RuntimeError("this pip would run code that it downloads; install another version of pip")
+
+
+def ask_nothing() -> None:
+    """Whoever is asked for credentials has none."""
+    auth: Any = importlib.import_module("pip._internal.network.auth")
+    auth.ask_input = auth.ask_password = lambda _: ""
 
 
 def write_metadata(self: Any, *_: Any, **__: Any) -> None:

@@ -103,6 +103,10 @@ def _main(arguments: list[str]) -> int:
         return _fail(error, arguments)
     except OSError as error:
         return _fail(FileOperationFailed.from_os_error(error, _named(arguments)), arguments)
+    except UnicodeEncodeError as error:
+        if error.encoding == "utf-8":
+            raise
+        return _fail(FileOperationFailed.from_encoding_error(error, _named(arguments)), arguments)
     except (MemoryError, ImportError) as error:
         if isinstance(error, ImportError) and not _lacks_memory(error):
             raise

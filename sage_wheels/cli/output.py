@@ -1,4 +1,5 @@
-"""Standard output and standard error whose errors do not end a command: a closed pipe, or a full disk.
+"""Standard output and standard error whose errors do not end a command: a closed pipe, a full disk, or a character
+that the locale's character set lacks, which is printed as an escape sequence.
 
 If a reader stops early (`| head`), a change that was made must not become a failure. After the first error, nothing
 more is written to that stream, and the error is kept.
@@ -7,6 +8,7 @@ more is written to that stream, and the error is kept.
 from __future__ import annotations
 
 import errno
+import io
 import os
 import sys
 
@@ -25,7 +27,11 @@ class Output:
 
     def write(self, text: str) -> int:
         try:
-            return self._stream.write(text)
+            try:
+                return self._stream.write(text)
+            except UnicodeEncodeError:
+                encoding = self._stream.encoding
+                return self._stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
         except OSError as error:
             self._lose(error)
             return len(text)
@@ -77,6 +83,8 @@ def open_standard_streams() -> None:
             os.set_inheritable(fd, True)
         if getattr(sys, name) is None:
             setattr(sys, name, open(fd, mode, closefd=False))  # noqa: SIM115  for as long as the process lasts
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")  # as in the C locale: file names are printed byte for byte
     sys.stdout = Output(sys.stdout, 1)
     sys.stderr = Output(sys.stderr, 2)
 

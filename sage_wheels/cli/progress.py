@@ -104,14 +104,23 @@ def _now_and_then(draw: Callable[[], None]) -> Iterator[None]:
     """Within this context, call `draw` four times a second, in a signal handler; its `OSError`s are ignored.
 
     An earlier handler is called, too. The handler may interrupt a `print`. So `draw` must write to descriptors, and not
-    to `sys.stdout` or `sys.stderr`.
+    to `sys.stdout` or `sys.stderr`. If it takes longer than that, because the reader is slow, it is not interrupted by
+    another call: that would show text before what comes before it, and some of it twice.
     """
+    is_drawing = False
 
     def ring(number: int, frame: FrameType | None) -> None:
+        nonlocal is_drawing
         if callable(before):
             before(number, frame)
-        with contextlib.suppress(OSError):
-            draw()
+        if is_drawing:
+            return
+        is_drawing = True
+        try:
+            with contextlib.suppress(OSError):
+                draw()
+        finally:
+            is_drawing = False
 
     before = signal.getsignal(signal.SIGALRM)
     signal.signal(signal.SIGALRM, ring)

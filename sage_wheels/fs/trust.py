@@ -66,9 +66,12 @@ def is_own(path: str) -> bool:
 
 @contextlib.contextmanager
 def masked(bits: int = _OTHERS) -> Iterator[None]:
-    """Within this context, add `bits` to the umask: by default, nothing is created that everybody may write."""
+    """Within this context, add `bits` to the umask: by default, nothing is created that everybody may write.
+
+    The owner's bits are taken from it, because a transaction cannot go on in a directory that its owner cannot enter.
+    """
     old = os.umask(0o022)
-    os.umask(old | bits)
+    os.umask((old | bits) & ~0o700)
     try:
         yield
     finally:

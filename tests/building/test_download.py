@@ -207,7 +207,7 @@ def test_requires_python(
         assert compare("both") == wheel("2.0" if fits else "1.1")
 
 
-@pytest.mark.parametrize("way", ["url", "netrc", "keyring", "none"])
+@pytest.mark.parametrize("way", ["url", "netrc", "none"])
 def test_credentials(files: Path, compare: Compare, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
     with Index(files, credentials="me:secret") as index:
         url = index.url
@@ -217,18 +217,67 @@ def test_credentials(files: Path, compare: Compare, tmp_path: Path, monkeypatch:
             netrc = tmp_path / "home" / ".netrc"
             netrc.write_text("machine 127.0.0.1 login me password secret\n")
             netrc.chmod(0o600)
-        elif way == "keyring":
-            if tuple(map(int, importlib.metadata.version("pip").split(".")[:2])) < (23, 1):
-                pytest.skip("before pip 23.1, --no-input turns the keyring off")
-            url = url.replace("//", "//me@")
-            keyring = tmp_path / "bin" / "keyring"
-            keyring.parent.mkdir()
-            keyring.write_text("#!/bin/sh\necho secret\n")
-            keyring.chmod(0o755)
-            monkeypatch.setenv("PATH", f"{keyring.parent}:{os.environ['PATH']}")
-            monkeypatch.setenv("PIP_KEYRING_PROVIDER", "subprocess")
         monkeypatch.setenv("PIP_INDEX_URL", url)
         assert compare("both==1.0") == ("" if way == "none" else wheel("1.0"))
+
+
+_KEYRING = """\
+class credentials:
+    username, password = "me", "secret"
+def get_password(service, user):
+    return "secret" if user == "me" else None
+def get_credential(service, user):
+    return credentials
+"""
+
+
+@pytest.mark.parametrize(
+    ("provider", "kind", "user", "is_used"),
+    [
+        ("", "program", "me@", True),
+        ("", "module", "", True),
+        ("subprocess", "program", "me@", True),
+        ("import", "module", "", True),
+        ("disabled", "program", "me@", False),
+        ("no input", "module", "me@", False),
+    ],
+)
+def test_keyring(
+    files: Path,
+    compare: Compare,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    provider: str,
+    kind: str,
+    user: str,
+    is_used: bool,
+) -> None:
+    if tuple(map(int, importlib.metadata.version("pip").split(".")[:2])) < (23, 1):
+        pytest.skip("before pip 23.1, there is no choice of a keyring")
+    keyring = tmp_path / "keyring"
+    keyring.mkdir()
+    if kind == "program":
+        (keyring / "keyring").write_text("#!/bin/sh\necho secret\n")
+        (keyring / "keyring").chmod(0o755)
+        monkeypatch.setenv("PATH", f"{keyring}:{os.environ['PATH']}")
+    (keyring / "keyring.py").write_text(_KEYRING if kind == "module" else "raise ImportError")
+    monkeypatch.setenv("PYTHONPATH", str(keyring))
+    if provider == "no input":
+        monkeypatch.setenv("PIP_NO_INPUT", "1")
+    elif provider:
+        monkeypatch.setenv("PIP_KEYRING_PROVIDER", provider)
+    with Index(files, credentials="me:secret") as index:
+        monkeypatch.setenv("PIP_INDEX_URL", index.url.replace("//", f"//{user}"))
+        assert compare("both==1.0") == (wheel("1.0") if is_used else "")
+
+
+def test_wrong_credentials_are_no_traceback(files: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with Index(files, credentials="me:secret") as index:
+        monkeypatch.setenv("PIP_INDEX_URL", index.url)
+        with pytest.raises(SourceError) as raised:
+            fetch(_requirement("both==1.0"), str(tmp_path / "ours"))
+    assert "401" in raised.value.details
+    assert "Traceback" not in raised.value.details
 
 
 @pytest.mark.parametrize("variable", ["PIP_PROXY", "http_proxy"])

@@ -38,6 +38,18 @@ sys.addaudithook(watch)
 sys.exit(main())
 """
 
+# A log of 20,000 lines is shown; a dot on standard error for each signal of the timer, until standard input ends.
+TICKING = """
+import os, signal, sys
+from sage_wheels.cli.progress import shown_log
+
+signal.signal(signal.SIGALRM, lambda *_: os.write(2, b"."))
+with shown_log(sys.argv[1]):
+    with open(sys.argv[1], "a") as log:
+        log.writelines(f"{number:6} was compiled, with warnings\\n" for number in range(20_000))
+    sys.stdin.read()
+"""
+
 
 def read_until(descriptor: int, wanted: str) -> str:
     """What comes from `descriptor` up to `wanted`, which must come while nobody else goes on."""
@@ -78,3 +90,20 @@ def test_a_line_and_the_log_are_shown_by_a_process_of_one_thread(
     assert {threads for _, threads in report} == {1}
     if workers.processors() > 1:
         assert "os.fork" in {event for event, _ in report}
+
+
+def test_a_log_is_shown_once_and_in_its_order_to_a_slow_reader(tmp_path: Path) -> None:
+    """numpy's log of 73 MB, most of it warnings, became 2.6 GB: the timer interrupted what it had begun before."""
+    command: list[str | Path] = [sys.executable, "-c", TICKING, tmp_path / "log"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, env=tool_environment(), cwd="/") as process:
+        assert process.stdin
+        assert process.stdout
+        assert process.stderr
+        shown = os.read(process.stdout.fileno(), 1)  # from now on it waits, because a pipe holds less than the log
+        for _ in range(4):
+            os.read(process.stderr.fileno(), 1)
+        process.stdin.close()
+        shown += process.stdout.read()
+    assert process.returncode == 0
+    assert shown == (tmp_path / "log").read_bytes()

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from support.projects import make_tree
 from support.run import install, tool, tool_environment
 from support.trees import leftovers, make_prefix, set_aside, site_packages, snapshot
 from support.users import as_nobody
@@ -152,12 +153,60 @@ def test_a_current_directory_that_was_deleted(tmp_path: Path, prefix: Path) -> N
         command = [sys.executable, "-m", "sage_wheels", *line, "--prefix", prefix]
         subprocess.run(["sh", "-c", script, "sh", *command], env=tool_environment(), capture_output=True, check=True)
     assert (prefix / "bin/late").exists()
-    gone.mkdir()
-    command = [sys.executable, "-m", "sage_wheels", "pip", "--prefix", prefix, "list"]
-    done = subprocess.run(
-        ["sh", "-c", script, "sh", *command], env=tool_environment(), capture_output=True, text=True, check=False
-    )
-    assert sentence(done, 2).startswith("the current directory was deleted")
+    for line, status in (
+        (["pip", "--prefix", prefix, "list"], 2),
+        (["config"], 1),
+        (["build", "--wheel-dir", "wheels", make_tree(tmp_path / "tree", "early", "1")], 1),
+    ):
+        gone.mkdir()
+        command = [sys.executable, "-m", "sage_wheels", *line]
+        done = subprocess.run(
+            ["sh", "-c", script, "sh", *command], env=tool_environment(), capture_output=True, text=True, check=False
+        )
+        assert "the current directory was deleted" in sentence(done, status)
+
+
+def test_a_locale_that_lacks_characters(tmp_path: Path, prefix: Path) -> None:
+    """ASCII, as an example of those that are not UTF-8: what is printed is escaped, and file names are refused."""
+    ascii_only = tool_environment(LC_ALL="POSIX", PYTHONCOERCECLOCALE="0", PYTHONUTF8="0")
+    metadata = "Metadata-Version: 2.1\nName: described\nVersion: 1\nSummary: Übung \u65e5\n"
+    described = make_wheel(tmp_path, "described", "1", {"described.py": ""}, metadata_text=metadata)
+    install(prefix, described)
+    shown = tool("show", "--prefix", prefix, "described", env=ascii_only)
+    assert shown.returncode == 0, shown.stderr
+    assert "summary: \\xdcbung \\u65e5" in shown.stdout
+    named = make_wheel(tmp_path, "named", "1", {"na\u00efve/data": ""})
+    before = snapshot(prefix)
+    done = tool("install", "--prefix", prefix, named, env=ascii_only)
+    assert snapshot(prefix) == before
+    assert leftovers(prefix) == []
+    said = sentence(done)
+    assert "na\\xefve (the character set of the locale, ascii, cannot express it); set LC_ALL=C.UTF-8" in said
+
+
+def test_a_path_that_is_not_text_is_printed_byte_for_byte(tmp_path: Path) -> None:
+    directory = os.fsencode(tmp_path / "wheels") + b"\xff"
+    tree = make_tree(tmp_path / "tree", "early", "1")
+    command: list[str | bytes | Path] = [sys.executable, "-m", "sage_wheels", "build", "--wheel-dir", directory, tree]
+    environ = {**tool_environment(), "PYTHONIOENCODING": "utf-8:strict"}
+    done = subprocess.run(command, env=environ, capture_output=True, check=True)
+    assert done.stdout == directory + b"/early-1-py3-none-any.whl\n"
+
+
+def test_a_umask_that_keeps_the_owner_out(tmp_path: Path, prefix: Path) -> None:
+    """The owner can read and write everything that arrives; nobody else can."""
+    wheel = make_wheel(tmp_path, "good", "1", {"good/a.py": ""}, entry_points={"good": "good.a:main"})
+    done = tool("install", "--prefix", prefix, wheel, preexec_fn=lambda: os.umask(0o777))
+    assert done.returncode == 0, done.stderr
+    package = site_packages(prefix) / "good"
+    modes = [stat.S_IMODE(each.stat().st_mode) for each in (package, package / "a.py", prefix / "bin/good")]
+    assert modes[:2] == [0o700, 0o600]
+    assert modes[2] & 0o700 == 0o700
+    assert (prefix / "var/lib/sage-wheels").stat().st_mode & 0o700 == 0o700
+    tree = make_tree(tmp_path / "tree", "early", "1")
+    made = tool("build", "--wheel-dir", tmp_path / "out", tree, preexec_fn=lambda: os.umask(0o777))
+    assert made.returncode == 0, made.stderr
+    assert stat.S_IMODE(Path(made.stdout.rstrip()).stat().st_mode) == 0o600
 
 
 def test_unknown_files(prefix: Path) -> None:
@@ -318,6 +367,22 @@ def test_read_only_file_system(tmp_path: Path, prefix: Path, command: str) -> No
     assert str(prefix) in message
     assert message.endswith("; mount that file system writable or choose another prefix")
     assert snapshot(prefix) == before
+
+
+@pytest.mark.usefixtures("mounts")
+@pytest.mark.parametrize("option", ["--rebuild", "--in-place"])
+def test_read_only_cache(tmp_path: Path, option: str) -> None:
+    """One that is named, and was used before; without a name, another directory is used."""
+    tree = make_tree(tmp_path / "tree", "early", "1")
+    cache = tmp_path / "cache"
+    line = ["build", option, "--wheel-dir", tmp_path / "out", tree, "--cache-dir", cache]
+    assert tool(*line).returncode == 0
+    script = 'mount --bind "$1" "$1"\nmount -o remount,ro,bind "$1"\nshift\n"$@"'
+    command = ["unshare", "-m", "sh", "-c", script, "sh", str(cache), sys.executable, "-m", "sage_wheels"]
+    done = subprocess.run([*command, *map(str, line)], capture_output=True, text=True, env=tool_environment())
+    message = sentence(done)
+    assert str(cache) in message
+    assert message.endswith("; name a directory of your own for the cache with --cache-dir")
 
 
 @pytest.mark.usefixtures("mounts")

@@ -40,6 +40,7 @@ def _state(repository: Repository, git: Git, tree: str) -> dict[str, str]:
         "head": _read(f"{own}/HEAD").decode(errors="replace").strip(),
         "shallow": _digest(_read(f"{common}/shallow")),
         "config": _digest(_read(f"{common}/config") + b"\0" + _read(f"{own}/config.worktree")),
+        "info": _digest(canonical([_digest(_read(f"{common}/info/{name}")) for name in ("attributes", "exclude")])),
         "operation": " ".join(name for name in ("MERGE_HEAD", "rebase-merge") if os.path.lexists(f"{own}/{name}")),
     }
     if not git.is_there:
@@ -74,11 +75,19 @@ def _changed_outside(repository: Repository, status: bytes, tree: str) -> str:
         if field[0:1] in b"RC":
             next(fields, None)  # the old name
         path = os.path.join(repository.top, os.fsdecode(field[3:]))
-        if not f"{path}/".startswith(f"{tree}/") and not path.endswith((".log", "/")):
+        is_log = path.endswith(".log") and field.startswith(b"??")  # of a build, perhaps of this one
+        if not f"{path}/".startswith(f"{tree}/") and not is_log and not path.endswith("/"):
             names.append(path)
     if len(names) > _MOST_CHANGED:
         raise NotKeyable(f"more than {_MOST_CHANGED} files of {repository.top} are not committed")
-    return _digest(canonical([(_digest(os.fsencode(path)), _digest(_read(path))) for path in sorted(names)]))
+    return _digest(canonical([(_digest(os.fsencode(path)), *_seen(path)) for path in sorted(names)]))
+
+
+def _seen(path: str) -> tuple[str, bool]:
+    """The digest of what git would keep of a file or link, and whether it is a program."""
+    if os.path.islink(path):
+        return _digest(os.fsencode(os.readlink(path))), False
+    return _digest(_read(path)), os.access(path, os.X_OK)
 
 
 def _files_below(directory: str) -> list[tuple[str, str]]:
