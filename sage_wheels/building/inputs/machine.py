@@ -32,9 +32,16 @@ _LOCAL = "/usr/local"
 # Directories that compilers do not read: modules of Pythons (an isolated build imports none), documentation.
 _NOT_READ = re.compile(r"(?:.*/)?(?:lib(?:32|64)?/python[^/]*|share/(?:doc|man|info|locale|icons)|man|games|src)")
 _MOST = 50_000  # files in one of these directories
-# Options and variables that name directories to compile or link against.
-_OPTION = re.compile(r"(?:^|\s)-(?:I|L|isystem|iquote|idirafter|B)\s*(/[^\s:]+)")
-_PATHS = ("CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH", "LIBRARY_PATH", "PKG_CONFIG_PATH", "PKG_CONFIG_LIBDIR")
+# Options and variables that name directories to compile or link against. An option may stand in a list or in a
+# definition (MAKEFLAGS, meson's -Dc_args=...); the option or its path may be quoted.
+_OPTION = re.compile(
+    r"""(?:^|[\s=,;]|(?P<whole>["']))-(?:I|L|isystem|iquote|idirafter|B)\s*(?P<path>["'])?"""
+    r"""(/(?(whole)[^"']|(?(path)[^"']|(?:[^\s:,;'"\\]|\\(?!\s-).)))+)"""
+)
+_PATHS = (
+    *("CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH", "OBJC_INCLUDE_PATH", "LIBRARY_PATH"),
+    *("PKG_CONFIG_PATH", "PKG_CONFIG_LIBDIR", "CMAKE_PREFIX_PATH", "CMAKE_INCLUDE_PATH", "CMAKE_LIBRARY_PATH"),
+)
 # The databases of installed packages, and the command that lists them; without a command, the file itself is read.
 _DATABASES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("/var/lib/dpkg/status", ()),
@@ -165,7 +172,10 @@ def _directories(environ: Mapping[str, str], more: Iterable[str]) -> Iterator[st
     for name in _PATHS:
         yield from (os.path.normpath(each) for each in environ.get(name, "").split(":") if each.startswith("/"))
     for text in (*environ.values(), *more):
-        yield from map(os.path.normpath, _OPTION.findall(text))
+        for *_, path in _OPTION.findall(text):
+            yield os.path.normpath(re.sub(r"\\(.)", r"\1", path))
+            if "\\" in path:  # in MAKEFLAGS, an escaped blank separates words
+                yield os.path.normpath(path.partition("\\")[0])
 
 
 def tree(top: str, but: re.Pattern[str] = _NOT_READ, most: int = _MOST) -> str:

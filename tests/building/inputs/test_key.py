@@ -421,7 +421,7 @@ def test_what_the_caller_vouches_for(project: Project, name: str) -> None:
     assert not is_stored("two")
 
 
-@pytest.mark.parametrize("how", ["CPATH", "PKG_CONFIG_PATH", "CFLAGS", "a setting"])
+@pytest.mark.parametrize("how", ["CPATH", "PKG_CONFIG_PATH", "CMAKE_PREFIX_PATH", "CFLAGS", "a setting"])
 def test_directories_that_are_compiled_against(project: Project, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
     include = project.top / "include"
     include.mkdir()
