@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import stat
 import subprocess
 import sys
 import time
@@ -181,13 +182,14 @@ def _directories(environ: Mapping[str, str], more: Iterable[str]) -> Iterator[st
 def tree(top: str, but: re.Pattern[str] = _NOT_READ, most: int = _MOST) -> str:
     """The digest of name, size and time of all files below `top`, without directories whose paths there match `but`.
 
-    Raises `NotKeyable` if there are more than `most`.
+    What links lead to counts, too. Raises `NotKeyable` if there are more than `most` files.
     """
     digest, count, waiting = hashlib.sha256(), 0, [""]
+    real, outside = os.path.realpath(top), set[str]()
     while waiting:
         path = waiting.pop()
         try:
-            with os.scandir(f"{top}/{path}") as scan:
+            with os.scandir(os.path.join(top, path)) as scan:
                 entries = sorted(scan, key=_name)
         except OSError:
             continue
@@ -207,9 +209,27 @@ def tree(top: str, but: re.Pattern[str] = _NOT_READ, most: int = _MOST) -> str:
             except OSError:
                 continue
             lines.append(f"{entry.name} {status.st_size} {status.st_mtime_ns}")
+            if entry.is_symlink():
+                target, directory = _target(entry.path)
+                lines.append(target)
+                is_new = directory not in outside and not f"{directory}/".startswith(f"{real}/")
+                if directory and is_new and not but.fullmatch(f"{path}/{entry.name}"):
+                    outside.add(directory)
+                    waiting.append(directory)
         digest.update("\0".join(lines).encode(errors="surrogateescape"))
     return digest.hexdigest()
 
 
 def _name(entry: os.DirEntry[str]) -> str:
     return entry.name
+
+
+def _target(link: str) -> tuple[str, str]:
+    """Of what a link leads to: size and time, if it is a file; the real path, if it is a directory."""
+    try:
+        status = os.stat(link)
+    except OSError:
+        return "", ""
+    if stat.S_ISDIR(status.st_mode):
+        return "", os.path.realpath(link)
+    return f"{status.st_size} {status.st_mtime_ns}", ""

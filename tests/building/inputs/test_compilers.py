@@ -81,6 +81,22 @@ def test_a_header(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     check_changes(project, lambda: (include / "of-a-test.h").write_text("#define ANSWER 2\n"))
 
 
+@pytest.mark.parametrize("is_directory", [False, True])
+def test_a_header_that_a_link_leads_to(project: Project, monkeypatch: pytest.MonkeyPatch, is_directory: bool) -> None:
+    """As in /usr/local of Homebrew and stow, whose files are elsewhere."""
+    there, include = project.top / "package" / "a", project.top / "include"
+    for each in (there, include):
+        each.mkdir(parents=True)
+    (there / "of-a-test.h").write_text("#define ANSWER 1\n")
+    (there / "again").symlink_to(include)  # links in a circle
+    name = "a" if is_directory else "of-a-test.h"
+    (include / name).symlink_to(there if is_directory else there / "of-a-test.h")
+    monkeypatch.setenv("CPATH", str(include))
+    header = "a/of-a-test.h" if is_directory else "of-a-test.h"
+    write(project, f"#include <{header}>\nint answer(void) {{ return ANSWER; }}\n")
+    check_changes(project, lambda: (there / "of-a-test.h").write_text("#define ANSWER 2\n"))
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
