@@ -163,6 +163,7 @@ class StoredBuild:
             self._machine = {
                 "tools": tools.versions(self._environ, self.common["interpreter"]["compilers"], self.store),
                 "home": machine.home(self._environ),
+                "files": machine.named_files(self._environ, texts, self.named_paths),
                 "processor": options.cache_cpu or machine.processor(),
                 "system": options.cache_system
                 or machine.system(self._environ, texts, options.sandbox_read, self.named_paths, self.store),

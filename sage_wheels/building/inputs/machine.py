@@ -29,6 +29,14 @@ _IN_HOME = (
     *(".config/git/config", ".config/meson", ".local/share/meson", ".cmake/packages", ".local/share/pkgconfig"),
     *(".local/lib/pkgconfig", ".config/pythran", ".pythranrc", ".pyxbld"),
 )
+# Variables that name another place for directories in the home, and those whose value is a file of settings.
+_INSTEAD = {"XDG_CONFIG_HOME": ".config/", "XDG_DATA_HOME": ".local/share/", "CARGO_HOME": ".cargo/"}
+_FILES = ("DIST_EXTRA_CONFIG", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "CMAKE_TOOLCHAIN_FILE")
+# Options whose value is a file of settings, or a header.
+_FILE_OPTION = re.compile(
+    r"""(?:^|[\s=,;"'])(?:--(?:cross|native)-file[=\s]|-(?:include|imacros)\s*|-DCMAKE_TOOLCHAIN_FILE(?::\w+)?=)"""
+    r"""["']?(/[^\s:,;'"]+)"""
+)
 _LOCAL = "/usr/local"
 # Directories that compilers do not read: modules of Pythons (an isolated build imports none), documentation.
 _NOT_READ = re.compile(r"(?:.*/)?(?:lib(?:32|64)?/python[^/]*|share/(?:doc|man|info|locale|icons)|man|games|src)")
@@ -63,9 +71,21 @@ _LINES = re.compile(rb"^(?:Package|Version|Architecture|Status|P|V|A): ?.*|^[PVA
 
 
 def home(environ: Mapping[str, str]) -> dict[str, str]:
-    """The digest of each known configuration file in the home directory, by name."""
-    where = environ.get("HOME")
-    return {name: _digest_of(f"{where}/{name}") for name in _IN_HOME if where and os.path.exists(f"{where}/{name}")}
+    """The digest of each known configuration file of the user, by name; variables may say that it is elsewhere."""
+    where = environ.get("HOME") or os.path.expanduser("~")
+    paths = {f"~/{name}": f"{where}/{name}" for name in _IN_HOME}
+    for variable, directory in _INSTEAD.items():
+        if there := environ.get(variable):
+            names = [name.removeprefix(directory) for name in _IN_HOME if name.startswith(directory)]
+            paths.update((f"${variable}/{name}", f"{there}/{name}") for name in names)
+    paths.update((f"${variable}", environ[variable]) for variable in _FILES if environ.get(variable))
+    return {name: _digest_of(path) for name, path in paths.items() if os.path.exists(path)}
+
+
+def named_files(environ: Mapping[str, str], more: Iterable[str], named_paths: Mapping[str, str]) -> dict[str, str]:
+    """The digest of each file that an option in variables, or in the texts `more`, names; see `system`."""
+    paths = {path for text in (*environ.values(), *more) for path in _FILE_OPTION.findall(text)}
+    return {with_names(path, named_paths): _digest_of(path) for path in sorted(paths)}
 
 
 def _digest_of(path: str) -> str:

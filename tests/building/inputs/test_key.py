@@ -409,6 +409,38 @@ def test_the_settings_in_the_home(project: Project, name: str) -> None:
     assert project.is_stored()
 
 
+@pytest.mark.parametrize(
+    ("variable", "name"),
+    [
+        ("XDG_CONFIG_HOME", "git/config"),
+        ("XDG_DATA_HOME", "meson/cross/file"),
+        ("CARGO_HOME", "config.toml"),
+        ("DIST_EXTRA_CONFIG", ""),
+        ("GIT_CONFIG_GLOBAL", ""),
+        ("CMAKE_TOOLCHAIN_FILE", ""),
+        ("CFLAGS", "-include {}"),
+        ("CMAKE_ARGS", "-DCMAKE_TOOLCHAIN_FILE:FILEPATH={}"),
+        ("a setting", "--cross-file={}"),
+    ],
+)
+def test_settings_that_are_elsewhere(
+    project: Project, monkeypatch: pytest.MonkeyPatch, variable: str, name: str
+) -> None:
+    """A variable names their directory, or the file itself; or an option in a variable or a setting does."""
+    more: dict[str, Any] = {}
+    file = project.top / "elsewhere" / ("file" if name == "" or "{}" in name else name)
+    file.parent.mkdir(parents=True)
+    if variable == "a setting":
+        more["config_settings"] = {"setup-args": name.format(file)}
+    else:
+        elsewhere = str(project.top / "elsewhere")
+        monkeypatch.setenv(variable, name.format(file) if "{}" in name else elsewhere if name else str(file))
+    for text in ("", "[one]\n", "[three]\n"):
+        file.write_text(text)
+        assert not project.is_stored(**more)
+        assert project.is_stored(**more)
+
+
 @pytest.mark.parametrize("name", ["cache_cpu", "cache_system"])
 def test_what_the_caller_vouches_for(project: Project, name: str) -> None:
     def is_stored(text: str) -> bool:
