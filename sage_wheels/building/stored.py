@@ -216,7 +216,9 @@ class StoredBuild:
         return self.store.result(kind, key, shared=True, is_wanted=is_wanted)
 
     def _key_with(self, inputs: Mapping[str, Any], names: list[str]) -> str:
-        return key_of("wheel", {**inputs, "paths": {name: self.named_paths[name] for name in names}})
+        from sage_wheels.building.inputs.paths import spellings
+
+        return key_of("wheel", {**inputs, "paths": {name: spellings(self.named_paths[name]) for name in names}})
 
     def lack(self, result: Result) -> str:
         """A clause that says which shared library of the wheel is missing on this machine; "" if none is."""

@@ -511,6 +511,21 @@ def test_a_wheel_that_speaks_of_where_it_was_built(project: Project, tmp_path: P
     assert project.is_stored(usual_build_dir=elsewhere)
 
 
+def test_a_wheel_with_a_path_without_its_links(project: Project, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    link = tmp_path / "link"
+    link.symlink_to("one")
+    project.hook("about['v'] = os.getcwd()")
+    told = {"usual_build_dir": str(link / "build")}
+    assert "/one/build" in project.about(**told)
+    assert project.is_stored(**told)
+    assert not project.is_stored(usual_build_dir=str(tmp_path / "another"))
+    link.unlink()
+    link.symlink_to("two")
+    assert "/two/build" in project.about(**told)
+
+
 def test_what_is_never_kept(project: Project, tmp_path: Path) -> None:
     project.wheel("tiny", f"{BACKEND}\nbuild_editable = build_wheel\n")
     for option in ("editable", "in_place"):
