@@ -611,6 +611,7 @@ def test_without_isolation_everything_that_could_be_imported(project: Project, t
     assert [is_stored(cache_declared=True), is_stored(cache_declared=True)] == [False, True]
     assert [is_stored(), is_stored()] == [False, True]
     [record] = library.glob("tool-2.0.dist-info/RECORD")
+    whole = record.read_bytes()
     record.unlink()
     assert [is_stored(), is_stored()] == [False, False]
     assert is_stored(cache_declared=True)
