@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _MOST_OUTSIDE = 20_000  # files outside that links may lead to
 _MOST_BESIDE = 200  # files above the tree
+_NO_SOURCE = (".git", "__pycache__")  # outside of the copy; an import during a build writes byte-code there
 _BLOCK = 1 << 20  # bytes
 # Files that say how to build. If they mention "..", files above the tree may matter.
 _SAYS_HOW = re.compile(
@@ -128,11 +129,11 @@ class _Walk:
         try:
             if os.path.isdir(path):
                 names = sorted(os.listdir(path))
-                each = [(_text(name), self.outside(f"{path}/{name}")) for name in names if name != ".git"]
+                each = [(_text(name), self.outside(f"{path}/{name}")) for name in names if name not in _NO_SOURCE]
                 return hashlib.sha256(canonical(each)).hexdigest()
             if not stat.S_ISREG(os.stat(path).st_mode):
                 return "special"
-            return self._file(path, "")[2]
+            return " ".join(self._file(path, "")[1:])
         except FileNotFoundError:
             return "nothing"
         except (OSError, RecursionError) as error:

@@ -105,6 +105,8 @@ def change(project: Project, what: str) -> None:
         (tree / "link").symlink_to("./data.txt")
     elif what == "what a link that leads outside leads to":
         (project.top / "outside.txt").write_text("two")
+    elif what == "the mode of what a link that leads outside leads to":
+        (project.top / "outside.txt").chmod(0o755)
     elif what == "what is in a directory that a link leads to":
         (project.top / "outside" / "deep" / "x").write_text("two")
     elif what == "the order of .pyx and .c":
@@ -127,6 +129,7 @@ def change(project: Project, what: str) -> None:
         "a mode",
         "the text of a link",
         "what a link that leads outside leads to",
+        "the mode of what a link that leads outside leads to",
         "what is in a directory that a link leads to",
         "the order of .pyx and .c",
         "a file above that its build reads",
@@ -166,6 +169,21 @@ def test_what_is_not_source(project: Project) -> None:
     elsewhere = project.top / "elsewhere" / "hello"
     shutil.copytree(project.tree, elsewhere)
     assert project.is_stored(elsewhere)
+
+
+def test_a_backend_that_a_link_leads_to(project: Project) -> None:
+    """Its import writes byte-code beside it, which is no source."""
+    beside = project.tree.parent / "backends"
+    beside.mkdir()
+    (beside / "own.py").write_text(f"{BACKEND}\n")
+    (project.tree / "backends").symlink_to("../backends")
+    (project.tree / "pyproject.toml").write_text(
+        '[build-system]\nrequires = []\nbuild-backend = "own"\nbackend-path = ["backends"]\n'
+    )
+    assert [project.is_stored(), project.is_stored()] == [False, True]
+    assert list(beside.glob("__pycache__/own.*"))
+    (beside / "own.py").write_text(f"{BACKEND}\n# changed\n")
+    assert [project.is_stored(), project.is_stored()] == [False, True]
 
 
 def git(tree: Path, *arguments: str) -> None:
