@@ -76,8 +76,9 @@ _NOT_KEYED = (
 )
 _NOT_PASSED = re.compile("|".join(_TAKEN_OUT))
 _PASSED_ONLY = re.compile("|".join(_NOT_KEYED))
-# What MAKEFLAGS says of the number of jobs and of the jobserver (GNU make, 13.1).
-_ABOUT_JOBS = re.compile(r"\s*(?:--jobserver-\S+|--sync-mutex=\S+|-j\d*|-l[\d.]*)(?=\s|$)")
+# What MAKEFLAGS says of the number of jobs and of the jobserver (GNU make, 13.1), and what begins its definitions.
+_ABOUT_JOBS = re.compile(r"(?:^|\s+)(?:--jobserver-\S+|--sync-mutex=\S+|-j\d*|-l[\d.]*)(?=\s|$)")
+_DEFINITIONS = re.compile(r"(?:^|(?<=\s))-- ")
 _KEEP_OUT = ("PYTHONNOUSERSITE", "PYTHONSAFEPATH")
 OF_MAKE = ("MAKEFLAGS", "MFLAGS", "GNUMAKEFLAGS")
 _LOCALE = ("LC_ALL", "LC_CTYPE", "LANG")
@@ -133,7 +134,7 @@ def keyed(environ: Mapping[str, str], named_paths: Mapping[str, str]) -> dict[st
         if _PASSED_ONLY.fullmatch(name):
             continue
         if name in OF_MAKE:
-            value = _ABOUT_JOBS.sub("", value).strip()
+            value = _without_jobs(value)
             if not value:
                 continue
         result[name] = with_names(value, named_paths)
@@ -148,6 +149,13 @@ def counting(environ: Mapping[str, str]) -> dict[str, str]:
     """
     passed = {name: value for name, value in environ.items() if name not in OF_MAKE and not _is_withheld(name)}
     return keyed(passed, {})
+
+
+def _without_jobs(flags: str) -> str:
+    """The value `flags` of MAKEFLAGS without what it says of jobs; its definitions stay as they are."""
+    found = _DEFINITIONS.search(flags)
+    start = found.start() if found else len(flags)
+    return f"{_ABOUT_JOBS.sub('', flags[:start]).strip()} {flags[start:]}".strip()
 
 
 def with_names(text: str, named_paths: Mapping[str, str]) -> str:

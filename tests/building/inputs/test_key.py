@@ -388,6 +388,11 @@ def test_the_flags_of_make(project: Project, monkeypatch: pytest.MonkeyPatch) ->
     assert not project.is_stored()
     monkeypatch.setenv("MAKEFLAGS", "k -j2 -- CFLAGS=-O0")
     assert not project.is_stored()
+    for definitions in ("X=-j5", "X=-j6", "X=a\\ -l1", "X=a\\ -l2", "X=--jobserver-auth=1"):
+        monkeypatch.setenv("MAKEFLAGS", f" -j2 -- {definitions}")
+        assert not project.is_stored(), definitions
+        monkeypatch.setenv("MAKEFLAGS", f" -j3 -- {definitions}")
+        assert project.is_stored(), definitions
 
 
 def test_the_tools_on_the_path(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
