@@ -161,12 +161,21 @@ def _without_jobs(flags: str) -> str:
 def with_names(text: str, named_paths: Mapping[str, str]) -> str:
     """`text` with each path of `named_paths` replaced by its name in braces; the longest path first.
 
-    >>> with_names("-I/p/include:/px", {"prefix": "/p"})
-    '-I{prefix}/include:/px'
+    The path of something else may end in the same way. Braces in `text` are doubled, because they are no names.
+
+    >>> with_names("-I/p/include:/px:/q/p:file:///p:{p}", {"prefix": "/p"})
+    '-I{prefix}/include:/px:/q/p:file://{prefix}:{{p}}'
     """
-    for name, path in sorted(named_paths.items(), key=lambda each: len(each[1]), reverse=True):
-        text = re.sub(re.escape(path) + r"(?![^\s/:;,'\"=])", lambda _, name=name: f"{{{name}}}", text)  # type: ignore[misc]
-    return text
+    if not named_paths:
+        return text
+    names = {_with_braces(path): name for name, path in named_paths.items()}
+    paths = "|".join(map(re.escape, sorted(names, key=len, reverse=True)))
+    word = rf"""(^|(?<=[\s:;,'"=]))(-[A-Za-z-]+|//)?({paths})(?=[\s/:;,'"=]|$)"""
+    return re.sub(word, lambda found: f"{found[2] or ''}{{{names[found[3]]}}}", _with_braces(text))
+
+
+def _with_braces(text: str) -> str:
+    return text.replace("{", "{{").replace("}", "}}")
 
 
 def _is_withheld(name: str) -> bool:

@@ -521,6 +521,20 @@ def test_the_prefix_and_named_paths_stand_for_themselves(
     assert project.is_stored(**there(1))
 
 
+def test_what_only_looks_like_a_named_path(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The name in braces, and a path that ends in the same way, each where the other place has it differently."""
+    project.hook("about['v'] = os.environ['V'].replace('/', '|')")
+    for value, path in (
+        ("{top}/x", "/opt/one"),
+        ("/opt/one/x", "/opt/one"),
+        ("/a/opt/one/x", "/opt/one"),
+        ("/a/opt/two/x", "/opt/two"),
+    ):
+        monkeypatch.setenv("V", value)
+        told = {"cache_paths": (("top", path),)}
+        assert [project.is_stored(**told), project.is_stored(**told)] == [False, True], value
+
+
 def test_a_wheel_that_speaks_of_where_it_was_built(project: Project, tmp_path: Path) -> None:
     project.hook("about['v'] = os.getcwd()")
     assert not project.is_stored()
@@ -638,6 +652,11 @@ def test_without_isolation_everything_that_could_be_imported(project: Project, t
     record.unlink()
     assert [is_stored(), is_stored()] == [False, False]
     assert is_stored(cache_declared=True)
+    record.write_bytes(whole)
+    assert [is_stored(), is_stored()] == [False, True]
+    (library / "__editable__.other-1.0.pth").write_text("import __editable___other_1_0_finder\n")
+    (library / "__editable___other_1_0_finder.py").touch()
+    assert [is_stored(), is_stored()] == [False, False]  # its modules are somewhere else
 
 
 def test_the_interpreter(project: Project, tmp_path: Path) -> None:
