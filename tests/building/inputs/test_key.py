@@ -230,6 +230,33 @@ def test_the_repository(project: Project, part: str, references: str) -> None:
     assert project.is_stored()
 
 
+@pytest.mark.skipif(not shutil.which("git"), reason="needs git")
+def test_what_is_not_committed_outside_of_the_tree(project: Project) -> None:
+    top = project.tree.parent
+    (top / "kept.log").touch()
+    git(top, "init", "-q")
+    git(top, "add", "-A")
+    git(top, "commit", "-q", "-m", "first")
+    info = top / ".git" / "info"
+    info.mkdir(exist_ok=True)
+    (top / "new").write_text("one")
+    (top / "link").symlink_to("one")
+    (top / "kept.log").write_text("one")
+    assert [project.is_stored(), project.is_stored()] == [False, True]
+    (top / "build.log").write_text("of this build, perhaps")
+    assert not project.is_stored()  # git says that there is a new file
+    (top / "build.log").write_text("more of it")
+    assert project.is_stored()
+    for path, text in (("new", "two"), ("kept.log", "two"), (".git/info/attributes", "x"), (".git/info/exclude", "x")):
+        (top / path).write_text(text)
+        assert [project.is_stored(), project.is_stored()] == [False, True], path
+    (top / "new").chmod(0o755)
+    assert [project.is_stored(), project.is_stored()] == [False, True]
+    (top / "link").unlink()
+    (top / "link").symlink_to("two")
+    assert [project.is_stored(), project.is_stored()] == [False, True]
+
+
 def test_the_wheels_of_the_environment(project: Project) -> None:
     (project.tree / "more.txt").write_text("tool")
     assert not project.is_stored()
