@@ -2,7 +2,7 @@
 
     files          path, executable bit, content; of a link its text and, if it leads outside, what is there
     generated      whether a .pyx is newer than the .c or .cpp of the same name: then Cython is run
-    beside         files above the tree, if the files that say how to build it mention `..`
+    beside         files above the tree, if the files that say how to build it mention `..`; .gitignore, .hgignore
     repositories   what git knows: HEAD, refs, shallow, configuration, index, and what is not committed
 
 The copy is read, not the tree: nobody changes the copy, and it is what the backend gets.
@@ -17,6 +17,8 @@ import stat
 from typing import NamedTuple
 
 from sage_wheels.building.keyable import NotKeyable
+from sage_wheels.building.source.surroundings import LEVELS
+from sage_wheels.fs.digest import of_file
 from sage_wheels.store.results import canonical
 
 TYPE_CHECKING = False
@@ -61,7 +63,7 @@ def fingerprint(copy: str, tree: str, repositories: dict[str, Any], log: str = "
     about = {
         "files": entries,
         "generated": sorted(_newer(times)),
-        "beside": sorted(_beside(copy, tree, walk.speaks_of_above)),
+        "beside": sorted([*_beside(copy, tree, walk.speaks_of_above), *_ignored(copy)]),
         "repositories": repositories,
     }
     names = {path: digest[:16] for path, _, digest in entries}
@@ -174,6 +176,18 @@ def _beside(copy: str, tree: str, speaking: Iterable[tuple[str, bytes]]) -> Iter
         path = os.path.realpath(os.path.join(tree, name))
         if os.path.lexists(path) and not (path == tree or f"{tree}/".startswith(f"{path}/")):
             yield [_text(name), walk.outside(path)]
+
+
+def _ignored(copy: str) -> Iterator[list[str]]:
+    """Name and digest of the files above `copy` in which hatchling finds what to leave out, if the tree has none."""
+    for name, end in ((".gitignore", ".git"), (".hgignore", ".hg")):
+        directory, above = copy, ""
+        for _ in range(LEVELS):
+            if os.path.exists(f"{directory}/{name}") or os.path.exists(f"{directory}/{end}"):
+                break
+            directory, above = os.path.dirname(directory), f"../{above}"
+            if os.path.isfile(f"{directory}/{name}"):
+                yield [above + name, of_file(f"{directory}/{name}").hex()]
 
 
 def _text(path: str) -> str:

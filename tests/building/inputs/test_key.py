@@ -171,6 +171,24 @@ def test_what_is_not_source(project: Project) -> None:
     assert project.is_stored(elsewhere)
 
 
+def test_what_to_leave_out(project: Project) -> None:
+    """As hatchling does, the backend searches a .gitignore in the tree and in all directories above."""
+    project.hook(
+        "from pathlib import Path\n"
+        "found = [each / '.gitignore' for each in (Path.cwd(), *Path.cwd().parents)]\n"
+        "about['v'] = next(each.read_text() for each in found if each.is_file())"
+    )
+    usual = {"usual_build_dir": str(project.home / "builds")}
+    for far in (project.home, project.tree.parent.parent, project.tree.parent, project.tree):
+        (far / ".gitignore").write_text(f"{far.name} 1")
+        assert (f"{far.name} 1" in project.about(**usual)) == (far != project.home)
+        (far / ".gitignore").write_text(f"{far.name} 2")
+        assert (f"{far.name} 2" in project.about(**usual)) == (far != project.home)
+        assert project.is_stored(**usual)
+    (project.tree.parent / ".gitignore").write_text("hidden by that of the tree")
+    assert project.is_stored(**usual)
+
+
 def test_a_backend_that_a_link_leads_to(project: Project) -> None:
     """Its import writes byte-code beside it, which is no source."""
     beside = project.tree.parent / "backends"
