@@ -66,7 +66,7 @@ def _of_files(then: object, now: Mapping[str, str]) -> list[str]:
 
 def _all(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
     for name in sorted({*then, *now}):
-        one, other = then.get(name), now.get(name)
+        one, other = (each.get(name, _UNTOLD.get(name)) for each in (then, now))
         if one == other:
             continue
         if name == "wheels":
@@ -98,12 +98,14 @@ def _of_settings(then: Mapping[str, object], now: Mapping[str, object]) -> Itera
 _NAMES = {
     "tools": "the tool {}",
     "interpreter": "the interpreter's {}",
-    "home": "~/{}",
+    "home": "{}",
+    "files": "the file {}",
     "system": "what {} has",
     "source": "the source's {}",
 }
 
 
+_UNTOLD: dict[str, dict[str, str]] = {"files": {}}  # what earlier versions did not keep
 _SINGLE = {"sdist first": "--sdist-then-wheel", "isolation": "isolation", "declared is all": "--cache-declared"}
 
 

@@ -216,7 +216,10 @@ class Lookup:
         except (NotKeyable, OSError) as error:
             return explaining.Explanation(self.name, str(error))
         found = stored.find(inputs) if rounds else None
-        return explaining.compared(stored, inputs, found, is_whole=rounds is not None)
+        explained = explaining.compared(stored, inputs, found, is_whole=rounds is not None)
+        if self.options.rebuild and explained.is_stored:
+            return explained._replace(is_stored=False, differences=["--rebuild builds what is in the store, too"])
+        return explained
 
 
 def look_ahead(options: BuildOptions, environ: Mapping[str, str]) -> None:

@@ -60,8 +60,14 @@ _KINDS = {
 _NAMED = 10  # how many paths of a kind are named in a sentence
 
 
-def _check_together(options: BuildOptions) -> None:
-    """Raise `UsageError` for options that exclude each other."""
+def _check(source: Source, options: BuildOptions) -> None:
+    """Raise `SourceError` for a source that cannot be built so, `UsageError` for options that exclude each other."""
+    if isinstance(source, WheelFile):
+        raise SourceError(f"{source.path} is a wheel already", "install it as it is")
+    if options.editable and not isinstance(source, SourceTree):
+        raise SourceError("only a source tree can be editable", "unpack it and name the directory")
+    if options.in_place and not isinstance(source, SourceTree):
+        raise SourceError("only a source tree can be built in place", "unpack it and name the directory")
     if options.sandbox and options.uses_the_tree_itself:
         raise UsageError("an editable build, or one with --in-place, cannot be in a sandbox", "leave --sandbox out")
     if not options.sdist_then_wheel:
@@ -82,13 +88,7 @@ def build_wheel(source: Source, *, wheel_dir: str, options: BuildOptions) -> Bui
 
     When it returns, uploads to a store of several machines may not be finished; see `options.finish_uploads`.
     """
-    if isinstance(source, WheelFile):
-        raise SourceError(f"{source.path} is a wheel already", "install it as it is")
-    _check_together(options)
-    if options.editable and not isinstance(source, SourceTree):
-        raise SourceError("only a source tree can be editable", "unpack it and name the directory")
-    if options.in_place and not isinstance(source, SourceTree):
-        raise SourceError("only a source tree can be built in place", "unpack it and name the directory")
+    _check(source, options)
     if options.verify_store:
         return _verified(source, wheel_dir, options._replace(verify_store=False))
     name = project_name(source)
@@ -119,6 +119,7 @@ def explain(source: Source, options: BuildOptions) -> Explanation:
 
     Nothing is built. Raises the errors of `build_wheel` from before the build begins.
     """
+    _check(source, options)
     name = project_name(source)
     with (
         build_directory(f"{options.build_root()}/build", name, on_wait=options.on_note) as directory,

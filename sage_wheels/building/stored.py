@@ -21,7 +21,7 @@ from sage_wheels.store.results import key_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from typing import Any
 
     from sage_wheels.building.environment.images import ImageCache
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from sage_wheels.store.results import Result
     from sage_wheels.store.store import Store
 
-_FORMAT = 2  # of the inputs of a build; raise it when this program builds differently
+_FORMAT = 3  # of the inputs of a build; raise it when this program builds differently
 LOG = "build.log"
 # Variables whose values are in a result, because they explain it and are not secret.
 _TOLD = ("CC", "CXX", "FC", "CFLAGS", "CXXFLAGS", "CPPFLAGS", "FFLAGS", "LDFLAGS", "ARCHFLAGS", "SOURCE_DATE_EPOCH")
@@ -163,6 +163,7 @@ class StoredBuild:
             self._machine = {
                 "tools": tools.versions(self._environ, self.common["interpreter"]["compilers"], self.store),
                 "home": machine.home(self._environ),
+                "files": machine.named_files(self._environ, texts, self.named_paths),
                 "processor": options.cache_cpu or machine.processor(),
                 "system": options.cache_system
                 or machine.system(self._environ, texts, options.sandbox_read, self.named_paths, self.store),
@@ -215,7 +216,9 @@ class StoredBuild:
         return self.store.result(kind, key, shared=True, is_wanted=is_wanted)
 
     def _key_with(self, inputs: Mapping[str, Any], names: list[str]) -> str:
-        return key_of("wheel", {**inputs, "paths": {name: self.named_paths[name] for name in names}})
+        from sage_wheels.building.inputs.paths import spellings
+
+        return key_of("wheel", {**inputs, "paths": {name: spellings(self.named_paths[name]) for name in names}})
 
     def lack(self, result: Result) -> str:
         """A clause that says which shared library of the wheel is missing on this machine; "" if none is."""
@@ -256,7 +259,7 @@ class StoredBuild:
         A log is sent to other machines, and backends print variables. Short values stay: they are words, not secrets.
         """
         everything = {**environment.for_processes(), **self._environ}  # our own lines may have other variables
-        values = {value: name for name, value in everything.items() if name not in _TOLD}
+        values = {form: name for name, value in everything.items() if name not in _TOLD for form in _written(value)}
         for value in sorted(values, key=len, reverse=True):
             if len(value) >= _SHORTEST:
                 log = log.replace(value, f"${values[value]}")
@@ -297,6 +300,21 @@ class StoredBuild:
             self.store.keep("wheel", key, values, files, shared=True)
         self.store.keep("last", last_key(self.name), {"inputs": dict(inputs), "files": self.files, "key": key})
         keep_seconds(self.store, self.name, round(seconds, 3))
+
+
+def _written(value: str) -> Iterator[str]:
+    """How programs write the value of a variable: whole or line by line; as it is, or as strings of Python, JSON and
+    shells, or in a URL."""
+    import json
+    import shlex
+    from urllib.parse import quote, quote_plus
+
+    for each in {value, *value.splitlines()}:
+        yield each
+        yield from (repr(each)[1:-1], ascii(each)[1:-1], repr(os.fsencode(each))[2:-1])
+        yield from (json.dumps(each)[1:-1], json.dumps(each, ensure_ascii=False)[1:-1], shlex.quote(each))
+        raw = os.fsencode(each)
+        yield from (quote(raw), quote(raw, safe=""), quote_plus(raw))
 
 
 def _is_sandboxed(result: Result) -> bool:

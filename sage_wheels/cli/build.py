@@ -71,7 +71,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from sage_wheels.building import markers_of, sources_of
     from sage_wheels.cli.progress import shown_log
 
     if arguments.editable:
@@ -82,9 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
         )
     said = set[bytes]()
     options = build_options.options_from(arguments, prefix_if_named(arguments))._replace(on_note=_noting(said))
-    named = build_options.named(arguments, arguments.sources, "SOURCE", lambda: markers_of(options))
-    options = named.told(options, lambda: markers_of(options))._replace(editables=())  # as `pip wheel` takes them
-    sources = sources_of([*named.items, *named.editables], options)
+    sources, options = named_sources(arguments, options)
     choice = build_options.many_from(arguments)
     if len(sources) > 1 or choice.from_source or choice.report or choice.timings or choice.engine:
         return _build_many(sources, arguments, options, choice, said)
@@ -94,6 +91,15 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         common.print_json([wheel._asdict() for wheel in built])
     return 0
+
+
+def named_sources(arguments: argparse.Namespace, options: BuildOptions) -> tuple[list[Source], BuildOptions]:
+    """The sources on the command line and in files, and `options` with what these files say."""
+    from sage_wheels.building import markers_of, sources_of
+
+    named = build_options.named(arguments, arguments.sources, "SOURCE", lambda: markers_of(options))
+    told = named.told(options, lambda: markers_of(options))._replace(editables=())  # as `pip wheel` takes them
+    return sources_of([*named.items, *named.editables], told), told
 
 
 def _noting(said: set[bytes]) -> Callable[[str], None]:

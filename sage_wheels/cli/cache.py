@@ -6,7 +6,7 @@
     sage-wheels cache explain [OPTION...] SOURCE    say what differs from the last build of the project
     sage-wheels cache keygen FILE                   make a private key; print the line for files of trusted keys
 
-The store may be deleted at any time: everything in it is made again. 'explain' takes the options of 'build', copies the
+The store may be deleted at any time: everything in it is made again. 'explain' takes all options of 'build', copies the
 source as a build does, and builds nothing.
 """
 
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import argparse
 
-from sage_wheels.cli import build_options, common, screen
+from sage_wheels.cli import build, build_options, common, screen
 from sage_wheels.errors import UsageError
 
 TYPE_CHECKING = False
@@ -31,13 +31,8 @@ EXAMPLES = """\
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    common.add_prefix(parser)
-    common.add_json(parser)
-    build_options.add_build_arguments(parser)
     parser.add_argument("what", choices=("info", "gc", "clear", "explain", "keygen"), help="what to do")
-    parser.add_argument(
-        "sources", nargs="*", metavar="SOURCE", help="with explain: what would be built; with keygen: the new file"
-    )
+    build.add_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -90,13 +85,13 @@ def _keygen(arguments: argparse.Namespace) -> int:
 
 
 def _explain(arguments: argparse.Namespace) -> int:
-    from sage_wheels.building import project, sources_of
-    from sage_wheels.cli.build import prefix_if_named
+    from sage_wheels.building import project
 
-    if not arguments.sources:
+    if not (arguments.sources or arguments.requirement):
         raise UsageError("cache explain needs a SOURCE", "name what would be built")
-    options = build_options.options_from(arguments, prefix_if_named(arguments))
-    found = [project.explain(each, options) for each in sources_of(arguments.sources, options)]
+    options = build_options.options_from(arguments, build.prefix_if_named(arguments))
+    sources, options = build.named_sources(arguments, options)
+    found = [project.explain(each, options) for each in sources]
     if arguments.json:
         common.print_json([each._asdict() for each in found])
     else:

@@ -182,7 +182,7 @@ def _unpacked(
     root = root or caches.of_user().directory
     if not options.store or root is None:
         return contextlib.nullcontext()
-    store = Store(root, limit=options.cache_size or LIMIT, on_note=say)
+    store = Store(root, limit=LIMIT if options.cache_size is None else options.cache_size, on_note=say)
     return UnpackedWheels(store, stage, linking=mode == "hardlink", say=say)
 
 

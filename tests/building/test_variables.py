@@ -31,6 +31,31 @@ def test_the_callers_python_and_pip_do_not_leak_in(name: str) -> None:
     assert name not in for_build({name: "x"}).environ
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        "PGPASSWORD MYSQL_PWD DB_PASS GH_PAT SSHPASS DOCKER_AUTH_CONFIG DEPLOY_KEY npm_config__auth my_token "
+        "OPENAI_KEY SMTP_PASSWD2 REDISCLI_AUTH SENTRY_DSN DATABASE_URL TWINE_USERNAME signing_keys KUBECONFIG",
+        "EXECUTOR_NUMBER NODE_NAME STAGE_NAME WORKSPACE RUN_DISPLAY_URL RUN_CHANGES_DISPLAY_URL BRANCH_NAME CHANGE_ID "
+        "GIT_COMMIT GIT_PREVIOUS_SUCCESSFUL_COMMIT GIT_LOCAL_BRANCH BUILD_ID JOB_BASE_NAME",
+        "BUILD_BUILDID BUILD_SOURCEVERSION BUILD_REQUESTEDFOREMAIL SYSTEM_JOBID SYSTEM_ACCESSTOKEN PIPELINE_WORKSPACE",
+        "CIRRUS_TASK_ID BITRISE_BUILD_NUMBER ImageVersion SLURM_JOB_ID PBS_JOBID",
+        "VSCODE_IPC_HOOK_CLI KITTY_PID WSL_INTEROP TERMINAL_EMULATOR SECURITYSESSIONID I3SOCK ICEAUTHORITY",
+    ],
+    ids=["secrets", "Jenkins", "Azure", "other jobs", "terminals"],
+)
+def test_a_session_a_job_and_secrets_do_not_leak_in(names: str) -> None:
+    """They differ each time, so the store would never have what was built; or no build is to see them."""
+    given = dict.fromkeys(names.split(), "x")
+    assert not given.keys() & for_build(given).environ.keys()
+
+
+def test_what_only_looks_like_them_passes() -> None:
+    names = "BUILD_TYPE BUILD_SHARED_LIBS CMAKE_BUILD_TYPE SYSTEM_VERSION_COMPAT GIT_AUTHOR_NAME CIBUILDWHEEL BYPASS"
+    names += " NODE_PATH MONKEY TOKENIZER COMPAT KEYBOARD AUTHOR RUN_TESTS CHANGES XAUTH WTF JOBS"
+    assert dict.fromkeys(names.split(), "x").items() <= for_build(dict.fromkeys(names.split(), "x")).environ.items()
+
+
 @pytest.mark.parametrize("name", ["PYTHONNOUSERSITE", "PYTHONSAFEPATH"])
 def test_what_keeps_something_out_is_not_taken_away(name: str) -> None:
     assert for_build({name: "yes"}).environ[name] == "yes"

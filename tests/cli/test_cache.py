@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -77,6 +78,42 @@ def test_what_is_not_kept_has_a_reason(run: Run, tree: Path) -> None:
     assert told == [
         "hello is not kept in the store: it is built in place, in a directory with what earlier builds left"
     ]
+
+
+def test_all_options_of_build(run: Run, tmp_path: Path, tree: Path) -> None:
+    """Whoever wants to know why `build` has built puts `cache explain` in its place."""
+    build(run, tmp_path, tree)
+    (tmp_path / "list").write_text(f"{tree}\n")
+    taken = "hello would come from the store; its build had taken "
+    for more in (["-w", "dist", f"{tree}/"], ["-j2", "-k", "--verify-store", f"{tree}/"], ["-r", tmp_path / "list"]):
+        assert run("cache", "explain", "--cache-system", "tests", *more).startswith(taken)
+    assert explain(run, tree, "--rebuild") == [
+        "hello would be built:",
+        "  --rebuild builds what is in the store, too",
+    ]
+    assert explain(run, tree, "-e") == [
+        "hello is not kept in the store: an editable wheel is good for its source tree only"
+    ]
+
+
+def test_what_cannot_be_built_is_refused_as_by_build(run: Run, tmp_path: Path, tree: Path) -> None:
+    build(run, tmp_path, tree)
+    [wheel] = (tmp_path / "dist").glob("*.whl")
+    for arguments in (["explain", wheel], ["explain", "--sandbox", "--in-place", tree]):
+        command = [sys.executable, "-m", "sage_wheels", "cache", *map(str, arguments)]
+        done = subprocess.run(command, capture_output=True, check=False, text=True)
+        assert done.returncode in (1, 2)
+        assert done.stderr.startswith("sage-wheels: error: ")
+        assert done.stderr.count("\n") == 1
+
+
+def test_a_limit_of_nothing(run: Run, tmp_path: Path, tree: Path) -> None:
+    build(run, tmp_path, tree)
+    assert json.loads(run("cache", "info", "--json", "--cache-size", "0"))["limit"] == 0
+    for path in (tmp_path / "store").rglob("*"):
+        os.utime(path, (1, 1))  # it was not used for long
+    assert json.loads(run("cache", "gc", "--json", "--cache-size", "0"))["freed"] > 0
+    assert json.loads(run("cache", "info", "--json"))["size"] == 0
 
 
 def test_wrong_usage(run: Run) -> None:

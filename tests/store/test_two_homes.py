@@ -90,7 +90,13 @@ def test_no_byte_that_is_sent_has_a_secret(tmp_path: Path, server: Bazel, tree: 
     """Neither the value of a variable, nor what the backend says of it, nor a password in clear, nor a key."""
     if how and no_sandbox():
         pytest.skip(no_sandbox())
-    (tree / "hook.py").write_text("import os; print('environment:', dict(os.environ))")
+    (tree / "hook.py").write_text(
+        "import json, os, shlex\n"
+        "from urllib.parse import quote, quote_plus\n"
+        "print('environment:', dict(os.environ), dict(os.environb), json.dumps(dict(os.environ)))\n"
+        "for value in os.environ.values():\n"
+        "    print(value, ascii(value), shlex.quote(value), quote(value), quote_plus(value))\n"
+    )
     key = tmp_path / "key"
     home = tmp_path / f"{SECRET}-home"  # the build directory is in there, and what is logged speaks of it
     run(home, "cache", "keygen", key)
@@ -101,6 +107,8 @@ def test_no_byte_that_is_sent_has_a_secret(tmp_path: Path, server: Bazel, tree: 
         SAGE_WHEELS_STORE=server.url.replace("//", f"//me:{SECRET}-password@"),
         SAGE_WHEELS_STORE_MODE="write",
         SOME_VARIABLE=f"x{SECRET}-variable",
+        SEVERAL_LINES=f"-- BEGIN --\n{SECRET}-first/line\n{SECRET}-second line\n",
+        QUOTES=f"\\ 'it' is \"{SECRET}-é\" 100%",
         MY_TOKEN=f"{SECRET}-token",
         CFLAGS="-DTOLD=yes",
     )[2]

@@ -45,6 +45,8 @@ _TAKEN_OUT = (
     r"_|SHLVL|PWD|OLDPWD|SHELL|USER|LOGNAME|USERNAME|MAIL|EMAIL|HOSTNAME|SUDO_.*|SSH_.*|GPG_.*|DBUS_.*|DISPLAY",
     r"XAUTHORITY|WAYLAND_.*|DESKTOP_.*|GNOME_.*|KDE_.*|GDM.*|SESSION_.*|WINDOW(ID|PATH)|STY|TMUX.*|VTE_.*|ITERM_.*",
     r"TERM_.*|COLORTERM|COLUMNS|LINES|LS_?COLORS|CLICOLOR.*|PAGER|LESS.*|MANPAGER|EDITOR|VISUAL|PS[0-4]|PROMPT.*|HIST(FILE|SIZE|CONTROL|IGNORE)",
+    r"TERMINAL_.*|VSCODE_.*|KITTY_.*|ALACRITTY_.*|WEZTERM_.*|KONSOLE_.*|GHOSTTY_.*|TILIX_ID|WT_.*|WSL.*|ZELLIJ.*|NVIM.*",
+    r"INSIDE_EMACS|VIM(RUNTIME)?|I3SOCK|SWAYSOCK|HYPRLAND_.*|ICEAUTHORITY|AT_SPI_.*|SECURITYSESSIONID|XPC_.*|__CF.*",
     r"GIT_(EDITOR|PAGER|ASKPASS)|INVOCATION_ID|JOURNAL_STREAM|SYSTEMD_.*|LISTEN_.*|MANAGERPID|DIRENV_.*",
     # the make that runs this tool, except for its flags
     r"MAKELEVEL|MAKE_TERM(OUT|ERR)|MAKE_RESTARTS",
@@ -52,9 +54,18 @@ _TAKEN_OUT = (
     r"PYTEST_.*|TOX_.*|NOX_.*|COV_CORE_.*|COVERAGE_.*",
     r"CI|CI_.*|GITHUB_.*|ACTIONS_.*|RUNNER_.*|GITLAB_.*|BUILDKITE.*|CIRCLE.*|TRAVIS.*|JENKINS_.*|HUDSON_.*|JOB_(NAME|ID|URL)",
     r"BUILD_(ID|NUMBER|TAG|URL|CAUSE.*|DISPLAY_NAME)|TEAMCITY_.*|TF_BUILD|AGENT_.*|APPVEYOR.*|DRONE.*|SEMAPHORE.*",
-    r"BITBUCKET_.*|CODEBUILD_.*|KUBERNETES_.*|CODESPACE.*",
+    r"BITBUCKET_.*|CODEBUILD_.*|KUBERNETES_.*|CODESPACE.*|CIRRUS_.*|WOODPECKER_.*|BITRISE_.*|ZUUL_.*|TASKCLUSTER_.*",
+    r"GITEA_.*|FORGEJO_.*|Image(OS|Version)",
+    # a job of Jenkins, of Azure Pipelines, of a batch system
+    r"EXECUTOR_NUMBER|NODE_(NAME|LABELS)|STAGE_NAME|WORKSPACE(_TMP)?|JOB_(BASE_NAME|DISPLAY_URL)|RUN_(.*_)?URL",
+    r"BRANCH_(NAME|IS_PRIMARY)|CHANGE_(ID|URL|TITLE|AUTHOR.*|BRANCH|TARGET|FORK)|GIT_((LOCAL_)?BRANCH|(.*_)?COMMIT|URL)",
+    r"SYSTEM_(?!VERSION_COMPAT).*|PIPELINE_.*|VSTS_.*|BUILD_(ARTIFACTS|BINARIES|BUILD|CONTAINER|DEFINITION|QUEUED|REASON"
+    r"|REPOSITORY|REQUESTED|SOURCE|STAGING).*",
+    r"SLURM.*|PBS_.*|LSB_.*|SGE_.*|OAR_.*|FLUX_.*",
     # secrets
-    r"(.*_)?(TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIALS?|(API|ACCESS|PRIVATE|SIGNING)_?KEY)S?(_.*)?",
+    r"(?i:(.*_)?(TOKEN|SECRET|PASSPHRASE|CREDENTIAL|AUTH|(API|ACCESS|PRIVATE|SIGNING)_?KEY)S?(_.*)?)",
+    r"(?i:.*(PASSWORD|PASSWD).*|.*_(PASS|PWD|PAT|KEY|DSN|COOKIE)|SSHPASS)",
+    r"(DATABASE|DB|REDIS|MONGO(DB)?|AMQP|POSTGRES(QL)?|MYSQL|BROKER)_UR[IL]|KUBECONFIG|VAULT_.*",
     r"AWS_.*|AZURE_.*|GOOGLE_.*|GCP_.*|TWINE_.*|NETRC|KRB5.*|SAGE_WHEELS_STORE(_.*)?|DASK_.*",
 )
 # How many processes a tool that is no client of make's jobserver may start.
@@ -67,8 +78,9 @@ _NOT_KEYED = (
 )
 _NOT_PASSED = re.compile("|".join(_TAKEN_OUT))
 _PASSED_ONLY = re.compile("|".join(_NOT_KEYED))
-# What MAKEFLAGS says of the number of jobs and of the jobserver (GNU make, 13.1).
-_ABOUT_JOBS = re.compile(r"\s*(?:--jobserver-\S+|--sync-mutex=\S+|-j\d*|-l[\d.]*)(?=\s|$)")
+# What MAKEFLAGS says of the number of jobs and of the jobserver (GNU make, 13.1), and what begins its definitions.
+_ABOUT_JOBS = re.compile(r"(?:^|\s+)(?:--jobserver-\S+|--sync-mutex=\S+|-j\d*|-l[\d.]*)(?=\s|$)")
+_DEFINITIONS = re.compile(r"(?:^|(?<=\s))-- ")
 _KEEP_OUT = ("PYTHONNOUSERSITE", "PYTHONSAFEPATH")
 OF_MAKE = ("MAKEFLAGS", "MFLAGS", "GNUMAKEFLAGS")
 _LOCALE = ("LC_ALL", "LC_CTYPE", "LANG")
@@ -124,7 +136,7 @@ def keyed(environ: Mapping[str, str], named_paths: Mapping[str, str]) -> dict[st
         if _PASSED_ONLY.fullmatch(name):
             continue
         if name in OF_MAKE:
-            value = _ABOUT_JOBS.sub("", value).strip()
+            value = _without_jobs(value)
             if not value:
                 continue
         result[name] = with_names(value, named_paths)
@@ -141,15 +153,31 @@ def counting(environ: Mapping[str, str]) -> dict[str, str]:
     return keyed(passed, {})
 
 
+def _without_jobs(flags: str) -> str:
+    """The value `flags` of MAKEFLAGS without what it says of jobs; its definitions stay as they are."""
+    found = _DEFINITIONS.search(flags)
+    start = found.start() if found else len(flags)
+    return f"{_ABOUT_JOBS.sub('', flags[:start]).strip()} {flags[start:]}".strip()
+
+
 def with_names(text: str, named_paths: Mapping[str, str]) -> str:
     """`text` with each path of `named_paths` replaced by its name in braces; the longest path first.
 
-    >>> with_names("-I/p/include:/px", {"prefix": "/p"})
-    '-I{prefix}/include:/px'
+    The path of something else may end in the same way. Braces in `text` are doubled, because they are no names.
+
+    >>> with_names("-I/p/include:/px:/q/p:file:///p:{p}", {"prefix": "/p"})
+    '-I{prefix}/include:/px:/q/p:file://{prefix}:{{p}}'
     """
-    for name, path in sorted(named_paths.items(), key=lambda each: len(each[1]), reverse=True):
-        text = re.sub(re.escape(path) + r"(?![^\s/:;,'\"=])", lambda _, name=name: f"{{{name}}}", text)  # type: ignore[misc]
-    return text
+    if not named_paths:
+        return text
+    names = {_with_braces(path): name for name, path in named_paths.items()}
+    paths = "|".join(map(re.escape, sorted(names, key=len, reverse=True)))
+    word = rf"""(^|(?<=[\s:;,'"=]))(-[A-Za-z-]+|//)?({paths})(?=[\s/:;,'"=]|$)"""
+    return re.sub(word, lambda found: f"{found[2] or ''}{{{names[found[3]]}}}", _with_braces(text))
+
+
+def _with_braces(text: str) -> str:
+    return text.replace("{", "{{").replace("}", "}}")
 
 
 def _is_withheld(name: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.metadata
 import os
@@ -32,7 +33,22 @@ def everything(path: Iterable[str]) -> dict[str, str]:
         if not record or direct_url.may_be_editable(each.read_text(direct_url.FILE)):
             raise NotKeyable(f"{name} is editable, or has no RECORD")
         found.setdefault(name, f"{each.version} {hashlib.sha256(record.encode()).hexdigest()}")
+    if editable := next(filter(None, map(_editable, directories)), None):
+        raise NotKeyable(f"{editable} belongs to something editable")
     return {**found, "all files": hashlib.sha256("".join(map(_digest, directories)).encode()).hexdigest()}
+
+
+def _editable(directory: str) -> str | None:
+    """A `.pth` file in `directory` that starts the finder of an editable installation; it may have no direct_url.json.
+
+    Setuptools, scikit-build-core and meson-python say so in its name, `editables` (hatchling) in its text.
+    """
+    for name in os.listdir(directory) if os.path.isdir(directory) else ():
+        if name.endswith(".pth"):
+            with contextlib.suppress(OSError), open(f"{directory}/{name}", encoding="utf-8", errors="replace") as f:
+                if re.search("^import.*editable", f.read(), re.MULTILINE):
+                    return name
+    return None
 
 
 def _digest(path: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import stat
 import subprocess
 import sys
 import time
@@ -28,13 +29,31 @@ _IN_HOME = (
     *(".config/git/config", ".config/meson", ".local/share/meson", ".cmake/packages", ".local/share/pkgconfig"),
     *(".local/lib/pkgconfig", ".config/pythran", ".pythranrc", ".pyxbld"),
 )
+# Variables that name another place for directories in the home, and those whose value is a file of settings.
+_INSTEAD = {"XDG_CONFIG_HOME": ".config/", "XDG_DATA_HOME": ".local/share/", "CARGO_HOME": ".cargo/"}
+_FILES = ("DIST_EXTRA_CONFIG", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "CMAKE_TOOLCHAIN_FILE")
+# Options whose value is a file of settings, or a header.
+_FILE_OPTION = re.compile(
+    r"""(?:^|[\s=,;"'])(?:--(?:cross|native)-file[=\s]|-(?:include|imacros)\s*|-DCMAKE_TOOLCHAIN_FILE(?::\w+)?=)"""
+    r"""["']?(/[^\s:,;'"]+)"""
+)
 _LOCAL = "/usr/local"
-# Directories that compilers do not read: modules of Pythons (an isolated build imports none), documentation.
-_NOT_READ = re.compile(r"(?:.*/)?(?:lib(?:32|64)?/python[^/]*|share/(?:doc|man|info|locale|icons)|man|games|src)")
+# Directories that compilers do not read: modules of Pythons (an isolated build imports none) and of Node.js,
+# documentation.
+_NOT_READ = re.compile(
+    r"(?:.*/)?(?:lib(?:32|64)?/(?:python[^/]*|node_modules)|share/(?:doc|man|info|locale|icons)|man|games|src)"
+)
 _MOST = 50_000  # files in one of these directories
-# Options and variables that name directories to compile or link against.
-_OPTION = re.compile(r"(?:^|\s)-(?:I|L|isystem|iquote|idirafter|B)\s*(/[^\s:]+)")
-_PATHS = ("CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH", "LIBRARY_PATH", "PKG_CONFIG_PATH", "PKG_CONFIG_LIBDIR")
+# Options and variables that name directories to compile or link against. An option may stand in a list or in a
+# definition (MAKEFLAGS, meson's -Dc_args=...); the option or its path may be quoted.
+_OPTION = re.compile(
+    r"""(?:^|[\s=,;]|(?P<whole>["']))-(?:I|L|isystem|iquote|idirafter|B)\s*(?P<path>["'])?"""
+    r"""(/(?(whole)[^"']|(?(path)[^"']|(?:[^\s:,;'"\\]|\\(?!\s-).)))+)"""
+)
+_PATHS = (
+    *("CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH", "OBJC_INCLUDE_PATH", "LIBRARY_PATH"),
+    *("PKG_CONFIG_PATH", "PKG_CONFIG_LIBDIR", "CMAKE_PREFIX_PATH", "CMAKE_INCLUDE_PATH", "CMAKE_LIBRARY_PATH"),
+)
 # The databases of installed packages, and the command that lists them; without a command, the file itself is read.
 _DATABASES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("/var/lib/dpkg/status", ()),
@@ -55,9 +74,21 @@ _LINES = re.compile(rb"^(?:Package|Version|Architecture|Status|P|V|A): ?.*|^[PVA
 
 
 def home(environ: Mapping[str, str]) -> dict[str, str]:
-    """The digest of each known configuration file in the home directory, by name."""
-    where = environ.get("HOME")
-    return {name: _digest_of(f"{where}/{name}") for name in _IN_HOME if where and os.path.exists(f"{where}/{name}")}
+    """The digest of each known configuration file of the user, by name; variables may say that it is elsewhere."""
+    where = environ.get("HOME") or os.path.expanduser("~")
+    paths = {f"~/{name}": f"{where}/{name}" for name in _IN_HOME}
+    for variable, directory in _INSTEAD.items():
+        if there := environ.get(variable):
+            names = [name.removeprefix(directory) for name in _IN_HOME if name.startswith(directory)]
+            paths.update((f"${variable}/{name}", f"{there}/{name}") for name in names)
+    paths.update((f"${variable}", environ[variable]) for variable in _FILES if environ.get(variable))
+    return {name: _digest_of(path) for name, path in paths.items() if os.path.exists(path)}
+
+
+def named_files(environ: Mapping[str, str], more: Iterable[str], named_paths: Mapping[str, str]) -> dict[str, str]:
+    """The digest of each file that an option in variables, or in the texts `more`, names; see `system`."""
+    paths = {path for text in (*environ.values(), *more) for path in _FILE_OPTION.findall(text)}
+    return {with_names(path, named_paths): _digest_of(path) for path in sorted(paths)}
 
 
 def _digest_of(path: str) -> str:
@@ -165,46 +196,80 @@ def _directories(environ: Mapping[str, str], more: Iterable[str]) -> Iterator[st
     for name in _PATHS:
         yield from (os.path.normpath(each) for each in environ.get(name, "").split(":") if each.startswith("/"))
     for text in (*environ.values(), *more):
-        yield from map(os.path.normpath, _OPTION.findall(text))
+        for *_, path in _OPTION.findall(text):
+            yield os.path.normpath(re.sub(r"\\(.)", r"\1", path))
+            if "\\" in path:  # in MAKEFLAGS, an escaped blank separates words
+                yield os.path.normpath(path.partition("\\")[0])
 
 
 def tree(top: str, but: re.Pattern[str] = _NOT_READ, most: int = _MOST) -> str:
     """The digest of name, size and time of all files below `top`, without directories whose paths there match `but`.
 
-    Raises `NotKeyable` if there are more than `most`.
+    What links lead to counts, too. Raises `NotKeyable` if there are more than `most` files.
     """
     found, count, waiting = [], 0, [""]
+    real, outside = os.path.realpath(top), set[str]()
     while waiting:
         path = waiting.pop()
-        try:
-            directory = os.open(f"{top}/{path}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        except OSError:
-            continue
-        lines = []
-        try:
-            # by descriptor: the system then looks for a file in this directory, and not from the root on
-            with os.scandir(directory) as scan:
-                for entry in scan:
-                    name = entry.name
-                    if not entry.is_dir(follow_symlinks=False):
-                        try:
-                            status = entry.stat(follow_symlinks=False)
-                        except FileNotFoundError:
-                            continue
-                        lines.append(f"{name} {status.st_size} {status.st_mtime_ns}")
-                        continue
-                    lines.append(f"{name}/")
-                    below = f"{path}/{name}" if path else name
-                    if not but.fullmatch(below):
-                        waiting.append(below)
-        except OSError:
-            continue
-        finally:
-            os.close(directory)
+        lines, directories, links = _contents(os.path.join(top, path))
         count += len(lines)
         if count > most:
             raise NotKeyable(f"there are more than {most} files in {top}")
-        lines.sort()  # one directory after the other: short lists are sorted sooner
         found.append("\0".join([path, *lines]))
+        below = [f"{path}/{name}" if path else name for name in directories]
+        waiting.extend(each for each in below if not but.fullmatch(each))
+        for name, target in links:
+            is_new = target not in outside and not f"{target}/".startswith(f"{real}/")
+            if is_new and not but.fullmatch(f"{path}/{name}"):
+                outside.add(target)
+                waiting.append(target)
     found.sort()
     return hashlib.sha256("\0\0".join(found).encode(errors="surrogateescape")).hexdigest()
+
+
+def _contents(path: str) -> tuple[list[str], list[str], list[tuple[str, str]]]:
+    """A line about each entry of the directory at `path`, the names of the directories in it, and name and real path of
+    each link that leads to a directory. All are empty if it cannot be read."""
+    lines: list[str] = []
+    directories: list[str] = []
+    links: list[tuple[str, str]] = []
+    try:
+        # by descriptor: the system then looks for a file in this directory, and not from the root on
+        directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return lines, directories, links
+    try:
+        with os.scandir(directory) as scan:
+            for entry in scan:
+                name = entry.name
+                if entry.is_dir(follow_symlinks=False):
+                    lines.append(f"{name}/")
+                    directories.append(name)
+                    continue
+                try:
+                    status = entry.stat(follow_symlinks=False)
+                except OSError:
+                    continue
+                lines.append(f"{name} {status.st_size} {status.st_mtime_ns}")
+                if entry.is_symlink():
+                    about, target = _target(f"{path}/{name}")
+                    lines[-1] += f" {about}"
+                    if target:
+                        links.append((name, target))
+    except OSError:  # a network file system may fail at any moment
+        pass
+    finally:
+        os.close(directory)
+    lines.sort()  # here, because short lists are sorted sooner
+    return lines, directories, links
+
+
+def _target(link: str) -> tuple[str, str]:
+    """Of what a link leads to: size and time, if it is a file; the real path, if it is a directory."""
+    try:
+        status = os.stat(link)
+    except OSError:
+        return "", ""
+    if stat.S_ISDIR(status.st_mode):
+        return "", os.path.realpath(link)
+    return f"{status.st_size} {status.st_mtime_ns}", ""

@@ -2,7 +2,7 @@
 
     files          path, executable bit, content; of a link its text and, if it leads outside, what is there
     generated      whether a .pyx is newer than the .c or .cpp of the same name: then Cython is run
-    beside         files above the tree, if the files that say how to build it mention `..`
+    beside         files above the tree, if the files that say how to build it mention `..`; .gitignore, .hgignore
     repositories   what git knows: HEAD, refs, shallow, configuration, index, and what is not committed
 
 The copy is read, not the tree: nobody changes the copy, and it is what the backend gets.
@@ -17,6 +17,8 @@ import stat
 from typing import NamedTuple
 
 from sage_wheels.building.keyable import NotKeyable
+from sage_wheels.building.source.surroundings import LEVELS
+from sage_wheels.fs.digest import of_file
 from sage_wheels.store.results import canonical
 
 TYPE_CHECKING = False
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 _MOST_OUTSIDE = 20_000  # files outside that links may lead to
 _MOST_BESIDE = 200  # files above the tree
+_NO_SOURCE = (".git", "__pycache__")  # outside of the copy; an import during a build writes byte-code there
 _BLOCK = 1 << 20  # bytes
 # Files that say how to build. If they mention "..", files above the tree may matter.
 _SAYS_HOW = re.compile(
@@ -60,7 +63,7 @@ def fingerprint(copy: str, tree: str, repositories: dict[str, Any], log: str = "
     about = {
         "files": entries,
         "generated": sorted(_newer(times)),
-        "beside": sorted(_beside(copy, tree, walk.speaks_of_above)),
+        "beside": sorted([*_beside(copy, tree, walk.speaks_of_above), *_ignored(copy)]),
         "repositories": repositories,
     }
     names = {path: digest[:16] for path, _, digest in entries}
@@ -128,11 +131,11 @@ class _Walk:
         try:
             if os.path.isdir(path):
                 names = sorted(os.listdir(path))
-                each = [(_text(name), self.outside(f"{path}/{name}")) for name in names if name != ".git"]
+                each = [(_text(name), self.outside(f"{path}/{name}")) for name in names if name not in _NO_SOURCE]
                 return hashlib.sha256(canonical(each)).hexdigest()
             if not stat.S_ISREG(os.stat(path).st_mode):
                 return "special"
-            return self._file(path, "")[2]
+            return " ".join(self._file(path, "")[1:])
         except FileNotFoundError:
             return "nothing"
         except (OSError, RecursionError) as error:
@@ -173,6 +176,18 @@ def _beside(copy: str, tree: str, speaking: Iterable[tuple[str, bytes]]) -> Iter
         path = os.path.realpath(os.path.join(tree, name))
         if os.path.lexists(path) and not (path == tree or f"{tree}/".startswith(f"{path}/")):
             yield [_text(name), walk.outside(path)]
+
+
+def _ignored(copy: str) -> Iterator[list[str]]:
+    """Name and digest of the files above `copy` in which hatchling finds what to leave out, if the tree has none."""
+    for name, end in ((".gitignore", ".git"), (".hgignore", ".hg")):
+        directory, above = copy, ""
+        for _ in range(LEVELS):
+            if os.path.exists(f"{directory}/{name}") or os.path.exists(f"{directory}/{end}"):
+                break
+            directory, above = os.path.dirname(directory), f"../{above}"
+            if os.path.isfile(f"{directory}/{name}"):
+                yield [above + name, of_file(f"{directory}/{name}").hex()]
 
 
 def _text(path: str) -> str:

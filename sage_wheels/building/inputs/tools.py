@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import re
 import shlex
 import subprocess
 
 from sage_wheels.store.remembered import remembered, stat_of
+from sage_wheels.store.results import canonical
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,7 +28,11 @@ _COMMANDS = re.compile(
     r"(HOST|BUILD|TARGET)?_?(CC|CXX|CPP|FC|F77|F90|F95|LD|LDSHARED|LDCXXSHARED|AR|NM|RANLIB|AS|MAKE|NINJA|CYTHON|SWIG"
     r"|PKG_CONFIG|CMAKE|MESON|RUSTC|CARGO|NVCC|CUDACXX|RUSTC_WRAPPER|RUSTC_LINKER)|CMAKE_\w+_(COMPILER|LAUNCHER)"
 )
+_FORMAT = 2  # of the answers; raise it when other lines are kept
 _PATIENCE = 20  # seconds: a program that says its version takes less than one
+# The lines of a version: the first line of nvcc is the same in each version. Others are about the licence.
+_NUMBER = re.compile(r"\d")
+_OF_LICENCE = re.compile(r"copyright|licen[cs]e|\(c\)", re.IGNORECASE)
 _NEUTRAL = {"LC_ALL": "C", "TERM": "dumb"}
 
 
@@ -40,9 +46,10 @@ def versions(environ: Mapping[str, str], compilers: str, store: Store) -> dict[s
     names = dict.fromkeys([*_TOOLS, *compilers.split(), *_named(environ)])
     programs = {name: _programs(name, path) for name in names if name}
     of_rust = _rustup(environ)
-    about = [[name, found] for name, found in sorted(programs.items())]
-    answer: dict[str, str] = remembered(store, "tools", [about, of_rust], {str: str}, lambda: _ask(programs, environ))
-    return {name: said for name, said in answer.items() if said or name in _TOOLS}
+    about = [_FORMAT, sorted(programs.items()), of_rust]
+    answer: dict[str, str] = remembered(store, "tools", about, {str: str}, lambda: _ask(programs, environ))
+    found = {name: said for name, said in answer.items() if said or name in _TOOLS}
+    return {**found, "rustup": hashlib.sha256(canonical(of_rust)).hexdigest()} if of_rust else found
 
 
 def _named(environ: Mapping[str, str]) -> Iterable[str]:
@@ -68,13 +75,18 @@ def _real(program: str, path: Mapping[str, str]) -> str:
     return f"{real}/{name}" if real and not os.path.islink(program) else os.path.realpath(program)
 
 
-def _rustup(environ: Mapping[str, str]) -> list[Any]:
-    """What determines the compiler that rustup's `cargo` and `rustc` run: its settings, and the stat of its hashes."""
+def _rustup(environ: Mapping[str, str]) -> list[list[str]]:
+    """What determines the compilers that rustup's `cargo` and `rustc` run: its settings, and which version of each
+    toolchain is installed. A file rust-toolchain.toml of a source may choose one that is not the default."""
     home = environ.get("RUSTUP_HOME") or os.path.join(environ.get("HOME", "/nowhere"), ".rustup")
-    chosen = ""
+    found = []
     with contextlib.suppress(OSError), open(f"{home}/settings.toml", encoding="utf-8", errors="replace") as f:
-        chosen = "".join(line for line in f if line.startswith(("default", '"')))
-    return [chosen, stat_of(f"{home}/update-hashes")]
+        found += [["settings", line] for line in f if line.startswith(("default", '"'))]
+    with contextlib.suppress(OSError), os.scandir(f"{home}/update-hashes") as scan:
+        for entry in sorted(scan, key=lambda each: each.name):
+            with contextlib.suppress(OSError), open(entry.path, encoding="utf-8", errors="replace") as f:
+                found.append([entry.name, f.read(1000)])
+    return found
 
 
 def _ask(programs: Mapping[str, list[list[Any]]], environ: Mapping[str, str]) -> dict[str, str]:
@@ -114,5 +126,6 @@ def _end(process: subprocess.Popen[bytes] | None) -> str:
         process.kill()
         process.communicate()
         return "it does not say its version"
-    said = output.decode(errors="replace").strip()
-    return said.partition("\n")[0][:500] or f"status {process.returncode}"  # the rest is about the licence
+    lines = output.decode(errors="replace").strip().splitlines()
+    numbers = [line.strip() for line in lines if _NUMBER.search(line) and not _OF_LICENCE.search(line)]
+    return " ".join(numbers or lines[:1])[:500] or f"status {process.returncode}"

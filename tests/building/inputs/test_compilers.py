@@ -81,6 +81,57 @@ def test_a_header(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     check_changes(project, lambda: (include / "of-a-test.h").write_text("#define ANSWER 2\n"))
 
 
+@pytest.mark.parametrize("is_directory", [False, True])
+def test_a_header_that_a_link_leads_to(project: Project, monkeypatch: pytest.MonkeyPatch, is_directory: bool) -> None:
+    """As in /usr/local of Homebrew and stow, whose files are elsewhere."""
+    there, include = project.top / "package" / "a", project.top / "include"
+    for each in (there, include):
+        each.mkdir(parents=True)
+    (there / "of-a-test.h").write_text("#define ANSWER 1\n")
+    (there / "again").symlink_to(include)  # links in a circle
+    name = "a" if is_directory else "of-a-test.h"
+    (include / name).symlink_to(there if is_directory else there / "of-a-test.h")
+    monkeypatch.setenv("CPATH", str(include))
+    header = "a/of-a-test.h" if is_directory else "of-a-test.h"
+    write(project, f"#include <{header}>\nint answer(void) {{ return ANSWER; }}\n")
+    check_changes(project, lambda: (there / "of-a-test.h").write_text("#define ANSWER 2\n"))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("MAKEFLAGS", " -- CFLAGS=-I{}"),
+        ("MAKEFLAGS", " -- CFLAGS=-O0\\ -I{}\\ -I/nowhere"),
+        ("CFLAGS", "-I'{}'"),
+        ("CFLAGS", "'-I{}'"),
+        ("CFLAGS", "-Wp,-I{},-P"),
+        ("CFLAGS", "-I'{} with a blank'"),
+        ("CFLAGS", "-I{}\\ with\\ a\\ blank"),
+    ],
+)
+def test_a_directory_that_an_option_names(
+    project: Project, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    include = project.top / ("include with a blank" if "blank" in value else "include")
+    include.mkdir()
+    monkeypatch.setenv(name, value.format(project.top / "include"))
+    write(project, "#include <of-a-test.h>\nint answer(void) { return ANSWER; }\n")
+    (include / "of-a-test.h").write_text("#define ANSWER 1\n")
+    check_changes(project, lambda: (include / "of-a-test.h").write_text("#define ANSWER 2\n"))
+
+
+def test_a_directory_in_a_definition_in_a_setting(project: Project) -> None:
+    """As `-C setup-args=-Dc_args=-I/somewhere` for meson-python."""
+    include = project.top / "include"
+    include.mkdir()
+    project.hook(HOOK.replace('"answer.so"]', '"answer.so", "CFLAGS=" + about["settings"]["args"].partition("=")[2]]'))
+    write(project, "#include <of-a-test.h>\nint answer(void) { return ANSWER; }\n")
+    told = {"config_settings": {"args": f"-Dc_args=-I{include}"}}
+    for answer in ("1", "2"):
+        (include / "of-a-test.h").write_text(f"#define ANSWER {answer}\n")
+        assert [answers(project, **told), answers(project, **told)] == [(answer, False), (answer, True)]
+
+
 def test_a_library(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     where = project.top / "lib"
     where.mkdir()

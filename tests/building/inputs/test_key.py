@@ -105,6 +105,8 @@ def change(project: Project, what: str) -> None:
         (tree / "link").symlink_to("./data.txt")
     elif what == "what a link that leads outside leads to":
         (project.top / "outside.txt").write_text("two")
+    elif what == "the mode of what a link that leads outside leads to":
+        (project.top / "outside.txt").chmod(0o755)
     elif what == "what is in a directory that a link leads to":
         (project.top / "outside" / "deep" / "x").write_text("two")
     elif what == "the order of .pyx and .c":
@@ -127,6 +129,7 @@ def change(project: Project, what: str) -> None:
         "a mode",
         "the text of a link",
         "what a link that leads outside leads to",
+        "the mode of what a link that leads outside leads to",
         "what is in a directory that a link leads to",
         "the order of .pyx and .c",
         "a file above that its build reads",
@@ -166,6 +169,39 @@ def test_what_is_not_source(project: Project) -> None:
     elsewhere = project.top / "elsewhere" / "hello"
     shutil.copytree(project.tree, elsewhere)
     assert project.is_stored(elsewhere)
+
+
+def test_what_to_leave_out(project: Project) -> None:
+    """As hatchling does, the backend searches a .gitignore in the tree and in all directories above."""
+    project.hook(
+        "from pathlib import Path\n"
+        "found = [each / '.gitignore' for each in (Path.cwd(), *Path.cwd().parents)]\n"
+        "about['v'] = next(each.read_text() for each in found if each.is_file())"
+    )
+    usual = {"usual_build_dir": str(project.home / "builds")}
+    for far in (project.home, project.tree.parent.parent, project.tree.parent, project.tree):
+        (far / ".gitignore").write_text(f"{far.name} 1")
+        assert (f"{far.name} 1" in project.about(**usual)) == (far != project.home)
+        (far / ".gitignore").write_text(f"{far.name} 2")
+        assert (f"{far.name} 2" in project.about(**usual)) == (far != project.home)
+        assert project.is_stored(**usual)
+    (project.tree.parent / ".gitignore").write_text("hidden by that of the tree")
+    assert project.is_stored(**usual)
+
+
+def test_a_backend_that_a_link_leads_to(project: Project) -> None:
+    """Its import writes byte-code beside it, which is no source."""
+    beside = project.tree.parent / "backends"
+    beside.mkdir()
+    (beside / "own.py").write_text(f"{BACKEND}\n")
+    (project.tree / "backends").symlink_to("../backends")
+    (project.tree / "pyproject.toml").write_text(
+        '[build-system]\nrequires = []\nbuild-backend = "own"\nbackend-path = ["backends"]\n'
+    )
+    assert [project.is_stored(), project.is_stored()] == [False, True]
+    assert list(beside.glob("__pycache__/own.*"))
+    (beside / "own.py").write_text(f"{BACKEND}\n# changed\n")
+    assert [project.is_stored(), project.is_stored()] == [False, True]
 
 
 def git(tree: Path, *arguments: str) -> None:
@@ -210,6 +246,33 @@ def test_the_repository(project: Project, part: str, references: str) -> None:
     git(top, "add", "-A")
     assert not project.is_stored()
     assert project.is_stored()
+
+
+@pytest.mark.skipif(not shutil.which("git"), reason="needs git")
+def test_what_is_not_committed_outside_of_the_tree(project: Project) -> None:
+    top = project.tree.parent
+    (top / "kept.log").touch()
+    git(top, "init", "-q")
+    git(top, "add", "-A")
+    git(top, "commit", "-q", "-m", "first")
+    info = top / ".git" / "info"
+    info.mkdir(exist_ok=True)
+    (top / "new").write_text("one")
+    (top / "link").symlink_to("one")
+    (top / "kept.log").write_text("one")
+    assert [project.is_stored(), project.is_stored()] == [False, True]
+    (top / "build.log").write_text("of this build, perhaps")
+    assert not project.is_stored()  # git says that there is a new file
+    (top / "build.log").write_text("more of it")
+    assert project.is_stored()
+    for path, text in (("new", "two"), ("kept.log", "two"), (".git/info/attributes", "x"), (".git/info/exclude", "x")):
+        (top / path).write_text(text)
+        assert [project.is_stored(), project.is_stored()] == [False, True], path
+    (top / "new").chmod(0o755)
+    assert [project.is_stored(), project.is_stored()] == [False, True]
+    (top / "link").unlink()
+    (top / "link").symlink_to("two")
+    assert [project.is_stored(), project.is_stored()] == [False, True]
 
 
 def test_the_wheels_of_the_environment(project: Project) -> None:
@@ -370,6 +433,11 @@ def test_the_flags_of_make(project: Project, monkeypatch: pytest.MonkeyPatch) ->
     assert not project.is_stored()
     monkeypatch.setenv("MAKEFLAGS", "k -j2 -- CFLAGS=-O0")
     assert not project.is_stored()
+    for definitions in ("X=-j5", "X=-j6", "X=a\\ -l1", "X=a\\ -l2", "X=--jobserver-auth=1"):
+        monkeypatch.setenv("MAKEFLAGS", f" -j2 -- {definitions}")
+        assert not project.is_stored(), definitions
+        monkeypatch.setenv("MAKEFLAGS", f" -j3 -- {definitions}")
+        assert project.is_stored(), definitions
 
 
 def test_the_tools_on_the_path(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -409,6 +477,38 @@ def test_the_settings_in_the_home(project: Project, name: str) -> None:
     assert project.is_stored()
 
 
+@pytest.mark.parametrize(
+    ("variable", "name"),
+    [
+        ("XDG_CONFIG_HOME", "git/config"),
+        ("XDG_DATA_HOME", "meson/cross/file"),
+        ("CARGO_HOME", "config.toml"),
+        ("DIST_EXTRA_CONFIG", ""),
+        ("GIT_CONFIG_GLOBAL", ""),
+        ("CMAKE_TOOLCHAIN_FILE", ""),
+        ("CFLAGS", "-include {}"),
+        ("CMAKE_ARGS", "-DCMAKE_TOOLCHAIN_FILE:FILEPATH={}"),
+        ("a setting", "--cross-file={}"),
+    ],
+)
+def test_settings_that_are_elsewhere(
+    project: Project, monkeypatch: pytest.MonkeyPatch, variable: str, name: str
+) -> None:
+    """A variable names their directory, or the file itself; or an option in a variable or a setting does."""
+    more: dict[str, Any] = {}
+    file = project.top / "elsewhere" / ("file" if name == "" or "{}" in name else name)
+    file.parent.mkdir(parents=True)
+    if variable == "a setting":
+        more["config_settings"] = {"setup-args": name.format(file)}
+    else:
+        elsewhere = str(project.top / "elsewhere")
+        monkeypatch.setenv(variable, name.format(file) if "{}" in name else elsewhere if name else str(file))
+    for text in ("", "[one]\n", "[three]\n"):
+        file.write_text(text)
+        assert not project.is_stored(**more)
+        assert project.is_stored(**more)
+
+
 @pytest.mark.parametrize("name", ["cache_cpu", "cache_system"])
 def test_what_the_caller_vouches_for(project: Project, name: str) -> None:
     def is_stored(text: str) -> bool:
@@ -421,7 +521,7 @@ def test_what_the_caller_vouches_for(project: Project, name: str) -> None:
     assert not is_stored("two")
 
 
-@pytest.mark.parametrize("how", ["CPATH", "PKG_CONFIG_PATH", "CFLAGS", "a setting"])
+@pytest.mark.parametrize("how", ["CPATH", "PKG_CONFIG_PATH", "CMAKE_PREFIX_PATH", "CFLAGS", "a setting"])
 def test_directories_that_are_compiled_against(project: Project, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
     include = project.top / "include"
     include.mkdir()
@@ -466,6 +566,20 @@ def test_the_prefix_and_named_paths_stand_for_themselves(
     assert project.is_stored(**there(1))
 
 
+def test_what_only_looks_like_a_named_path(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The name in braces, and a path that ends in the same way, each where the other place has it differently."""
+    project.hook("about['v'] = os.environ['V'].replace('/', '|')")
+    for value, path in (
+        ("{top}/x", "/opt/one"),
+        ("/opt/one/x", "/opt/one"),
+        ("/a/opt/one/x", "/opt/one"),
+        ("/a/opt/two/x", "/opt/two"),
+    ):
+        monkeypatch.setenv("V", value)
+        told = {"cache_paths": (("top", path),)}
+        assert [project.is_stored(**told), project.is_stored(**told)] == [False, True], value
+
+
 def test_a_wheel_that_speaks_of_where_it_was_built(project: Project, tmp_path: Path) -> None:
     project.hook("about['v'] = os.getcwd()")
     assert not project.is_stored()
@@ -477,6 +591,21 @@ def test_a_wheel_that_speaks_of_where_it_was_built(project: Project, tmp_path: P
     project.hook("about['v'] = 'nothing of it'")
     assert not project.is_stored()
     assert project.is_stored(usual_build_dir=elsewhere)
+
+
+def test_a_wheel_with_a_path_without_its_links(project: Project, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    link = tmp_path / "link"
+    link.symlink_to("one")
+    project.hook("about['v'] = os.getcwd()")
+    told = {"usual_build_dir": str(link / "build")}
+    assert "/one/build" in project.about(**told)
+    assert project.is_stored(**told)
+    assert not project.is_stored(usual_build_dir=str(tmp_path / "another"))
+    link.unlink()
+    link.symlink_to("two")
+    assert "/two/build" in project.about(**told)
 
 
 def test_what_is_never_kept(project: Project, tmp_path: Path) -> None:
@@ -564,9 +693,15 @@ def test_without_isolation_everything_that_could_be_imported(project: Project, t
     assert [is_stored(cache_declared=True), is_stored(cache_declared=True)] == [False, True]
     assert [is_stored(), is_stored()] == [False, True]
     [record] = library.glob("tool-2.0.dist-info/RECORD")
+    whole = record.read_bytes()
     record.unlink()
     assert [is_stored(), is_stored()] == [False, False]
     assert is_stored(cache_declared=True)
+    record.write_bytes(whole)
+    assert [is_stored(), is_stored()] == [False, True]
+    (library / "__editable__.other-1.0.pth").write_text("import __editable___other_1_0_finder\n")
+    (library / "__editable___other_1_0_finder.py").touch()
+    assert [is_stored(), is_stored()] == [False, False]  # its modules are somewhere else
 
 
 def test_the_interpreter(project: Project, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import py_compile
 import shutil
 import subprocess
@@ -36,15 +37,39 @@ def wheel(tmp_path: Path, data: bytes) -> str:
         b"file:///some/where/to%20build%20%C3%A9/x",
         b"%2Fsome%2Fwhere%2Fto%20build%20%C3%A9",
         b"/some/where/to build \\xe9",
+        b"/some/where/to build \\u00e9",
+        b"/some/where/to build \\xc3\\xa9",
+        b"/some/where/to build \\303\\251",
     ],
+    ids=range(12),
 )
 def test_a_path_in_a_member(tmp_path: Path, data: bytes) -> None:
     assert named_in(wheel(tmp_path, data), PLACES) == ["build"]
 
 
+def test_a_path_without_its_links(tmp_path: Path) -> None:
+    """As the system calls it; a program that asks for its current directory gets that."""
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    found = named_in(wheel(tmp_path, bytes(tmp_path / "real" / "build")), {"build": str(tmp_path / "link" / "build")})
+    assert found == ["build"]
+
+
 def test_no_path(tmp_path: Path) -> None:
     assert named_in(wheel(tmp_path, b"/some/where/else"), PLACES) == []
     assert named_in(wheel(tmp_path, b"/opt/prefix/bin and " + PLACE.encode()), PLACES) == ["build", "prefix"]
+
+
+@pytest.mark.parametrize("kind", ["gzip", "zip"])
+def test_a_compressed_member(tmp_path: Path, kind: str) -> None:
+    """As manual pages and eggs. A damaged one, as data for tests may be, says nothing."""
+    path = tmp_path / "b-1.0-py3-none-any.whl"
+    page = b"x" * 1000 + PLACE.encode()
+    data = gzip.compress(page) if kind == "gzip" else Path(wheel(tmp_path, page)).read_bytes()
+    for content, found in ((data, ["build"]), (data[:20] + b"damaged" + data[27:60], [])):
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("a", content)
+        assert named_in(str(path), PLACES) == found
 
 
 def test_byte_code(tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
+
 from sage_wheels.building.inputs import tools
 from sage_wheels.store.store import Store
 
@@ -29,3 +31,39 @@ def test_a_program_of_two_names_is_asked_for_one_after_the_other(tmp_path: Path)
     assert {name: said[name] for name in ("cargo", "ninja", "rustc")} == {
         name: f"{name} 1.0" for name in ("cargo", "ninja", "rustc")
     }
+
+
+@pytest.mark.parametrize(
+    ("lines", "version"),
+    [
+        (
+            ["nvcc: NVIDIA (R) Cuda compiler driver", "Copyright (c) 2005-2023 NVIDIA", "Cuda, release {}.8, V{}.8.9"],
+            "Cuda, release 4.8, V4.8.9",
+        ),
+        (["", "nvc {}.3-0 64-bit target on x86-64", "NVIDIA Compilers"], "nvc 4.3-0 64-bit target on x86-64"),
+        (["ld {}.4", "the GNU General Public License version 3"], "ld 4.4"),
+        (["it has no numbers", "at all"], "it has no numbers"),
+    ],
+)
+def test_a_version_may_be_in_any_line(tmp_path: Path, lines: list[str], version: str) -> None:
+    text = "\n".join(lines).replace("{}", "4")
+    (tmp_path / "nvcc").write_text(f"#!/bin/sh\ncat <<'END'\n{text}\nEND\n")
+    (tmp_path / "nvcc").chmod(0o755)
+    environ = {"PATH": f"{tmp_path}:/usr/bin:/bin", "HOME": str(tmp_path)}
+    assert tools.versions(environ, "", Store(str(tmp_path / "store")))["nvcc"] == version
+
+
+def test_a_toolchain_that_is_not_the_default(tmp_path: Path) -> None:
+    """A rust-toolchain.toml may choose it; what rustup says without one stays the same."""
+    hashes = tmp_path / ".rustup" / "update-hashes"
+    hashes.mkdir(parents=True)
+    environ = {"PATH": str(tmp_path), "HOME": str(tmp_path)}
+    store = Store(str(tmp_path / "store"))
+    (hashes / "stable").write_text("1")
+    before = tools.versions(environ, "", store)
+    (hashes / "nightly").write_text("2")
+    after = tools.versions(environ, "", store)
+    (hashes / "nightly").write_text("3")
+    assert len({before["rustup"], after["rustup"], tools.versions(environ, "", store)["rustup"]}) == 3
+    (hashes / "nightly").unlink()
+    assert tools.versions(environ, "", store) == before
