@@ -46,7 +46,12 @@ class Provider:
 
     @functools.cached_property
     def images(self) -> ImageCache:
-        return ImageCache(self.store.root, self.interpreter, wheel_limits=self.options.wheel_limits, store=self.store)
+        return ImageCache(
+            *(self.store.root, self.interpreter),
+            wheel_limits=self.options.wheel_limits,
+            store=self.store,
+            spare=f"{self.directory}/images",
+        )
 
     def environment(self, environ: Mapping[str, str]) -> BuildEnvironment:
         if self.options.isolation:

@@ -49,7 +49,7 @@ class Store:
         self.root = root
         self.limit = limit
         self.remote = remote
-        self.local = LocalTier(root, self._trouble)
+        self.local = LocalTier(root, self.report)
         self._on_note = on_note
 
     def result(
@@ -121,7 +121,7 @@ class Store:
         try:
             described = {name: (path, *digest_of(path)) for name, path in (files or {}).items()}
         except OSError as error:
-            self._trouble(error)
+            self.report(error)
             return
         contents = [Content(name, digest, size) for name, (_, digest, size) in described.items()]
         contents += [Content(name, self.local.put_bytes(each), len(each)) for name, each in (data or {}).items()]
@@ -149,9 +149,10 @@ class Store:
             if eviction.is_due(self.root, self.limit):
                 eviction.evict(self.root, self.limit)
         except (OSError, FileOperationFailed, LockUnusable) as error:
-            self._trouble(error if isinstance(error, OSError) else error.__cause__)
+            self.report(error if isinstance(error, OSError) else error.__cause__)
 
-    def _trouble(self, error: BaseException | None) -> None:
+    def report(self, error: BaseException | None) -> None:
+        """Say, once, that the directory does not work, because of this error."""
         if self._on_note:
             reason = getattr(error, "strerror", None) or str(error)
             caches.say_once(

@@ -82,7 +82,8 @@ class _Survey(NamedTuple):
 class ImageCache:
     """The images for one building interpreter in the store at `root`, which is made if needed.
 
-    `wheel_limits` limit what each wheel may unpack to.
+    `wheel_limits` limit what each wheel may unpack to. An image that cannot be written there (the disk is full, or
+    read-only) is made in `spare`, the directory of one build.
     """
 
     def __init__(
@@ -92,7 +93,10 @@ class ImageCache:
         *,
         wheel_limits: WheelLimits | None = None,
         store: Store | None = None,
+        spare: str = "",
     ) -> None:
+        self._spare = spare
+        self._own: dict[str, WheelSummary] = {}  # of the images in `spare`, by the SHA-256 of the wheel
         self.root = os.path.abspath(root)
         self.building = building
         self.store = store or Store(self.root)
@@ -132,17 +136,38 @@ class ImageCache:
                     directory, of_wheel = self._directory_of(path)
                     known = self._unchanged(directory)
             touch(directory)
+        except FileNotFoundError as error:
+            raise self._failure(path, error) from error
         except OSError as error:
-            raise FileOperationFailed.from_os_error(
-                error, f"unpacking {os.path.basename(path)} into {self.root}"
-            ) from error
+            if not self._spare:
+                raise self._failure(path, error) from error
+            self.store.report(error)
+            return self._own_image(path)
         return f"{directory}/tree", known
+
+    def _own_image(self, path: str) -> tuple[str, WheelSummary]:
+        """The image of the wheel at `path` for this build alone. Raises the errors of `image`."""
+        try:
+            of_wheel = self.digest(path)
+            directory = f"{self._spare}/{of_wheel}"
+            if of_wheel not in self._own:
+                with trust.masked(caches.OTHERS):
+                    os.makedirs(directory)
+                    self._own[of_wheel] = self._write(path, f"{directory}/tree", of_wheel)
+        except OSError as error:
+            raise self._failure(path, error) from error
+        return f"{directory}/tree", self._own[of_wheel]
+
+    def _failure(self, path: str, error: OSError) -> FileOperationFailed:
+        return FileOperationFailed.from_os_error(error, f"unpacking {os.path.basename(path)} into {self.root}")
 
     def is_intact(self, of_wheel: str) -> bool:
         """Whether the image of the wheel with this SHA-256 is as it was written; a changed one is deleted.
 
         The wheel itself may have been deleted meanwhile.
         """
+        if of_wheel in self._own:
+            return True  # nobody else uses it
         try:
             return self._unchanged(self._directory_with(of_wheel)) is not None
         except OSError:
@@ -177,23 +202,11 @@ class ImageCache:
 
     def _make(self, path: str, directory: str, of_wheel: str) -> WheelSummary | None:
         """Make the image of the wheel at `path` in `directory`; None if that file was replaced meanwhile."""
-        from sage_wheels.wheel import Request, Wheel, write_images
-
         staging = f"{self.root}/staging"
         caches.make_directory(staging)
-        with (
-            trust.masked(caches.OTHERS),
-            tempfile.TemporaryDirectory(dir=staging) as stage,
-            Wheel(path, self._wheel_limits) as wheel,
-        ):
+        with trust.masked(caches.OTHERS), tempfile.TemporaryDirectory(dir=staging) as stage:
             tree = f"{stage}/tree"
-            image = write_images([Request(wheel, requested=False)], self.building.pattern, tree)[0]
-            about = _about(wheel)._replace(
-                dist_info=image.dist_info,
-                python=self.building.pattern.python,
-                digest=of_wheel,
-                **_survey(tree)._asdict(),
-            )
+            about = self._write(path, tree, of_wheel)
             ready = f"{stage}/ready"
             os.mkdir(ready)
             os.rename(tree, f"{ready}/tree")
@@ -204,6 +217,19 @@ class ImageCache:
             trees.put(self.root, ready, directory, about.size, lambda: self._read_about(directory))
         self.store.local.note_added(about.size)
         return about
+
+    def _write(self, path: str, tree: str, of_wheel: str) -> WheelSummary:
+        """Write the files of the wheel at `path` into the new directory `tree`."""
+        from sage_wheels.wheel import Request, Wheel, write_images
+
+        with Wheel(path, self._wheel_limits) as wheel:
+            image = write_images([Request(wheel, requested=False)], self.building.pattern, tree)[0]
+            return _about(wheel)._replace(
+                dist_info=image.dist_info,
+                python=self.building.pattern.python,
+                digest=of_wheel,
+                **_survey(tree)._asdict(),
+            )
 
 
 def _about(wheel: Wheel) -> WheelSummary:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from support.inputs import Project
 from support.projects import make_tree
 
 COMMAND = [sys.executable, "-m", "sage_wheels", "build", "--cache-system", "tests"]
@@ -79,3 +80,17 @@ def test_results_that_cannot_be_kept_are_no_obstacle(tmp_path: Path, tree: Path)
         assert said.count("does not work") == 1
         assert len(said.splitlines()) == 1
     assert (tmp_path / "ran").read_text() == "xx"
+
+
+@pytest.mark.parametrize("name", ["staging", "trees"])
+def test_images_that_cannot_be_kept_are_no_obstacle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """What a backend needs is unpacked in the build directory, as on a disk that is full or read-only."""
+    project = Project(tmp_path, monkeypatch)
+    project.options = project.options._replace(usual_build_dir=str(tmp_path / "builds"))
+    (tmp_path / "cache").mkdir(mode=0o700)
+    (tmp_path / "cache" / name).write_text("in the way")
+    (project.tree / "more.txt").write_text("tool")
+    first = project.build()
+    assert not first.is_stored
+    assert len([note for note in project.notes if "does not work" in note]) == 1
+    assert project.build().is_stored == (name == "trees")  # results can be kept
