@@ -17,8 +17,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-# hatchling searches them in all directories above a source that has none; those in the home must not count.
-_ENDS_A_SEARCH = (".gitignore", ".hgignore")
 ELSEWHERE = "name a directory of your own for the cache with --cache-dir"
 
 
@@ -26,7 +24,7 @@ ELSEWHERE = "name a directory of your own for the cache with --cache-dir"
 def build_directory(
     root: str, name: str, *, keep: bool = False, on_wait: Callable[[str], None] | None = None
 ) -> Iterator[str]:
-    """The new directory `root`/`name`, locked; removed at the end, unless `keep` is true or `BuildFailed` is raised.
+    """The empty directory `root`/`name`, locked; removed at the end, unless `keep` is true or `BuildFailed` is raised.
 
     Other users cannot enter it, so private files in a source tree stay private. If it is in use, `on_wait` is called
     with a sentence that says by whom. Raises `FileOperationFailed`, `LockUnusable`.
@@ -37,9 +35,6 @@ def build_directory(
         with waiting.hold(f"{directory}.lock", on_wait, denied=ELSEWHERE):
             delete_tree(directory)
             os.mkdir(directory, 0o700)
-            for each in _ENDS_A_SEARCH:
-                with open(f"{directory}/{each}", "x"):
-                    pass
             try:
                 yield directory
             except BuildFailed:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from sage_wheels.requirements.sources import Asked, Source
 
 _NAMED = 10  # how many paths are named in a sentence
+# hatchling searches them in all directories above a source that has none; those in the home must not count.
+_ENDS_A_SEARCH = (".gitignore", ".hgignore")
 
 
 class Obtained(NamedTuple):
@@ -78,6 +80,9 @@ def source_directory(provider: Provider, name: str = "src") -> str:
     """The path of this name in the build directory, where nothing is now."""
     directory = f"{provider.directory}/{name}"
     delete_tree(directory)
+    for each in _ENDS_A_SEARCH:
+        with open(f"{provider.directory}/{each}", "w"):
+            pass
     return directory
 
 
