@@ -178,7 +178,7 @@ def test_what_to_leave_out(project: Project) -> None:
         "found = [each / '.gitignore' for each in (Path.cwd(), *Path.cwd().parents)]\n"
         "about['v'] = next(each.read_text() for each in found if each.is_file())"
     )
-    usual = {"usual_build_dir": str(project.home / "builds")}
+    usual: dict[str, Any] = {"usual_build_dir": str(project.home / "builds")}
     for far in (project.home, project.tree.parent.parent, project.tree.parent, project.tree):
         (far / ".gitignore").write_text(f"{far.name} 1")
         assert (f"{far.name} 1" in project.about(**usual)) == (far != project.home)
@@ -576,7 +576,7 @@ def test_what_only_looks_like_a_named_path(project: Project, monkeypatch: pytest
         ("/a/opt/two/x", "/opt/two"),
     ):
         monkeypatch.setenv("V", value)
-        told = {"cache_paths": (("top", path),)}
+        told: dict[str, Any] = {"cache_paths": (("top", path),)}
         assert [project.is_stored(**told), project.is_stored(**told)] == [False, True], value
 
 
@@ -599,7 +599,7 @@ def test_a_wheel_with_a_path_without_its_links(project: Project, tmp_path: Path)
     link = tmp_path / "link"
     link.symlink_to("one")
     project.hook("about['v'] = os.getcwd()")
-    told = {"usual_build_dir": str(link / "build")}
+    told: dict[str, Any] = {"usual_build_dir": str(link / "build")}
     assert "/one/build" in project.about(**told)
     assert project.is_stored(**told)
     assert not project.is_stored(usual_build_dir=str(tmp_path / "another"))
