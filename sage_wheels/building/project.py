@@ -10,11 +10,11 @@ import os
 import time
 
 from sage_wheels import environment, trace
+from sage_wheels.building.backend.extension_modules import compiled_at_once
 from sage_wheels.building.backend.hooks import HookRunner
 from sage_wheels.building.backend.variables import BUILD_BACKEND, for_build
 from sage_wheels.building.delivery import deliver, differing_members
 from sage_wheels.building.directory import build_directory
-from sage_wheels.building.extension_modules import compiled_at_once
 from sage_wheels.building.failures import Failures, advice_after
 from sage_wheels.building.in_place import HOLDS, build_directory_of, one_at_a_time
 from sage_wheels.building.keyable import NotKeyable

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from sage_wheels.building import BuildOptions, build_wheel, parse_source
+from sage_wheels.building.backend.extension_modules import compiled_at_once
 from sage_wheels.building.backend.variables import Variables
-from sage_wheels.building.extension_modules import compiled_at_once
 
 # A compiler that waits until two of it run.
 _COMPILER = """#!/bin/sh
