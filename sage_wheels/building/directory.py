@@ -32,7 +32,7 @@ def build_directory(
     directory = os.path.join(os.path.abspath(root), name)
     try:
         caches.make_directory(root)
-        with waiting.hold(f"{directory}.lock", on_wait):
+        with waiting.hold(f"{directory}.lock", on_wait, denied=ELSEWHERE):
             delete_tree(directory)
             os.mkdir(directory, 0o700)
             try:

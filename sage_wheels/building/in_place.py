@@ -10,6 +10,7 @@ import contextlib
 import os
 
 from sage_wheels import environment
+from sage_wheels.building.directory import ELSEWHERE
 from sage_wheels.errors import FileOperationFailed
 from sage_wheels.fs import waiting
 
@@ -47,7 +48,7 @@ def one_at_a_time(
             raise FileOperationFailed.from_os_error(
                 error, f"making the build directory {directory}", denied="name another one, or leave out --in-place"
             ) from error
-        with waiting.hold(path, tell):
+        with waiting.hold(path, tell, denied=ELSEWHERE):
             if _is_for(path, cache, directory):
                 yield os.path.basename(path).removesuffix(".lock")
                 return

@@ -30,20 +30,22 @@ def acquire(
     timeout: float | None = None,
     on_wait: Callable[[str], None] | None = None,
     directory: int | None = None,
+    denied: str = "",
 ) -> int:
     """An open descriptor of the lock file `path`, which holds an exclusive lock until it is closed.
 
     If `directory` is given, it is the descriptor of the directory of `path`, and the file is opened relative to it;
     otherwise the directory is made if it does not exist. `timeout` is in seconds; None waits for ever. If the lock is
     not free at once, `on_wait` is called once with a sentence that names its holder. Raises `LockTimeout`,
-    `LockUnusable`, or `FileOperationFailed` if the file cannot be opened for writing.
+    `LockUnusable`, or `FileOperationFailed` if the file cannot be opened for writing; then `denied` is its advice, if
+    it is not the lock of a prefix.
     """
     deadline = None if timeout is None else time.monotonic() + timeout
     while True:
         try:
             fd = _open(path, directory)
         except OSError as error:
-            raise FileOperationFailed.from_os_error(error, "opening the lock file") from error
+            raise FileOperationFailed.from_os_error(error, "opening the lock file", denied=denied) from error
         try:
             if not exclude(fd, path, blocking=False):
                 if on_wait:

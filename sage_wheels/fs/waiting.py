@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def hold(path: str, on_wait: Callable[[str], None] | None = None) -> Iterator[None]:
+def hold(path: str, on_wait: Callable[[str], None] | None = None, *, denied: str = "") -> Iterator[None]:
     """Within this context, hold the lock file `path` exclusively; wait until it is free.
 
-    `on_wait` and the errors are those of `locking.acquire`. The file is never deleted.
+    `on_wait`, `denied` and the errors are those of `locking.acquire`. The file is never deleted.
     """
     with contextlib.ExitStack() as held:
         try:
-            fd = locking.acquire(path, timeout=0, on_wait=on_wait)
+            fd = locking.acquire(path, timeout=0, on_wait=on_wait, denied=denied)
         except LockTimeout:
             import filelock
 

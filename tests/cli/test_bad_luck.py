@@ -370,6 +370,22 @@ def test_read_only_file_system(tmp_path: Path, prefix: Path, command: str) -> No
 
 
 @pytest.mark.usefixtures("mounts")
+@pytest.mark.parametrize("option", ["--rebuild", "--in-place"])
+def test_read_only_cache(tmp_path: Path, option: str) -> None:
+    """One that is named, and was used before; without a name, another directory is used."""
+    tree = make_tree(tmp_path / "tree", "early", "1")
+    cache = tmp_path / "cache"
+    line: list[str | Path] = ["build", option, "--wheel-dir", tmp_path / "out", tree, "--cache-dir", cache]
+    assert tool(*line).returncode == 0
+    script = 'mount --bind "$1" "$1"\nmount -o remount,ro,bind "$1"\nshift\n"$@"'
+    command = ["unshare", "-m", "sh", "-c", script, "sh", str(cache), sys.executable, "-m", "sage_wheels"]
+    done = subprocess.run([*command, *map(str, line)], capture_output=True, text=True, env=tool_environment())
+    message = sentence(done)
+    assert str(cache) in message
+    assert message.endswith("; name a directory of your own for the cache with --cache-dir")
+
+
+@pytest.mark.usefixtures("mounts")
 @pytest.mark.parametrize("command", ["install", "upgrade"])
 def test_disk_full(tmp_path: Path, prefix: Path, command: str) -> None:
     wheels(tmp_path)
