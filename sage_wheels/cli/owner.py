@@ -11,7 +11,7 @@ import argparse
 import os
 
 from sage_wheels.cli import common
-from sage_wheels.errors import NotThere
+from sage_wheels.errors import NotThere, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,6 +42,8 @@ def run(options: argparse.Namespace) -> int:
     from sage_wheels.installed.distributions import described
     from sage_wheels.installed.owners import Owners
 
+    if not options.path:
+        raise UsageError("the path is empty", "name a path in the prefix")
     prefix = common.prefix_of(options)
     common.note_pending(prefix)
     if any(each in options.path for each in "*?[") and not presence.is_there(options.path):
@@ -63,7 +65,12 @@ def run(options: argparse.Namespace) -> int:
         for each in found:
             print(each)
     if not presence.is_there(full):
-        common.warn(f"{full} is not there" + (f", though {found[0]} lists it" if found else ""))
+        if found:
+            common.warn(f"{full} is not there, though {found[0]} lists it")
+        elif is_here:
+            common.warn(f"{full} is not there")
+        else:
+            common.warn(f"{options.path} is not there, neither in the current directory nor in {prefix.root}")
         return 1
     if not found:
         common.warn(f"{full} belongs to no distribution")

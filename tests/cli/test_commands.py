@@ -264,8 +264,12 @@ def test_owner_of_a_directory(run: Tool, prefix: Path, tmp_path: Path) -> None:
 
 def test_owner_of_what_is_not_there(run: Tool, prefix: Path, one: Path) -> None:
     install(prefix, one)
-    for path in (prefix / "bin/nothing", Path("bin/nothing"), site_packages(prefix) / "nowhere/at/all.py"):
-        assert run("owner", path) == Ran(1, "", f"sage-wheels: {prefix / path} is not there\n")
+    for path in (prefix / "bin/nothing", site_packages(prefix) / "nowhere/at/all.py"):
+        assert run("owner", path) == Ran(1, "", f"sage-wheels: {path} is not there\n")
+    both = f"neither in the current directory nor in {prefix}"
+    for relative in ("bin/nothing", "venv/bin/nothing"):
+        assert run("owner", relative) == Ran(1, "", f"sage-wheels: {relative} is not there, {both}\n")
+    assert run("owner", "").err == "sage-wheels: error: the path is empty; name a path in the prefix\n"
     (prefix / "bin/tool").unlink()
     gone = f"sage-wheels: {prefix}/bin/tool is not there, though one 1.0 lists it\n"
     assert run("owner", "bin/tool") == Ran(1, "one 1.0\n", gone)
