@@ -375,7 +375,7 @@ def test_read_only_cache(tmp_path: Path, option: str) -> None:
     """One that is named, and was used before; without a name, another directory is used."""
     tree = make_tree(tmp_path / "tree", "early", "1")
     cache = tmp_path / "cache"
-    line = ["build", option, "--wheel-dir", tmp_path / "out", tree, "--cache-dir", cache]
+    line: list[str | Path] = ["build", option, "--wheel-dir", tmp_path / "out", tree, "--cache-dir", cache]
     assert tool(*line).returncode == 0
     script = 'mount --bind "$1" "$1"\nmount -o remount,ro,bind "$1"\nshift\n"$@"'
     command = ["unshare", "-m", "sh", "-c", script, "sh", str(cache), sys.executable, "-m", "sage_wheels"]
