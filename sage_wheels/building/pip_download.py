@@ -8,7 +8,8 @@ functions of pip are replaced, which pip 20.3 to 26.3 have:
 `pip._internal.operations.prepare.unpack_file`. A pip without them is not used. If a pip starts Python in another way,
 it is stopped.
 
-pip never asks for a user or password. That is not done by `--no-input`, which also turns the keyring off.
+pip never asks for a user or password: `pip._internal.network.auth.ask_input` and
+`pip._internal.network.auth.ask_password` are replaced, too. `--no-input` would also turn the keyring off.
 
 The other commands of pip are left as they are. The standard library only. This file is never imported by the tool.
 """
