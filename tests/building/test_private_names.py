@@ -49,7 +49,7 @@ def test_names_of_pip(name: str) -> None:
 
 
 def test_all_names_of_pip_are_found() -> None:
-    assert len(named()) == 13
+    assert len(named()) == 14
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
