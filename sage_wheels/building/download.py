@@ -1,8 +1,9 @@
 """Download by pip: the file of a requirement or URL, and build requirements that no wheelhouse has.
 
-pip is run by the interpreter that runs this tool, with the user's configuration of pip: indexes, credentials, proxies
-and certificates. Sources are only downloaded; `pip_download` prevents pip from running code of them. Settings for pip
-are passed as options, because environment variables would also be seen by the programs that pip starts.
+pip is that of the interpreter that runs this tool, with the user's configuration of pip: indexes, credentials, proxies
+and certificates. If that one is too old to run on the interpreter of the build, it is the pip that came with that one.
+Sources are only downloaded; `pip_download` prevents pip from running code of them. Settings for pip are passed as
+options, because environment variables would also be seen by the programs that pip starts.
 """
 
 from __future__ import annotations
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
     from sage_wheels.prefix.interpreter import Facts
 
 _LAST_LINES = 20  # of pip's output, to show with a failure
+# Said by a pip that is too old for the Python that runs it. What backends say is indented.
+_CRASHED = re.compile(r"^Traceback \(most recent call last\)", re.MULTILINE)
 _ALWAYS = ("--disable-pip-version-check", "--progress-bar", "off")
 
 
@@ -166,9 +169,11 @@ def fetch_build_requirements(
             f.writelines(f"{line}\n" for line in requirements)
         links = [f"--find-links={os.path.abspath(link)}" for link in (*find_links, directory)]
         wheels = os.path.join(stage, "wheels")
-        target = [] if _is_ours(python) else ["--python", python, "--no-input"]
-        target += ["wheel", *(["--no-deps"] if alone else [])]
-        failed, output = _pip([*target, "--wheel-dir", wheels, *links, "--requirement", listing])
+        command = ["wheel", *(["--no-deps"] if alone else []), "--wheel-dir", wheels, *links, "--requirement", listing]
+        failed, output = _pip(command if _is_ours(python) else ["--python", python, "--no-input", *command])
+        if failed and not _is_ours(python) and _CRASHED.search(output):
+            failed, more = _own_pip(python, os.path.join(stage, "own"), command)
+            output = f"{output}\n{more}"
         if failed:
             raise BuildFailed(
                 f"pip could not download the build requirements {', '.join(map(redaction.url, requirements))}",
@@ -179,15 +184,27 @@ def fetch_build_requirements(
             os.replace(os.path.join(wheels, name), os.path.join(directory, name))
 
 
-def _pip(arguments: list[str]) -> tuple[bool, str]:
-    """Run pip; returns whether it failed, and its output."""
+def _own_pip(python: str, directory: str, arguments: list[str]) -> tuple[bool, str]:
+    """As `_pip`, with the pip that `python` has for new virtual environments, in one at `directory`."""
+    import subprocess
+
+    command = [python, "-I", "-m", "venv", directory]
+    made = subprocess.run(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
+    )
+    if made.returncode:
+        return True, made.stdout.decode(errors="replace").rstrip()
+    return _pip(arguments, f"{directory}/bin/python")
+
+
+def _pip(arguments: list[str], runner: str = "") -> tuple[bool, str]:
+    """Run the pip of the interpreter `runner`, or our own; returns whether it failed, and its output."""
     import importlib.util
     import subprocess
 
     processes.prepare()
-    runner: str = sys.executable
-    if importlib.util.find_spec("pip") is None:
-        runner = interpreter.base_executable_here()
+    if not runner:
+        runner = sys.executable if importlib.util.find_spec("pip") else interpreter.base_executable_here()
     loader, origin = __spec__.loader, os.path.join(os.path.dirname(__file__), "pip_download.py")
     program: bytes = loader.get_data(origin)  # type: ignore[union-attr]  # works from a directory and from a zip
     end = arguments.index("--") if "--" in arguments else len(arguments)

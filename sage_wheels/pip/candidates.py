@@ -2,7 +2,8 @@
 
 The metadata of a pip say which Pythons it supports: Requires-Python excludes older ones, and the classifiers name those
 with which it was tested. A pip whose classifiers do not name this Python may be too old for it (pip 23.0 cannot be
-imported by Python 3.12). So these come last, newest first. `driver` uses the first one that runs.
+imported by Python 3.12, and pip 24.3 reads no metadata on Python 3.15). So these come last, newest first. `driver` uses
+the first one that runs.
 """
 
 from __future__ import annotations
@@ -58,6 +59,7 @@ def _paths(prefix: Prefix) -> Iterator[list[str]]:
         prefix.path("var/lib/sage-wheels/wheels"),
         *glob.glob(f"{glob.escape(base)}/lib*/python{prefix.version[0]}.{prefix.version[1]}*/ensurepip/_bundled"),
         sysconfig.get_config_var("WHEEL_PKG_DIR") or "",  # where Debian and Fedora keep ensurepip's
+        f"{base}/share/python-wheels",  # the same for the Python of the prefix
         os.path.join(sysconfig.get_path("stdlib"), "ensurepip", "_bundled"),
     ]
     for house in filter(None, houses):

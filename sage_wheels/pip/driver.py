@@ -10,8 +10,9 @@ pip are replaced; a pip that does not have all of them is not used:
 `pip._internal.operations.prepare.RequirementPreparer.prepare_installed_requirement` is only listened to: with it, pip
 notes that a requirement is satisfied. Others are used as they are: `pip._internal.cli.main_parser.create_main_parser`,
 `pip._internal.commands.install.decide_user_install`, `pip._internal.exceptions.InstallationError`,
-`pip._internal.utils.logging.indent_log`; the modules `pip._internal.cli.main` and `pip._internal.metadata`, to try
-whether that pip runs; and the variable `_PIP_RUNNING_IN_SUBPROCESS`, which pip sets for itself.
+`pip._internal.utils.logging.indent_log`; the modules `pip._internal.cli.main` and `pip._internal.metadata` and the
+class `pip._internal.metadata.importlib._dists.WheelDistribution`, to try whether that pip runs; and the
+variable `_PIP_RUNNING_IN_SUBPROCESS`, which pip sets for itself.
 
 What pip installs into a build environment in the same process (`--use-feature=inprocess-build-deps`) is installed by
 pip itself. If the parent ends, or wants to end pip, pip is interrupted as by Ctrl-C.
@@ -159,7 +160,17 @@ def runs() -> bool:
     for name in ("pip._internal.metadata", "pip._vendor.pkg_resources"):  # a pip may have only one of them
         if importlib.util.find_spec(name):
             importlib.import_module(name)
-    return True
+    return reads_metadata()
+
+
+def reads_metadata() -> bool:
+    """Whether this Python lets pip make its objects for metadata; Python 3.15 does so only from pip 25.0 on, which has
+    all methods that are abstract there."""
+    try:
+        dists = importlib.import_module("pip._internal.metadata.importlib._dists")
+    except ImportError:
+        return True  # a pip that reads metadata in another way
+    return not getattr(getattr(dists, "WheelDistribution", None), "__abstractmethods__", ())
 
 
 def is_known() -> bool:
@@ -167,7 +178,8 @@ def is_known() -> bool:
     command = importlib.import_module("pip._internal.commands.install")
     requirement = importlib.import_module("pip._internal.req.req_install").InstallRequirement
     return (
-        callable(wheel.install_wheel)
+        reads_metadata()
+        and callable(wheel.install_wheel)
         and callable(requirement.uninstall)
         and speaks_of(command.InstallCommand.run, "install_given_reqs")
         and speaks_of(requirement.install, "install_wheel")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import importlib.metadata
 import os
@@ -16,14 +17,15 @@ from pathlib import Path
 import pytest
 
 from sage_wheels.building import BuildOptions, build_wheel, parse_source, wheels_of
-from sage_wheels.building.download import fetch
-from sage_wheels.errors import SourceError
+from sage_wheels.building.download import fetch, fetch_build_requirements
+from sage_wheels.errors import BuildFailed, SourceError
 from sage_wheels.prefix import find_prefix
 from sage_wheels.prefix.interpreter import Facts
 from sage_wheels.requirements.references import file_url
 from sage_wheels.requirements.sources import RemoteFile, Requirement, SdistFile
 from support.index import Index
 from support.projects import make_sdist, make_tree
+from support.pythons import make_installation
 from support.trees import make_prefix
 from support.wheels import make_wheel
 
@@ -384,6 +386,39 @@ def test_a_name_with_a_dash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "links"))
     fetched = fetch(_requirement("two-words"), str(tmp_path / "destination"))
     assert os.path.basename(fetched.source.path) == "two_words-1.0.tar.gz"
+
+
+# A pip that crashes as pip 24.3 does on Python 3.15.
+OLD_PIP = """
+import sys
+if "--python" in sys.argv:
+    raise TypeError("Can't instantiate abstract class")
+sys.path.remove({here!r})
+del sys.modules["pip"]
+import runpy
+runpy.run_module("pip", run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.mark.parametrize("has_pip", [True, False])
+def test_a_python_that_is_too_new_for_the_pip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_pip: bool) -> None:
+    """The pip that came with that Python is used instead, if there is one."""
+    old = tmp_path / "old" / "pip"
+    old.mkdir(parents=True)
+    (old / "__init__.py").touch()
+    (old / "__main__.py").write_text(OLD_PIP.format(here=str(old.parent)))
+    python = make_installation(tmp_path / "new")
+    if not has_pip:
+        [ensurepip] = (tmp_path / "new").glob("lib/python3*/ensurepip")
+        ensurepip.unlink()
+    house = make_wheel(tmp_path / "links", "one", "1.0", {"one.py": ""}).parent
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PYTHONPATH", str(old.parent))
+    out = tmp_path / "fetched"
+    outcome = contextlib.nullcontext() if has_pip else pytest.raises(BuildFailed, match="build requirements one")
+    with outcome:
+        fetch_build_requirements(["one"], str(out), find_links=[str(house)], python=python)
+    assert [each.name for each in out.glob("*.whl")] == (["one-1.0-py3-none-any.whl"] if has_pip else [])
 
 
 @pytest.mark.parametrize("text", ["liar", "liar>=0.5", "liar==1.0"])

@@ -49,7 +49,7 @@ def test_names_of_pip(name: str) -> None:
 
 
 def test_all_names_of_pip_are_found() -> None:
-    assert len(named()) == 15
+    assert len(named()) == 16
 
 
 @pytest.mark.parametrize("program", PROGRAMS)

@@ -171,6 +171,14 @@ def test_a_pip_with_unknown_inner_parts_is_not_used(prefix: Path, home: Path, in
     assert leftovers(prefix) == []
 
 
+def make_abstract(prefix: Path) -> None:
+    """As Python 3.15 takes pip 24.3 and older ones: a method that is abstract there is missing."""
+    file = site_packages(prefix) / "pip/_internal/metadata/importlib/_dists.py"
+    text = file.read_text()
+    file.unlink()
+    file.write_text(f"{text}\nWheelDistribution.__abstractmethods__ = frozenset({{'locate_file'}})\n")
+
+
 def fill_with_nul(prefix: Path) -> None:
     file = site_packages(prefix) / "pip/_internal/commands/install.py"
     file.unlink()
@@ -184,9 +192,9 @@ def cut_byte_code(prefix: Path) -> None:
     file.write_bytes(beginning)
 
 
-@pytest.mark.parametrize("damage", [fill_with_nul, cut_byte_code])
+@pytest.mark.parametrize("damage", [fill_with_nul, cut_byte_code, make_abstract])
 def test_a_damaged_pip_is_not_used(prefix: Path, home: Path, index: Index, damage: Callable[[Path], None]) -> None:
-    """As after a loss of power, however Python takes it."""
+    """As after a loss of power, however Python takes it; or a Python that is too new for it."""
     damage(prefix)
     done = end(start(our_command(prefix, "install", "-v", "-i", index.url, "plain"), environment(home)))
     assert done.returncode == 0, done.stderr
