@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 REFRESH = 0.25  # seconds between two drawings
 _SHORT = 1.0  # seconds: a run that takes no longer is not worth a table
 _TAIL = 2048  # bytes at the end of a log in which its last line is looked for
-_MOST = 1 << 20  # bytes of a log that are shown at once
+_MOST = 1 << 20  # bytes of a log that are shown at once, while it is written
 _BAR = 30  # columns
 
 
@@ -209,7 +209,7 @@ class Builds:
 
     def __exit__(self, *_: object) -> None:
         for row in self._rows.values():
-            self._show_more(row)
+            self._show_rest(row)
             row.close()
         self._erase()
 
@@ -236,7 +236,7 @@ class Builds:
     def ended(self, number: int) -> None:
         row = self._rows.pop(number, None)
         if row:
-            self._show_more(row)
+            self._show_rest(row)
             row.close()
 
     def counted(self) -> str:
@@ -263,9 +263,16 @@ class Builds:
     def _is_followed(self, row: _Row) -> bool:
         return bool(self._follow) and row.name.partition(" ")[0] == self._follow
 
-    def _show_more(self, row: _Row) -> None:
+    def _show_more(self, row: _Row) -> bool:
+        """Show the next part of a log that is followed; False if there is none."""
         if self._is_followed(row) and (text := row.more()):
             self._show(text)
+            return True
+        return False
+
+    def _show_rest(self, row: _Row) -> None:
+        while self._show_more(row):
+            pass
 
     def _show(self, text: str) -> None:
         self._erase()

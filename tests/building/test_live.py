@@ -15,6 +15,9 @@ import termios
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
+from sage_wheels.cli.progress import Builds
 from sage_wheels.wheel import workers
 from support.projects import Gate
 from support.run import tool_environment
@@ -107,3 +110,16 @@ def test_a_log_is_shown_once_and_in_its_order_to_a_slow_reader(tmp_path: Path) -
         shown += process.stdout.read()
     assert process.returncode == 0
     assert shown == (tmp_path / "log").read_bytes()
+
+
+def test_the_end_of_a_log_that_is_followed_is_shown_however_long_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A part is shown at a time; the last one was, and not what came after it."""
+    log = tmp_path / "log"
+    log.write_text("".join(f"{number:6} was compiled, with warnings\n" for number in range(70_000)))
+    with Builds(1, follow="hello") as builds:
+        builds.started(0, "hello 1.0")
+        builds.logs(0, str(log))
+        builds.ended(0)
+    assert capsys.readouterr().err == f"hello 1.0: begins\n{log.read_text()}"
