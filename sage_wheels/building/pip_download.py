@@ -59,8 +59,11 @@ def refuse_python(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 def ask_nothing() -> None:
-    """Whoever is asked for credentials has none."""
-    auth: Any = importlib.import_module("pip._internal.network.auth")
+    """Whoever is asked for credentials has none. A pip that has no such functions, or is damaged, is left as it is."""
+    try:
+        auth: Any = importlib.import_module("pip._internal.network.auth")
+    except ImportError:
+        return
     auth.ask_input = auth.ask_password = lambda _: ""
 
 
