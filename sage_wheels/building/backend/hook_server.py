@@ -37,7 +37,9 @@ def main() -> None:
     for descriptor in (requests, answers):
         os.set_inheritable(descriptor, False)
     if "linecache" in sys.modules:  # since Python 3.13, with this text as that of "<string>", for tracebacks
-        sys.modules["linecache"].cache.pop("<string>", None)  # which is what code of a backend is called, too
+        linecache = sys.modules["linecache"]
+        linecache.cache.pop("<string>", None)  # which is what code of a backend is called, too
+        getattr(linecache, "_interactive_cache", {}).clear()  # where it is since Python 3.14
     wakeup = _wake_up_on_child()
     may_fork = _preload(*sys.argv[3:5])
     programs: dict[str, types.CodeType] = {}
