@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 
 from sage_wheels.cli import build, build_options, common, screen
-from sage_wheels.errors import UsageError
+from sage_wheels.errors import SageWheelsError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,10 +43,13 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.sources:
         raise UsageError(f"cache {arguments.what} takes no SOURCE", "leave it out")
     from sage_wheels.building.options import store_of
+    from sage_wheels.fs import caches
     from sage_wheels.store import eviction
 
     options = build_options.options_from(arguments, None)
     root, store = options.cache_root(), store_of(options)
+    if caches.is_temporary(root):
+        raise SageWheelsError("there is no store: this user's cache cannot be used", "name a directory with --cache-dir")
     if arguments.what == "info":
         kinds = eviction.summary(root)
         total = sum(size for _, size in kinds.values())

@@ -101,6 +101,11 @@ def temporary() -> str:
     return directory
 
 
+def is_temporary(directory: str) -> bool:
+    """Whether `directory` is that of `temporary`."""
+    return temporary.cache_info().currsize > 0 and directory == temporary()
+
+
 def _forget(directory: str, owner: int) -> None:
     if os.getpid() != owner:  # a child that was forked
         return

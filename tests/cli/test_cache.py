@@ -107,6 +107,19 @@ def test_what_cannot_be_built_is_refused_as_by_build(run: Run, tmp_path: Path, t
         assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("what", ["info", "gc", "clear"])
+def test_a_store_that_cannot_be_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    """Then builds use a directory for one command; of that there is nothing to tell."""
+    (home := tmp_path / "cache").mkdir()
+    home.chmod(0o777)
+    monkeypatch.delenv("SAGE_WHEELS_CACHE", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(home))
+    command = [sys.executable, "-m", "sage_wheels", "cache", what, "--json"]
+    done = subprocess.run(command, capture_output=True, check=False, text=True)
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["error"]["what"].startswith("there is no store")
+
+
 def test_a_limit_of_nothing(run: Run, tmp_path: Path, tree: Path) -> None:
     build(run, tmp_path, tree)
     assert json.loads(run("cache", "info", "--json", "--cache-size", "0"))["limit"] == 0
