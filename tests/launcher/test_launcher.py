@@ -299,6 +299,15 @@ def test_the_second_start_forks_nothing_and_compiles_nothing(prepared: Path, tmp
 
 
 @pytest.mark.network
+def test_a_changed_way_to_prepare_is_used(prepared: Path) -> None:
+    prepare = prepared / "build" / "lib" / "prepare.py"
+    prepare.write_text(f"{prepare.read_text()}\nprint('another way', file=sys.stderr)\n")
+    os.utime(prepare, (time.time() + 5, time.time() + 5))
+    done = start(prepared)
+    assert (done.returncode, done.stderr) == (0, "another way\n")
+
+
+@pytest.mark.network
 def test_changed_requirements_are_noticed(prepared: Path) -> None:
     pyproject = prepared / "pyproject.toml"
     text, changed = re.subn(r'"resolvelib[^"]*"', '"no-such-project-sage-wheels"', pyproject.read_text())
