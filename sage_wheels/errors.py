@@ -33,6 +33,16 @@ def printable(text: str) -> str:
     return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
+def path_of(error: OSError) -> str:
+    """The path that `error` is about; "" if it names none, or only a descriptor (`os.scandir`, `os.truncate`).
+
+    >>> path_of(OSError(errno.ENOMEM, "no memory", "/p/x")), path_of(OSError(errno.ENOMEM, "no memory", 8))
+    ('/p/x', '')
+    """
+    name = error.filename2 or error.filename
+    return "" if name is None or isinstance(name, int) else os.fsdecode(name)
+
+
 class SageWheelsError(Exception):
     """The base class of all errors that this package raises on purpose.
 
@@ -159,7 +169,7 @@ class FileOperationFailed(SageWheelsError):
         >>> print(FileOperationFailed.from_os_error(OSError(errno.ENOSPC, "full", "/p/x"), "staging"))
         staging failed at /p/x (No space left on device); free some space and run the command again
         """
-        path = os.fsdecode(error.filename2 or error.filename or "")
+        path = path_of(error)
         # errors that `shutil` raises have no errno; their `str` would repeat the path (since Python 3.13)
         reason = os.strerror(error.errno) if error.errno else " ".join(map(str, error.args))
         advice = _ADVICE.get(error.errno or 0, "solve that problem and run the command again")

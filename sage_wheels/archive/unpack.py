@@ -24,7 +24,7 @@ import zlib
 from typing import IO, NamedTuple
 
 from sage_wheels.archive import compression, strict_zip
-from sage_wheels.errors import FileOperationFailed, SourceError
+from sage_wheels.errors import FileOperationFailed, SourceError, path_of
 from sage_wheels.fs.files import below
 from sage_wheels.metadata import PROJECT_FILES
 
@@ -137,7 +137,7 @@ def read_files(path: str, names: Collection[str], most: int) -> dict[str, bytes]
 
 def _destination_of(error: OSError) -> str:
     """The name of the file that could not be made; errors of link(2) and symlink(2) have it as the second name."""
-    return os.path.basename(os.fsdecode(error.filename2 or error.filename))
+    return os.path.basename(path_of(error))
 
 
 def _damaged(archive: str, why: str) -> SourceError:

@@ -11,7 +11,14 @@ import warnings
 
 from sage_wheels import environment
 from sage_wheels.building.backend.variables import HOOK_ANSWER
-from sage_wheels.errors import BuildFailed, FileOperationFailed, SageWheelsError, SourceError, WheelsMissing
+from sage_wheels.errors import (
+    BuildFailed,
+    FileOperationFailed,
+    SageWheelsError,
+    SourceError,
+    WheelsMissing,
+    path_of,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -145,7 +152,7 @@ def advice_after(failure: BuildFailed, log: str) -> str:
 
 def _is_missing_answer(error: Exception) -> bool:
     """Whether a hook has ended without an error and without an answer: `pyproject_hooks` cannot read that file."""
-    return isinstance(error, FileNotFoundError) and os.path.basename(os.fsdecode(error.filename or "")) == HOOK_ANSWER
+    return isinstance(error, FileNotFoundError) and os.path.basename(path_of(error)) == HOOK_ANSWER
 
 
 def _of_signal(number: int, hook: str) -> tuple[str, str]:

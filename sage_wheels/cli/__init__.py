@@ -72,6 +72,9 @@ def main(argv: list[str] | None = None) -> int:
     if argv is not None:
         return _main(argv)
     gc.set_threshold(100_000)  # saves time: a command makes few circular references
+    # Without memory, each of many finalizers would print "MemoryError", and no more. `callable` does nothing, and needs
+    # no memory for that.
+    sys.unraisablehook = callable
     try:
         signals.listen()
         processes.take_charge()

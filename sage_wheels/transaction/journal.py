@@ -72,7 +72,7 @@ import os
 import stat
 import zlib
 
-from sage_wheels.errors import JournalDamaged
+from sage_wheels.errors import JournalDamaged, path_of
 from sage_wheels.named import NamedTuple
 from sage_wheels.prefix.paths import NOWHERE, is_plain, parent
 from sage_wheels.version import __version__
@@ -245,7 +245,7 @@ def undo_step(tree: Tree, step: Step) -> None:
     except OSError as error:
         if error.errno not in _FOR_GOOD:
             raise
-        where = os.fsdecode(error.filename2 or error.filename or tree.path(step.path))
+        where = path_of(error) or tree.path(step.path)
         raise JournalDamaged(f"{_CANNOT}: {where} is in the way ({error.strerror})", WAY_OUT) from error
 
 

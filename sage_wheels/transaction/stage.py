@@ -43,7 +43,7 @@ import errno
 import os
 import time
 
-from sage_wheels.errors import LockUnusable
+from sage_wheels.errors import LockUnusable, path_of
 from sage_wheels.fs import files, holder, locking, syncing, trust
 from sage_wheels.fs.files import LinkInTheWay
 from sage_wheels.prefix import lock
@@ -223,7 +223,7 @@ def locked(tree: Tree, path: PrefixPath, say: Callable[[str], None]) -> Iterator
 
 
 def not_emptied(tree: Tree, path: PrefixPath, error: OSError) -> str:
-    where = os.fsdecode(error.filename or tree.path(path))
+    where = path_of(error) or tree.path(path)
     why = error.strerror or str(error)
     return f"{tree.path(path)} could not be emptied ({why} at {where}); the next command tries again"
 

@@ -141,6 +141,16 @@ def test_what_another_command_removes_meanwhile_is_no_file_of_nobody(
     assert "stays, because" not in capsys.readouterr().err
 
 
+def test_an_error_about_a_descriptor(tmp_path: Path) -> None:
+    """As `os.scandir` raises them, for example when memory runs out; there is no path to name."""
+    (file := tmp_path / "file").touch()
+    with open(file, "rb") as f, pytest.raises(NotADirectoryError) as raised:
+        os.scandir(f.fileno())
+    assert isinstance(raised.value.filename, int)
+    said = str(FileOperationFailed.from_os_error(raised.value, "uninstalling"))
+    assert said.startswith(f"uninstalling failed ({os.strerror(errno.ENOTDIR)})")
+
+
 def test_who_owns_what_keeps_him_out_is_told_how_to_get_in(tmp_path: Path) -> None:
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o300)
