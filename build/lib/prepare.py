@@ -102,7 +102,7 @@ def fill(tool: Path, wanted: list[str], extras: dict[str, list[str]], log: Path)
 
         complete = run(*pure, "--", *wanted)
         for extra in extras.values() if complete else ():
-            if not run("--", *extra):
+            if extra and not run("--", *extra):
                 for requirement in extra:
                     run("--", requirement)
     if not complete:
