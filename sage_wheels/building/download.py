@@ -186,21 +186,13 @@ def fetch_build_requirements(
 
 def _own_pip(python: str, directory: str, arguments: list[str]) -> tuple[bool, str]:
     """As `_pip`, with the pip that `python` has for new virtual environments, in one at `directory`."""
-    import subprocess
-
-    command = [python, "-I", "-m", "venv", directory]
-    made = subprocess.run(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
-    )
-    if made.returncode:
-        return True, made.stdout.decode(errors="replace").rstrip()
-    return _pip(arguments, f"{directory}/bin/python")
+    failed, output = _run([python, "-I", "-m", "venv", directory])
+    return (failed, output) if failed else _pip(arguments, f"{directory}/bin/python")
 
 
 def _pip(arguments: list[str], runner: str = "") -> tuple[bool, str]:
     """Run the pip of the interpreter `runner`, or our own; returns whether it failed, and its output."""
     import importlib.util
-    import subprocess
 
     processes.prepare()
     if not runner:
@@ -208,12 +200,15 @@ def _pip(arguments: list[str], runner: str = "") -> tuple[bool, str]:
     loader, origin = __spec__.loader, os.path.join(os.path.dirname(__file__), "pip_download.py")
     program: bytes = loader.get_data(origin)  # type: ignore[union-attr]  # works from a directory and from a zip
     end = arguments.index("--") if "--" in arguments else len(arguments)
+    return _run([runner, "-c", program.decode(), *arguments[:end], *_ALWAYS, *arguments[end:]])
+
+
+def _run(command: list[str]) -> tuple[bool, str]:
+    """Run `command` without input; returns whether it failed, and its output."""
+    import subprocess
+
     result = subprocess.run(
-        [runner, "-c", program.decode(), *arguments[:end], *_ALWAYS, *arguments[end:]],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        check=False,
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
     )
     return result.returncode != 0, result.stdout.decode(errors="replace").rstrip()
 

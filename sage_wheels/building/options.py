@@ -157,10 +157,9 @@ class BuildOptions(NamedTuple):
 
 def store_of(options: BuildOptions) -> Store:
     """The store that these options name. Raises what `cache_root` and `remote_of` raise."""
-    from sage_wheels.store.store import LIMIT, Store
+    from sage_wheels.store.store import Store
 
-    limit = LIMIT if options.cache_size is None else options.cache_size
-    return Store(options.cache_root(), limit=limit, remote=remote_of(options), on_note=options.on_note)
+    return Store(options.cache_root(), limit=options.cache_size, remote=remote_of(options), on_note=options.on_note)
 
 
 def remote_of(options: BuildOptions) -> RemoteTier | None:

@@ -29,25 +29,26 @@ if TYPE_CHECKING:
 
     from sage_wheels.store.tiers import Tier
 
-LIMIT = 10 << 30  # bytes
+_LIMIT = 10 << 30  # bytes
 
 
 class Store:
     """The directory `root` and, for results that other machines can use, `remote`.
 
-    `limit` is that of the directory, in bytes. `on_note` is called with one sentence if something is wrong with it.
+    `limit` is that of the directory, in bytes; None: 10 GiB. `on_note` is called with one sentence if something is
+    wrong with it.
     """
 
     def __init__(
         self,
         root: str,
         *,
-        limit: int = LIMIT,
+        limit: int | None = None,
         remote: Tier | None = None,
         on_note: Callable[[str], object] | None = None,
     ) -> None:
         self.root = root
-        self.limit = limit
+        self.limit = _LIMIT if limit is None else limit
         self.remote = remote
         self.local = LocalTier(root, self.report)
         self._on_note = on_note

@@ -17,7 +17,7 @@ from sage_wheels.metadata import canonical_name
 from sage_wheels.named import NamedTuple
 from sage_wheels.prefix.beside import libraries_beside
 from sage_wheels.prefix.locator import landmarks
-from sage_wheels.store.store import LIMIT, Store
+from sage_wheels.store.store import Store
 from sage_wheels.transaction import commit, history, sweep
 from sage_wheels.transaction.commit import Purpose
 from sage_wheels.transaction.destination import Destination
@@ -182,7 +182,7 @@ def _unpacked(
     root = root or caches.of_user().directory
     if not options.store or root is None:
         return contextlib.nullcontext()
-    store = Store(root, limit=LIMIT if options.cache_size is None else options.cache_size, on_note=say)
+    store = Store(root, limit=options.cache_size, on_note=say)
     return UnpackedWheels(store, stage, linking=mode == "hardlink", say=say)
 
 
