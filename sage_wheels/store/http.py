@@ -22,6 +22,7 @@ _REDIRECTS = 3
 _MISSING = (404, 410)
 _UNKNOWN_METHOD = (405, 501)
 _PORTS = {"http": 80, "https": 443}
+_FOR_DOCUMENTATION = ("192.0.2.", "198.51.100.", "203.0.113.")
 _PATIENCE = 30.0  # seconds of silence; `remote` has limits for the whole
 
 
@@ -167,6 +168,11 @@ def _credentials(parts: SplitResult) -> str:
 
 
 def _proxy(url: str) -> str:
+    """The proxy for `url`, or "".
+
+    A build system that forbids its builds to download names a proxy that cannot exist, at an address for documentation
+    (RFC 5737), as Sage does. That is meant for backends: the store is asked without a proxy.
+    """
     from urllib.request import getproxies, proxy_bypass
 
     parts = urlsplit(url)
@@ -174,7 +180,8 @@ def _proxy(url: str) -> str:
     proxy = proxies.get(parts.scheme) or proxies.get("all") or ""
     if not proxy or proxy_bypass(parts.netloc.rpartition("@")[2]):
         return ""
-    return proxy if "://" in proxy else f"http://{proxy}"
+    proxy = proxy if "://" in proxy else f"http://{proxy}"
+    return "" if (urlsplit(proxy).hostname or "").startswith(_FOR_DOCUMENTATION) else proxy
 
 
 def _check(response: urllib3.BaseHTTPResponse) -> None:

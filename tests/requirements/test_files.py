@@ -131,7 +131,7 @@ def test_every_file_is_read_as_pip_reads_it_or_refused(tmp_path: Path, monkeypat
     pytest.importorskip("pip")
     chance = random.Random(seed("REQUIREMENTS_SEED"))
     directories = []
-    for number in range(600):
+    for number in range(200):
         directory = tmp_path / str(number)
         directory.mkdir()
         (directory / "main.txt").write_bytes(made_up(chance))
@@ -154,8 +154,8 @@ def test_every_file_is_read_as_pip_reads_it_or_refused(tmp_path: Path, monkeypat
             read_by_both += 1
             assert theirs is not None, (content, ours)
             assert without_repetition(ours) == without_repetition(theirs), content  # a file counts once
-    assert read_by_both > 100
-    assert refused > 100
+    assert read_by_both > 30
+    assert refused > 30
 
 
 def attempted(path: str) -> tuple[list[list[object]] | None, str]:

@@ -554,6 +554,16 @@ def test_a_proxy(server: Bazel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
         assert {each.headers["Proxy-Authorization"] for each in proxy.requests} == {f"Basic {told}"}
 
 
+@pytest.mark.parametrize("proxy", ["http://192.0.2.0:5187/", "192.0.2.0:5187", "http://me:secret@203.0.113.9"])
+def test_a_proxy_that_cannot_exist_keeps_only_backends_from_the_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: Home, server: Bazel, proxy: str
+) -> None:
+    """Sage names one for its builds."""
+    monkeypatch.setenv("http_proxy", proxy)
+    assert Home(tmp_path / "second", server.url).take() == CONTENT
+    assert server.requests
+
+
 def test_a_directory_of_several_users(tmp_path: Path) -> None:
     share = tmp_path / "share"
     url = share.as_uri()

@@ -148,7 +148,7 @@ def test_what_a_killed_pip_has_left(prefix: Path, tmp_path: Path, capsys: pytest
 
 
 def test_from_where_direct_url_says_only_with_index(
-    prefix: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    prefix: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By http, as pip has installed it, and from a file; not if the file there is another one."""
     path, single = Path(wheel(tmp_path)), site_packages(prefix) / "single.py"
@@ -172,6 +172,7 @@ def test_from_where_direct_url_says_only_with_index(
         assert f"{single} is missing: no content with the hash of RECORD was found" in capsys.readouterr().err
         assert not single.exists()
     capsys.readouterr()
+    monkeypatch.setenv("PIP_RETRIES", "0")
     assert main(["repair", "--index"]) == 4
     assert "what direct_url.json of alpha 1 names cannot be obtained" in capsys.readouterr().err
 
