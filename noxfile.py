@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nox
@@ -34,7 +35,8 @@ SHELL_FILES = (
     *("build/bin/sage-spkg-uninstall", "build/bin/sage-wheels"),
     *("tests/sage/genuine/set-up-today", "tests/sage/genuine/reduce-sagelib", "tests/sage/genuine/all-packages"),
 )
-PARALLEL = ("-n", "auto", "--dist", "worksteal")
+# Tests wait for processes, locks and servers, too: three workers keep two processors busy.
+PARALLEL = ("-n", str((os.cpu_count() or 1) * 3 // 2), "--dist", "worksteal")
 EVERYTHING = (*PARALLEL, "-m", "not (network and slow)")  # `-m "network and slow"` is the rest
 # What a version of Python can change: how archives, metadata, paths and processes are handled. The other directories of
 # tests drive the same code from outside (kills, crowds, pip, Sage's scripts), which takes most of the time.
@@ -101,7 +103,7 @@ def tests_of(version: str) -> None:
     @nox.session(name=f"tests-{version}", python=PYTHONS[version])
     def with_one_python(session: nox.Session) -> None:
         session.install(".", *group("test"))
-        run_isolated(session, "-m", "pytest", *(session.posargs or chosen))
+        run_isolated(session, "-m", "pytest", "--durations=25", *(session.posargs or chosen))
 
     with_one_python.__doc__ = f"Tests of the installed package with Python {version}: {what}; arguments go to pytest."
 
@@ -178,7 +180,8 @@ def sage(session: nox.Session) -> None:
     """
     session.install(".", *group("test"))
     trees = set_up_trees(session)
-    run_isolated(session, "-m", "pytest", *(session.posargs or (*GENUINE, "-m", "not slow")), env=trees)
+    beside = ("-n", "2", "--dist", "loadgroup")  # one process for each tree
+    run_isolated(session, "-m", "pytest", *(session.posargs or (*GENUINE, *beside, "-m", "not slow")), env=trees)
 
 
 @nox.session(name="sage-all")
@@ -198,15 +201,20 @@ def sage_all(session: nox.Session) -> None:
 
 def set_up_trees(session: nox.Session) -> dict[str, str]:
     """Set up the genuine trees; the variables that say where they are. Skips the session if there is none."""
+    places = {variable: os.environ.get(variable) or usual for variable, (_, usual) in TREES.items()}
+
+    def set_up(variable: str) -> object:
+        program = f"tests/sage/genuine/{TREES[variable][0]}"
+        return session.run("sh", program, places[variable], external=True, silent=True)
+
     found, reasons = {}, []
-    for variable, (program, usual) in TREES.items():
-        work = os.environ.get(variable) or usual
-        said = session.run("sh", f"tests/sage/genuine/{program}", work, external=True, silent=True)
-        if isinstance(said, str) and "cannot: " in said:
-            reasons.append(said.partition("cannot: ")[2].strip())
-            session.warn(f"skipped what needs the tree of {program}: {reasons[-1]}")
-        else:
-            found[variable] = os.path.abspath(work)
+    with ThreadPoolExecutor() as pool:  # configure uses one processor
+        for variable, said in zip(places, pool.map(set_up, places), strict=True):
+            if isinstance(said, str) and "cannot: " in said:
+                reasons.append(said.partition("cannot: ")[2].strip())
+                session.warn(f"skipped what needs the tree of {TREES[variable][0]}: {reasons[-1]}")
+            else:
+                found[variable] = os.path.abspath(places[variable])
     if not found:
         session.skip("; ".join(reasons))
     return found

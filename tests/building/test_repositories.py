@@ -15,7 +15,10 @@ from support.projects import WRITING
 from support.run import names, tool, tool_environment
 from support.trees import make_prefix, site_packages
 
-pytestmark = pytest.mark.skipif(not any(map(os.path.exists, ("/usr/bin/git", "/usr/local/bin/git"))), reason="no git")
+pytestmark = [
+    pytest.mark.skipif(not any(map(os.path.exists, ("/usr/bin/git", "/usr/local/bin/git"))), reason="no git"),
+    pytest.mark.once,
+]
 IDENTITY = {f"GIT_{who}_{what}": "a@b" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
 PYPROJECT = """\
 [project]

@@ -135,6 +135,7 @@ def test_what_cannot_be_followed_is_refused(tmp_path: Path, text: str, said: str
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.once
 def test_which_files_pip_may_choose(tmp_path: Path) -> None:
     """Lines that say this, but not from where, are followed; what the command line names is chosen by them, too."""
     wheels = tmp_path / "wheels"

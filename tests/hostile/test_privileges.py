@@ -21,6 +21,8 @@ from support.run import install, tool, tool_environment, uninstall
 from support.trees import STATE, leftovers, make_prefix, site_packages, snapshot
 from support.wheels import make_wheel
 
+pytestmark = pytest.mark.once  # nothing of it depends on the version of Python
+
 SOMEBODY = 12345
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can make what belongs to somebody else")
 

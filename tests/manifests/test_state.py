@@ -32,6 +32,7 @@ def test_what_was_brought_is_the_same_whoever_installed_it(house: House, pip: Pi
     assert house.state() == "same"
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     "member",
     [

@@ -81,6 +81,7 @@ def test_what_recovery_undid_is_in_it(prefix: Path, tmp_path: Path) -> None:
     assert "undid an interrupted install +demo 1" in tool("history", "--prefix", prefix).stdout
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("option", ["-i", "--index-url", "--extra-index-url", "--index-u", "--find-links", "--proxy"])
 def test_no_secret_of_an_index(prefix: Path, tmp_path: Path, option: str) -> None:
     """Of a URL that has one in user, password, path and query."""

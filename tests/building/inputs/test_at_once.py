@@ -15,6 +15,8 @@ import pytest
 from support.inputs import Project
 from support.projects import make_tree
 
+pytestmark = pytest.mark.once  # nothing of it depends on the version of Python
+
 COMMAND = [sys.executable, "-m", "sage_wheels", "build", "--cache-system", "tests"]
 
 

@@ -15,9 +15,10 @@ from support.inputs import Project
 from support.run import tool_environment
 from support.sandboxes import no_sandbox
 
-pytestmark = pytest.mark.skipif(
-    not all(map(shutil.which, ("cc", "make", "ar"))), reason="needs a C compiler, make and ar"
-)
+pytestmark = [
+    pytest.mark.skipif(not all(map(shutil.which, ("cc", "make", "ar"))), reason="needs a C compiler, make and ar"),
+    pytest.mark.once,
+]
 # The wheel has what the compiled function returns.
 HOOK = """
 import ctypes, subprocess

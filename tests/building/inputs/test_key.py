@@ -25,6 +25,8 @@ from sage_wheels.prefix import find_prefix
 from sage_wheels.store.store import Store
 from support.inputs import BACKEND, Project
 
+pytestmark = pytest.mark.once  # nothing of it depends on the version of Python
+
 _ODD = (
     '{"files": [], "facts": {"implementation": "cpython", "version": "3", "platform": "x", "libc": "", '
     '"byteorder": "little", "configuration": "another one", "compilers": ""}}'

@@ -19,6 +19,8 @@ from sage_wheels.building import BuildOptions, build_wheel, parse_source
 from sage_wheels.building.inputs import elf, macho
 from sage_wheels.building.inputs.libraries import Collector, Here, Needed
 
+pytestmark = pytest.mark.once  # nothing of it depends on the version of Python
+
 MakeProject = Callable[..., Path]
 needs_compiler = pytest.mark.skipif(
     not shutil.which("gcc") or sys.platform != "linux", reason="needs gcc, and ELF files"
