@@ -45,7 +45,7 @@ class Exchange:
             return
         with open(path, "rb") as file:
             try:
-                if anew or not self._storage.has(f"cas/{content.digest}"):
+                if anew or not self._storage.has(f"cas/{content.digest}", content.size):
                     self._storage.put(f"cas/{content.digest}", file, content.size)
             except (Trouble, OSError) as error:
                 raise self._failure(error) from error

@@ -10,20 +10,23 @@ import os
 from typing import IO
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 
-from sage_wheels.store.storage import BLOCK, Trouble
+from sage_wheels.store.storage import BLOCK, Refused, Trouble
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     import urllib3
 
 _REDIRECTS = 3
 _MISSING = (404, 410)
 _UNKNOWN_METHOD = (405, 501)
+_TOO_LARGE = (400, 413)  # of bazel-remote, and of HTTP
 _PORTS = {"http": 80, "https": 443}
 _FOR_DOCUMENTATION = ("192.0.2.", "198.51.100.", "203.0.113.")
 _PATIENCE = 30.0  # seconds of silence; `remote` has limits for the whole
+_ONCE = 2.0  # seconds of silence, if nothing is tried again
 
 
 class Server:
@@ -58,17 +61,30 @@ class Server:
             response.close()  # the connection is kept if all was read
         return True
 
-    def has(self, name: str) -> bool:
+    def has(self, name: str, size: int) -> bool:
         response = self._asked("HEAD", name)
         _end(response)
         if response.status in (*_MISSING, *_UNKNOWN_METHOD):
             return False
         _check(response)
-        return True
+        return response.headers.get("Content-Length", str(size)) == str(size)
 
     def put(self, name: str, file: IO[bytes], size: int) -> None:
-        response = self._request("PUT", f"{self._base}/{name}", file, {"Content-Length": str(size)})
+        url, length = f"{self._base}/{name}", {"Content-Length": str(size)}
+        try:
+            response = self._request("PUT", url, file, length)
+        except Trouble as error:
+            # A server that refuses a large file may end the connection before it has got all of it. Over TLS, nobody
+            # can read its answer then. It gives the same answer if the file does not follow.
+            try:
+                response = self._request("PUT", url, None, length, is_asked_once=True)
+            except Trouble:
+                raise error from None
+            if response.status < 400:
+                raise
         _end(response)
+        if response.status in _TOO_LARGE:
+            raise Refused(_answer(response))
         _check(response)
 
     def _asked(self, method: str, name: str) -> urllib3.BaseHTTPResponse:
@@ -87,17 +103,24 @@ class Server:
         raise Trouble("redirects too often")
 
     def _request(
-        self, method: str, url: str, body: IO[bytes] | None = None, more: dict[str, str] | None = None
+        self,
+        method: str,
+        url: str,
+        body: IO[bytes] | None = None,
+        more: dict[str, str] | None = None,
+        *,
+        is_asked_once: bool = False,
     ) -> urllib3.BaseHTTPResponse:
         import urllib3
 
         headers = {"Accept-Encoding": "identity", "User-Agent": "sage-wheels", **(more or {})}
         if self._credentials and _origin(url) == self._origin:
             headers.update(urllib3.make_headers(basic_auth=self._credentials))
+        how: dict[str, Any] = {"redirect": False, "preload_content": False, "decode_content": False}
+        if is_asked_once:
+            how |= {"retries": False, "timeout": _ONCE}
         try:
-            return self._pool(url).request(
-                *(method, url), body=body, headers=headers, redirect=False, preload_content=False, decode_content=False
-            )
+            return self._pool(url).request(method, url, body=body, headers=headers, **how)
         except (urllib3.exceptions.HTTPError, ValueError) as error:
             raise Trouble(_said(error)) from error
 
@@ -112,6 +135,7 @@ class Server:
                 total=3,
                 connect=2,
                 read=1,
+                other=1,
                 redirect=False,
                 status=2,
                 backoff_factor=0.1,
@@ -186,7 +210,11 @@ def _proxy(url: str) -> str:
 
 def _check(response: urllib3.BaseHTTPResponse) -> None:
     if not 200 <= response.status < 300:
-        raise Trouble(f"answers with the status {response.status}")
+        raise Trouble(_answer(response))
+
+
+def _answer(response: urllib3.BaseHTTPResponse) -> str:
+    return f"answers with the status {response.status}"
 
 
 def _end(response: urllib3.BaseHTTPResponse) -> None:
@@ -207,10 +235,12 @@ def _http_error() -> type[Exception]:
 
 def _said(error: Exception) -> str:
     """What went wrong, in a few words; the messages of urllib3 are long and contain addresses of objects."""
+    import ssl
+
     import urllib3
 
     reason = getattr(error, "reason", None) or error
-    if isinstance(reason, urllib3.exceptions.SSLError):
+    if isinstance(reason, urllib3.exceptions.SSLError) and not isinstance(reason.args[0], ssl.SSLEOFError):
         return "has no certificate that is trusted here, or speaks no TLS"
     if isinstance(reason, (urllib3.exceptions.NewConnectionError, urllib3.exceptions.NameResolutionError)):
         return "cannot be reached"

@@ -28,7 +28,7 @@ from sage_wheels.fs import caches
 from sage_wheels.named import NamedTuple
 from sage_wheels.store import action_result, results, signing
 from sage_wheels.store.exchange import Exchange
-from sage_wheels.store.storage import Directory, Storage, Trouble, reason_of
+from sage_wheels.store.storage import Directory, Refused, Storage, Trouble, reason_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -204,33 +204,38 @@ class RemoteTier:
         assert found
         sealed = signing.sealed(data, self._signer)
         seal = action_result.OutputFile(NAME, hashlib.sha256(sealed).hexdigest(), len(sealed))
-        outputs = [*(action_result.OutputFile(*each) for each in found.contents), seal]
-        contents: list[tuple[str, IO[bytes], int]] = []
+        contents: list[tuple[action_result.OutputFile, IO[bytes]]] = []
         try:
             for each in found.contents:
-                contents.append((each.digest, open(files[each.digest], "rb"), each.size))  # noqa: SIM115
+                contents.append((action_result.OutputFile(*each), open(files[each.digest], "rb")))  # noqa: SIM115
         except OSError:
-            for _, file, _ in contents:
+            for _, file in contents:
                 file.close()
             return  # the local store reports this error
-        contents.append((seal.digest, io.BytesIO(sealed), len(sealed)))
+        contents.append((seal, io.BytesIO(sealed)))
         if self._uploads is None or self._uploads.is_over():
             self._uploads = _Uploads()
-        self._uploads.add(lambda: self._upload(key, contents, action_result.encode(outputs)))
+        self._uploads.add(lambda: self._upload(key, contents))
 
-    def _upload(self, key: str, contents: list[tuple[str, IO[bytes], int]], entry: bytes) -> None:
-        """Put the contents first, then the entry that names them."""
+    def _upload(self, key: str, contents: list[tuple[action_result.OutputFile, IO[bytes]]]) -> None:
+        """Put the contents first, then the entry that names them; small ones first, so that a server that refuses all
+        says so before it gets much."""
         try:
             if self._pause.is_on():
                 return
-            for digest, file, size in contents:
-                if not self._storage.has(f"cas/{digest}"):
-                    self._storage.put(f"cas/{digest}", file, size)
+            for each, file in sorted(contents, key=lambda content: content[0].size):
+                if not self._storage.has(f"cas/{each.digest}", each.size):
+                    try:
+                        self._storage.put(f"cas/{each.digest}", file, each.size)
+                    except Refused as error:
+                        self._say(f"the store {self._shown} does not take {each.path} (it {error})")
+                        return
+            entry = action_result.encode(each for each, _ in contents)
             self._storage.put(f"ac/{key}", io.BytesIO(entry), len(entry))
         except (Trouble, OSError) as error:
             self._failed(error)
         finally:
-            for _, file, _ in contents:
+            for _, file in contents:
                 file.close()
 
     def finish(self) -> None:

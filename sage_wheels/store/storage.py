@@ -23,6 +23,10 @@ class Trouble(Exception):
     """A storage has failed. The message is the end of a sentence that begins with "the store STORE"."""
 
 
+class Refused(Trouble):
+    """A storage works, but does not take a certain file."""
+
+
 def reason_of(error: Exception) -> str:
     """What to say of a store that has failed with `error`, after its name."""
     return f"cannot be used ({error.strerror or error})" if isinstance(error, OSError) else str(error)
@@ -37,11 +41,14 @@ class Storage(Protocol):
         Raises `Trouble` if it has more than `most` bytes.
         """
 
-    def has(self, name: str) -> bool:
-        """Whether there is a file `name`."""
+    def has(self, name: str, size: int) -> bool:
+        """Whether there is a file `name` of that size. After a crash, there may be a part of one."""
 
     def put(self, name: str, file: IO[bytes], size: int) -> None:
-        """Make or replace the file `name` with the `size` bytes of `file`, which is open at its beginning."""
+        """Make or replace the file `name` with the `size` bytes of `file`, which is open at its beginning.
+
+        Raises `Refused` if there may be no such file.
+        """
 
 
 class Directory:
@@ -65,8 +72,9 @@ class Directory:
             return False
         return True
 
-    def has(self, name: str) -> bool:
-        return os.path.isfile(f"{self._root}/{name}")
+    def has(self, name: str, size: int) -> bool:
+        path = f"{self._root}/{name}"
+        return os.path.isfile(path) and os.path.getsize(path) == size
 
     def put(self, name: str, file: IO[bytes], size: int) -> None:
         self._see_that_it_is_there()

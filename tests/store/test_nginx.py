@@ -7,10 +7,8 @@ import os
 import random
 import re
 import shutil
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +16,7 @@ import pytest
 
 from sage_wheels.store.results import key_of
 from support.run import tool_environment
+from support.servers import certify, free_port, listening, set_password
 
 pytest.importorskip("urllib3", reason="urllib3 is not installed")
 
@@ -44,24 +43,11 @@ else:
 """
 
 
-def free_port() -> int:
-    """A port that nobody has now; below those that the system gives to others, so that nobody gets it meanwhile."""
-    with socket.socket() as s:
-        for port in random.sample(range(10_000, 30_000), 1000):
-            with contextlib.suppress(OSError):
-                s.bind(("127.0.0.1", port))
-                return port
-    raise AssertionError("no port is free")
-
-
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
     (tmp_path / "store" / "incoming").mkdir(parents=True)
-    options = "-x509 -newkey rsa:2048 -nodes -subj /CN=x -addext subjectAltName=IP:127.0.0.1 -days 2"
-    made = ("-keyout", tmp_path / "store.key", "-out", tmp_path / "store.pem")
-    subprocess.run(["openssl", "req", *options.split(), *made], capture_output=True, check=True)
-    hashed = subprocess.run(["openssl", "passwd", "-apr1", "secret"], capture_output=True, text=True, check=True).stdout
-    (tmp_path / "store.passwords").write_text(f"ci:{hashed}")
+    certify(tmp_path)
+    set_password(tmp_path)
     return tmp_path
 
 
@@ -101,17 +87,8 @@ def nginx(place: Path, checkout: Path, without: re.Pattern[str] | None = None) -
         text = without.sub(lambda found: ";" if found[0].endswith(";") else "", text)
     (place / "nginx.conf").write_text(text)
     command = [NGINX, "-c", f"{place}/nginx.conf", "-e", f"{place}/early.log", "-g", "daemon off;"]
-    with subprocess.Popen(command) as process:
-        try:
-            for _ in range(600):
-                assert process.poll() is None, (place / "early.log").read_text()
-                with socket.socket() as s:
-                    if not s.connect_ex(("127.0.0.1", port)):
-                        break
-                time.sleep(0.05)
-            yield f"127.0.0.1:{port}"
-        finally:
-            process.terminate()
+    with listening(command, port, place / "early.log"):
+        yield f"127.0.0.1:{port}"
 
 
 def client(place: Path, what: str, url: str, home: str, key: str, path: Path) -> str:

@@ -15,72 +15,21 @@ from typing import Any
 import pytest
 
 from sage_wheels.errors import SageWheelsError, UnsafePath, UsageError
-from sage_wheels.fs import caches
 from sage_wheels.store import action_result, remote, results, signing
 from sage_wheels.store.remote import RemoteLimits
 from sage_wheels.store.results import Content, Result, key_of
-from sage_wheels.store.store import Store
 from support.bazel import Bazel, Handler, Request, files_of
+from support.homes import CONTENT, KEY, OTHER, PATIENT, Home, keys, trusting
+from support.servers import certify
 
 pytest.importorskip("urllib3", reason="urllib3 is not installed")
 pytest.importorskip("cryptography", reason="cryptography is not installed")
-
-KEY, OTHER = key_of("wheel", {"source": "x"}), key_of("wheel", {"source": "y"})
-CONTENT = b"content of a wheel" * 10_000
-PATIENT = RemoteLimits(60.0, 60.0, 60.0)  # for a server that answers: this machine may be busy
 
 
 @pytest.fixture
 def server() -> Iterator[Bazel]:
     with Bazel() as server:
         yield server
-
-
-@pytest.fixture(autouse=True)
-def _nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """An empty home, and no proxy."""
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-
-
-class Home:
-    """A process of somebody with a local store; `notes` are what he was told."""
-
-    def __init__(
-        self,
-        root: Path,
-        url: str,
-        *,
-        mode: str = "both",
-        trust: str = "any",
-        sign: str = "",
-        limits: RemoteLimits = PATIENT,
-    ) -> None:
-        self.root = root
-        self.notes: list[str] = []
-        caches.said.clear()  # another process
-        root.mkdir(exist_ok=True)
-        options = {"mode": mode, "sign": sign, "trust": trust}
-        self.tier = remote.opened(url=url, **options, root=str(root), limits=limits, on_note=self.notes.append)
-        self.store = Store(str(root), remote=self.tier, on_note=self.notes.append)
-        self.wheel = root / "a-1.0-py3-none-any.whl"
-
-    def keep(self, content: bytes = CONTENT, *, seconds: float = 60, key: str = KEY) -> None:
-        self.wheel.write_bytes(content)
-        self.store.keep("wheel", key, {"seconds": seconds}, {self.wheel.name: str(self.wheel)}, shared=True)
-        self.wheel.unlink()  # as a build directory goes
-        self.store.finish()
-
-    def take(self, key: str = KEY) -> bytes | None:
-        result = self.store.result("wheel", key, shared=True)
-        new = self.root / "taken"
-        if result is None or not self.store.fetch(result, self.wheel.name, str(new), shared=True):
-            assert not new.exists()
-            return None
-        data = new.read_bytes()
-        new.unlink()
-        return data
 
 
 @pytest.fixture
@@ -94,18 +43,6 @@ def first(tmp_path: Path, server: Bazel) -> Home:
 
 def second(tmp_path: Path, server: Bazel, **more: Any) -> Home:
     return Home(tmp_path / "second", server.url, mode="read", **more)
-
-
-def keys(tmp_path: Path, name: str = "ci") -> tuple[str, str]:
-    """The file of a key, and the line that trusts it."""
-    path = str(tmp_path / name)
-    return path, signing.make_key(path, name)
-
-
-def trusting(tmp_path: Path, *lines: str) -> str:
-    path = tmp_path / "trusted"
-    path.write_text("# those who are trusted\n\n" + "".join(f"{line}\n" for line in lines))
-    return str(path)
 
 
 def test_what_one_has_made_another_takes(first: Home, server: Bazel, tmp_path: Path) -> None:
@@ -166,7 +103,6 @@ def test_what_was_evicted_is_made_again(first: Home, server: Bazel, tmp_path: Pa
     del server.contents[hashlib.sha256(CONTENT).hexdigest()]
     home = Home(tmp_path / "second", server.url)
     assert home.take() is None
-    assert KEY not in server.entries
     home.keep()
     assert Home(tmp_path / "third", server.url).take() == CONTENT
     assert not home.notes
@@ -342,6 +278,55 @@ def test_a_server_that_takes_nothing(server: Bazel, tmp_path: Path, fault: objec
     assert server.requests == []
 
 
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("status", [400, 413])
+def test_what_is_too_large_is_refused_alone(
+    server: Bazel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheme: str, status: int
+) -> None:
+    """The store is used for everything else. bazel-remote does not read what it refuses, others do."""
+
+    def is_small(request: Request, handler: Handler) -> bool:
+        is_too_large = len(request.body) > len(CONTENT)
+        if is_too_large:
+            handler.answer(413)
+        return is_too_large
+
+    if status == 400:
+        server.largest = len(CONTENT)
+    else:
+        server.fault = is_small
+    certify(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "store.pem"))
+    if scheme == "https":
+        server.wrap(str(tmp_path / "store.pem"), str(tmp_path / "store.key"))
+    url = server.url.replace("http", scheme)
+    home = Home(tmp_path / "first", url)
+    home.keep(CONTENT * 100)
+    assert home.notes == [f"the store {url} does not take {home.wheel.name} (it answers with the status {status})"]
+    home.keep(key=OTHER)
+    reader = Home(tmp_path / "second", url)
+    assert (reader.take(), reader.take(OTHER)) == (None, CONTENT)
+    assert len(home.notes + reader.notes) == 1
+
+
+def test_a_part_of_a_content_is_replaced(first: Home, server: Bazel, tmp_path: Path) -> None:
+    """A server that was killed while it wrote may have one."""
+    digest = hashlib.sha256(CONTENT).hexdigest()
+    server.contents[digest] = CONTENT[:-1]
+    assert second(tmp_path, server).take() is None
+    Home(tmp_path / "third", server.url).keep()
+    assert Home(tmp_path / "fourth", server.url).take() == CONTENT
+
+
+def test_a_part_of_a_file_in_a_directory_is_replaced(tmp_path: Path) -> None:
+    share = tmp_path / "share"
+    share.mkdir()
+    Home(tmp_path / "first", share.as_uri(), trust="").keep()
+    (share / "cas" / hashlib.sha256(CONTENT).hexdigest()).write_bytes(CONTENT[:-1])
+    Home(tmp_path / "second", share.as_uri(), trust="").keep()
+    assert Home(tmp_path / "third", share.as_uri(), trust="").take() == CONTENT
+
+
 def test_a_server_that_is_not_there(tmp_path: Path) -> None:
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
@@ -512,12 +497,10 @@ def test_redirects(first: Home, server: Bazel, tmp_path: Path, is_elsewhere: boo
 
 
 def test_a_redirect_from_tls_to_clear_text_is_refused(server: Bazel, tmp_path: Path) -> None:
-    certificate = tmp_path / "certificate.pem"
-    options = "-x509 -newkey rsa:2048 -nodes -subj /CN=x -addext subjectAltName=IP:127.0.0.1 -keyout - -out - -days 2"
-    made = subprocess.run(["openssl", "req", *options.split()], capture_output=True, check=True)
-    certificate.write_bytes(made.stdout)
+    certify(tmp_path)
+    certificate = tmp_path / "store.pem"
     with Bazel() as secure:
-        secure.wrap(str(certificate))
+        secure.wrap(str(certificate), str(tmp_path / "store.key"))
         secure.fault = lambda request, handler: handler.answer(302, Location=server.url) or True  # type: ignore[func-returns-value]
         url = secure.url.replace("http:", "https:")
         program = (

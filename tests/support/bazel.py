@@ -2,7 +2,8 @@
 
 Like bazel-remote it takes an entry only if that is an ActionResult with proper files, writes it anew (with a field that
 the client has not written, and the fields of each file in another order), takes a content only if it has the SHA-256
-that its name says, gives no entry whose contents have gone, and wants to know the length of what it gets.
+that its name says, gives no entry whose contents are not there, and wants to know the length of what it gets.
+`store/test_bazel_remote.py` asks both the same.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, NamedTuple
 
-_PATH = re.compile("/cache/(ac|cas)/([0-9a-f]{64})")
+_PATH = re.compile("/(?:.*/)?(ac|cas)/([0-9a-f]{64})")
+_NOTHING = hashlib.sha256(b"").hexdigest()
 
 
 class Request(NamedTuple):
@@ -33,15 +35,17 @@ class Bazel:
     """A server at `url`; `entries` and `contents` are what it has, `requests` what it was asked.
 
     `fault` is called with each request and the handler before anything else; it answers itself and returns True, or
-    returns False. `account` is NAME:PASSWORD if only that may do anything.
+    returns False. `account` is NAME:PASSWORD if only that may do anything. A file of more than `largest` bytes is not
+    even read.
     """
 
     def __init__(self, *, account: str = "", host: str = "127.0.0.1") -> None:
         self.entries: dict[str, bytes] = {}
-        self.contents: dict[str, bytes] = {}
+        self.contents: dict[str, bytes] = {_NOTHING: b""}
         self.requests: list[Request] = []
         self.connections = 0
         self.account = account
+        self.largest = 1 << 62
         self.fault: Callable[[Request, Handler], bool] | None = None
         self.over = threading.Event()  # what hangs, hangs until then
         server = self
@@ -61,10 +65,10 @@ class Bazel:
     def port(self) -> int:
         return int(self._server.server_address[1])
 
-    def wrap(self, certificate: str) -> None:
-        """Speak TLS with the certificate and the key in that file."""
+    def wrap(self, certificate: str, key: str) -> None:
+        """Speak TLS with the certificate and the key in these files."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificate)
+        context.load_cert_chain(certificate, key)
         self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
 
     def asked(self, method: str) -> list[str]:
@@ -143,6 +147,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def _do(self) -> None:
         length = self.headers.get("Content-Length")
+        if int(length or 0) > self.bazel.largest:
+            self.close_connection = True
+            return self.answer(400)
         body = self.rfile.read(int(length or 0))
         headers = {name.title(): value for name, value in self.headers.items()}
         request = Request(self.command, self.path, headers, body)
@@ -154,32 +161,34 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer(401)
         found = _PATH.fullmatch(self.path)
         if not found:
-            return self.answer(404)
+            return self.answer(400)
         kind, name = found.groups()
         if self.command == "PUT":
-            if length is None:
-                return self.answer(411)
-            return self.answer(200 if self._take(kind, name, body) else 400)
+            is_whole = length is not None and self.headers.get("Content-Encoding", "identity") == "identity"
+            self.close_connection |= length is None  # what comes in pieces was not read
+            return self.answer(self._take(kind, name, body) if is_whole else 400)
         have = self.bazel.contents.get(name) if kind == "cas" else self._entry(name)
         return self.answer(404) if have is None else self.answer(200, have)
 
-    def _take(self, kind: str, name: str, body: bytes) -> bool:
+    def _take(self, kind: str, name: str, body: bytes) -> int:
+        """Keep an entry or a content. Returns the status."""
         if kind == "cas":
+            if hashlib.sha256(body).hexdigest() != name:
+                return 500 if body else 400
             self.bazel.contents[name] = body
-            return hashlib.sha256(body).hexdigest() == name
+            return 200
         try:
-            rewritten = _rewritten(body)
-        except (AssertionError, IndexError, UnicodeDecodeError):
-            return False
-        self.bazel.entries[name] = rewritten
-        return True
+            self.bazel.entries[name] = _rewritten(body)
+        except (AssertionError, KeyError, StopIteration, UnicodeDecodeError):
+            return 400
+        return 200
 
     def _entry(self, name: str) -> bytes | None:
         entry = self.bazel.entries.get(name)
         if entry is not None and not all(
-            len(self.bazel.contents.get(digest, b"")) == size for _, digest, size in files_of(entry)
+            digest in self.bazel.contents and len(self.bazel.contents[digest]) == size
+            for _, digest, size in files_of(entry)
         ):
-            del self.bazel.entries[name]
             return None
         return entry
 
@@ -200,7 +209,6 @@ def files_of(entry: bytes) -> list[tuple[str, str, int]]:
 
 def _rewritten(entry: bytes) -> bytes:
     files = files_of(entry)
-    assert files
     message = _field(9, _field(1, b"a worker")) + b"\x20\x00"  # execution_metadata; exit_code, written though it is 0
     for path, digest, size in files:
         assert path
