@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import stat
 from pathlib import Path
 
 import pytest
@@ -97,6 +98,22 @@ def test_another_build_of_the_same_version_replaces_it(scripts: Scripts, prefix:
         make_wheel(wheelhouse, "pkg", "1.0", {"pkg.py": text})
         assert scripts.run("sage-pip-install", "pkg").returncode == 0
         assert (site_packages(prefix) / "pkg.py").read_text() == text
+
+
+def test_installing_again_mends_what_was_edited_or_cannot_be_read(
+    scripts: Scripts, prefix: Path, wheelhouse: Path
+) -> None:
+    """`make PKG-no-deps`: an edit that keeps the size, and files that were installed with a umask of 077."""
+    wheel = make_wheel(wheelhouse, "foo", "1.0", {"foo.py": "value = 1\n", "bar.py": ""})
+    assert scripts.run("sage-pip-install", wheel).returncode == 0
+    foo, bar = site_packages(prefix) / "foo.py", site_packages(prefix) / "bar.py"
+    foo.write_text("value = 2\n")
+    assert "already" not in scripts.run("sage-pip-install", wheel).stderr
+    assert foo.read_text() == "value = 1\n"
+    bar.chmod(0o600)
+    assert "already" not in scripts.run("sage-pip-install", wheel).stderr
+    assert stat.S_IMODE(bar.stat().st_mode) == 0o644
+    assert "already, and nothing was changed" in scripts.run("sage-pip-install", wheel).stderr
 
 
 def test_missing_requirements_are_a_note(scripts: Scripts, prefix: Path, wheelhouse: Path) -> None:
