@@ -215,6 +215,20 @@ def test_editable(scripts: Scripts, prefix: Path, tree: Path, tmp_path: Path) ->
     assert snapshot(prefix) == before
 
 
+def test_a_wheel_that_is_stored_besides_replaced_nothing(
+    scripts: Scripts, prefix: Path, wheelhouse: Path, tree: Path, tmp_path: Path
+) -> None:
+    """sagelib with SAGE_EDITABLE and SAGE_WHEELS: the manifest names the source tree and a wheel."""
+    manifest = tmp_path / "manifest"
+    done = scripts.run("sage-pip-install", "--record", manifest, "-e", tree)
+    assert done.returncode == 0, done.stderr
+    wheel = make_wheel(wheelhouse, "tree", "1.0", {"tree.py": ""})
+    assert scripts.run("sage-pip-install", "--record", manifest, "--record-only", wheel).returncode == 0
+    assert len(manifest.read_text().splitlines()) == 2
+    done = scripts.run("sage-pip-uninstall", "-r", manifest)
+    assert (done.returncode, done.stderr) == (0, f"sage-wheels: tree 1.0 uninstalled from {prefix}\n")
+
+
 def test_an_editable_wheel_that_somebody_built_before(
     scripts: Scripts, prefix: Path, tree: Path, tmp_path: Path
 ) -> None:
