@@ -76,7 +76,8 @@ KNOWN = Path(__file__).with_name("interfaces.json")
 _FUNCTION = re.compile(r"\s*(?:function\s+)?([A-Za-z_]\w*)\s*\(\s*\)\s*\{?\s*$")
 _VARIABLE = re.compile(r"\s*(?:export\s+|local\s+|readonly\s+)*([A-Za-z_]\w*)\+?=")
 _HERE_DOCUMENT = re.compile(r"<<-?\s*(['\"]?)([A-Za-z_]\w*)\1")
-_MESSAGE = re.compile(r"echo\b(?:\s*>&2)?(?:\s+-n)?[^><|`]*(?:>&2)?$")
+# An echo that does nothing else: words, strings and variables, but no command, in neither of them.
+_MESSAGE = re.compile(r"""echo\b(?:[^"'$`;&|<>\\]|>&2|\$(?!\()|\\.|'[^']*'|"(?:[^"$`\\]|\$(?!\()|\\.)*")*$""")
 
 
 class Line(NamedTuple):
@@ -90,23 +91,23 @@ class Line(NamedTuple):
         return hashlib.sha256(self.text.encode()).hexdigest()[:12]
 
 
-def differences(root: Path, where: Callable[[str], Path] | None = None, file: Path = KNOWN) -> list[str]:
+def differences(root: Path, read: Callable[[str], bytes | None] | None = None, file: Path = KNOWN) -> list[str]:
     """The differences of the tree at `root` from all releases in `file`: a clause for each, which names the script.
 
-    `where` returns the path of the genuine text of a script; without it, that is the path in the tree.
+    `read` returns the genuine text of a script, None if there is none; without it, that is what is in the tree.
     """
     known = json.loads(file.read_text())
     found = []
     for entry, names in RELIED_ON.items():
         path = entry.rstrip("?")
         try:
-            text = (where(path) if where else root / path).read_text(encoding="utf-8")
-        except FileNotFoundError:
-            if entry == path:
-                found.append(f"{path} is not there")
-            continue
+            content = read(path) if read else (root / path).read_bytes() if (root / path).exists() else None
+            text = content.decode() if content is not None else None
         except (OSError, UnicodeDecodeError):
             found.append(f"{path} cannot be read")
+            continue
+        if text is None:
+            found += [f"{path} is not there"] if entry == path else []
             continue
         found += differences_in(path, text, names, known.get(path, {}))
     return found

@@ -23,8 +23,9 @@ A tree is recognised by what these scripts do, not by its version: see interface
 
 The list is written first and deleted last. A genuine file is kept by a hard link before it is replaced by a rename, and
 is put back by a rename, with its time and mode. So --undo works after an interruption at any point. Git may change any
-of these files meanwhile (checkout, stash, rebase). A file that is neither ours nor the one that was kept, but is as in
-git's index, is the genuine file from then on. This file uses only the standard library of Python 3.10.
+of these files meanwhile (checkout, stash, rebase). A file that is neither ours nor the one that was kept, but is as git
+has it, is the genuine file from then on. Where git has merged our lines into a file of another release, that is what
+git has without them. This file uses only the standard library of Python 3.10.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import importlib.util
+import itertools
 import json
 import os
 import re
@@ -41,6 +43,10 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import NamedTuple, NoReturn
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 HOME = "build/sage-wheels"
 LIST = f"{HOME}/overlay.json"
@@ -190,7 +196,9 @@ def apply(checkout: Path, root: Path) -> str:
     state = State.of(root)
     if state is None and (left := _left_alone(root)):
         raise Refused(left)
-    there = [entry for entry in REPLACED if not entry.optional or _genuine(root, entry.path, state).exists()]
+    if state:
+        _refuse_what_was_edited(root, state)  # first, because it may be what makes the tree unknown
+    there = [entry for entry in REPLACED if not entry.optional or _genuine(root, entry.path, state) is not None]
     new = {entry.path: _new_text(checkout, root, entry, state) for entry in there}
     if differences := _module("interfaces").differences(root, lambda path: _genuine(root, path, state)):
         _not_recognised(root, "; ".join(differences))
@@ -205,6 +213,7 @@ def apply(checkout: Path, root: Path) -> str:
     shutil.rmtree(root / UNFINISHED, ignore_errors=True)
     (root / UNFINISHED).mkdir()
     (root / UNFINISHED / Path(LIST).name).write_text(json.dumps(fresh._asdict(), indent=2))
+    (root / UNFINISHED / ".gitignore").write_text("*\n")  # neither stash -u nor clean nor add takes it
     (root / UNFINISHED).rename(root / HOME)  # from here on there is something to undo
     try:
         _module("bundle").bundle(checkout, root / HOME / "tool")
@@ -233,10 +242,9 @@ def undo(root: Path) -> str:
         if left := _left_alone(root):
             raise Refused(left)
         return f"sage-wheels is not in {root}"
-    if edited := [path for path in [*state.added, *state.replaced] if _what(root, path, state) == "edited"]:
-        raise Refused(
-            f"{root / edited[0]} was changed since sage-wheels was put there; save that elsewhere and delete it"
-        )
+    kinds = _refuse_what_was_edited(root, state)
+    for path in (path for path, kind in kinds.items() if kind == "merged"):
+        _write(root / path, _in_git(root, path) or b"", (root / path).stat().st_mode & 0o7777)
     for path in state.replaced:
         if _is_kept(root, path) and _has_to_come_back(root, path, state):
             _put_back(root / GENUINE / path, root / path)
@@ -257,6 +265,21 @@ def undo(root: Path) -> str:
     return f"sage-wheels is no longer in {root}, and its files are what they were"
 
 
+def _refuse_what_was_edited(root: Path, state: State) -> dict[str, str]:
+    """What is at the path of each file of ours. Raises `Refused` if `undo` would lose or mix something."""
+    kinds = {path: _what(root, path, state) for path in [*state.added, *state.replaced]}
+    edited = [path for path, kind in kinds.items() if kind == "edited"]
+    if edited:
+        others = f" (and {len(edited) - 1} more)" if len(edited) > 1 else ""
+        raise Refused(
+            f"{root / edited[0]}{others} was changed since sage-wheels was put there; save your changes, then"
+            f" {_away(root, *edited)}"
+        )
+    for path in (path for path, kind in kinds.items() if kind == "missing" and _is_of_another_release(root, path)):
+        raise Refused(f"{root / path} is gone, and what was kept of it is of another release; {_away(root, path)}")
+    return kinds
+
+
 def status(root: Path) -> str:
     """A line for each file that says what is there (see `_what`), and a last line with the result and advice."""
     state = State.of(root)
@@ -268,18 +291,32 @@ def status(root: Path) -> str:
     if kinds == {"ours"}:
         return "\n".join([*lines, f"sage-wheels is in {root}"])
     advice = f"to put it in again: {_command(root)}; to take it out: {_command(root)} --undo"
-    if "edited" in kinds:
-        advice = f"save what was edited elsewhere and delete it there; then, {advice}"
+    if edited := [path for path, kind in found.items() if kind == "edited"]:
+        advice = f"save what was edited, and {_away(root, *edited)}; then, {advice}"
     return "\n".join([*lines, f"sage-wheels is in {root} in part; {advice}"])
 
 
 def _command(root: Path) -> str:
     """The command that puts the project into the tree at `root`, for messages: a shell takes it as it stands there."""
-    return f"build/overlay {shlex.quote(str(root))}"
+    return shlex.join([str(Path(__file__).parents[1] / "overlay"), str(root)])
+
+
+def _git(root: Path, *arguments: str) -> str:
+    return shlex.join(["git", "-C", str(root), *arguments])
+
+
+def _away(root: Path, *paths: str) -> str:
+    """How to get rid of edited files, for messages: git has those of the release that is checked out."""
+    if all(_in_git(root, path) is not None for path in paths):
+        return f"run: {_git(root, 'checkout', 'HEAD', '--', *paths)}"
+    return f"delete {'it' if len(paths) == 1 else 'them'}"
 
 
 def _what(root: Path, path: str, state: State) -> str:
-    """What is at `path`: "ours", "missing", "edited", or "genuine", which includes what git has put there."""
+    """What is at `path`: "ours", "missing", "edited", or "genuine", which includes what git has put there.
+
+    "merged": git has merged our lines into the script of another release, as `git stash pop` does.
+    """
     if not os.path.lexists(root / path):
         was_there = path in state.added or _is_kept(root, path)
         git_took_it = path in state.replaced and _in_git(root, path) is None and _is_in_git(root)
@@ -292,7 +329,22 @@ def _what(root: Path, path: str, state: State) -> str:
         return "ours"
     if path in state.replaced and (not _is_kept(root, path) or _is_kept_text(root, path, text)):
         return "genuine"  # it was never replaced, or is back
-    return "genuine" if _in_git(root, path) == text else "edited"
+    in_git = _in_git(root, path)
+    return "genuine" if in_git == text else "merged" if _has_our_lines(path, text, in_git) else "edited"
+
+
+def _has_our_lines(path: str, text: bytes, genuine: bytes | None) -> bool:
+    """Whether `text` is the genuine script with some of our lines, and nothing else."""
+    edits = next((entry.edits for entry in REPLACED if entry.path == path), ())
+    some = [each for count in range(len(edits)) for each in itertools.combinations(edits, count + 1)]
+    old = (genuine or b"").decode(errors="surrogateescape")
+    return any(_edited(old, each).text.encode(errors="surrogateescape") == text for each in some)
+
+
+def _is_of_another_release(root: Path, path: str) -> bool:
+    """Whether the script that was kept differs from that of the release that is checked out."""
+    in_git = _in_git(root, path) if _is_kept(root, path) else None
+    return in_git is not None and not _is_kept_text(root, path, in_git)
 
 
 def _has_to_come_back(root: Path, path: str, state: State) -> bool:
@@ -313,14 +365,41 @@ def _is_kept_text(root: Path, path: str, text: bytes) -> bool:
 
 
 def _in_git(root: Path, path: str) -> bytes | None:
-    """What git has at `path` in the tree at `root`, by its index; None where it has nothing, or there is no git."""
+    """The genuine text that git has at `path` in the tree at `root`; None where it has none, or there is no git.
+
+    That is what is in its index or, after a conflict or if that has our lines (`git stash pop` adds them), what is
+    checked out. If the tree belongs to another user, git is run as that user, because it may run what the tree's
+    configuration names. Raises `Refused` if that is impossible.
+    """
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    command = ["git", "-c", "core.fsmonitor=false", "-C", str(root), "show", f":./{path}"]
-    try:
-        done = subprocess.run(command, env=environment, capture_output=True, check=False)
-    except OSError:
-        return None
-    return None if done.returncode else done.stdout
+    owner = root.stat()
+    as_owner = {}
+    if os.geteuid() == 0 != owner.st_uid:
+        as_owner = {"user": owner.st_uid, "group": owner.st_gid, "extra_groups": []}
+        environment |= {"HOME": os.devnull, "XDG_CONFIG_HOME": os.devnull}
+    environment["LC_ALL"] = "C"
+    for place in (":0", ":2", "HEAD"):
+        command = ["git", "-c", "core.fsmonitor=false", "-C", str(root), "show", f"{place}:./{path}"]
+        try:
+            done = subprocess.run(command, env=environment, capture_output=True, check=False, **as_owner)
+        except OSError:
+            return None
+        if done.returncode == 0 and not _is_ours(path, done.stdout):
+            return done.stdout
+        if b"dubious ownership" in done.stderr:
+            raise Refused(
+                f"git does not read {root}, which belongs to another user; run this as that user, or run first:"
+                f" {shlex.join(['git', 'config', '--global', '--add', 'safe.directory', str(root)])}"
+            )
+    return None
+
+
+def _is_ours(path: str, text: bytes) -> bool:
+    """Whether the script `text` is ours, of whatever version, or has lines of ours."""
+    new = [line for entry in REPLACED if entry.path == path for edit in entry.edits for line in edit.new]
+    old = [line for entry in REPLACED if entry.path == path for edit in entry.edits for line in edit.old]
+    lines = {line.strip() for line in text.decode(errors="replace").splitlines()}
+    return _OURS_SAYS in text or not lines.isdisjoint({*new} - {*old, ""})
 
 
 def _is_in_git(root: Path) -> bool:
@@ -331,15 +410,23 @@ def _is_kept(root: Path, path: str) -> bool:
     return os.path.lexists(root / GENUINE / path)  # a relative symbolic link may be dangling in this directory
 
 
-def _genuine(root: Path, path: str, state: State | None) -> Path:
-    """Where the genuine file can be read: at `path`, or in `GENUINE` if ours is at `path`."""
-    kept = root / GENUINE / path
-    if state is None or path not in state.replaced:
-        added = state is not None and path in state.added and _what(root, path, state) == "ours"
-        return root / GENUINE / path if added else root / path  # in the first case there is none
-    if not _is_kept(root, path) or _what(root, path, state) not in ("ours", "missing"):
-        return root / path
-    return (root / path).parent / kept.readlink() if kept.is_symlink() else kept
+def _genuine(root: Path, path: str, state: State | None) -> bytes | None:
+    """The content of the genuine file: at `path`, or in `GENUINE` if ours is at `path`; None if there is none.
+
+    Raises `OSError` if it cannot be read.
+    """
+    found, kept = root / path, root / GENUINE / path
+    if state is None and path in ADDED_IF_MISSING and found.is_file() and _is_ours(path, found.read_bytes()):
+        return None  # git does not know it, so it stayed when the rest was taken out by hand
+    what = _what(root, path, state) if state and path in {**state.added, **state.replaced} else "genuine"
+    if what == "merged":
+        return _in_git(root, path)
+    if state and what in ("ours", "missing") and (path in state.added or _is_kept(root, path)):
+        found = found.parent / kept.readlink() if kept.is_symlink() else kept
+    try:
+        return found.read_bytes()
+    except FileNotFoundError:
+        return None
 
 
 def _put_back(kept: Path, path: Path) -> None:
@@ -352,48 +439,62 @@ def _put_back(kept: Path, path: Path) -> None:
 def _new_text(checkout: Path, root: Path, entry: Replacement, state: State | None) -> bytes:
     """The new content of `entry.path`. Raises `Refused` if the genuine file is not one that we know."""
     try:
-        text = _genuine(root, entry.path, state).read_text(encoding="utf-8")
+        text = (_genuine(root, entry.path, state) or b"").decode()
     except (OSError, UnicodeDecodeError):
+        text = ""
+    if not text:
         _not_recognised(root, f"{entry.path} cannot be read")
     if entry.ours:
         return (checkout / "build" / "bin" / entry.ours).read_bytes()
-    lines = text.splitlines()
-    for edit in entry.edits:
+    edited = _edited(text, entry.edits)
+    for edit, count in edited.other:
+        _not_recognised(root, f"{entry.path} has {count or 'no'} lines {edit.old[0]!r}")
+    return edited.text.encode()
+
+
+class Edited(NamedTuple):
+    """A script after edits, and the edits for which it does not have one line, with the number of their lines."""
+
+    text: str
+    other: list[tuple[Edit, int]]
+
+
+def _edited(text: str, edits: Iterable[Edit]) -> Edited:
+    lines, other = text.rstrip("\n").split("\n"), []
+    for edit in edits:
         found = [at for at, line in enumerate(lines) if " ".join(line.split()) in edit.old]
-        if edit.optional and not found:
-            continue
-        if len(found) != 1:
-            _not_recognised(root, f"{entry.path} has {len(found) or 'no'} lines {edit.old[0]!r}")
-        [at] = found
-        indentation = re.match(r"\s*", lines[at])
-        lines[at : at + 1] = [f"{indentation[0] if indentation and each else ''}{each}" for each in edit.new]
-    return "\n".join([*lines, ""]).encode()
+        if len(found) == 1:
+            [at] = found
+            indentation = re.match(r"\s*", lines[at])
+            lines[at : at + 1] = [f"{indentation[0] if indentation and each else ''}{each}" for each in edit.new]
+        elif found or not edit.optional:
+            other.append((edit, len(found)))
+    return Edited("\n".join([*lines, ""]), other)
 
 
 def _refuse_what_is_in_the_way(root: Path, added: dict[str, str], state: State | None) -> None:
     ours = {HOME, *state.added} if state else set()
-    if state is None and _is_left_by_git(root / HOME):
-        shutil.rmtree(root / HOME)
     for path in [HOME, *added]:
-        if path not in ours and os.path.lexists(root / path):
-            _not_recognised(root, f"{path} is there already")
+        if path not in ours and os.path.lexists(root / path) and not _was_left(root / path):
+            _not_recognised(root, f"{path} is there already, and is not ours")
     if os.path.lexists(root / "build/lib") and not (root / "build/lib").is_dir():
         _not_recognised(root, "build/lib is no directory")
 
 
-def _is_left_by_git(home: Path) -> bool:
-    """Whether `home` has only byte-code, which git ignores: `git stash -u` has removed the rest."""
-    return home.is_dir() and all(path.suffix == ".pyc" for path in home.rglob("*") if not path.is_dir())
+def _was_left(path: Path) -> bool:
+    """Whether the file at `path`, which is to be added, is ours; `git checkout` leaves what git does not know."""
+    return path.is_file() and not path.is_symlink() and re.search(rb"sage[-_]wheels", path.read_bytes()) is not None
 
 
 def _left_alone(root: Path) -> str:
     """A sentence if the tree has our scripts, but not `HOME`, which `git clean -x` deletes; "" if it has none."""
     for entry in REPLACED:
         try:
-            if entry.ours and _OURS_SAYS in (root / entry.path).read_bytes():
+            if entry.ours and entry.path not in ADDED_IF_MISSING and _OURS_SAYS in (root / entry.path).read_bytes():
                 return (
-                    f"{root / entry.path} is ours, but {HOME} is gone, which 'git clean -x' deletes;"
-                    " 'git checkout build src', or the archive of that release, has the genuine scripts"
+                    f"{root / entry.path} is ours, but {HOME} is gone, which 'git clean -x' deletes; put the genuine"
+                    " scripts back from the archive of that release, or run:"
+                    f" {_git(root, 'checkout', 'build/bin', 'src/bin', 'src/doc/Makefile')}"
                 )
         except OSError:
             continue
@@ -440,6 +541,8 @@ def main(arguments: list[str]) -> None:
     what.add_argument("--status", action="store_true", help="tell for each file whether it is ours or the genuine one")
     options = parser.parse_args(arguments)
     root = options.root.absolute()
+    if not root.is_dir():
+        raise Refused(f"{root} is no directory; name the root of a Sage tree")
     if options.status:
         print(status(root))
     else:

@@ -6,6 +6,7 @@ import os
 
 from sage_wheels.errors import NotRemovable
 from sage_wheels.fs import presence
+from sage_wheels.fs.files import current_umask
 from sage_wheels.installed import files
 from sage_wheels.installed.dead_scripts import dead_scripts
 from sage_wheels.installed.owners import Owners, area
@@ -93,8 +94,8 @@ def _is_bytecode_of(path: PrefixPath, owned: FileClaims) -> bool:
 def is_installed(prefix: Prefix, distribution: Distribution, version: str, expected: dict[PrefixPath, Row]) -> bool:
     """Whether `distribution` was installed from the wheel with the files `expected`, rows by path in the prefix.
 
-    The RECORD is compared with these rows. Of each file only existence and size are checked, and of each script also
-    whether its interpreter exists.
+    The RECORD is compared with these rows, and each file with RECORD, so that what somebody edited is installed again.
+    So is what the umask would now let others read, and of each script it is checked that its interpreter exists.
     """
     if distribution.kind != ".dist-info" or not _same_version(distribution.version, version):
         return False
@@ -102,6 +103,7 @@ def is_installed(prefix: Prefix, distribution: Distribution, version: str, expec
         rows = files.owned(prefix, distribution).rows
     except NotRemovable:
         return False
+    readable = 0o444 & ~current_umask()
     for path, row in expected.items():
         if files.source_of_bytecode(path) in expected:
             continue  # the installer does not install byte-code of the wheel, but compiles the source
@@ -112,7 +114,7 @@ def is_installed(prefix: Prefix, distribution: Distribution, version: str, expec
             status = os.lstat(prefix.path(path))
         except OSError:
             return False
-        if there.size is not None and status.st_size != there.size:
+        if readable & ~status.st_mode or files.state_of(prefix, path, there, status) != "same":
             return False
     if dead_scripts(prefix, rows):
         return False

@@ -14,6 +14,7 @@ from sage_wheels.cli import common
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from sage_wheels.manifests.entries import ManifestEntry
     from sage_wheels.prefix import Prefix
 
 # Options that make pip do what this command does anyway. They are accepted, and have no effect.
@@ -83,12 +84,15 @@ def remove(prefix: Prefix, names: list[str], files: list[str], options: argparse
 def _replaced(prefix: Prefix, files: list[str]) -> dict[tuple[str, str], str]:
     """The installed distributions, by name and version, that have replaced those in the manifests `files`.
 
-    The values describe what the manifest has under that name.
+    The values describe what the manifest has under that name. That may be a source tree, and a wheel that was only
+    stored (sagelib with SAGE_EDITABLE and SAGE_WHEELS): then it was not replaced if it is one of them.
     """
     from sage_wheels.manifests.entries import entries_in
     from sage_wheels.manifests.state import state
 
-    brought = {entry.name: entry for file in files for entry in entries_in(file, _ignore)}
+    brought: dict[str, list[ManifestEntry]] = {}
+    for entry in (each for file in files for each in entries_in(file, _ignore)):
+        brought.setdefault(entry.name, []).append(entry)
     if not brought:
         return {}
     from sage_wheels.errors import FileOperationFailed
@@ -96,9 +100,9 @@ def _replaced(prefix: Prefix, files: list[str]) -> dict[tuple[str, str], str]:
 
     found = {}
     for each in find_all(prefix):
-        entry = brought.get(each.canonical_name)
+        entries = brought.get(each.canonical_name, [])
         with contextlib.suppress(FileOperationFailed):  # then it is removed without this comparison
-            if entry and state(prefix, entry, each) == "replaced":
-                version = entry.version if entry.version != each.version else "own build"
+            if entries and all(state(prefix, entry, each) == "replaced" for entry in entries):
+                version = entries[-1].version if entries[-1].version != each.version else "own build"
                 found[each.name, each.version] = f"the package's {version or 'source tree'}"
     return found

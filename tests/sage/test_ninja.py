@@ -105,8 +105,13 @@ def test_who_may_not_write_the_directory_builds_nothing(checkout: Path) -> None:
         ninja = Ninja(Path(name), checkout)
         ninja.program.write_text(ninja.program.read_text().replace(sys.executable, system))
         user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
-        done = subprocess.run([*user, ninja.program, "-C", ninja.build], env=ninja.environment, capture_output=True)
+        command = [*user, str(ninja.program)]
+        done = subprocess.run(command, cwd=ninja.build, env=ninja.environment, capture_output=True)
         assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+        command += ["-C", str(ninja.build)]  # as `sage -b`, which is not to succeed without a word
+        done = subprocess.run(command, env=ninja.environment, capture_output=True)
+        said = f"ninja: nothing is built, because you may not write to {ninja.build}\n".encode()
+        assert (done.returncode, done.stdout, done.stderr) == (1, b"", said)
         assert not ninja.log.exists()
 
 

@@ -10,6 +10,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -118,6 +119,7 @@ STOCK = {
         "def dir_type(path):\n    return path\ndef run(argv=None):\n    print('genuine', sys.argv[1:])\n"
     ),
 }
+SCRIPTS_IN_GIT = "build/bin src/bin src/doc/Makefile"
 SCRIPTS = [path for path in STOCK if path.startswith("build/bin/")]
 
 
@@ -368,7 +370,7 @@ def test_a_shell_takes_the_commands_that_are_advised(overlay: list[str], root: P
     (root / "build/bin/sage-pip").unlink()
     said.append(run(overlay, root, "--status").stdout.splitlines()[-1])
     commands = [shlex.split(part.rpartition(": ")[2]) for each in said for part in each.split("; ")[1:]]
-    script, tree = "build/overlay", str(root)
+    script, tree = overlay[0], str(root)
     assert commands == [[script, tree], [script, tree, "--undo"], [script, tree], [script, tree, "--undo"]]
 
 
@@ -416,7 +418,7 @@ def test_what_builds_sagelib_by_itself_takes_the_lock_of_its_build_directory(
     ]
 
 
-def git(root: Path, *arguments: str) -> str:
+def git(root: Path | str, *arguments: str) -> str:
     command = ["git", "-c", "user.name=x", "-c", "user.email=x@y", *arguments]
     return subprocess.run(command, cwd=root, check=True, capture_output=True, text=True).stdout
 
@@ -425,6 +427,8 @@ def git(root: Path, *arguments: str) -> str:
 def repository(root: Path) -> Path:
     """A git repository with two releases: `old`, and `main`, where scripts are other ones and one is gone."""
     (root / ".gitignore").write_text("__pycache__/\n")
+    (root / "src/sage").mkdir()
+    (root / "src/sage/all.py").write_text("mine = 1\n")
     git(root, "init", "-q", "-b", "main")
     git(root, "add", ".")
     git(root, "commit", "-q", "-m", "old")
@@ -485,17 +489,136 @@ def test_git_clean_leaves_one_sentence_that_names_the_command(overlay: list[str]
         done = Scripts(repository).run(script, "x")
         assert (done.returncode, done.stderr.count("\n")) == (1, 1)
         assert f"{script}: " in done.stderr
-        assert "git checkout build src" in done.stderr
+        assert done.stderr.endswith(f": git checkout {SCRIPTS_IN_GIT}\n")
+    edited = repository / "src/sage/all.py"
+    change(edited, "mine", "mine, and not committed")  # what is advised must not undo that
     before = look(repository)
     for options, status in ((["--status"], 0), (["--undo"], 1), ([], 1)):
         done = run(overlay, repository, *options)
         assert (done.returncode, (done.stdout + done.stderr).count("\n")) == (status, 1)
         said = done.stdout + done.stderr
-        assert "'git checkout build src', or the archive of that release, has the genuine scripts" in said
+        assert "put the genuine scripts back from the archive of that release, or run: git" in said
     assert look(repository) == before
-    git(repository, "checkout", "build", "src")
-    assert git(repository, "status", "--porcelain") == ""
+    subprocess.run(shlex.split(said.rpartition(": ")[2]), check=True)
+    assert git(repository, "status", "--porcelain") == " M src/sage/all.py\n"
+    assert "not committed" in edited.read_text()
     assert run(overlay, repository).returncode == 0
+
+
+def test_git_clean_leaves_the_tool_which_it_ignores(overlay: list[str], repository: Path) -> None:
+    """`git clean -fd`, without -x; nor does `git add` take it."""
+    assert run(overlay, repository).returncode == 0
+    assert "build/sage-wheels" not in git(repository, "status", "--porcelain", "--untracked-files=all")
+    git(repository, "clean", "-q", "-f", "-d")
+    assert "in part" in run(overlay, repository, "--status").stdout
+    done = run(overlay, repository)
+    assert done.returncode == 0, done.stderr
+    assert "in part" not in run(overlay, repository, "--status").stdout
+    assert run(overlay, repository, "--undo").returncode == 0
+    assert git(repository, "status", "--porcelain") == ""
+
+
+def test_the_scripts_that_git_does_not_know_are_not_in_the_way(overlay: list[str], repository: Path) -> None:
+    """`git clean -X`, or a user who deletes build/sage-wheels, leaves them."""
+    assert run(overlay, repository).returncode == 0
+    shutil.rmtree(repository / "build/sage-wheels")
+    git(repository, "checkout", *SCRIPTS_IN_GIT.split())
+    done = run(overlay, repository)
+    assert done.returncode == 0, done.stderr
+    assert run(overlay, repository, "--undo").returncode == 0
+    assert git(repository, "status", "--porcelain") == ""
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_git_merges_our_lines_into_another_release(overlay: list[str], repository: Path, again: bool) -> None:
+    """As `git pull --rebase --autostash` does."""
+    git(repository, "checkout", "-q", "-b", "next")
+    change(repository / "build/bin/sage-dist-helpers", "# of another release", "# of a third one")
+    change(repository / "src/bin/sage", "#!/usr/bin/env bash\n", "#!/usr/bin/env bash\n# of a third one\n")
+    git(repository, "commit", "-q", "-a", "-m", "next")
+    git(repository, "checkout", "-q", "main")
+    assert run(overlay, repository).returncode == 0
+    for command in ("stash", "checkout next", "stash pop"):
+        git(repository, *command.split())
+    said = run(overlay, repository, "--status").stdout
+    kinds = {line.split()[1]: line.split()[0] for line in said.splitlines()[:-1]}
+    assert {kinds["build/bin/sage-dist-helpers"], kinds["src/bin/sage"]} == {"merged"}
+    if again:
+        done = run(overlay, repository)
+        assert done.returncode == 0, done.stderr
+        assert "in part" not in run(overlay, repository, "--status").stdout
+        assert "# of a third one" in (repository / "src/bin/sage").read_text()
+    assert run(overlay, repository, "--undo").returncode == 0
+    assert git(repository, "status", "--porcelain") == ""
+
+
+def test_after_a_conflict_the_advice_leads_out(overlay: list[str], repository: Path) -> None:
+    """`git stash pop` leaves a conflict in each script that is ours and is another one in the other release."""
+    assert run(overlay, repository).returncode == 0
+    git(repository, "stash")
+    git(repository, "checkout", "-q", "-f", "old")
+    with pytest.raises(subprocess.CalledProcessError):
+        git(repository, "stash", "pop")
+    for options in ([], ["--undo"]):
+        done = run(overlay, repository, *options)
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+        assert f"{repository}/build/bin/sage-flock was changed" in done.stderr
+    subprocess.run(shlex.split(done.stderr.rpartition(": ")[2]), check=True)
+    for options in ([], ["--undo"]):
+        done = run(overlay, repository, *options)
+        assert done.returncode == 0, done.stderr
+    assert git(repository, "diff", "HEAD") == ""  # the index still has ours
+
+
+def test_a_script_of_another_release_does_not_come_back(overlay: list[str], repository: Path) -> None:
+    """Somebody edited the script after a checkout, and deleted it."""
+    assert run(overlay, repository).returncode == 0
+    git(repository, "checkout", "-q", "-f", "old")
+    flock = repository / "build/bin/sage-flock"
+    flock.unlink()
+    for options in ([], ["--undo"]):
+        done = run(overlay, repository, *options)
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+        assert f"{flock} is gone, and what was kept of it is of another release; run: git" in done.stderr
+    subprocess.run(shlex.split(done.stderr.rpartition(": ")[2]), check=True)
+    assert run(overlay, repository, "--undo").returncode == 0
+    assert git(repository, "status", "--porcelain") == ""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
+def test_root_reads_the_repository_of_another_user_as_that_user(overlay: list[str], repository: Path) -> None:
+    """As in a container; git itself would refuse to read it."""
+    assert run(overlay, repository).returncode == 0
+    git(repository, "checkout", "-q", "-f", "old")
+    with tempfile.TemporaryDirectory() as name:  # that user may enter this one
+        os.chmod(name, 0o755)
+        theirs = shutil.move(repository, name)
+        subprocess.run(["chown", "-R", "12345:12345", theirs], check=True)
+        done = run(overlay, theirs, "--undo")
+        assert done.returncode == 0, done.stderr
+        assert git(theirs, "-c", "safe.directory=*", "status", "--porcelain") == ""
+
+
+def test_a_repository_that_git_does_not_read_is_named(overlay: list[str], repository: Path, tmp_path: Path) -> None:
+    assert run(overlay, repository).returncode == 0
+    git(repository, "checkout", "-q", "-f", "old")
+    real = shutil.which("git")
+    refusing = tmp_path / "bin/git"
+    refusing.parent.mkdir()
+    refusing.write_text(f'#!/bin/sh\nGIT_TEST_ASSUME_DIFFERENT_OWNER=1 exec {real} "$@"\n')
+    refusing.chmod(0o755)
+    before = look(repository)
+    done = run(["env", f"PATH={refusing.parent}:{os.environ['PATH']}", *overlay], repository, "--undo")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert f"git does not read {repository}, which belongs to another user; " in done.stderr
+    assert look(repository) == before
+
+
+def test_a_directory_that_is_not_there_is_named(overlay: list[str], tmp_path: Path) -> None:
+    for options in ([], ["--undo"], ["--status"]):
+        done = run(overlay, tmp_path / "none", *options)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr == f"overlay: {tmp_path}/none is no directory; name the root of a Sage tree\n"
 
 
 @pytest.mark.parametrize("path", ["build/bin/sage-wheels", "build/lib"])
@@ -513,7 +636,9 @@ def test_what_was_edited_since_is_not_lost(overlay: list[str], root: Path) -> No
     spkg.write_text(ours + "# mine\n")
     done = run(overlay, root, "--undo")
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
-    assert str(spkg) in done.stderr
+    assert done.stderr.endswith(
+        f"{spkg} was changed since sage-wheels was put there; save your changes, then delete it\n"
+    )
     spkg.write_text(ours)
     assert run(overlay, root, "--undo").returncode == 0
 

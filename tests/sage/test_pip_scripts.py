@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import stat
 from pathlib import Path
 
 import pytest
@@ -97,6 +98,22 @@ def test_another_build_of_the_same_version_replaces_it(scripts: Scripts, prefix:
         make_wheel(wheelhouse, "pkg", "1.0", {"pkg.py": text})
         assert scripts.run("sage-pip-install", "pkg").returncode == 0
         assert (site_packages(prefix) / "pkg.py").read_text() == text
+
+
+def test_installing_again_mends_what_was_edited_or_cannot_be_read(
+    scripts: Scripts, prefix: Path, wheelhouse: Path
+) -> None:
+    """`make PKG-no-deps`: an edit that keeps the size, and files that were installed with a umask of 077."""
+    wheel = make_wheel(wheelhouse, "foo", "1.0", {"foo.py": "value = 1\n", "bar.py": ""})
+    assert scripts.run("sage-pip-install", wheel).returncode == 0
+    foo, bar = site_packages(prefix) / "foo.py", site_packages(prefix) / "bar.py"
+    foo.write_text("value = 2\n")
+    assert "already" not in scripts.run("sage-pip-install", wheel).stderr
+    assert foo.read_text() == "value = 1\n"
+    bar.chmod(0o600)
+    assert "already" not in scripts.run("sage-pip-install", wheel).stderr
+    assert stat.S_IMODE(bar.stat().st_mode) == 0o644
+    assert "already, and nothing was changed" in scripts.run("sage-pip-install", wheel).stderr
 
 
 def test_missing_requirements_are_a_note(scripts: Scripts, prefix: Path, wheelhouse: Path) -> None:
@@ -196,6 +213,20 @@ def test_editable(scripts: Scripts, prefix: Path, tree: Path, tmp_path: Path) ->
     assert record.read_text() == f"tree @ {url}\n"
     assert scripts.run("sage-pip-uninstall", "-r", record).returncode == 0
     assert snapshot(prefix) == before
+
+
+def test_a_wheel_that_is_stored_besides_replaced_nothing(
+    scripts: Scripts, prefix: Path, wheelhouse: Path, tree: Path, tmp_path: Path
+) -> None:
+    """sagelib with SAGE_EDITABLE and SAGE_WHEELS: the manifest names the source tree and a wheel."""
+    manifest = tmp_path / "manifest"
+    done = scripts.run("sage-pip-install", "--record", manifest, "-e", tree)
+    assert done.returncode == 0, done.stderr
+    wheel = make_wheel(wheelhouse, "tree", "1.0", {"tree.py": ""})
+    assert scripts.run("sage-pip-install", "--record", manifest, "--record-only", wheel).returncode == 0
+    assert len(manifest.read_text().splitlines()) == 2
+    done = scripts.run("sage-pip-uninstall", "-r", manifest)
+    assert (done.returncode, done.stderr) == (0, f"sage-wheels: tree 1.0 uninstalled from {prefix}\n")
 
 
 def test_an_editable_wheel_that_somebody_built_before(
