@@ -99,6 +99,17 @@ def copy_file(source: int, destination: int) -> None:
     copy_status(source, destination)
 
 
+def take_over(path: str, replacement: str) -> None:
+    """Give the file `replacement` what the file at `path` has besides its content: mode, extended attributes (with the
+    access control list) and, if possible, owner and group. Raises `OSError`."""
+    with open(path, "rb", opener=regular) as old, open(replacement, "rb+") as new:
+        status = os.fstat(old.fileno())
+        with contextlib.suppress(OSError):  # not root, or a file system without owners
+            os.chown(new.fileno(), status.st_uid, status.st_gid)
+        copy_status(old.fileno(), new.fileno())
+        os.utime(new.fileno())
+
+
 def copy_status(source: int, destination: int) -> None:
     """Copy mode, times and, if possible, extended attributes from the open file `source` to the open `destination`."""
     status = os.fstat(source)

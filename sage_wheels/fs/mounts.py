@@ -1,4 +1,4 @@
-"""The type of the file system that a path is on, from proc(5)."""
+"""The file system and the mount that a path is on, from proc(5)."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+# A file system, by its device number, and a mount point of it ("" if there is only one that matters).
+Volume = tuple[int, str]
+
+_MOUNTINFO = "/proc/self/mountinfo"
 # Network file systems: flock(2) on this host may not exclude processes on other hosts.
 _NETWORK_TYPES = {
     *("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "afpfs", "ncpfs", "ceph", "lustre", "beegfs", "gpfs"),
@@ -21,11 +25,57 @@ def network_type(path: str) -> str | None:
     Read from /proc/self/mountinfo (proc(5)). None, too, on systems that do not have that file.
     """
     try:
-        with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as f:
+        with open(_MOUNTINFO, encoding="utf-8", errors="surrogateescape") as f:
             kind = type_of_mount(os.path.realpath(path), f)
     except OSError:
         return None
     return kind if kind in _NETWORK_TYPES else None
+
+
+class Mounts:
+    """Tells which directories have the same volume: only there can a file be renamed from one to the other (rename(2)).
+
+    The device number alone does not tell: a bind mount has that of the file system that it shows.
+    """
+
+    def __init__(self, *tops: str) -> None:
+        """The directories that will be asked about are `tops`, full paths, or below them."""
+        points = _points()
+        real = [os.path.realpath(each) for each in tops]
+        matter = {_nearest(each, points) for each in real}
+        matter |= {point for point in points if any(_is_below(point, each) for each in real)}
+        self._points = sorted(matter) if len(matter) > 1 else []
+
+    def volume(self, directory: str, status: os.stat_result) -> Volume:
+        """The volume of `directory`, a full path, which has that status."""
+        return status.st_dev, _nearest(os.path.realpath(directory), self._points) if self._points else ""
+
+
+def _points() -> list[str]:
+    """All mount points; none on systems that do not tell."""
+    try:
+        with open(_MOUNTINFO, encoding="utf-8", errors="surrogateescape") as f:
+            return [_point(line) for line in f]
+    except OSError:
+        return []
+
+
+def _point(line: str) -> str:
+    """The mount point in a line of a mountinfo file, in which blanks and the like are written as octal numbers.
+
+    >>> _point(r"2 1 0:9 / /a\\040b rw - nfs4 b:/ rw")
+    '/a b'
+    """
+    parts = line.split(" ", 5)[4].split("\\")
+    return parts[0] + "".join(chr(int(each[:3], 8)) + each[3:] for each in parts[1:])
+
+
+def _nearest(path: str, points: Iterable[str]) -> str:
+    return max((point for point in points if path == point or _is_below(path, point)), key=len, default="")
+
+
+def _is_below(path: str, directory: str) -> bool:
+    return path.startswith(f"{directory.rstrip('/')}/") and path != directory
 
 
 def type_of_mount(path: str, mountinfo: Iterable[str]) -> str | None:
@@ -37,7 +87,7 @@ def type_of_mount(path: str, mountinfo: Iterable[str]) -> str | None:
     best, kind = "", None
     for line in mountinfo:
         fields, _, rest = line.partition(" - ")
-        point = fields.split(" ")[4].replace("\\040", " ")
+        point = _point(fields)
         if (path == point or path.startswith(point.rstrip("/") + "/")) and len(point) >= len(best):
             best, kind = point, rest.split(" ", 1)[0]
     return kind

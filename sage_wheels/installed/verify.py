@@ -12,6 +12,7 @@ from sage_wheels.installed.dead_scripts import dead_scripts
 from sage_wheels.installed.owners import Owners, area
 from sage_wheels.named import NamedTuple
 from sage_wheels.prefix.locator import Locator, landmarks
+from sage_wheels.prefix.model import BESIDE
 from sage_wheels.prefix.paths import below, plain
 from sage_wheels.requirements import direct_url
 
@@ -80,6 +81,8 @@ def _unowned(prefix: Prefix, distribution: Distribution, owned: FileClaims) -> l
             continue
         for directory, names in presence.files_below(prefix.path(top)):
             path = plain(directory[len(prefix.root) + 1 :])
+            if f"/{BESIDE}" in path:
+                continue  # old files, kept where the package is on a volume of its own
             if path not in own_directories and not path.endswith("/__pycache__"):
                 continue  # in a namespace package, it may belong to another distribution
             unowned += [below(path, name) for name in names]

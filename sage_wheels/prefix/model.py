@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 # The state directory of this tool, in a prefix: lock, journal, stages, caches, files set aside. It is not below
 # lib/pythonX.Y, so that neither an upgrade of Python nor `rm -rf` of a package can delete the lock.
 STATE = plain("var/lib/sage-wheels")
+BESIDE = ".sage-wheels-"  # how the names begin of directories of old files on other volumes
 
 
 class Scheme(NamedTuple):

@@ -16,7 +16,7 @@ import os
 import stat
 
 from sage_wheels.errors import UnsafePath
-from sage_wheels.fs import deletion, exchange
+from sage_wheels.fs import deletion, exchange, mounts
 from sage_wheels.fs.files import DIRECTORY, LinkInTheWay, open_at
 from sage_wheels.prefix.model import STATE
 from sage_wheels.prefix.paths import below, parent
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from typing import TypeVar
 
+    from sage_wheels.fs.mounts import Mounts, Volume
     from sage_wheels.prefix.paths import PrefixPath
 
     _T = TypeVar("_T")
@@ -49,6 +50,7 @@ class Tree:
         self._root = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._state: int | None = None
         self._open: dict[str, int] = {}
+        self._mounts: Mounts | None = None
 
     def __enter__(self) -> Tree:
         return self
@@ -90,6 +92,13 @@ class Tree:
     def path(self, relative: str) -> str:
         """The full path of `relative`, for messages."""
         return f"{self.root}/{relative}" if relative else self.root
+
+    def volume(self, directory: PrefixPath, status: os.stat_result) -> Volume:
+        """The volume (see `mounts`) of `directory`, which has that status: the same for a file in it, unless something
+        is mounted there."""
+        if self._mounts is None:
+            self._mounts = mounts.Mounts(self.root, self.path(STATE))
+        return self._mounts.volume(self.path(directory), status)
 
     # --- the state directory ---------------------------------------------------------------------------------------
 

@@ -57,8 +57,8 @@ class Merging:
 
         The last two differ if a directory of the prefix is a symbolic link.
         """
-        if self._steps.device(path) != os.lstat(staged).st_dev:
-            moved = self._steps.on_file_system_of(path)
+        if self._steps.is_elsewhere(staged, path):
+            moved = self._steps.on_volume_of(path)
             copies.copy_tree(staged, moved)
             staged = moved
         with os.scandir(staged) as scan:

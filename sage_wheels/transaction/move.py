@@ -15,6 +15,7 @@ from sage_wheels.errors import FileOperationFailed, UsageError
 from sage_wheels.fs import copies, deletion, presence
 from sage_wheels.fs.paths import full
 from sage_wheels.named import NamedTuple
+from sage_wheels.prefix.paths import NOWHERE, plain
 from sage_wheels.transaction import commit, sweep
 from sage_wheels.transaction.commit import Purpose
 from sage_wheels.transaction.destination import Destination, Verdict
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from sage_wheels.installed import Distribution
     from sage_wheels.prefix import Prefix
     from sage_wheels.prefix.paths import PrefixPath
+    from sage_wheels.prefix.tree import Tree
     from sage_wheels.transaction.commit import CommitOptions
 
 
@@ -48,7 +50,7 @@ def move_tree(source: str, prefix: Prefix, commit_options: CommitOptions) -> lis
     try:
         _make_writable(source)
         with sweep.own_stage(prefix, commit_options.say, commit_options.history) as own:
-            tree = _within(prefix, source) or _copied(source, f"{own.path}/new")
+            tree = _within(own.tree, source) or _copied(source, f"{own.path}/new")
 
             def destination(listing: list[Distribution]) -> Destination:
                 return Destination(tree, {}, [], True, _MovePolicy(prefix, source))
@@ -93,12 +95,15 @@ def _check(source: str, prefix: Prefix) -> None:
         raise UsageError(f"{prefix.root} is in {source}", "stage the files in a directory of their own")
 
 
-def _within(prefix: Prefix, source: str) -> FullPath | None:
+def _within(prefix: Tree, source: str) -> FullPath | None:
     """The path of `source` below the prefix if everything in it can be renamed from there; else None."""
     real, root = os.path.realpath(source), os.path.realpath(prefix.root)
-    if not real.startswith(f"{root}/") or os.lstat(real).st_dev != os.stat(root).st_dev:
+    if not real.startswith(f"{root}/"):
         return None
-    return full(f"{prefix.root}{real[len(root) :]}")
+    path = plain(real[len(root) + 1 :])
+    if prefix.volume(path, os.lstat(real)) != prefix.volume(NOWHERE, os.stat(root)):
+        return None
+    return full(prefix.path(path))
 
 
 def _copied(source: str, destination: str) -> FullPath:

@@ -57,7 +57,9 @@ def make_plan(
     owners = Owners(prefix, [each for each in listing.distributions if each not in gone])
     locator = owners.locator
     marks = landmarks(prefix, locator)
-    removals = RemovalSet(prefix, destination.remove, destination.new, owners, whole_directories=whole_directories)
+    removals = RemovalSet(
+        prefix, stage.tree, destination.remove, destination.new, owners, whole_directories=whole_directories
+    )
     policy = destination.policy or InstallPolicy(prefix, destination, removals, owners)
     conflicts = Conflicts(prefix, policy.advice)
     steps = Steps(prefix, stage, removals, destination.tree, installing=destination.policy is None)

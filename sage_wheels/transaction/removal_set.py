@@ -21,10 +21,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator
 
+    from sage_wheels.fs.mounts import Volume
     from sage_wheels.fs.paths import FullPath
     from sage_wheels.installed.distributions import Distribution
     from sage_wheels.prefix import Prefix
     from sage_wheels.prefix.paths import PrefixPath
+    from sage_wheels.prefix.tree import Tree
 
 # Files that build backends and installers write into a .dist-info. They are not foreign, even if not in RECORD.
 _METADATA = frozenset(
@@ -49,6 +51,7 @@ class RemovalSet:
     def __init__(
         self,
         prefix: Prefix,
+        tree: Tree,
         distributions: list[Distribution],
         new: dict[PrefixPath, str],
         others: Owners,
@@ -59,6 +62,7 @@ class RemovalSet:
         locator = others.locator
         self.unchanged = UnchangedFiles(prefix, {each.canonical_name for each in distributions})
         self._prefix = prefix
+        self._tree = tree
         self._locator = locator
         self._skeleton = landmarks(prefix, locator).skeleton
         self._overwritten: set[PrefixPath] = set()
@@ -148,15 +152,16 @@ class RemovalSet:
         if not self.whole_directories or path in self._skeleton or path not in self._directories:
             return None
         if path not in self._known_whole:
-            device = os.stat(self._prefix.path(parent(path))).st_dev
-            self._known_whole[path] = self._all_goes(path, device)
+            above = parent(path)
+            volume = self._tree.volume(above, os.stat(self._prefix.path(above)))
+            self._known_whole[path] = self._all_goes(path, volume)
         return self._known_whole[path]
 
-    def _all_goes(self, path: PrefixPath, device: int) -> dict[PrefixPath, int] | None:
+    def _all_goes(self, path: PrefixPath, volume: Volume) -> dict[PrefixPath, int] | None:
         fd = os.open(self._prefix.path(path), DIRECTORY)  # to look up its entries in it is quicker than by their paths
         try:
             status = os.fstat(fd)
-            if status.st_dev != device:
+            if self._tree.volume(path, status) != volume:
                 return None  # a mount point cannot be renamed
             with os.scandir(fd) as scan:
                 entries = list(scan)
@@ -181,7 +186,7 @@ class RemovalSet:
         if is_known:
             self._as_installed.add(path)
         for each in inside:
-            deeper = self._all_goes(each, device)
+            deeper = self._all_goes(each, volume)
             if deeper is None:
                 return None
             directories.update(deeper)

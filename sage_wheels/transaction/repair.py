@@ -148,9 +148,10 @@ def _removal(prefix: Prefix, stage: Stage, plan: Plan, top: PrefixPath) -> list[
     inside = [(plain(path), status) for path, status in stage.tree.files_below(top)]
     directories = [(top, known), *stage.tree.directories_below(top)] if stat.S_ISDIR(known.st_mode) else []
     steps = []
+    own = stage.tree.volume(stage.location, os.lstat(stage.path))
     for path, status in inside if directories else [(top, known)]:
         on = stage.location
-        if os.lstat(stage.path).st_dev != status.st_dev:
+        if stage.tree.volume(path, status) != own:
             on = stage.beside(plain(os.path.dirname(path)))
         stage.count += 1
         backup = below(below(on, "old"), str(stage.count))

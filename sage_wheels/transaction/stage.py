@@ -47,7 +47,7 @@ from sage_wheels.errors import LockUnusable, path_of
 from sage_wheels.fs import files, holder, locking, syncing, trust
 from sage_wheels.fs.files import LinkInTheWay
 from sage_wheels.prefix import lock
-from sage_wheels.prefix.model import STATE
+from sage_wheels.prefix.model import BESIDE, STATE
 from sage_wheels.prefix.paths import NOWHERE, below, is_plain, parent, plain
 from sage_wheels.prefix.tree import Tree
 from sage_wheels.transaction import history, journal
@@ -130,13 +130,13 @@ class Stage:
         return beside
 
     def _highest(self, path: PrefixPath) -> PrefixPath:
-        """The highest directory above `path` that is on the same file system and can be written to. It is outside the
+        """The highest directory above `path` that is on the same volume and can be written to. It is outside the
         directories of packages, so that old files can be kept there for long."""
-        device = os.stat(self.tree.path(path)).st_dev
+        volume = self.tree.volume(path, os.stat(self.tree.path(path)))
         while path:
             above = parent(path)
             full = self.tree.path(above)
-            if os.stat(full).st_dev != device or not os.access(full, os.W_OK | os.X_OK):
+            if self.tree.volume(above, os.stat(full)) != volume or not os.access(full, os.W_OK | os.X_OK):
                 break
             path = above
         return path
@@ -317,7 +317,7 @@ def begin_emptying(tree: Tree, path: PrefixPath) -> None:
 
 
 def _name_beside(path: str) -> str:
-    return f".sage-wheels-{os.path.basename(path)}"
+    return f"{BESIDE}{os.path.basename(path)}"
 
 
 def stages_beside(tree: Tree, path: PrefixPath, id: str = "") -> list[PrefixPath]:

@@ -16,9 +16,11 @@ from sage_wheels.transaction.plan import identity, identity_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from sage_wheels.fs.mounts import Volume
     from sage_wheels.fs.paths import FullPath
     from sage_wheels.prefix import Prefix
     from sage_wheels.prefix.paths import PrefixPath
+    from sage_wheels.transaction.groups import Given
     from sage_wheels.transaction.plan import Identity
     from sage_wheels.transaction.removal_set import RemovalSet
     from sage_wheels.transaction.stage import Stage
@@ -42,10 +44,11 @@ class Steps:
         self._stage = stage
         self._removals = removals
         self._installing = installing
-        self._tree = os.lstat(tree) if tree else None
+        self._given = groups.given_in(tree) if tree else None
         self._covered: set[PrefixPath] = set()
-        self._stages = {os.lstat(stage.path).st_dev: stage.location}
-        self._directories: dict[PrefixPath, os.stat_result] = {}
+        self._volumes: dict[PrefixPath, Volume] = {}
+        self._givens: dict[PrefixPath, Given] = {}
+        self._stages = {self.volume(stage.location): stage.location}
         self._can_exchange: bool | None = None
 
     def place(self, path: PrefixPath, staged: FullPath) -> None:
@@ -80,15 +83,15 @@ class Steps:
         self.steps.append(Step("rmdir", path, mode=stat.S_IMODE(status.st_mode)))
 
     def rewrite(self, path: PrefixPath, content: bytes) -> None:
-        """Add a step: give the file at `path` new content and keep its mode; remove it if `content` is empty."""
+        """Add a step: give the file at `path` new content and keep all else; remove it if `content` is empty."""
         if not content:
             self.remove(path)
             return
         staged = full(f"{self._stage.path}/rewritten-{self._next()}")
         with open(staged, "wb") as f:
             f.write(content)
-        os.chmod(staged, stat.S_IMODE(os.lstat(self._prefix.path(path)).st_mode))
-        self.replace(path, staged)
+        copies.take_over(self._prefix.path(path), staged)
+        self._add("replace", path, staged, backup=True, rewritten=True)
 
     def leave(self, path: PrefixPath) -> None:
         """Note that the new file exists already at `path`: no step is needed, but the plan requires that it stays."""
@@ -121,20 +124,29 @@ class Steps:
         directories = self._removals.whole(path) if stat.S_ISDIR(status.st_mode) else None
         return status.st_ino, status.st_mtime_ns, sum((directories or {}).values())
 
-    def on_file_system_of(self, path: PrefixPath) -> FullPath:
-        """A new path in a stage that is on the same file system as the directory `path`."""
+    def on_volume_of(self, path: PrefixPath) -> FullPath:
+        """A new path in a stage that is on the same volume as the directory `path`."""
         return self._prefix.path(below(self._stage_on(path), str(self._next())))
 
-    def device(self, path: PrefixPath) -> int:
-        """The device number of the file system of the directory `path`."""
-        return self._directory(path).st_dev
+    def volume(self, path: PrefixPath) -> Volume:
+        """The volume (see `mounts`) of the directory `path`."""
+        if path not in self._volumes:
+            self._volumes[path] = self._stage.tree.volume(path, os.stat(self._prefix.path(path)))
+        return self._volumes[path]
 
-    def _add(self, do: str, path: PrefixPath, staged: FullPath, *, backup: bool = False) -> None:
+    def is_elsewhere(self, staged: FullPath, path: PrefixPath) -> bool:
+        """Whether the directory `staged` is not on the volume of the directory `path`."""
+        relative = plain(staged[len(self._prefix.root) + 1 :])
+        return self._stage.tree.volume(relative, os.lstat(staged)) != self.volume(path)
+
+    def _add(
+        self, do: str, path: PrefixPath, staged: FullPath, *, backup: bool = False, rewritten: bool = False
+    ) -> None:
         old = self.note(path)
         self._covered.add(path)
         kept = self._backup(path) if backup else NOWHERE
-        if self._tree:
-            groups.inherit(staged, self._tree, self._directory(parent(path)))
+        if self._given and not rewritten:
+            groups.inherit(staged, self._given, self._given_by(parent(path)))
         new = os.lstat(staged)  # on an overlay file system, DirEntry.inode() is a different number
         if self._installing and stat.S_ISREG(new.st_mode) and new.st_nlink > 1:
             # a file that is moved by itself is recognised by its inode; the old one may be a link to the same inode
@@ -144,24 +156,24 @@ class Steps:
         self.steps.append(Step(do, path, relative, kept, new.st_ino, new.st_mtime_ns, *old))
 
     def _backup(self, path: PrefixPath) -> PrefixPath:
-        """A new path in the stage for keeping the file at `path`, on the same file system."""
+        """A new path in the stage for keeping the file at `path`, on the same volume."""
         return below(below(self._stage_on(parent(path)), "old"), str(self._next()))
 
     def _next(self) -> int:
         self._stage.count += 1  # not from 1 for each plan, because files of earlier plans may be in the stage
         return self._stage.count
 
-    def _directory(self, path: PrefixPath) -> os.stat_result:
-        if path not in self._directories:
-            self._directories[path] = os.stat(self._prefix.path(path))
-        return self._directories[path]
+    def _given_by(self, path: PrefixPath) -> Given:
+        if path not in self._givens:
+            self._givens[path] = groups.given_by(self._prefix.path(path))
+        return self._givens[path]
 
     def _stage_on(self, path: PrefixPath) -> PrefixPath:
-        """The stage on the file system of the directory `path`; if there is none yet, it is made in that directory."""
-        device = self.device(path)
-        if device not in self._stages:
-            self._stages[device] = self._stage.beside(path)
-        return self._stages[device]
+        """The stage on the volume of the directory `path`; if there is none yet, it is made in that directory."""
+        volume = self.volume(path)
+        if volume not in self._stages:
+            self._stages[volume] = self._stage.beside(path)
+        return self._stages[volume]
 
 
 def identify(path: FullPath, status: os.stat_result) -> Identity | None:

@@ -19,6 +19,7 @@ from sage_wheels.transaction.steps import identify
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from sage_wheels.fs.mounts import Volume
     from sage_wheels.prefix import Prefix
     from sage_wheels.prefix.paths import PrefixPath
     from sage_wheels.transaction.plan import Identity
@@ -44,7 +45,7 @@ class Draft:
         self._touched: set[PrefixPath] = (
             set()
         )  # directories, by where they are now, in or below which something comes or goes
-        self._stages: dict[int, PrefixPath] = {}
+        self._stages: dict[Volume, PrefixPath] = {}
         self._exchanges = exchange.can_exchange(own.path) and whole_directories
 
     # --- what will be there ----------------------------------------------------------------------------------------
@@ -75,23 +76,27 @@ class Draft:
         return [name for name in names if name not in gone]
 
     def can_take(self, other: PrefixPath, path: PrefixPath) -> bool:
-        """Whether nothing will be at `other`, and its directory will be on the same file system as that of `path`."""
-        above = self.status(self.later.now(parent(other)))
-        there = self.status(self.later.now(parent(path)))
+        """Whether nothing will be at `other`, and its directory will be on the same volume as that of `path`."""
+        above = self._volume(self.later.now(parent(other)))
         free = self.later.now(other) is None or not self.is_there(other)
-        return above is not None and there is not None and above.st_dev == there.st_dev and free
+        return above is not None and above == self._volume(self.later.now(parent(path))) and free
+
+    def _volume(self, here: PrefixPath | None) -> Volume | None:
+        """The volume of the directory that is now at `here`; None if nothing is there."""
+        status = self.status(here)
+        return status and self._tree.volume(NOWHERE if here in (None, MADE) else here, status)
 
     def fresh(self, path: PrefixPath) -> PrefixPath:
-        """An unused path in the stage, on the file system of `path`."""
+        """An unused path in the stage, on the volume of `path`."""
         above = parent(path)
-        while (status := self.status(self.later.now(above))) is None:
+        while (volume := self._volume(self.later.now(above))) is None:
             above = parent(above)
         if not self._stages:
-            self._stages[os.lstat(self._own.path).st_dev] = self._own.location
-        if status.st_dev not in self._stages:
-            self._stages[status.st_dev] = self._own.beside(above)
+            self._stages[self._tree.volume(self._own.location, os.lstat(self._own.path))] = self._own.location
+        if volume not in self._stages:
+            self._stages[volume] = self._own.beside(above)
         self._own.count += 1
-        return below(below(self._stages[status.st_dev], "old"), str(self._own.count))
+        return below(below(self._stages[volume], "old"), str(self._own.count))
 
     # --- steps -----------------------------------------------------------------------------------------------------
 

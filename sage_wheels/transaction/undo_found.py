@@ -102,7 +102,9 @@ class Found:
         """Whether everything in the directory `path`, which is there now, is removed; adds to `edited`."""
         directories: dict[PrefixPath, int] = {}
         edited: list[PrefixPath] = []
-        if os.stat(self._prefix.path(parent(path))).st_dev != status.st_dev:
+        above = parent(path)
+        volume = self._tree.volume(above, os.stat(self._prefix.path(above)))
+        if self._tree.volume(path, status) != volume:
             return False
         if not self._all_goes(path, status, came, directories, edited):
             return False
@@ -126,7 +128,7 @@ class Found:
             if name in moved and self._later.now(inside) != inside:
                 continue  # an earlier step of the draft removes it, or replaces it by an old file
             if stat.S_ISDIR(found.st_mode):
-                if found.st_dev != status.st_dev:
+                if self._tree.volume(inside, found) != self._tree.volume(path, status):
                     return False
                 deeper = came if came.is_untouched(found) else NOT_KNOWN
                 if not self._all_goes(inside, found, deeper, directories, edited):

@@ -17,6 +17,7 @@ import time
 from sage_wheels.errors import Conflict
 from sage_wheels.fs import copies
 from sage_wheels.installed.unchanged import TICK_NS, changed_at, is_recent
+from sage_wheels.prefix.model import BESIDE
 from sage_wheels.prefix.paths import NOWHERE, below, parent, plain
 from sage_wheels.transaction import stage
 from sage_wheels.transaction.history import HISTORY, KEPT
@@ -191,7 +192,7 @@ class _Undoing:
 
     def _undo_step(self, step: Step) -> None:
         """Plan the steps that undo `step`."""
-        if step.staged.startswith(f"{KEPT}/") or os.path.basename(step.staged).startswith(".sage-wheels-"):
+        if step.staged.startswith(f"{KEPT}/") or os.path.basename(step.staged).startswith(BESIDE):
             return  # it has fetched old files of an earlier transaction, which stay with those of this one
         self._found.check_between(step, self._entry)
         if step.path.startswith(f"{SET_ASIDE}/"):

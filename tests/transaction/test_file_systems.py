@@ -88,6 +88,38 @@ def test_a_library_directory_on_another_file_system(tmp_path: Path, wheels: tupl
     assert within(mount, program, prefix, *wheels) == "True"
 
 
+@pytest.mark.parametrize(
+    "where", ["{library}", "bin", "var", "{library}/pkg/sub", "{library}/pkg", "{library} bin var"]
+)
+def test_a_bind_mount_has_the_device_number_of_what_is_around_it(
+    tmp_path: Path, wheels: tuple[Path, Path], where: str
+) -> None:
+    """And yet nothing can be renamed from the one to the other."""
+    prefix = make_prefix(tmp_path)
+    mounts = ["true"]
+    for number, each in enumerate(where.split()):
+        mounted, here = tmp_path / str(number), prefix / each.format(library=site_packages(prefix))
+        for directory in (mounted, here):
+            directory.mkdir(parents=True, exist_ok=True)
+        mounts.append(shlex.join(["cp", "-a", f"{here}/.", str(mounted)]))
+        mounts.append(shlex.join(["mount", "--bind", str(mounted), str(here)]))
+    program = PREAMBLE + (
+        "empty = snapshot(prefix)\n"
+        "sage_wheels.install([str(wheels[0])], prefix)\n"
+        "old = check(1)\n"
+        "sage_wheels.install([str(wheels[1])], prefix)\n"
+        "new = check(2)\n"
+        "sage_wheels.undo(None, prefix)\n"
+        "assert check(1) == old\n"
+        "sage_wheels.undo(None, prefix)\n"
+        "assert check(2) == new\n"
+        "sage_wheels.uninstall(['pkg'], prefix)\n"
+        "assert snapshot(prefix) == empty\n"
+        "print('done')\n"
+    )
+    assert within(" && ".join(mounts), program, prefix, *wheels) == "done"
+
+
 def test_an_edit_between_plan_and_commit_is_set_aside_from_another_file_system(
     tmp_path: Path, wheels: tuple[Path, Path]
 ) -> None:

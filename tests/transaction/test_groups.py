@@ -1,9 +1,12 @@
-"""Groups: what arrives in a directory has the group and the bit that it would have if it had been made there."""
+"""Groups and access control lists: what arrives in a directory has what it would have if it had been made there."""
 
 from __future__ import annotations
 
 import os
 import stat
+import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +14,7 @@ import pytest
 from sage_wheels.prefix import find_prefix
 from sage_wheels.transaction.commit import CommitOptions
 from sage_wheels.transaction.move import move_tree
-from support.run import install, uninstall
+from support.run import install, tool_environment, uninstall
 from support.trees import STATE, make_prefix, site_packages
 from support.wheels import make_wheel
 
@@ -98,3 +101,80 @@ def test_a_moved_tree_keeps_the_groups_that_it_was_given(tmp_path: Path) -> None
     assert (prefix / "bin/tool").stat().st_gid == GROUP
     assert (prefix / "share/plain/file").stat().st_gid == given_by(prefix / "share")[0]
     assert (prefix / "share/games/score").stat().st_gid == GROUP
+
+
+ACCESS, DEFAULT = "system.posix_acl_access", "system.posix_acl_default"
+
+
+def acl(*entries: tuple[int, int, int]) -> bytes:
+    """What setfacl(1) writes: tag, permissions and number; <linux/posix_acl_xattr.h>."""
+    return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *each) for each in entries)
+
+
+NOBODY = 0xFFFFFFFF
+LISTS = {
+    "a group": acl((1, 7, NOBODY), (4, 5, NOBODY), (8, 7, 4242), (0x10, 7, NOBODY), (0x20, 5, NOBODY)),
+    "a user, and nobody else": acl((1, 7, NOBODY), (2, 7, 4242), (4, 0, NOBODY), (0x10, 7, NOBODY), (0x20, 0, NOBODY)),
+    "no names": acl((1, 7, NOBODY), (4, 7, NOBODY), (0x20, 0, NOBODY)),
+}
+
+
+def acls(path: Path) -> list[bytes]:
+    """The mode and the access control lists of `path`. For a program, which everybody may run, only who is named."""
+    found = {name: os.getxattr(path, name) for name in (ACCESS, DEFAULT) if name in os.listxattr(path)}
+    if path.parent.name == "bin":
+        return [b"".join(found.values())[4:][::8]]
+    return [oct(path.stat().st_mode).encode(), *found.values()]
+
+
+def made_in(directory: Path) -> list[list[bytes]]:
+    """The lists of a file and of a directory that are made in `directory`."""
+    file, inner = directory / "probe-of-the-test", directory / "probe-of-the-test-too"
+    file.touch()
+    inner.mkdir()
+    found = [acls(file), acls(inner)]
+    file.unlink()
+    inner.rmdir()
+    return found
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have other lists")
+@pytest.mark.parametrize("listed", LISTS.values(), ids=LISTS)
+@pytest.mark.parametrize("shared", [["lib", "bin"], ["var"], ["lib", "bin", "var"], ["bin"]], ids=",".join)
+def test_what_comes_has_the_access_control_list_that_the_directory_gives(
+    tmp_path: Path, shared: list[str], listed: bytes
+) -> None:
+    prefix = make_prefix(tmp_path)
+    library = site_packages(prefix)
+    for name in shared:
+        top = {"lib": library, "bin": prefix / "bin", "var": prefix / "var"}[name]
+        top.mkdir(exist_ok=True)
+        try:
+            os.setxattr(top, DEFAULT, listed)
+        except OSError:
+            pytest.skip("this file system has no access control lists")
+    given = {each: made_in(each) for each in (prefix / "bin", library)}
+    install(prefix, make_wheel(tmp_path, "other", "1", {"other.py": ""}))  # which makes the state directory
+    before = below(prefix)
+    for version in ("1", "2"):
+        files = {"probe/__init__.py": version, "probe/sub/a.py": "", "single.py": version}
+        data = {"scripts/tool": f"#!python\n# {version}\n"}
+        install(prefix, make_wheel(tmp_path, "probe", version, files, data=data, entry_points={"e": "probe:f"}))
+        for path in below(prefix) - before:
+            above = next(each for each in path.parents if each in given)
+            assert acls(path) == given[above][path.is_dir()], path
+    uninstall(prefix, "probe")
+    assert below(prefix) == before
+
+
+def test_a_group_that_nobody_can_give(tmp_path: Path) -> None:
+    """In a user namespace (a container without root), the group of a directory may be unknown; pip does not mind."""
+    prefix = make_prefix(tmp_path)
+    share(site_packages(prefix))
+    wheel = make_wheel(tmp_path, "probe", "1", {"probe/__init__.py": "", "single.py": ""})
+    command = ["unshare", "--user", "--map-root-user", sys.executable, "-m", "sage_wheels", "install"]
+    done = subprocess.run([*command, "--prefix", prefix, wheel], env=tool_environment(), capture_output=True, text=True)
+    if "unshare" in done.stderr:
+        pytest.skip(done.stderr)
+    assert done.returncode == 0, done.stderr
+    assert (site_packages(prefix) / "probe/__init__.py").exists()
