@@ -521,6 +521,16 @@ def _unfinished(path: Path) -> Path:
     return path.with_name(f".{path.name}.new")
 
 
+def _remedy(error: OSError) -> str:
+    """What to do about `error`, which names a file: often it belongs to whoever put the overlay there."""
+    directory = os.path.dirname(str(error.filename))
+    if isinstance(error, PermissionError) and os.path.isdir(directory):
+        owner = os.stat(directory).st_uid
+        if owner != os.geteuid():
+            return f"become the user with the number {owner}, who owns {directory}"
+    return "solve that"
+
+
 def _module(name: str):  # type: ignore[no-untyped-def]  # a file beside this one; with -I, `import` does not find it
     spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
     assert spec
@@ -559,5 +569,6 @@ if __name__ == "__main__":
         sys.exit(f"overlay: {error}")
     except OSError as error:
         sys.exit(
-            f"overlay: {error.filename} cannot be read or changed ({error.strerror}); solve that, and run it again"
+            f"overlay: {error.filename} cannot be read or changed ({error.strerror});"
+            f" {_remedy(error)}, and run it again"
         )

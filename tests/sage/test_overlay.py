@@ -599,6 +599,28 @@ def test_root_reads_the_repository_of_another_user_as_that_user(overlay: list[st
         assert git(theirs, "-c", "safe.directory=*", "status", "--porcelain") == ""
 
 
+def test_a_user_who_may_not_take_it_out_is_told_who_may(overlay: list[str], root: Path) -> None:
+    """Root has put it into the tree of another user, who may not even move what root has kept."""
+    system = "/usr/bin/python3"
+    if os.geteuid() or not shutil.which("setpriv") or not os.access(system, os.X_OK):
+        pytest.skip("only root can try another user, with setpriv and a Python of the system")
+    assert run(overlay, root).returncode == 0
+    with tempfile.TemporaryDirectory() as name:  # others may enter this one
+        os.chmod(name, 0o755)
+        theirs = Path(shutil.move(root, name))
+        program = Path(shutil.copytree(Path(overlay[0]).parent / "lib", Path(name) / "lib")) / "overlay.py"
+        for directory in (theirs, *(theirs / each for each in ("build", "build/bin", "src/bin"))):
+            os.chown(directory, 65534, 65534)
+        before = look(theirs)
+        user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+        done = run([*user, system, "-I", "-B", str(program)], name, theirs, "--undo")
+        kept = f"{theirs}/build/sage-wheels/genuine/build/bin"
+        assert done.stderr.endswith(
+            f" (Permission denied); become the user with the number 0, who owns {kept}, and run it again\n"
+        )
+        assert look(theirs) == before
+
+
 def test_a_repository_that_git_does_not_read_is_named(overlay: list[str], repository: Path, tmp_path: Path) -> None:
     assert run(overlay, repository).returncode == 0
     git(repository, "checkout", "-q", "-f", "old")
