@@ -26,16 +26,6 @@ GENUINE_TODAY = [
 OURS = "trial_"  # what the names of our own packages of Sage begin with
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With `--dist loadgroup`, one process runs the tests of one tree."""
-    for item in items:
-        if isinstance(item, pytest.Function) and Path(__file__).parent in item.path.parents:
-            params = item.callspec.params.values() if hasattr(item, "callspec") else ()
-            name = "today" if "today" in (*item.fixturenames, *params) else "tree"
-            item.add_marker(pytest.mark.xdist_group(name))
-
-
 class Sage:
     """A tree of Sage."""
 
