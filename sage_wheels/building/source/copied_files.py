@@ -17,6 +17,7 @@ import stat
 from typing import NamedTuple
 
 from sage_wheels.errors import SourceError
+from sage_wheels.fs import files
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -220,7 +221,7 @@ def _copy_open_file(source: int, destination: str, status: os.stat_result) -> No
     mode = 0o755 if status.st_mode & stat.S_IXUSR else 0o644
     fd = os.open(destination, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
     try:
-        if status.st_blocks * 512 < status.st_size:
+        if files.has_holes(status):
             _copy_between_holes(source, fd, status.st_size)
         else:
             _copy_bytes(source, fd, status.st_size)
@@ -244,25 +245,13 @@ def _copy_bytes(source: int, destination: int, size: int) -> None:
 
 def _copy_between_holes(source: int, destination: int, size: int) -> None:
     """Copy a sparse file; holes and blocks of zeros are skipped."""
-    done = 0
-    while done < size:
-        start, end = _next_data(source, done, size)
+    for start, end in files.data_in(source, size):
         for offset in range(start, end, _HOLE):
             block = _read(source, min(_HOLE, end - offset), offset)
             if block.count(0) != len(block):
                 os.lseek(destination, offset, os.SEEK_SET)
                 _write(destination, block)
-        done = end
     os.ftruncate(destination, size)
-
-
-def _next_data(fd: int, offset: int, size: int) -> tuple[int, int]:
-    """Where the next data after `offset` begin and end, up to `size`; all the rest if the system cannot tell."""
-    try:
-        start = os.lseek(fd, offset, os.SEEK_DATA)
-        return start, min(os.lseek(fd, start, os.SEEK_HOLE), size)
-    except OSError as error:
-        return (size, size) if error.errno == errno.ENXIO else (offset, size)
 
 
 def _read(fd: int, size: int, offset: int | None = None) -> bytes:
