@@ -4,7 +4,8 @@ Contents, holes and timestamps are kept. Of the mode, only the owner's executabl
 write. A symbolic link is copied as a link with the same target. Sockets, pipes and devices are left out.
 
 Other programs may change the tree meanwhile. Files that are deleted are left out; files that change while they are
-copied are copied again; files that cannot be read are left out and reported. None of these is an error.
+copied are copied again; files that cannot be read are left out and reported, and so are those whose path would be too
+long in the copy. None of these is an error.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import errno
 import os
 import re
 import stat
+import sys
 from typing import NamedTuple
 
 from sage_wheels.errors import SourceError
@@ -32,6 +34,7 @@ _SETUPTOOLS = r"build/(lib(\..+)?|temp\..+|bdist\..+|scripts-.+)"
 _ATTEMPTS = 3  # how often a file, or a list of a directory, is read if it changes meanwhile
 _SMALL = 128 << 10  # bytes; up to here a read and a write cost less than asking the kernel to copy
 _BLOCK = 1 << 20  # bytes
+_LONGEST = 1024 if sys.platform == "darwin" else 4096  # bytes; PATH_MAX, with the NUL at the end
 _HOLE = 64 << 10  # bytes; holes that are smaller are filled with zeros
 # The errors that mean that a path was deleted, or became a file of another kind.
 _GONE = (errno.ENOENT, errno.ENOTDIR, errno.ESTALE, errno.ELOOP)
@@ -47,7 +50,7 @@ class Climb(NamedTuple):
 class CopiedFiles:
     """One source tree that is copied to `destination`, and what was found on the way.
 
-    unreadable: the paths that could not be read, and are not in the copy.
+    unreadable: the paths that could not be read, or would be too long in the copy, and are not in it.
     repositories: the directories that hold a `.git`, relative to the tree ("" is its root); no `.git` is copied.
     climbs: where relative links lead that leave the tree.
     """
@@ -77,6 +80,8 @@ class CopiedFiles:
         except OSError:
             return
         if any(os.path.islink(above) for above in self._above(destination)):  # nothing is written through a link
+            return
+        if _is_too_long(destination):
             return
         os.makedirs(os.path.dirname(destination), exist_ok=True)
         if stat.S_ISDIR(status.st_mode):
@@ -133,6 +138,8 @@ class CopiedFiles:
 
     def _entry(self, entry: os.DirEntry[str], below: str, waiting: list[str]) -> bool:
         """Copy `entry`, or add it to `waiting` if it is a directory. False if it was deleted or replaced meanwhile."""
+        if _is_too_long(os.path.join(self.destination, below)):
+            return self._not_copied(entry.path, OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG)))
         try:  # on some file systems these need a stat(2), which may fail
             link = entry.stat(follow_symlinks=False) if entry.is_symlink() else None
             is_directory, is_file = entry.is_dir(follow_symlinks=False), entry.is_file(follow_symlinks=False)
@@ -190,6 +197,11 @@ class _CannotRead(Exception):
         super().__init__(reason)
         self.reason = reason
         self.was_begun = was_begun  # there is an incomplete copy
+
+
+def _is_too_long(path: str) -> bool:
+    """Whether no system call takes `path`: that of the copy is longer than that of the tree."""
+    return 4 * len(path) >= _LONGEST and len(os.fsencode(path)) >= _LONGEST
 
 
 def _may_be_built_by_setuptools(tree: str) -> bool:
