@@ -174,7 +174,7 @@ class FileOperationFailed(SageWheelsError):
         reason = os.strerror(error.errno) if error.errno else " ".join(map(str, error.args))
         advice = _ADVICE.get(error.errno or 0, "solve that problem and run the command again")
         if error.errno in (errno.EACCES, errno.EPERM):
-            advice = _own_mode(path) or advice
+            advice = _own_mode(path) or (_own_attribute(path) if error.errno == errno.EPERM else "") or advice
         if error.errno == errno.ENOENT and not path and not _is_somewhere():
             reason, advice = "the current directory was deleted", "go to another one and run the command again"
         if denied and error.errno in _DENIED:
@@ -211,6 +211,18 @@ def _own_mode(path: str) -> str:
                 return f"run 'chmod u+{letters} {path}', and the command again" if mine else ""
         path = os.path.dirname(path)
     return ""
+
+
+def _own_attribute(path: str) -> str:
+    """The advice if the caller owns what is at `path`, or is root, and yet it may not be changed; "" if not."""
+    try:
+        mine = os.lstat(path).st_uid == os.geteuid()
+    except OSError:
+        mine = False
+    if not mine and os.geteuid() != 0:
+        return ""
+    program = "chflags -R nouchg,noschg,nouappnd" if sys.platform == "darwin" else "chattr -i -a"
+    return f"if it or its directory is immutable, run '{program}' on that, and the command again"
 
 
 _DENIED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)

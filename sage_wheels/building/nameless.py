@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import re
 
+from sage_wheels.fs.files import regular
+
 _TEMPLATES = (".m4", ".in", ".tmpl", ".j2", ".template")
 _FILES = ("pyproject.toml", "setup.cfg", "setup.py")
 
@@ -41,7 +43,7 @@ def _is_there(tree: str, file: str) -> bool:
 def _says(tree: str, pattern: str) -> bool:
     for file in (*_FILES, "PKG-INFO"):
         try:
-            with open(os.path.join(tree, file), encoding="utf-8", errors="replace") as f:
+            with open(os.path.join(tree, file), encoding="utf-8", errors="replace", opener=regular) as f:
                 if re.search(pattern, f.read(), re.MULTILINE | re.IGNORECASE):
                     return True
         except OSError:

@@ -63,6 +63,26 @@ def read_most(file: IO[AnyStr], most: int) -> AnyStr:
     return file.read(min(os.fstat(file.fileno()).st_size, most))
 
 
+def has_holes(status: os.stat_result) -> bool:
+    """Whether the file with this `status` is sparse: holes in it take no space."""
+    return status.st_blocks * 512 < status.st_size
+
+
+def data_in(fd: int, size: int) -> Iterator[tuple[int, int]]:
+    """Where the data between the holes of an open file of that `size` begin and end; if the system cannot tell, all of
+    it."""
+    end = 0
+    while end < size:
+        try:
+            start = os.lseek(fd, end, os.SEEK_DATA)
+            end = min(os.lseek(fd, start, os.SEEK_HOLE), size)
+        except OSError as error:
+            if error.errno == errno.ENXIO:  # no data follow
+                return
+            start, end = end, size
+        yield start, end
+
+
 def has_same_content(one: str, other: str) -> bool:
     """Whether there are regular files at `one` and `other`, with the same content; links are not followed.
 

@@ -14,7 +14,7 @@ from packaging.version import InvalidVersion, Version
 
 from sage_wheels.archive.unpack import read_files
 from sage_wheels.building.source.pyproject import build_system
-from sage_wheels.fs.files import below
+from sage_wheels.fs.files import below, regular
 from sage_wheels.metadata import canonical_name, headers
 from sage_wheels.requirements import toml
 from sage_wheels.requirements.sources import SdistFile, SourceTree, check_asked, project_of_file, sdist_stem, written
@@ -94,7 +94,7 @@ def _files_of_archive(source: SdistFile) -> tuple[dict[str, bytes | None], int]:
 
 def _content(path: str) -> bytes | None:
     try:
-        with open(path, "rb") as f:
+        with open(path, "rb", opener=regular) as f:
             return f.read(_MAX_FILE)
     except FileNotFoundError:
         return None

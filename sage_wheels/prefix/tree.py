@@ -18,7 +18,7 @@ import stat
 from sage_wheels.errors import UnsafePath
 from sage_wheels.fs import deletion, exchange, mounts
 from sage_wheels.fs.files import DIRECTORY, LinkInTheWay, open_at
-from sage_wheels.prefix.model import STATE
+from sage_wheels.prefix.model import BESIDE, STATE
 from sage_wheels.prefix.paths import below, parent
 
 TYPE_CHECKING = False
@@ -335,7 +335,8 @@ class Tree:
             return error
         if error.errno == errno.ELOOP:
             return LinkInTheWay(self.path(path))
-        full = None if other is None else self.path(other)
+        is_own = other is None or other.startswith(f"{STATE}/") or f"/{BESIDE}" in f"/{other}"
+        full = None if is_own else self.path(other or "")  # people know the path in the prefix, not that in the stage
         return OSError(error.errno, os.strerror(error.errno or 0), self.path(path), None, full)
 
 

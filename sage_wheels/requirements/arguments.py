@@ -148,6 +148,8 @@ def _split_marker(text: str) -> tuple[str, str]:
 
     source, hashes = _split_hashes(text)
     reference = reference_in(source)
+    if source.endswith(";") and not (reference and not reference.name):  # an empty marker is none, as with pip
+        return source[:-1].rstrip() + text[len(source) :], ""
     for found in re.finditer(r"\s+;|;\s+" if reference and not reference.name else ";", source):
         before = source[: found.start()].rstrip()
         try:

@@ -9,7 +9,7 @@ import os
 import re
 
 from sage_wheels.errors import SourceError
-from sage_wheels.fs.files import below
+from sage_wheels.fs.files import below, regular
 from sage_wheels.metadata import SDIST_EXTENSIONS, canonical_name
 from sage_wheels.named import NamedTuple
 from sage_wheels.requirements import direct_url
@@ -182,7 +182,7 @@ def _name_in(tree: str) -> str:
         ("setup.cfg", r"^name\s*=\s*([\w.-]+)\s*$"),
     ):
         try:
-            with open(os.path.join(tree, file), encoding="utf-8", errors="replace") as f:
+            with open(os.path.join(tree, file), encoding="utf-8", errors="replace", opener=regular) as f:
                 found = re.search(pattern, f.read(), re.MULTILINE)
         except OSError:
             continue  # missing, or unreadable: the next file, then the name of the directory

@@ -91,6 +91,22 @@ def test_where_links_lead_that_leave_the_tree(tree: Path, copy: Path) -> None:
     assert run(tree, copy).climbs == {(1, "x"), (2, "z"), (1, "")}
 
 
+def test_what_would_be_too_long_in_the_copy_is_left_out_and_named(tree: Path, copy: Path) -> None:
+    longest = os.pathconf("/", "PC_PATH_MAX") - 1
+    deep = tree
+    while len(bytes(deep)) + 202 < longest:
+        deep /= "d" * min(200, longest - len(bytes(deep)) - 2)
+    deep.mkdir(parents=True)
+    file = deep / ("f" * (longest - len(bytes(deep)) - 1))
+    file.write_text("x")
+    (tree / "short").write_text("y")
+    found = run(tree, copy / "much further" / ("down" * 10))
+    assert found.unreadable == [str(file)]
+    assert (copy / "much further" / ("down" * 10) / "short").read_text() == "y"
+    found.bring(os.path.relpath(file, tree))
+    assert run(tree, copy / "x").unreadable == ([] if len(bytes(copy)) + 2 <= len(bytes(tree)) else [str(file)])
+
+
 def size_on_disk(path: Path) -> int:
     return path.stat().st_blocks * 512
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -479,6 +480,23 @@ def test_a_repository_that_git_refuses_is_named_and_nothing_of_it_is_used(tmp_pa
     assert not (Path(copy.path) / ".git").exists()
     assert [note for note in copy.notes if f"safe.directory {tree}" in note] == copy.notes
     assert len(copy.notes) == 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make what belongs to somebody else")
+def test_the_repository_around_the_tree_is_the_one_that_is_named(
+    tmp_path: Path, git: Git, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the message says to run helps."""
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "settings"))
+    top = tmp_path / "with a blank"
+    tree = project(top / "tree")
+    commit(git, top)
+    for path in (top, top / ".git"):
+        os.chown(path, 65534, 65534)
+    (note,) = copy_source_tree(str(tree), str(tmp_path / "place")).notes
+    command = shlex.split(note.split("'", 1)[1].rpartition("'")[0])
+    git(tree, *command[1:])
+    assert copy_source_tree(str(tree), str(tmp_path / "again")).notes == []
 
 
 def test_no_hook_of_the_user_is_run(tmp_path: Path, git: Git) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+import sage_wheels
 from support.projects import make_tree
 from support.run import install, tool, tool_environment
 from support.trees import leftovers, make_prefix, set_aside, site_packages, snapshot
@@ -416,3 +417,22 @@ def test_uninstalling_from_a_full_disk_frees_it(tmp_path: Path, prefix: Path) ->
     script += '\ndd if=/dev/zero of="$1/filler" bs=4k 2>/dev/null || :\ntruncate -s -64k "$1/filler"'
     done = in_mount(script, prefix, "uninstall", "owner", cwd=tmp_path)
     assert (done.returncode, done.stderr.splitlines()[0]) == (0, f"sage-wheels: owner 1 uninstalled from {prefix}")
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or shutil.which("chattr") is None, reason="needs root and chattr(1)")
+@pytest.mark.parametrize("name", ["one.py", "two", "script"])
+def test_what_is_immutable_is_named(tmp_path: Path, prefix: Path, name: str) -> None:
+    """And not the path in the stage to which it could not be moved."""
+    files = {"one.py": "", "two/__init__.py": ""}
+    install(prefix, make_wheel(tmp_path, "probe", "1", files, data={"scripts/script": "#!python\n"}))
+    fixed = prefix / "bin/script" if name == "script" else site_packages(prefix) / name
+    if subprocess.run(["chattr", "+i", fixed], capture_output=True).returncode:
+        pytest.skip("this file system has no attributes")
+    try:
+        done = tool("uninstall", "--prefix", prefix, "probe")
+    finally:
+        subprocess.run(["chattr", "-i", fixed], check=True)
+    assert done.returncode == 1
+    assert f"failed at {fixed} (Operation not permitted); if it" in done.stderr
+    assert "chattr -i" in done.stderr
+    assert sage_wheels.verify("probe", prefix) == []

@@ -12,6 +12,7 @@ import pytest
 
 from sage_wheels.cli import main
 from sage_wheels.fs.files import regular
+from support.projects import make_tree
 from support.run import install, uninstall
 from support.trees import STATE, difference, make_prefix, site_packages, snapshot
 from support.wheels import make_wheel
@@ -106,6 +107,22 @@ def test_in_the_place_of_an_sdist(prefix: Path, tmp_path: Path, capsys: pytest.C
     os.mkfifo(tmp_path / f"pipe-1.{kind}")
     assert main(["install", "--prefix", str(prefix), str(tmp_path / f"pipe-1.{kind}")]) == 1
     assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["PKG-INFO", "setup.cfg", "setup.py", ".git", "link to a pipe"])
+@pytest.mark.parametrize("options", [[], ["--in-place"]], ids=["copied", "in place"])
+def test_in_a_source_tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, options: list[str]) -> None:
+    """pip builds such a tree."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    tree = make_tree(tmp_path / "tree", "hello", "1")
+    pipe = tree / "PKG-INFO" if name.startswith("link") else tree / name
+    if name.startswith("link"):
+        os.mkfifo(tmp_path / "pipe")
+        pipe.symlink_to(tmp_path / "pipe")
+    else:
+        os.mkfifo(pipe)
+    assert main(["build", *options, "-w", str(tmp_path / "out"), str(tree)]) == 0
+    assert [each.name for each in (tmp_path / "out").iterdir()] == ["hello-1-py3-none-any.whl"]
 
 
 def test_what_is_opened(tmp_path: Path) -> None:

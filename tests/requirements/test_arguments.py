@@ -345,6 +345,7 @@ for text in sys.argv[1:]:
         f"foo[x] @ file://{here}/{WHEEL}",
     ]
     texts += [f"foo @ file://{here}/{WHEEL} ; os_name == 'a'", "foo[x]; os_name=='a'", f"file:../{here.name}/tree"]
+    texts += ["foo[x];", "./tree ;", f"./{WHEEL}[x];", f"foo @ file://{here}/{WHEEL};"]
     command = [sys.executable, "-c", program, *texts]
     theirs = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
     for text, line in zip(texts, theirs, strict=True):

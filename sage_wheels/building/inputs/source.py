@@ -19,6 +19,7 @@ from typing import NamedTuple
 from sage_wheels.building.keyable import NotKeyable
 from sage_wheels.building.source.surroundings import LEVELS
 from sage_wheels.fs.digest import of_file
+from sage_wheels.fs.files import data_in, has_holes
 from sage_wheels.store.results import canonical
 
 TYPE_CHECKING = False
@@ -104,6 +105,9 @@ class _Walk:
         digest = hashlib.sha256()
         with open(file, "rb", buffering=0) as f:
             status = os.fstat(f.fileno())
+            kind = "program" if status.st_mode & stat.S_IXUSR else "file"
+            if status.st_size > _BLOCK and has_holes(status):
+                return _text(path), f"sparse {kind}", _digest_between_holes(f.fileno(), status.st_size)
             text = b""
             while block := f.read(_BLOCK):
                 digest.update(block)
@@ -113,7 +117,7 @@ class _Walk:
             self.speaks_of_above.append((path, text))
         if path.endswith((".pyx", ".py", *_GENERATED)):
             self.times[path] = _Seen(status.st_mtime_ns)
-        return _text(path), "program" if status.st_mode & stat.S_IXUSR else "file", digest.hexdigest()
+        return _text(path), kind, digest.hexdigest()
 
     def _link(self, link: str) -> str:
         """The text of a link, and the digest of its target if that is outside the copy."""
@@ -140,6 +144,23 @@ class _Walk:
             return "nothing"
         except (OSError, RecursionError) as error:
             raise NotKeyable(f"its links lead to {path}, which cannot be read ({error})") from error
+
+
+def _digest_between_holes(fd: int, size: int) -> str:
+    """A digest of a sparse file that does not read the holes: of the blocks that are not all zeros, and their places.
+
+    So it does not depend on where the holes are, but it is not that of the same content without holes.
+    """
+    digest = hashlib.sha256(b"%d\n" % size)
+    done = 0
+    for start, end in data_in(fd, size):
+        for offset in range(max(done, start - start % _BLOCK), end, _BLOCK):
+            block = os.pread(fd, _BLOCK, offset)
+            done = offset + _BLOCK
+            if block.count(0) != len(block):
+                digest.update(b"%d %d\n" % (offset, len(block)))
+                digest.update(block)
+    return digest.hexdigest()
 
 
 def _newer(times: dict[str, int]) -> Iterator[list[str]]:

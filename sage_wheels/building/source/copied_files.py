@@ -4,7 +4,8 @@ Contents, holes and timestamps are kept. Of the mode, only the owner's executabl
 write. A symbolic link is copied as a link with the same target. Sockets, pipes and devices are left out.
 
 Other programs may change the tree meanwhile. Files that are deleted are left out; files that change while they are
-copied are copied again; files that cannot be read are left out and reported. None of these is an error.
+copied are copied again; files that cannot be read are left out and reported, and so are those whose path would be too
+long in the copy. None of these is an error.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ import errno
 import os
 import re
 import stat
+import sys
 from typing import NamedTuple
 
 from sage_wheels.errors import SourceError
+from sage_wheels.fs import files
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,6 +34,7 @@ _SETUPTOOLS = r"build/(lib(\..+)?|temp\..+|bdist\..+|scripts-.+)"
 _ATTEMPTS = 3  # how often a file, or a list of a directory, is read if it changes meanwhile
 _SMALL = 128 << 10  # bytes; up to here a read and a write cost less than asking the kernel to copy
 _BLOCK = 1 << 20  # bytes
+_LONGEST = 1024 if sys.platform == "darwin" else 4096  # bytes; PATH_MAX, with the NUL at the end
 _HOLE = 64 << 10  # bytes; holes that are smaller are filled with zeros
 # The errors that mean that a path was deleted, or became a file of another kind.
 _GONE = (errno.ENOENT, errno.ENOTDIR, errno.ESTALE, errno.ELOOP)
@@ -46,7 +50,7 @@ class Climb(NamedTuple):
 class CopiedFiles:
     """One source tree that is copied to `destination`, and what was found on the way.
 
-    unreadable: the paths that could not be read, and are not in the copy.
+    unreadable: the paths that could not be read, or would be too long in the copy, and are not in it.
     repositories: the directories that hold a `.git`, relative to the tree ("" is its root); no `.git` is copied.
     climbs: where relative links lead that leave the tree.
     """
@@ -76,6 +80,8 @@ class CopiedFiles:
         except OSError:
             return
         if any(os.path.islink(above) for above in self._above(destination)):  # nothing is written through a link
+            return
+        if _is_too_long(destination):
             return
         os.makedirs(os.path.dirname(destination), exist_ok=True)
         if stat.S_ISDIR(status.st_mode):
@@ -132,6 +138,8 @@ class CopiedFiles:
 
     def _entry(self, entry: os.DirEntry[str], below: str, waiting: list[str]) -> bool:
         """Copy `entry`, or add it to `waiting` if it is a directory. False if it was deleted or replaced meanwhile."""
+        if _is_too_long(os.path.join(self.destination, below)):
+            return self._not_copied(entry.path, OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG)))
         try:  # on some file systems these need a stat(2), which may fail
             link = entry.stat(follow_symlinks=False) if entry.is_symlink() else None
             is_directory, is_file = entry.is_dir(follow_symlinks=False), entry.is_file(follow_symlinks=False)
@@ -191,6 +199,11 @@ class _CannotRead(Exception):
         self.was_begun = was_begun  # there is an incomplete copy
 
 
+def _is_too_long(path: str) -> bool:
+    """Whether no system call takes `path`: that of the copy is longer than that of the tree."""
+    return 4 * len(path) >= _LONGEST and len(os.fsencode(path)) >= _LONGEST
+
+
 def _may_be_built_by_setuptools(tree: str) -> bool:
     """Whether setuptools may build the tree, by itself or called by a backend in the tree."""
     from sage_wheels.building.source import pyproject
@@ -220,7 +233,7 @@ def _copy_open_file(source: int, destination: str, status: os.stat_result) -> No
     mode = 0o755 if status.st_mode & stat.S_IXUSR else 0o644
     fd = os.open(destination, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
     try:
-        if status.st_blocks * 512 < status.st_size:
+        if files.has_holes(status):
             _copy_between_holes(source, fd, status.st_size)
         else:
             _copy_bytes(source, fd, status.st_size)
@@ -244,25 +257,13 @@ def _copy_bytes(source: int, destination: int, size: int) -> None:
 
 def _copy_between_holes(source: int, destination: int, size: int) -> None:
     """Copy a sparse file; holes and blocks of zeros are skipped."""
-    done = 0
-    while done < size:
-        start, end = _next_data(source, done, size)
+    for start, end in files.data_in(source, size):
         for offset in range(start, end, _HOLE):
             block = _read(source, min(_HOLE, end - offset), offset)
             if block.count(0) != len(block):
                 os.lseek(destination, offset, os.SEEK_SET)
                 _write(destination, block)
-        done = end
     os.ftruncate(destination, size)
-
-
-def _next_data(fd: int, offset: int, size: int) -> tuple[int, int]:
-    """Where the next data after `offset` begin and end, up to `size`; all the rest if the system cannot tell."""
-    try:
-        start = os.lseek(fd, offset, os.SEEK_DATA)
-        return start, min(os.lseek(fd, start, os.SEEK_HOLE), size)
-    except OSError as error:
-        return (size, size) if error.errno == errno.ENXIO else (offset, size)
 
 
 def _read(fd: int, size: int, offset: int | None = None) -> bytes:

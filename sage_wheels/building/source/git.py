@@ -68,7 +68,11 @@ class Repository(NamedTuple):
 
 
 class Refused(Exception):
-    """Git does not trust the repository, because it belongs to another user."""
+    """Git does not trust the repository at `path`, because it belongs to another user."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.path = path
 
 
 class Git:
@@ -119,7 +123,7 @@ class Git:
         )
         if done.returncode:
             if _DOUBTFUL.encode() in done.stderr:
-                raise Refused
+                raise Refused(_nearest_with_git(directory) or directory)
             return None
         lines = os.fsdecode(done.stdout).splitlines()
         if len(lines) != 4:  # a path contains a line break

@@ -7,6 +7,7 @@ directory for each repository that contains the tree or is in it (`git`).
 from __future__ import annotations
 
 import os
+import shlex
 from typing import NamedTuple
 
 from sage_wheels.building.directory import ELSEWHERE
@@ -55,9 +56,9 @@ def _copy(tree: str, directory: str, leave_out: frozenset[str], seen: Callable[[
     git = Git()
     try:
         around = git.around(tree)
-    except Refused:
+    except Refused as error:
         around = []
-        notes.append(_refusal(tree))
+        notes.append(_refusal(error))
     top = around[-1].top if around else tree
     part = os.path.relpath(tree, os.path.dirname(top))
     files = CopiedFiles(tree, surroundings.destination_in(directory, part), leave_out=leave_out)
@@ -90,8 +91,8 @@ def _repository_within(
     """
     try:
         found = git.at(directory)
-    except Refused:
-        return [] if directory == files.tree else [_refusal(directory)]
+    except Refused as error:
+        return [] if directory == files.tree else [_refusal(error)]
     if found is None or found.top != directory:
         found = read_git_directory(directory)  # git cannot use it; perhaps git is too old
     if found is None:
@@ -110,8 +111,8 @@ def _repository_within(
     return []
 
 
-def _refusal(directory: str) -> str:
+def _refusal(error: Refused) -> str:
     return (
-        f"git refuses to read {directory}, which belongs to another user, so the build sees nothing of git there; "
-        f"'git config --global --add safe.directory {directory}' allows it"
+        f"git refuses to read {error.path}, which belongs to another user, so the build sees nothing of git there; "
+        f"'git config --global --add safe.directory {shlex.quote(error.path)}' allows it"
     )

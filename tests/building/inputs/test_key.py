@@ -621,6 +621,19 @@ def test_what_is_never_kept(project: Project, tmp_path: Path) -> None:
             assert "--- hello is not kept in the store: " in log.read_text()
 
 
+def test_the_holes_of_a_sparse_file_are_not_read(project: Project) -> None:
+    """To read a tebibyte takes longer than anybody waits."""
+    sparse = project.tree / "disk.img"
+    for text, is_known in (("one", False), ("one", True), ("two", False), ("one", True)):
+        with open(sparse, "r+b" if sparse.exists() else "wb") as f:
+            f.truncate(1 << 40)
+            f.seek(1 << 39)
+            f.write(text.encode())
+            if os.fstat(f.fileno()).st_blocks * 512 > 1 << 30:
+                pytest.skip("this file system has no holes")
+        assert project.is_stored() == is_known, text
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root can read everything")
 def test_what_cannot_be_read_is_not_kept(project: Project) -> None:
     (project.tree / "secret").write_text("x")
