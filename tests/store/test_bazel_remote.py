@@ -222,9 +222,9 @@ def test_what_was_evicted_is_made_again(tmp_path: Path, more: str) -> None:
 
 
 def evict(host: str) -> None:
-    """Announce a content of nearly 1 GiB, for which bazel-remote deletes all that it has, and do not send it."""
+    """Announce a content of 1 GiB, for which bazel-remote deletes all that it has, and do not send it."""
     with socket.create_connection(host.split(":")) as s:  # type: ignore[arg-type]
-        s.sendall(f"PUT /cas/{X_DIGEST} HTTP/1.1\r\nHost: x\r\nContent-Length: {(1 << 30) - 4096}\r\n\r\n".encode())
+        s.sendall(f"PUT /cas/{X_DIGEST} HTTP/1.1\r\nHost: x\r\nContent-Length: {1 << 30}\r\n\r\n".encode())
         for _ in range(600):
             if ask(host, "GET", f"/cas/{hashlib.sha256(CONTENT).hexdigest()}").status == 404:
                 return

@@ -151,6 +151,10 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return self.answer(400)
         body = self.rfile.read(int(length or 0))
+        if "Transfer-Encoding" in self.headers:  # in pieces: each after its size; who closes too early resets
+            while size := int(self.rfile.readline(), 16):
+                self.rfile.read(size + 2)
+            self.rfile.readline()
         headers = {name.title(): value for name, value in self.headers.items()}
         request = Request(self.command, self.path, headers, body)
         self.bazel.requests.append(request)
@@ -165,7 +169,6 @@ class Handler(BaseHTTPRequestHandler):
         kind, name = found.groups()
         if self.command == "PUT":
             is_whole = length is not None and self.headers.get("Content-Encoding", "identity") == "identity"
-            self.close_connection |= length is None  # what comes in pieces was not read
             return self.answer(self._take(kind, name, body) if is_whole else 400)
         have = self.bazel.contents.get(name) if kind == "cas" else self._entry(name)
         return self.answer(404) if have is None else self.answer(200, have)
