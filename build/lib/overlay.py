@@ -47,6 +47,7 @@ from typing import NamedTuple, NoReturn
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import Any
 
 HOME = "build/sage-wheels"
 LIST = f"{HOME}/overlay.json"
@@ -373,7 +374,7 @@ def _in_git(root: Path, path: str) -> bytes | None:
     """
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     owner = root.stat()
-    as_owner = {}
+    as_owner: dict[str, Any] = {}
     if os.geteuid() == 0 != owner.st_uid:
         as_owner = {"user": owner.st_uid, "group": owner.st_gid, "extra_groups": []}
         environment |= {"HOME": os.devnull, "XDG_CONFIG_HOME": os.devnull}
@@ -381,7 +382,9 @@ def _in_git(root: Path, path: str) -> bytes | None:
     for place in (":0", ":2", "HEAD"):
         command = ["git", "-c", "core.fsmonitor=false", "-C", str(root), "show", f"{place}:./{path}"]
         try:
-            done = subprocess.run(command, env=environment, capture_output=True, check=False, **as_owner)
+            done: subprocess.CompletedProcess[bytes] = subprocess.run(
+                command, env=environment, capture_output=True, check=False, **as_owner
+            )
         except OSError:
             return None
         if done.returncode == 0 and not _is_ours(path, done.stdout):
