@@ -211,6 +211,13 @@ def main(tree: Tree, packages: list[str]) -> None:
         print("\n".join(["", *lines, f"{len(lines)} differences"]))
 
 
+def switch(tree: Tree, stock: bool) -> None:
+    """Put the overlay in or take it out, and let it look for the system Python, which is done once."""
+    tree.overlay(stock)
+    tree.make("six")
+    tree.make("six-clean")
+
+
 def compare_small(tree: Tree, rows: list[str], cells: dict[bool, list[str]]) -> None:
     """Append the rows of six and of sagelib."""
     sides = (True, False)
@@ -221,10 +228,10 @@ def compare_small(tree: Tree, rows: list[str], cells: dict[bool, list[str]]) -> 
         prepare_sagelib(tree)
     for _ in range(PAIRS):
         for stock in sides:
-            tree.overlay(stock)
+            switch(tree, stock)
             times[stock].append(six(tree) + (sagelib(tree) if tree.is_of_today else []))
     for stock in sides:
-        tree.overlay(stock)
+        switch(tree, stock)
         counts[stock] = [f", {number} Python{'s' * (number > 1)}" for number in six(tree, count=True)]
         counts[stock] += [""] * (len(times[stock][0]) - len(counts[stock]))
         medians = map(median, zip(*times[stock], strict=True))
