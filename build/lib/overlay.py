@@ -502,7 +502,10 @@ def _left_alone(root: Path) -> str:
 
 
 def _not_recognised(root: Path, why: str) -> NoReturn:
-    raise Refused(f"{root} is no Sage tree that this version of sage-wheels knows: {why}; nothing was changed")
+    raise Refused(
+        f"{root} is no Sage tree that this version of sage-wheels knows: {why}; nothing was changed; undo"
+        " what you have edited there, or take a newer sage-wheels"
+    )
 
 
 def _hash(text: bytes) -> str:
