@@ -37,6 +37,10 @@ def find_prefix(
         if cfg is not None:
             return _venv(root, _parse_cfg(cfg))
         if not presence.is_directory(root):
+            if os.path.islink(root):  # in a tree that was moved
+                target = os.path.join(os.path.dirname(root), os.readlink(root))
+                what = f"the prefix {root} is a link to {target}, which is no directory"
+                raise PrefixError(what, "make the link again, or name the prefix itself")
             raise PrefixError(f"the prefix {root} is not there", "make it first: python3 -m venv PREFIX")
         prefix = _whole_installation(root)
         if not break_system_packages:

@@ -66,6 +66,14 @@ def test_verify_names_its_scripts(moved: Spkg) -> None:
     assert set(done.stdout.splitlines()) == {f"dead {moved.prefix}/bin/{name}" for name in ("say", "tell")}
 
 
+def test_a_link_to_the_old_place_is_named(moved: Spkg, tmp_path: Path) -> None:
+    """SAGE_ROOT/venv, until configure makes it again."""
+    (tmp_path / "venv").symlink_to(tmp_path / "gone/venv")
+    done = moved.scripts.run("sage-wheels", "list", "--prefix", tmp_path / "venv")
+    said = f"the prefix {tmp_path}/venv is a link to {tmp_path}/gone/venv, which is no directory; make the link again"
+    assert (done.returncode, said in done.stderr) == (1, True), done.stderr
+
+
 def test_restore_mends_it(moved: Spkg) -> None:
     listed = sage_wheels(moved, "list").stdout
     assert "package pkg" in listed
