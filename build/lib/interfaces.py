@@ -4,10 +4,11 @@ usage: interfaces.py SAGE_ROOT...           prints the differences from the know
        interfaces.py --learn SAGE_ROOT...   adds these releases to interfaces.json, which is beside this file
 
 A script is cut into parts: each function, methods as `CLASS.NAME`; each variable that is set outside of functions, as
-`NAME=`; and all that is outside of functions, as `outside of functions`. `RELIED_ON` names the parts that matter to us.
-A part is compared line by line with that of the known releases, without comments, indentation and messages for people.
-For `has LINE`, the script must only contain that line. Nothing else is compared: neither a version, nor other parts of
-a script.
+`NAME=`; all that is outside of functions, as `outside of functions`; and the lines there that only call a function of
+the script, as `order of calls`. `RELIED_ON` names the parts that matter to us; of the calls, only those of functions
+that it names. A part is compared line by line with that of the known releases, without comments, indentation and
+messages for people. For `has LINE`, the script must only contain that line. Nothing else is compared: neither a
+version, nor other parts of a script.
 
 interfaces.json contains only a hash of each line of Sage's scripts. This file uses only the standard library of Python
 3.10.
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 OUTSIDE = "outside of functions"
+CALLS = "order of calls"
 
 # docs/sage.md says what we use each script for. A script that is followed by "?" may be missing.
 RELIED_ON: dict[str, tuple[str, ...]] = {
@@ -44,7 +46,7 @@ RELIED_ON: dict[str, tuple[str, ...]] = {
         *("actually_build_and_install", "unload_destdir", "install_scripts", "post_install"),
         *("write_installation_record", "SAGE_INST_LOCAL=", "SAGE_BUILD_DIR=", "SAGE_SPKG_INST=", "SAGE_SPKG_SCRIPTS="),
         *("SAGE_SPKG_WHEELS=", "SAGE_DESTDIR=", "SAGE_DESTDIR_LOCAL=", "INSTALLED_SCRIPTS_DEST=", "INSTALLED_SCRIPTS="),
-        *("WRAPPED_SCRIPTS=", "PKG_BASE=", "PKG_NAME=", "PKG_VER="),
+        *("WRAPPED_SCRIPTS=", "PKG_BASE=", "PKG_NAME=", "PKG_VER=", CALLS),
     ),
     "build/bin/sage-bootstrap-python?": ('has exec "$PYTHON" "$@"',),
     "build/bin/sage-flock": (OUTSIDE,),
@@ -127,18 +129,24 @@ def differences_in(path: str, text: str, names: tuple[str, ...], known: dict[str
             if name[4:] not in everything:
                 found.append(f"{path} has no line {name[4:]!r}")
             continue
-        if name not in parts:
+        part = _part(parts, name, names)
+        if part is None:
             found.append(f"{path} has no {_called(name)}")
-        elif _digests(parts[name]) not in releases:
-            found.append(f"{path} {_difference(name, parts[name], releases)}")
+        elif _digests(part) not in releases:
+            found.append(f"{path} {_difference(name, part, releases)}")
     return found
+
+
+def _part(parts: dict[str, list[Line]], name: str, names: tuple[str, ...]) -> list[Line] | None:
+    part = parts.get(name)
+    return [line for line in part or () if line.text in names] if name == CALLS else part
 
 
 def parts_of(path: str, text: str) -> dict[str, list[Line]]:
     """The parts of a script, by name.
 
     >>> [*parts_of("x", "A=1\\nf() {\\n  go $A  # comment\\n}\\nf\\n")]
-    ['A=', 'outside of functions', 'f']
+    ['A=', 'outside of functions', 'f', 'order of calls']
     """
     is_python = path.endswith(".py") or re.match(r"#!.*python", text)
     return _parts_of_python(text) if is_python else _parts_of_shell(text)
@@ -166,7 +174,7 @@ def _parts_of_shell(text: str) -> dict[str, list[Line]]:
             inside.pop()
         elif plain and not _MESSAGE.match(plain):
             _add(parts, inside, [Line(number, plain)])
-    return parts
+    return parts | {CALLS: [line for line in parts.get(OUTSIDE, []) if line.text in parts]}
 
 
 def _plain(line: str) -> str:
@@ -224,7 +232,7 @@ def _logical_lines(text: str) -> list[Line]:
 
 
 def _called(name: str) -> str:
-    return f"variable {name[:-1]}" if name.endswith("=") else name if name == OUTSIDE else f"function {name}"
+    return f"variable {name[:-1]}" if name.endswith("=") else name if name in (OUTSIDE, CALLS) else f"function {name}"
 
 
 def _digests(lines: list[Line]) -> str:
@@ -257,7 +265,7 @@ def learn(roots: list[Path], file: Path = KNOWN) -> None:
             parts = parts_of(path, (root / path).read_text(encoding="utf-8"))
             for name in (each for each in names if not each.startswith("has ")):
                 releases = known.setdefault(path, {}).setdefault(name, [])
-                if (digests := _digests(parts[name])) not in releases:
+                if (digests := _digests(_part(parts, name, names) or [])) not in releases:
                     releases.append(digests)
     file.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n")
 

@@ -83,7 +83,7 @@ STOCK = {
         + "write_script_wrapper() {\n    cat >x <<__EOF__\n}\n# kept\n__EOF__\n}\nunload_destdir() {\n"
         + """    FILE_LIST="$(cd "$PREFIX" && find . -type f -o -type l | sed 's|^\\./||' | sort)"\n"""
         + COPY
-        + "}\nrun_test_suite() {\n    true\n}\n"
+        + "}\nrun_test_suite() {\n    true\n}\nunload_destdir\ninstall_scripts\nrun_test_suite\n"
     ),
     "src/bin/sage": (
         '#!/usr/bin/env bash\nif [ "$1" = \'-pip\' -o "$1" = \'--pip\' -o "$1" = "--pip3" ]; then\n    shift\n'
@@ -227,6 +227,7 @@ def test_what_is_not_recognised_is_refused_whole(overlay: list[str], root: Path,
         ("build/bin/sage-dist-helpers", "    cmake\n", "    cmake --verbose\n"),
         ("build/bin/sage-dist-helpers", "    exit 1\n", '    exit 1  # with a "comment"\n    echo >&2 "a message"\n'),
         ("build/bin/sage-spkg", "    true\n", "    false\n"),
+        ("build/bin/sage-spkg", "\nrun_test_suite\n", "\n[ -z $CHECK ] || run_test_suite\n"),
         ("build/bin/sage-spkg", "    FILE_LIST", "        FILE_LIST"),
         ("build/bin/sage-spkg", COPY, COPY.replace("    ", "\t")),
         (
@@ -260,6 +261,13 @@ def test_what_does_not_matter_may_change(overlay: list[str], root: Path, path: s
         ("build/bin/sage-spkg", "export PKG_VER=${PKG_VER}\n", "", "no variable PKG_VER"),
         ("build/bin/sage-spkg", "cp -Rp", "cp -Rpn", "cp -Rp"),
         ("build/bin/sage-spkg", "# kept\n", "", "write_script_wrapper"),
+        (
+            "build/bin/sage-spkg",
+            "unload_destdir\ninstall_scripts\n",
+            "install_scripts\nunload_destdir\n",
+            "order of calls",
+        ),
+        ("build/bin/sage-dist-helpers", "    exit 1\n", '    echo "over" && exit 1\n    exit 1\n', "function sdh_die"),
         ("build/bin/sage-spkg-uninstall", "from sage_bootstrap.uninstall", "from sage_bootstrap.remove", "remove"),
         ("build/sage_bootstrap/uninstall.py", "'installed'", "'records'", "function uninstall"),
         ("build/sage_bootstrap/uninstall.py", "argument('-k')", "argument('-K')", "function make_parser"),

@@ -88,6 +88,10 @@ class Scripts:
         lines = self.interfaces.parts_of(path, text)[name]
         if name == self.interfaces.OUTSIDE or name.endswith("="):
             yield "another value", edited(text, lines[0].number, lambda _: f"{lines[0].text}.other")
+        elif name == self.interfaces.CALLS:
+            for line in (line for line in lines if line.text in self.names[path]):
+                yield "not called", edited(text, line.number, lambda _: "true")
+            return
         else:
             own = name.rpartition(".")[2]
             yield "renamed", re.sub(rf"^(\s*(?:def )?){own}(?=\s*\()", rf"\1{own}_2", text, flags=re.MULTILINE)
