@@ -9,8 +9,11 @@ from sage_wheels.fs import trust
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
+    import logging
 
 VARIABLE = environment.SAGE_WHEELS_LOG
+
+_handlers: list[logging.Handler] = []  # of the last command in this process
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,26 +29,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def listen(verbosity: int) -> None:
     """Log decisions to standard error if `verbosity` is 1, and steps if it is more; both to the file $SAGE_WHEELS_LOG.
 
-    Raises `UnsafePath` and `FileOperationFailed` for that file.
+    What an earlier command in this process has asked for ends. Raises `UnsafePath` and `FileOperationFailed` for that
+    file.
     """
     file = environment.get(VARIABLE)
-    if not verbosity and not file:
+    is_on = bool(verbosity or file)
+    if not is_on and not _handlers:
         return
     import logging
 
-    logging.raiseExceptions = False  # no traceback for a full disk, or a closed pipe
     logger = logging.getLogger(trace.LOGGER)
-    logger.setLevel(logging.DEBUG)
-    logger.propagate = False
-    for handler in list(logger.handlers):  # left by an earlier command in this process
+    while _handlers:
+        handler = _handlers.pop()
         logger.removeHandler(handler)
         handler.close()
+    logger.setLevel(logging.DEBUG if is_on else logging.NOTSET)
+    logger.propagate = not is_on
+    logging.raiseExceptions = not is_on  # no traceback for a full disk, or a closed pipe
     if verbosity:
         shown = logging.StreamHandler()
         shown.setLevel(logging.INFO if verbosity == 1 else logging.DEBUG)
         when = "" if verbosity == 1 else "[%(relativeCreated)5d ms] "
         shown.setFormatter(logging.Formatter(f"sage-wheels: {when}%(message)s"))
-        logger.addHandler(shown)
+        _handlers.append(shown)
     if file:
         trust.check(file, f"name another file in {VARIABLE}")
         try:
@@ -53,4 +59,6 @@ def listen(verbosity: int) -> None:
         except OSError as error:
             raise FileOperationFailed.from_os_error(error, f"opening the log that {VARIABLE} names") from error
         kept.setFormatter(logging.Formatter("%(asctime)s.%(msecs)03d %(process)d %(message)s", "%Y-%m-%d %H:%M:%S"))
-        logger.addHandler(kept)
+        _handlers.append(kept)
+    for handler in _handlers:
+        logger.addHandler(handler)

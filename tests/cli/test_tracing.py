@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from sage_wheels import trace
+from sage_wheels.cli import main
 from support.projects import make_tree
 from support.run import install, tool, tool_environment
 from support.trees import make_prefix, snapshot
@@ -34,6 +35,15 @@ def test_why_a_wheel_is_installed_and_why_it_is_left_out(tmp_path: Path, prefix:
     second = tool("install", "-v", "--prefix", prefix, one)
     assert "sage-wheels: one 1.0 is left out: it is installed with the same content\n" in second.stderr
     assert "decided" not in tool("install", "--prefix", prefix, one).stderr
+
+
+def test_the_next_command_of_the_same_process_is_asked_anew(
+    tmp_path: Path, prefix: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    command = ["install", "--dry-run", "--prefix", str(prefix), str(wheel(tmp_path, "one"))]
+    for options, said in ((["-vv"], 1), ([], 0), (["-v"], 1)):
+        assert main([*command, *options]) == 0
+        assert capfd.readouterr().err.count("nothing is built: every item is a wheel") == said
 
 
 def test_why_there_is_a_conflict_and_a_second_plan(tmp_path: Path, prefix: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sage_wheels.cli import COMMANDS, main, parser_of
+from sage_wheels.cli import COMMANDS, main, parser_of, tracing
 from sage_wheels.cli.command_line import COMMON
 from sage_wheels.errors import UsageError
 from support.run import install, names, tool, tool_environment
@@ -73,6 +73,7 @@ def test_every_common_option_at_each_place(
             assert before == after
             both = said(*given, command, *given, *where, *rest)
             assert both[0] == 0, (command, option, both)
+    tracing.listen(0)
     assert tried >= 30
 
 
