@@ -10,6 +10,7 @@ from sage_wheels.fs.files import current_umask
 from sage_wheels.installed import files
 from sage_wheels.installed.dead_scripts import dead_scripts
 from sage_wheels.installed.owners import Owners, area
+from sage_wheels.installed.unchanged import UnchangedFiles
 from sage_wheels.named import NamedTuple
 from sage_wheels.prefix.locator import Locator, landmarks
 from sage_wheels.prefix.model import BESIDE
@@ -107,6 +108,7 @@ def is_installed(prefix: Prefix, distribution: Distribution, version: str, expec
     except NotRemovable:
         return False
     readable = 0o444 & ~current_umask()
+    unchanged = UnchangedFiles(prefix, [distribution.canonical_name])
     for path, row in expected.items():
         if files.source_of_bytecode(path) in expected:
             continue  # the installer does not install byte-code of the wheel, but compiles the source
@@ -117,7 +119,9 @@ def is_installed(prefix: Prefix, distribution: Distribution, version: str, expec
             status = os.lstat(prefix.path(path))
         except OSError:
             return False
-        if readable & ~status.st_mode or files.state_of(prefix, path, there, status) != "same":
+        if readable & ~status.st_mode:
+            return False
+        if not unchanged.holds(status, there.digest) and files.state_of(prefix, path, there, status) != "same":
             return False
     if dead_scripts(prefix, rows):
         return False

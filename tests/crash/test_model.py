@@ -87,10 +87,10 @@ class Model:
         return self._images[name, self.installed[name]]
 
     def _is_installed(self, name: str, version: str) -> bool:
-        """Files that were edited and are as long as before are not noticed: that would need all their hashes."""
+        """Whether it is there as it was installed; what was edited is installed again."""
         if self.installed.get(name) != version:
             return False
-        return all(len(self.files.get(path, (0, b"?" * 9999))[1]) == len(f[1]) for path, f in self._image(name).items())
+        return all(path in self.files and self.files[path][1] == file[1] for path, file in self._image(name).items())
 
     def _goes(self, names: set[str]) -> set[str]:
         """Paths that the distributions `names` own, and nobody else."""
