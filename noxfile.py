@@ -186,7 +186,7 @@ def sage(session: nox.Session) -> None:
 
     def run(variable: str) -> object:
         one = {**dict.fromkeys(TREES, ""), variable: trees[variable]}
-        return session.run("python", "-I", "-m", "pytest", *GENUINE, "-m", "not slow", env=one, silent=True)
+        return run_isolated(session, "-m", "pytest", *GENUINE, "-m", "not slow", env=one, silent=True)
 
     with ThreadPoolExecutor() as pool:  # the trees beside each other
         for said in pool.map(run, trees):
@@ -234,6 +234,11 @@ def group(name: str) -> list[str]:
     return list(nox.project.dependency_groups(PROJECT, name))
 
 
-def run_isolated(session: nox.Session, *command: str, env: dict[str, str] | None = None) -> None:
-    """Run Python such that neither this directory nor the caller's PYTHON* variables reach it."""
-    session.run("python", "-I", *command, env=env)
+def run_isolated(
+    session: nox.Session, *command: str, env: dict[str, str] | None = None, silent: bool = False
+) -> object:
+    """Run Python such that neither this directory nor the caller's PYTHON* variables reach it.
+
+    If `silent`, what it prints is returned.
+    """
+    return session.run("python", "-I", *command, env=env, silent=silent)

@@ -71,7 +71,11 @@ def _point(line: str) -> str:
 
 
 def _nearest(path: str, points: Iterable[str]) -> str:
-    return max((point for point in points if path == point or _is_below(path, point)), key=len, default="")
+    return max((point for point in points if _contains(point, path)), key=len, default="")
+
+
+def _contains(point: str, path: str) -> bool:
+    return path == point or _is_below(path, point)
 
 
 def _is_below(path: str, directory: str) -> bool:
@@ -88,6 +92,6 @@ def type_of_mount(path: str, mountinfo: Iterable[str]) -> str | None:
     for line in mountinfo:
         fields, _, rest = line.partition(" - ")
         point = _point(fields)
-        if (path == point or path.startswith(point.rstrip("/") + "/")) and len(point) >= len(best):
+        if _contains(point, path) and len(point) >= len(best):
             best, kind = point, rest.split(" ", 1)[0]
     return kind

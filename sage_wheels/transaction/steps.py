@@ -136,8 +136,10 @@ class Steps:
 
     def is_elsewhere(self, staged: FullPath, path: PrefixPath) -> bool:
         """Whether the directory `staged` is not on the volume of the directory `path`."""
-        relative = plain(staged[len(self._prefix.root) + 1 :])
-        return self._stage.tree.volume(relative, os.lstat(staged)) != self.volume(path)
+        return self._stage.tree.volume(self._relative(staged), os.lstat(staged)) != self.volume(path)
+
+    def _relative(self, staged: FullPath) -> PrefixPath:
+        return plain(staged[len(self._prefix.root) + 1 :])
 
     def _add(
         self, do: str, path: PrefixPath, staged: FullPath, *, backup: bool = False, rewritten: bool = False
@@ -152,8 +154,7 @@ class Steps:
             # a file that is moved by itself is recognised by its inode; the old one may be a link to the same inode
             copies.make_own(staged)
             new = os.lstat(staged)
-        relative = plain(staged[len(self._prefix.root) + 1 :])
-        self.steps.append(Step(do, path, relative, kept, new.st_ino, new.st_mtime_ns, *old))
+        self.steps.append(Step(do, path, self._relative(staged), kept, new.st_ino, new.st_mtime_ns, *old))
 
     def _backup(self, path: PrefixPath) -> PrefixPath:
         """A new path in the stage for keeping the file at `path`, on the same volume."""

@@ -123,12 +123,13 @@ class Found:
         if not path.endswith("/__pycache__"):
             directories[path] = status.st_mtime_ns
         moved = set(self._later.names(path))
+        volume = self._tree.volume(path, status)
         for name, found in self._tree.statuses(path):
             inside = below(path, name)
             if name in moved and self._later.now(inside) != inside:
                 continue  # an earlier step of the draft removes it, or replaces it by an old file
             if stat.S_ISDIR(found.st_mode):
-                if self._tree.volume(inside, found) != self._tree.volume(path, status):
+                if self._tree.volume(inside, found) != volume:
                     return False
                 deeper = came if came.is_untouched(found) else NOT_KNOWN
                 if not self._all_goes(inside, found, deeper, directories, edited):
