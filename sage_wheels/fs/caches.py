@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from typing import Any
 
+# The errors of `own` that mean that there is no file that may be read, but something else, such as a directory.
+NO_FILE = (errno.EISDIR, errno.ENXIO, errno.ELOOP, errno.EPERM)
 OTHERS = 0o022  # the bits that let a group, or everybody, write
 _EVERYBODY = 0o002
 _MOST_LINKS = 40  # symbolic links in one path, as in the Linux kernel

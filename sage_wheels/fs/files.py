@@ -111,11 +111,20 @@ def write_whole(path: str, content: bytes, mode: int = 0o666) -> None:
 
 
 @contextlib.contextmanager
-def replacing(path: str, temporary: str) -> Iterator[None]:
-    """Rename `temporary` to `path` at the end of this context, or delete it after an error. Raises `OSError`."""
+def replacing(path: str, temporary: str, aside: str = "") -> Iterator[None]:
+    """Rename `temporary` to `path` at the end of this context, or delete it after an error.
+
+    If a directory is there, it is renamed to `aside` first, an unused path. Raises `OSError`.
+    """
     try:
         yield
-        os.replace(temporary, path)
+        try:
+            os.replace(temporary, path)
+        except IsADirectoryError:
+            if not aside:
+                raise
+            os.rename(path, aside)
+            os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(temporary)

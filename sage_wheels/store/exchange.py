@@ -12,7 +12,7 @@ import os
 
 from sage_wheels.errors import FileOperationFailed
 from sage_wheels.store import results, signing
-from sage_wheels.store.storage import Trouble, reason_of
+from sage_wheels.store.storage import Damaged, Trouble, reason_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -66,6 +66,8 @@ class Exchange:
 
             try:
                 is_there = self._storage.get(f"cas/{content.digest}", content.size, write)
+            except Damaged:
+                is_there = False
             except (Trouble, OSError) as error:
                 raise self._failure(error) from error
         if is_there and (found.hexdigest(), size) == (content.digest, content.size):

@@ -10,7 +10,7 @@ import os
 from typing import IO
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 
-from sage_wheels.store.storage import BLOCK, Refused, Trouble
+from sage_wheels.store.storage import BLOCK, TOO_LARGE, Damaged, Refused, Trouble
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,12 +48,12 @@ class Server:
             _check(response)
             length = response.headers.get("Content-Length", "")
             if length.isdecimal() and int(length) > most:
-                raise Trouble("sends more bytes than it may")
+                raise Damaged(name, TOO_LARGE)
             read = 0
             while block := response.read(BLOCK):
                 read += len(block)
                 if read > most:
-                    raise Trouble("sends more bytes than it may")
+                    raise Damaged(name, TOO_LARGE)
                 write(block)
         except _http_error() as error:
             raise Trouble(_said(error)) from error

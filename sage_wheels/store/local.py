@@ -8,12 +8,14 @@
 
 Reading takes no lock: a file that is open stays readable when another process deletes it. At any time the directory may
 be deleted, full, read-only or damaged. A file that does not have the digest in its name is treated as missing, and
-deleted. The modification time of a file is when it was used last.
+deleted; so is anything else in the place of a file, but a directory is moved to `staging`. The modification time of a
+file is when it was used last.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import time
 
@@ -26,7 +28,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _BLOCK = 1 << 20  # bytes
+_NO_WAY = (errno.ENOTDIR, errno.ELOOP)  # there is no directory above a file
 _EXACT = 600.0  # seconds: the time of the last use of a result is noted with this precision
+
+
+class NoFile(OSError):
+    """There is something else in the place of a file of the store, such as a directory."""
 
 
 class LocalTier:
@@ -43,10 +50,8 @@ class LocalTier:
             with open(path, "rb", opener=caches.own) as f:
                 used = os.fstat(f.fileno()).st_mtime
                 head, _, body = f.read(MOST).partition(b"\n")
-        except FileNotFoundError:
-            return None
         except OSError as error:
-            self._on_trouble(error)
+            self._failed(error, path)
             return None
         if head != sha256(body).hexdigest().encode():
             self.forget(path)
@@ -67,10 +72,8 @@ class LocalTier:
                 while block := f.read(_BLOCK):
                     found.update(block)
                     target.write(block)
-        except FileNotFoundError:
-            return False
         except OSError as error:
-            self._on_trouble(error)
+            self._failed(error, source)
             _unlink(path)
             return False
         if found.hexdigest() != digest:
@@ -86,10 +89,8 @@ class LocalTier:
         try:
             with open(path, "rb", opener=caches.own) as f:
                 data = f.read()
-        except FileNotFoundError:
-            return None
         except OSError as error:
-            self._on_trouble(error)
+            self._failed(error, path)
             return None
         if sha256(data).hexdigest() != digest:
             self.forget(path)
@@ -127,8 +128,28 @@ class LocalTier:
         return f"{self.root}/results/{key[:2]}/{key}"
 
     def forget(self, path: str) -> None:
-        """Delete a file that does not have the digest in its name, or is not needed any more."""
-        _unlink(path)
+        """Delete a file that does not have the digest in its name, or is not needed any more.
+
+        A directory in its place is moved to `staging`. A file in the place of a directory of the store is deleted.
+        """
+        try:
+            os.unlink(path)
+        except OSError as error:
+            above = os.path.dirname(path)
+            if error.errno in _NO_WAY and above != self.root:
+                self.forget(above)
+            elif os.path.isdir(path):
+                with contextlib.suppress(OSError):
+                    os.rename(path, self.new_path())
+
+    def _failed(self, error: OSError, path: str) -> None:
+        """Report that the file at `path` cannot be read, unless it is missing; remove what is in its place."""
+        if error.errno == errno.ENOENT:
+            return
+        if error.filename == path and error.errno in (*caches.NO_FILE, *_NO_WAY) and os.path.isdir(self.root):
+            self.forget(path)
+            error = NoFile(error.errno, error.strerror, path)
+        self._on_trouble(error)
 
     def new_path(self) -> str:
         """An unused path in `staging`, a directory that is made if needed. Raises `OSError`."""
@@ -166,7 +187,10 @@ class LocalTier:
     def _rename(self, temporary: str, destination: str) -> None:
         try:
             os.replace(temporary, destination)
-        except FileNotFoundError:
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.EISDIR, *_NO_WAY):
+                raise
+            self.forget(destination)
             caches.make_directory(os.path.dirname(destination))
             os.replace(temporary, destination)
 

@@ -7,9 +7,11 @@ Only the sealed result is read from an entry. The other files are named in it fo
 whose contents it has deleted. Contents are sent before the entry that names them.
 
 `RemoteLimits` limit the time. After the first failure, no process that uses the same local store asks again for a
-minute (`Pause`). So a server that fails costs no more than that time and one line of output. Each call runs in a
-thread, which is abandoned when its time is over: nothing else stops the look-up of a host name, or a server that sends
-one byte a second.
+minute (`Pause`). So a server that fails costs no more than that time and one line of output. A file that is damaged is
+no such failure: a line names it, and it is made and sent again. Only when some of them were met within a minute, or
+when they have taken as long as a download may take, the store counts as failed. Each call runs in a thread, which is
+abandoned when its time is over: nothing else stops the look-up of a host name, or a server that sends one byte a
+second.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from sage_wheels.fs import caches
 from sage_wheels.named import NamedTuple
 from sage_wheels.store import action_result, results, signing
 from sage_wheels.store.exchange import Exchange
-from sage_wheels.store.storage import Directory, Refused, Storage, Trouble, reason_of
+from sage_wheels.store.storage import OTHER_BYTES, Damaged, Directory, Refused, Storage, Trouble, reason_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
 
 MODES = ("read", "write", "both")
 PAUSE = 60.0  # seconds after a failure
+_DAMAGED = 4  # files within that time: so many are no accident
 _ENTRY = 1 << 20  # bytes; a server may add to what we have written
 _SEALED = results.MOST + 1024
 _CONTENT = 32 << 30  # bytes, as `strict_zip.WheelLimits.size`
@@ -66,6 +69,7 @@ class Pause:
 
     def __init__(self, root: str, url: str) -> None:
         self._path = f"{root}/paused/{hashlib.sha256(url.encode()).hexdigest()[:32]}"
+        self._path_of_lost = f"{self._path}.lost"
         self._since = float("-inf")
 
     def is_on(self) -> bool:
@@ -79,9 +83,22 @@ class Pause:
 
     def begin(self) -> None:
         self._since = time.monotonic()
+        self._write(self._path, int(time.time()))
+
+    def lose(self, seconds: float) -> float:
+        """Note that `seconds` were lost now. Returns how many were lost since the first loss, at most a minute ago."""
+        now = since = int(time.time())
+        with contextlib.suppress(OSError, ValueError), open(self._path_of_lost, "rb", opener=caches.own) as f:
+            began, before = map(float, f.read(64).split())
+            if abs(now - began) < PAUSE:
+                since, seconds = int(began), before + seconds
+        self._write(self._path_of_lost, since, seconds)
+        return seconds
+
+    def _write(self, path: str, *numbers: float) -> None:
         with contextlib.suppress(OSError):
-            caches.make_directory(os.path.dirname(self._path))
-            caches.write(self._path, str(int(time.time())).encode())
+            caches.make_directory(os.path.dirname(path))
+            caches.write(path, " ".join(map(str, numbers)).encode())
 
 
 class RemoteTier:
@@ -112,6 +129,7 @@ class RemoteTier:
         self._limits = limits
         self._on_note = on_note
         self._uploads: _Uploads | None = None
+        self._missing: set[str] = set()  # the keys that the store was found not to have
 
     def exchange(self) -> Exchange:
         """The same store as an `Exchange`. Raises `UsageError` unless it is both read and written."""
@@ -144,18 +162,20 @@ class RemoteTier:
     def _sealed(self, key: str, call: _Call) -> bytes | None:
         entry = self._read(f"ac/{key}", _ENTRY, call)
         if entry is None:
+            self._missing.add(key)
             return None
         files = action_result.decode(entry)
         if files is None:
-            raise Trouble("has an entry that is no ActionResult")
+            raise Damaged(f"ac/{key}", "it is no ActionResult")
         file = next((each for each in files if each.path == NAME), None)
         if file is None:
             return None  # an entry of another program
         if file.size > _SEALED:
-            raise Trouble("has a result that is too large")
-        data = self._read(f"cas/{file.digest}", file.size, call)
+            raise Damaged(f"ac/{key}", "it names a result that is too large")
+        name = f"cas/{file.digest}"
+        data = self._read(name, file.size, call)
         if data is not None and hashlib.sha256(data).hexdigest() != file.digest:
-            raise Trouble("sends something else than what was asked for")
+            raise Damaged(name, OTHER_BYTES)
         return data
 
     def _read(self, name: str, most: int, call: _Call) -> bytes | None:
@@ -194,7 +214,7 @@ class RemoteTier:
                 return False
             size = file.tell()
         if (found.hexdigest(), size) != (content.digest, content.size):
-            raise Trouble("sends something else than what was asked for")
+            raise Damaged(f"cas/{content.digest}", OTHER_BYTES)
         return True
 
     def keep(self, key: str, data: bytes, files: Mapping[str, str]) -> None:
@@ -219,12 +239,16 @@ class RemoteTier:
 
     def _upload(self, key: str, contents: list[tuple[action_result.OutputFile, IO[bytes]]]) -> None:
         """Put the contents first, then the entry that names them; small ones first, so that a server that refuses all
-        says so before it gets much."""
+        says so before it gets much.
+
+        What the server has already is not sent again. But if it was not asked for the entry, or had one that could not
+        be used, any of its files may be damaged: then all are sent.
+        """
         try:
             if self._pause.is_on():
                 return
             for each, file in sorted(contents, key=lambda content: content[0].size):
-                if not self._storage.has(f"cas/{each.digest}", each.size):
+                if key not in self._missing or not self._storage.has(f"cas/{each.digest}", each.size):
                     try:
                         self._storage.put(f"cas/{each.digest}", file, each.size)
                     except Refused as error:
@@ -247,9 +271,16 @@ class RemoteTier:
         """What `ask` returns within `seconds`; None if it fails or takes longer, or if the store has just failed."""
         if self._pause.is_on():
             return None
-        call = _Call()
+        call, start = _Call(), time.monotonic()
         try:
             return call.result(ask, seconds)
+        except Damaged as error:
+            most = self._limits.download
+            if self._pause.lose(max(time.monotonic() - start, most / _DAMAGED)) < most:
+                self._say(f"the store {self._shown} {error}; what it belongs to is made again")
+            else:
+                self._failed(error)
+            return None
         except (Trouble, OSError) as error:
             self._failed(error)
             return None

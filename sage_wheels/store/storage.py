@@ -27,6 +27,17 @@ class Refused(Trouble):
     """A storage works, but does not take a certain file."""
 
 
+class Damaged(Trouble):
+    """A storage works, but the file `name` in it is not what was put there; `why` says what is wrong with it."""
+
+    def __init__(self, name: str, why: str) -> None:
+        super().__init__(f"has a damaged file {name} ({why})")
+
+
+OTHER_BYTES = "its bytes are not those that its name says"
+TOO_LARGE = "it has more bytes than it may have"
+
+
 def reason_of(error: Exception) -> str:
     """What to say of a store that has failed with `error`, after its name."""
     return f"cannot be used ({error.strerror or error})" if isinstance(error, OSError) else str(error)
@@ -38,7 +49,7 @@ class Storage(Protocol):
     def get(self, name: str, most: int, write: Callable[[bytes], object]) -> bool:
         """Call `write` with each piece of the file `name`. Returns whether that file exists.
 
-        Raises `Trouble` if it has more than `most` bytes.
+        Raises `Damaged` if it has more than `most` bytes, or is no file.
         """
 
     def has(self, name: str, size: int) -> bool:
@@ -63,13 +74,17 @@ class Directory:
             with open(f"{self._root}/{name}", "rb", opener=self._opener) as f:
                 left = os.fstat(f.fileno()).st_size
                 if left > most:
-                    raise Trouble("has a file that is too large")
+                    raise Damaged(name, TOO_LARGE)
                 while left > 0 and (block := f.read(min(BLOCK, left))):
                     write(block)
                     left -= len(block)
         except FileNotFoundError:
             self._see_that_it_is_there()
             return False
+        except OSError as error:
+            if error.errno in caches.NO_FILE:
+                raise Damaged(name, "it is no file that may be read") from error
+            raise
         return True
 
     def has(self, name: str, size: int) -> bool:
@@ -82,7 +97,7 @@ class Directory:
         with contextlib.suppress(FileExistsError):
             os.mkdir(os.path.dirname(path))
         temporary = f"{path}.{os.getpid()}-{os.urandom(4).hex()}"
-        with replacing(path, temporary), open(temporary, "xb") as target:
+        with replacing(path, temporary, f"{temporary}.aside"), open(temporary, "xb") as target:
             while block := file.read(BLOCK):
                 target.write(block)
 

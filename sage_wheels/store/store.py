@@ -19,7 +19,7 @@ from sage_wheels.fs import caches
 from sage_wheels.fs.digest import of_open
 from sage_wheels.fs.files import regular
 from sage_wheels.store import results
-from sage_wheels.store.local import LocalTier
+from sage_wheels.store.local import LocalTier, NoFile
 from sage_wheels.store.results import Content, Result
 
 TYPE_CHECKING = False
@@ -153,12 +153,13 @@ class Store:
             self.report(error if isinstance(error, OSError) else error.__cause__)
 
     def report(self, error: BaseException | None) -> None:
-        """Say, once, that the directory does not work, because of this error."""
+        """Say, once, that the directory does not work, because of this error, or a single file of it."""
         if self._on_note:
             reason = getattr(error, "strerror", None) or str(error)
-            caches.say_once(
-                [f"the store {self.root} does not work ({reason}); what it does not have is made again"], self._on_note
-            )
+            note = f"the store {self.root} does not work ({reason}); what it does not have is made again"
+            if isinstance(error, NoFile):
+                note = f"{error.filename} in the store is no file that may be used ({reason}); it is made again"
+            caches.say_once([note], self._on_note)
 
 
 def digest_of(path: str) -> tuple[str, int]:

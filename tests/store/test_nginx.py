@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import random
 import re
@@ -114,6 +115,22 @@ def test_a_large_wheel(place: Path, url: str) -> None:
     assert client(place, "take", url, "fourth", KEY, place / "nothing") == "nothing"
     assert client(place, "keep", owner, "fifth", KEY, wheel) == ""
     assert client(place, "take", url, "sixth", KEY, place / "again") == "taken"
+
+
+def test_a_damaged_file_is_replaced(place: Path, url: str) -> None:
+    """nginx does not look at what it serves."""
+    wheel = place / "a.whl"
+    wheel.write_bytes(random.Random(2).randbytes(1000))
+    owner = url.replace("//", "//ci:secret@")
+    assert client(place, "keep", owner, "first", KEY, wheel) == ""
+    for number, name in enumerate((f"ac/{KEY}", f"cas/{hashlib.sha256(wheel.read_bytes()).hexdigest()}")):
+        path = place / "store" / name
+        path.write_bytes(bytes(path.stat().st_size))
+        said = client(place, "take", url, f"reader{number}", KEY, place / "nothing").splitlines()
+        assert said[1:] == ["nothing"]
+        assert f"has a damaged file {name} " in said[0]
+        assert client(place, "keep", owner, f"writer{number}", KEY, wheel) == ""
+        assert client(place, "take", url, f"another{number}", KEY, place / f"taken{number}") == "taken"
 
 
 def test_only_who_has_a_password_writes(place: Path, url: str) -> None:

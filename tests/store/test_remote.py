@@ -8,7 +8,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -61,14 +61,15 @@ def test_what_one_has_made_another_takes(first: Home, server: Bazel, tmp_path: P
 def test_connections_are_used_again(server: Bazel, tmp_path: Path) -> None:
     home = Home(tmp_path / "first", server.url)
     for number in range(5):
+        assert home.take(key_of("wheel", number)) is None
         home.keep(b"%d" % number, key=key_of("wheel", number))
-        home.take(key_of("wheel", -number - 1))
     assert len(server.requests) == 5 * 6
     assert server.connections <= 2  # one looks up, one puts
     assert not home.notes
 
 
 def test_what_is_there_is_not_sent_again(first: Home, server: Bazel, tmp_path: Path) -> None:
+    assert first.take(OTHER) is None
     server.requests.clear()
     first.keep(key=OTHER)
     assert [path.split("/")[2] for path in server.asked("PUT")] == ["cas", "ac"]  # the result and the entry
@@ -219,28 +220,28 @@ LOOK_UPS = {
     cuts_off: "breaks off the connection",
     says_nothing: "breaks off the connection",
     is_no_http: "breaks off the connection",
-    sends_a_page: "has an entry that is no ActionResult",
-    is_huge: "sends more bytes than it may",
-    says_it_is_huge: "sends more bytes than it may",
     goes_round: "redirects too often",
 }
+
+
+def only(what: str, fault: Any) -> Callable[[Request, Handler], bool]:
+    """A server that does `fault` if it is asked for `what`: "ac", "result" or "content"."""
+    wheel = hashlib.sha256(CONTENT).hexdigest()
+
+    def failing(request: Request, handler: Handler) -> bool:
+        is_wheel = request.path.endswith(wheel)
+        kind = "ac" if "/ac/" in request.path else "content" if is_wheel else "result"
+        return kind == what and bool(fault(request, handler))
+
+    return failing
 
 
 @pytest.mark.parametrize("fault", LOOK_UPS, ids=lambda each: each.__name__)
 @pytest.mark.parametrize("what", ["ac", "result", "content"])
 def test_a_server_that_fails(first: Home, server: Bazel, tmp_path: Path, fault: object, what: str) -> None:
     """It costs its time and one line; then nobody with that local store asks again for a minute."""
-    wheel = hashlib.sha256(CONTENT).hexdigest()
     said = LOOK_UPS[fault]  # type: ignore[index]
-    if fault is sends_a_page and what != "ac":
-        said = "sends something else than what was asked for"
-
-    def failing(request: Request, handler: Handler) -> bool:
-        is_wheel = request.path.endswith(wheel)
-        kind = "ac" if "/ac/" in request.path else "content" if is_wheel else "result"
-        return kind == what and fault(request, handler)  # type: ignore[operator]
-
-    server.fault = failing
+    server.fault = only(what, fault)
     home = second(tmp_path, server, limits=RemoteLimits(0.5, 0.5) if fault in (hangs, drips) else PATIENT)
     assert home.take() is None
     assert home.notes == [f"the store {server.url} {said}; it is not asked again for 60 s"]
@@ -353,12 +354,70 @@ def test_an_error_that_passes_is_none(first: Home, server: Bazel, tmp_path: Path
 
 
 def test_wrong_bytes_do_not_count(first: Home, server: Bazel, tmp_path: Path) -> None:
+    """The line names the file; the store is still used for everything else."""
+    first.keep(b"another", key=OTHER)
     digest = hashlib.sha256(CONTENT).hexdigest()
     server.contents[digest] = CONTENT[:-1] + b"?"
     home = second(tmp_path, server)
     assert home.take() is None
-    assert "sends something else than what was asked for" in home.notes[0]
+    why = "its bytes are not those that its name says"
+    assert home.notes == [
+        f"the store {server.url} has a damaged file cas/{digest} ({why}); what it belongs to is made again"
+    ]
     assert [path.name for path in (home.root / "content").rglob("*") if path.is_file()] == []
+    assert home.take(OTHER) == b"another"
+
+
+@pytest.mark.parametrize("what", ["ac", "result", "content"])
+@pytest.mark.parametrize("fault", [sends_a_page, is_huge, says_it_is_huge], ids=lambda each: each.__name__)
+def test_a_damaged_file_is_sent_again(first: Home, server: Bazel, tmp_path: Path, what: str, fault: object) -> None:
+    """Until a builder has replaced it, each reader makes it itself."""
+    server.fault = only(what, fault)
+    builder = Home(tmp_path / "second", server.url)
+    assert builder.take() is None
+    assert len(builder.notes) == 1
+    assert "has a damaged file" in builder.notes[0]
+    server.fault = None
+    server.requests.clear()
+    builder.keep()
+    assert [path.split("/")[2] for path in server.asked("PUT")] == ["cas", "cas", "ac"]
+    assert Home(tmp_path / "third", server.url).take() == CONTENT
+    assert len(builder.notes) == 1
+
+
+def test_who_only_writes_replaces_what_is_damaged(first: Home, server: Bazel, tmp_path: Path) -> None:
+    """It does not know, so it sends all."""
+    digest = hashlib.sha256(CONTENT).hexdigest()
+    server.contents[digest] = CONTENT[:-1] + b"?"
+    Home(tmp_path / "second", server.url, mode="write", trust="").keep()
+    assert server.contents[digest] == CONTENT
+
+
+def test_a_server_that_only_lies_is_not_asked_again(server: Bazel, tmp_path: Path) -> None:
+    """Each lie costs a look-up or a download; after some of them, also in other processes, there is a pause."""
+    server.fault = sends_a_page
+    root = tmp_path / "first"
+    said = []
+    for number in range(6):
+        home = Home(root, server.url, mode="read")
+        assert home.take(key_of("wheel", number)) is None
+        said += home.notes
+    assert [each.rpartition("; ")[2] for each in said] == [
+        *["what it belongs to is made again"] * 3,
+        "it is not asked again for 60 s",
+    ]
+    assert len(server.requests) == 4
+
+
+def test_lies_that_take_long_are_few(first: Home, server: Bazel, tmp_path: Path) -> None:
+    def late(request: Request, handler: Handler) -> bool:
+        handler.bazel.over.wait(0.4)
+        return sends_a_page(request, handler)
+
+    server.fault = only("content", late)
+    home = second(tmp_path, server, limits=PATIENT._replace(download=0.3, look_up=60.0))
+    assert home.take() is None
+    assert home.notes[0].endswith("it is not asked again for 60 s")
 
 
 def test_an_entry_that_leads_elsewhere_gives_nothing(first: Home, server: Bazel, tmp_path: Path) -> None:
@@ -580,7 +639,26 @@ def test_a_file_of_others_in_a_directory_of_ours(tmp_path: Path) -> None:
     (share / "ac" / KEY).chmod(0o666)
     home = Home(tmp_path / "second", share.as_uri(), trust="")
     assert home.take() is None
-    assert home.notes == [f"the store {share} cannot be used (Operation not permitted); it is not asked again for 60 s"]
+    why = "it is no file that may be read"
+    assert home.notes == [f"the store {share} has a damaged file ac/{KEY} ({why}); what it belongs to is made again"]
+    home.keep()
+    assert Home(tmp_path / "third", share.as_uri(), trust="").take() == CONTENT
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo], ids=["directory", "fifo"])
+def test_what_is_no_file_in_a_directory_is_replaced(tmp_path: Path, make: Callable[[Path], object]) -> None:
+    share = tmp_path / "share"
+    share.mkdir()
+    Home(tmp_path / "first", share.as_uri(), trust="").keep()
+    for number, name in enumerate((f"ac/{KEY}", f"cas/{hashlib.sha256(CONTENT).hexdigest()}")):
+        (share / name).unlink()
+        make(share / name)
+        home = Home(tmp_path / f"second{number}", share.as_uri(), trust="")
+        assert home.take() is None
+        home.keep()
+        assert len(home.notes) == 1
+        assert f"has a damaged file {name}" in home.notes[0]
+        assert Home(tmp_path / f"third{number}", share.as_uri(), trust="").take() == CONTENT
 
 
 WRONG = {

@@ -9,10 +9,12 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from sage_wheels.fs import caches
 from sage_wheels.store.results import Content, Result, encode, key_of
 from sage_wheels.store.store import Store, digest_of
 from support.memory_tier import MemoryTier
@@ -126,6 +128,54 @@ def test_files_of_others_are_not_read(root: Path, wheel: Path, tmp_path: Path) -
         assert take(store, wheel, tmp_path / "out") is None
         path.unlink(missing_ok=True)
         keep(store, wheel)
+
+
+def make_directory(path: Path) -> None:
+    path.mkdir()
+    (path / "notes").write_text("mine")
+
+
+def make_link(path: Path) -> None:
+    path.symlink_to(path)
+
+
+@pytest.mark.parametrize("make", [make_directory, make_link, os.mkfifo, Path.touch], ids=lambda each: each.__name__)
+@pytest.mark.parametrize("up", [0, 1, 2], ids=["file", "shard", "kind"])
+def test_what_is_in_the_place_of_a_file_is_noticed_once(
+    root: Path, wheel: Path, tmp_path: Path, make: Callable[[Path], object], up: int
+) -> None:
+    store = Store(str(root))
+    keep(store, wheel)
+    for path in files_of(root):
+        place = [path, *path.parents][up]
+        if place.is_dir():
+            shutil.rmtree(place)
+        else:
+            place.unlink()
+        make(place)
+        notes: list[str] = []
+        caches.said.clear()
+        assert take(Store(str(root), on_note=notes.append), wheel, tmp_path / "out") is None
+        assert len(notes) <= 1
+        assert all(str(path) in note for note in notes)
+        keep(Store(str(root), on_note=notes.append), wheel)
+        again: list[str] = []
+        caches.said.clear()
+        assert take(Store(str(root), on_note=again.append), wheel, tmp_path / "out") == wheel.read_bytes()
+        assert len(notes) <= 1
+        assert again == []
+
+
+def test_a_directory_in_the_place_of_a_file_is_not_lost(root: Path, wheel: Path) -> None:
+    store = Store(str(root))
+    keep(store, wheel)
+    path = Path(store.local.result_path(KEY))
+    path.unlink()
+    make_directory(path)
+    keep(store, wheel)
+    assert store.result("wheel", KEY)
+    [aside] = (root / "staging").iterdir()
+    assert (aside / "notes").read_text() == "mine"
 
 
 def test_nothing_that_stands_in_the_way_is_an_error(root: Path, wheel: Path, tmp_path: Path) -> None:
