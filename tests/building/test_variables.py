@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from sage_wheels.building.backend.variables import SOURCE_DATE_EPOCH, for_build
+from sage_wheels.building.backend.variables import SOURCE_DATE_EPOCH, for_build, keyed
+
+MAKE = shutil.which("make")
 
 
 def test_what_a_compiler_needs_passes() -> None:
@@ -138,3 +142,43 @@ def test_a_named_jobserver(tmp_path: Path) -> None:
     fifo, file = (f"--jobserver-auth=fifo:{tmp_path / name}" for name in ("fifo", "file"))
     assert for_build({"MAKEFLAGS": fifo}).environ["MAKEFLAGS"] == fifo
     assert for_build({"MAKEFLAGS": file}).environ["MAKEFLAGS"] == ""
+
+
+def flags_of_make(directory: Path, *options: str) -> dict[str, str]:
+    """The variables that a make with these options gives to what it starts."""
+    assert MAKE
+    (directory / "Makefile").write_text("all: ; +@env | grep -E '^(MAKE|M)FLAGS=' >told")
+    subprocess.run([MAKE, *options], cwd=directory, env={"PATH": os.environ["PATH"]}, check=True, capture_output=True)
+    return dict(line.split("=", 1) for line in (directory / "told").read_text().splitlines())
+
+
+@pytest.mark.skipif(MAKE is None, reason="make is not installed")
+@pytest.mark.parametrize(
+    ("options", "like"),
+    [
+        (["-k", "-s", "-w", "-j2", "-l9", "-Oline", "--trace", "--debug=b", "--no-print-directory", "-p", "-S"], []),
+        (["-kj", "--warn-undefined-variables", "X=a -k b"], ["X=a -k b"]),
+        (["-kBj3", "-I/x"], ["-I/x", "-B"]),
+    ],
+)
+def test_options_of_make_that_no_file_depends_on(tmp_path: Path, options: list[str], like: list[str]) -> None:
+    """`make -k -j4` finds what `make` has built."""
+    assert keyed(flags_of_make(tmp_path, *options), {}) == keyed(flags_of_make(tmp_path, *like), {})
+
+
+@pytest.mark.skipif(MAKE is None, reason="make is not installed")
+@pytest.mark.parametrize("option", ["-B", "-e", "-i", "-n", "-r", "-t", "X=1", "-I/x", "X=-k"])
+def test_options_of_make_that_files_depend_on(tmp_path: Path, option: str) -> None:
+    """With -n and -t, for example, a make that the backend starts compiles nothing."""
+    plain = keyed(flags_of_make(tmp_path), {})
+    found = keyed(flags_of_make(tmp_path, option), {})
+    assert found != plain
+    assert keyed(flags_of_make(tmp_path, option, "-k", "-j3"), {}) == found
+
+
+@pytest.mark.parametrize(
+    "flags", ["-j 4", "j4", "kj4", "--jobs 4 -k", "--jobs=3", "-l 2.5 -s", "-j", "--load-average 2"]
+)
+def test_flags_of_make_that_a_user_has_written(flags: str) -> None:
+    assert keyed({"MAKEFLAGS": flags}, {}) == {}
+    assert keyed({"MAKEFLAGS": f"{flags} CC=x"}, {}) == {"MAKEFLAGS": "CC=x"}

@@ -78,9 +78,16 @@ _NOT_KEYED = (
 )
 _NOT_PASSED = re.compile("|".join(_TAKEN_OUT))
 _PASSED_ONLY = re.compile("|".join(_NOT_KEYED))
-# What MAKEFLAGS says of the number of jobs and of the jobserver (GNU make, 13.1), and what begins its definitions.
-_ABOUT_JOBS = re.compile(r"(?:^|\s+)(?:--jobserver-\S+|--sync-mutex=\S+|-j\d*|-l[\d.]*)(?=\s|$)")
+# What begins the definitions in MAKEFLAGS, and the options before them that no file depends on (GNU make, 9.8): how many
+# jobs run, when they stop, and what is printed. Others change what is made: -B, -e, -i, -n, -q, -r, -R, -t, --eval.
 _DEFINITIONS = re.compile(r"(?:^|(?<=\s))-- ")
+_NOT_OF_FILES = re.compile(
+    r"--(?:jobs|load-average|max-load|jobserver-.+|sync-mutex|output-sync|(?:no-)?keep-going|stop|silent|quiet|no-silent|"
+    r"(?:no-)?print-directory|trace|debug|print-data-base|warn-undefined-variables)(?:=.*)?"
+)
+_NOT_OF_FILES_SHORT = re.compile(r"[bdkmpsSw]|[jl][\d.]*|O.*")
+_WITH_ARGUMENT = re.compile(r"[CEIWfo].*")
+_WITH_NUMBER = re.compile(r"-[^-CEIWfoO]*[jl]|--(?:jobs|load-average|max-load)")
 _KEEP_OUT = ("PYTHONNOUSERSITE", "PYTHONSAFEPATH")
 OF_MAKE = ("MAKEFLAGS", "MFLAGS", "GNUMAKEFLAGS")
 _LOCALE = ("LC_ALL", "LC_CTYPE", "LANG")
@@ -136,7 +143,7 @@ def keyed(environ: Mapping[str, str], named_paths: Mapping[str, str]) -> dict[st
         if _PASSED_ONLY.fullmatch(name):
             continue
         if name in OF_MAKE:
-            value = _without_jobs(value)
+            value = _of_files(value)
             if not value:
                 continue
         result[name] = with_names(value, named_paths)
@@ -153,11 +160,36 @@ def counting(environ: Mapping[str, str]) -> dict[str, str]:
     return keyed(passed, {})
 
 
-def _without_jobs(flags: str) -> str:
-    """The value `flags` of MAKEFLAGS without what it says of jobs; its definitions stay as they are."""
+def _of_files(flags: str) -> str:
+    """The value `flags` of MAKEFLAGS without options that no file depends on; its definitions stay as they are.
+
+    >>> _of_files("kBw -j2 -Oline --trace --eval=x:y -- X=1 -k")
+    '-B --eval=x:y -- X=1 -k'
+    """
     found = _DEFINITIONS.search(flags)
     start = found.start() if found else len(flags)
-    return f"{_ABOUT_JOBS.sub('', flags[:start]).strip()} {flags[start:]}".strip()
+    kept, before = [], ""
+    for number, word in enumerate(flags[:start].split()):
+        if number == 0 and not word.startswith("-") and "=" not in word:
+            word = f"-{word}"  # so make writes options of one letter
+        is_number = _WITH_NUMBER.fullmatch(before) and re.fullmatch(r"[\d.]+", word)
+        before = word
+        if word.startswith("-") and not word.startswith("--"):
+            word = _short(word)
+        if word != "-" and not is_number and not _NOT_OF_FILES.fullmatch(word):
+            kept.append(word)
+    return " ".join([*kept, flags[start:]]).strip()
+
+
+def _short(word: str) -> str:
+    """`word`, options of one letter in one word, without those that no file depends on."""
+    kept, at = "-", 1
+    while at < len(word):
+        found = _NOT_OF_FILES_SHORT.match(word, at) or _WITH_ARGUMENT.match(word, at)
+        if not found or found.re is _WITH_ARGUMENT:
+            kept += found[0] if found else word[at]
+        at = found.end() if found else at + 1
+    return kept
 
 
 def with_names(text: str, named_paths: Mapping[str, str]) -> str:

@@ -434,6 +434,8 @@ def test_the_flags_of_make(project: Project, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("MAKEFLAGS", " -j8 -- CFLAGS=-O0")
     assert not project.is_stored()
     monkeypatch.setenv("MAKEFLAGS", "k -j2 -- CFLAGS=-O0")
+    assert project.is_stored()
+    monkeypatch.setenv("MAKEFLAGS", "Bk -j2 -- CFLAGS=-O0")
     assert not project.is_stored()
     for definitions in ("X=-j5", "X=-j6", "X=a\\ -l1", "X=a\\ -l2", "X=--jobserver-auth=1"):
         monkeypatch.setenv("MAKEFLAGS", f" -j2 -- {definitions}")
