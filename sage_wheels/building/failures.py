@@ -36,13 +36,14 @@ class Failures:
     """Makes the errors of the build of the project `name`, whose part of the log begins at the offset `start`.
 
     `tree` is the source tree ("" for an sdist). `unreadable` are paths that are not in its copy, because they cannot be
-    read.
+    read. `is_of_result` becomes true with an error about what the backend has made: it would make the same again.
     """
 
     def __init__(
         self, name: str, log: Log, start: int, *, tree: str, is_isolated: bool, sandbox: Sandbox | None
     ) -> None:
         self.unreadable: list[str] = []
+        self.is_of_result = False
         self._name = name
         self._log = log
         self._start = start
@@ -80,7 +81,12 @@ class Failures:
 
     def invalid_result(self, what: str) -> BuildFailed:
         """The error for a backend that returned something invalid: it says that `what`."""
-        return self.failure(f"its build backend says that {what}", _TELL_AUTHORS)
+        return self.wrong_result(f"its build backend says that {what}", _TELL_AUTHORS)
+
+    def wrong_result(self, what: str, advice: str) -> BuildFailed:
+        """As `failure`, for a backend that has ended without an error."""
+        self.is_of_result = True
+        return self.failure(what, advice)
 
     def _translated(self, error: Exception, hook: str) -> SageWheelsError | None:
         """The error for users; None if `error` is a bug of this tool."""

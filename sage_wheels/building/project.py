@@ -202,6 +202,8 @@ class _Build:
         try:
             return self.run()
         except BuildFailed as failure:
+            if self.failures.is_of_result:
+                raise
             advice = advice_after(failure, self.log.since(start))
             note = f"{self.name} is built without isolation, because {failure.what}; {advice}"
         self.note(note)
@@ -383,7 +385,7 @@ class _Build:
             why = nameless.reason(self.source.project, name, version)
             if why:
                 what = f"its build backend made {name} {version}, because {why}"
-                raise self.failures.failure(what, "make that file first")
+                raise self.failures.wrong_result(what, "make that file first")
 
     def is_fit(self, wheel: str, asked: Asked) -> bool:
         """Whether a wheel from the store, perhaps of another machine, is a valid result. If not, it is deleted."""

@@ -494,6 +494,21 @@ def test_fallback_after_a_backend_that_ended_without_an_answer(
     assert "ended in get_requires_for_build_wheel without a result" in built.notes[0]
 
 
+def test_no_fallback_for_a_wheel_without_name(
+    build: Build, make_project: MakeProject, prefix: Path, tmp_path: Path
+) -> None:
+    """It would be built a second time, and refused again."""
+    ran = tmp_path / "ran"
+    tree = make_project(hook=f"if hook == 'build_wheel': open({str(ran)!r}, 'a').write('x')")
+    declared = (tree / "pyproject.toml").read_text()
+    (tree / "pyproject.toml").write_text(declared.partition("[project]")[0])
+    with (tree / "backend" / "tiny.py").open("a") as f:
+        f.write("_project = lambda: ['UNKNOWN', '0.0.0']\n")
+    with pytest.raises(BuildFailed, match=r"made UNKNOWN 0\.0\.0"):
+        build(tree, fallback_no_isolation=True, prefix=find_prefix(prefix))
+    assert ran.read_text() == "x"
+
+
 def test_fallback_that_fails_too(build: Build, make_project: MakeProject, prefix: Path) -> None:
     with pytest.raises(BuildFailed, match="cannot be imported"):
         build(make_project(requires=[]), fallback_no_isolation=True, prefix=find_prefix(prefix))
