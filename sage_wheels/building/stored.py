@@ -268,6 +268,7 @@ class StoredBuild:
     def keep(self, inputs: Mapping[str, Any], wheel: str, log: str, seconds: float) -> None:
         """Keep the wheel that was built from these inputs. Raises `NotKeyable` if it depends on anything else."""
         import zipfile
+        import zlib
 
         from sage_wheels.building.inputs.libraries import Collector
         from sage_wheels.building.inputs.paths import named_in
@@ -275,7 +276,7 @@ class StoredBuild:
         libraries = Collector()
         try:
             names = named_in(wheel, self.named_paths, libraries.look)
-        except (OSError, ValueError, zipfile.BadZipFile) as error:
+        except (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
             raise NotKeyable(f"its wheel cannot be searched ({error})") from error
         system = inputs.get("system")
         is_unknown = isinstance(system, dict) and "packages" not in system

@@ -78,8 +78,8 @@ _NOT_KEYED = (
 )
 _NOT_PASSED = re.compile("|".join(_TAKEN_OUT))
 _PASSED_ONLY = re.compile("|".join(_NOT_KEYED))
-# What begins the definitions in MAKEFLAGS, and the options before them that no file depends on (GNU make, 9.8): how many
-# jobs run, when they stop, and what is printed. Others change what is made: -B, -e, -i, -n, -q, -r, -R, -t, --eval.
+# What begins the definitions in MAKEFLAGS, and the options before them that no file depends on (GNU make, 9.8): how
+# many jobs run, when they stop, and what is printed. Others change what is made, such as -B, -e, -i, -n, -r, -t.
 _DEFINITIONS = re.compile(r"(?:^|(?<=\s))-- ")
 _NOT_OF_FILES = re.compile(
     r"--(?:jobs|load-average|max-load|jobserver-.+|sync-mutex|output-sync|(?:no-)?keep-going|stop|silent|quiet|no-silent|"

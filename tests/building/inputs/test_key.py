@@ -73,6 +73,31 @@ def test_rebuild_builds_and_replaces(project: Project) -> None:
     assert "two" in project.about()
 
 
+_DAMAGING = """
+_whole = build_wheel
+
+def build_wheel(directory, config_settings=None, metadata_directory=None):
+    name = _whole(directory, config_settings, metadata_directory)
+    with zipfile.ZipFile(f"{directory}/{name}") as archive:
+        files = {member: archive.read(member) for member in archive.namelist()}
+    with zipfile.ZipFile(f"{directory}/{name}", "w", zipfile.ZIP_DEFLATED) as archive:
+        for member, data in files.items():
+            archive.writestr(member, data)
+    with open(f"{directory}/{name}", "r+b") as f:
+        f.seek(30 + len("hello.py") + 1)  # in the first member, after its header
+        f.write(b"\\xff" * 8)
+    return name
+"""
+
+
+def test_a_wheel_that_cannot_be_searched_is_not_kept(project: Project) -> None:
+    """Whoever installs it is told that it is damaged."""
+    project.wheel("tiny", BACKEND + _DAMAGING)
+    project.hook("about['x'] = list(range(1000))")
+    assert not project.is_stored()
+    assert not project.is_stored()
+
+
 def test_without_the_store_nothing_is_taken_and_nothing_is_kept(project: Project) -> None:
     assert not project.is_stored(store=False)
     assert not project.is_stored()
