@@ -122,7 +122,8 @@ class BuildOptions(NamedTuple):
         return self._replace(editables=(), constraints=(), indexed=())
 
     def cache_root(self) -> str:
-        """The directory of the store, absolute; it need not exist. Raises `UnsafePath` if a named one is not safe.
+        """The directory of the store, absolute; it need not exist. Raises `UnsafePath` if a named one is not safe, and
+        `FileOperationFailed` if it cannot be used.
 
         >>> BuildOptions(cache_dir="/sage/cache/").cache_root()
         '/sage/cache'
@@ -131,7 +132,7 @@ class BuildOptions(NamedTuple):
 
         told = self.cache_dir or environment.get(environment.SAGE_WHEELS_CACHE)
         if told:
-            return caches.named(os.path.abspath(told), "name a directory of your own with --cache-dir")
+            return caches.named(os.path.abspath(told))
         return self._chosen(*caches.directories_of_user())
 
     def build_root(self) -> str:
@@ -139,12 +140,26 @@ class BuildOptions(NamedTuple):
         from sage_wheels.fs import caches
 
         if not self.usual_build_dir:
-            return self.cache_root()
+            return self._writable_root()
         return self._chosen(os.path.abspath(self.usual_build_dir), *caches.directories_of_user())
 
     def tools_directory(self) -> str:
         """The directory for scripts that run instead of old tools (see `stand_ins`)."""
-        return f"{self.cache_root()}/tools"
+        return f"{self._writable_root()}/tools"
+
+    def _writable_root(self) -> str:
+        """The directory of the store or, if that is read-only, a temporary one."""
+        import errno
+
+        from sage_wheels.fs import caches
+        from sage_wheels.store.store import Store
+
+        root = self.cache_root()
+        if caches.can_be_written(root):
+            return root
+        number = errno.EROFS if os.statvfs(root).f_flag & os.ST_RDONLY else errno.EACCES
+        Store(root, on_note=self.on_note).report(OSError(number, os.strerror(number)))
+        return caches.temporary()
 
     def _chosen(self, *candidates: str) -> str:
         from sage_wheels.fs import caches

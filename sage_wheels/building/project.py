@@ -97,7 +97,7 @@ def build_wheel(source: Source, *, wheel_dir: str, options: BuildOptions) -> Bui
     trace.decided("%s is built %s and %s: it is no wheel, but %s", name, where, how, _KINDS[type(source)])
     remote_of(options)  # so that wrong options for it are reported before the build
     root = options.build_root()
-    if options.on_note:
+    if options.on_note and not options.cache_dir:
         caches.say_once(caches.of_user().notes, options.on_note)  # about the store for byte-code of build requirements
     if options.log:
         trust.check(options.log, "name another --log")

@@ -60,7 +60,10 @@ def _facts(prefix: str | None) -> dict[str, str]:
         facts["prefix"] = f"{found.root} (Python {found.full_version})"
     except SageWheelsError as error:
         facts["prefix"] = f"none: {error.what}"
-    facts["cache"] = str(caches.of_user().directory or "none")
+    try:
+        facts["cache"] = str(caches.of_user().directory or "none")
+    except SageWheelsError as error:
+        facts["cache"] = f"none: {error.what}"
     return facts
 
 

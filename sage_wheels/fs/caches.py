@@ -55,15 +55,26 @@ def choose(*candidates: str) -> Choice:
         if found:
             advice = "delete it, or let nobody but you write there"
             notes.append(f"the cache {each} is not used, because {found}; {advice}")
-        elif _can_be_written(each):
+        elif can_be_written(each):
             return Choice(each, tuple(notes))
     return Choice(None, tuple(notes))
 
 
 def of_user() -> Choice:
     """The user's cache: $SAGE_WHEELS_CACHE, else $XDG_CACHE_HOME/sage-wheels or ~/.cache/sage-wheels (XDG base
-    directory specification)."""
+    directory specification).
+
+    Raises what `named` does, but only for $SAGE_WHEELS_CACHE: if nobody has named a cache, one that is not safe, or
+    cannot be written, is not used.
+    """
+    if told := environment.get(environment.SAGE_WHEELS_CACHE):
+        return _told(os.path.abspath(told))
     return choose(*directories_of_user())
+
+
+@functools.cache
+def _told(directory: str) -> Choice:
+    return Choice(named(directory))
 
 
 def directories_of_user() -> tuple[str, ...]:
@@ -76,18 +87,21 @@ def directories_of_user() -> tuple[str, ...]:
     return (f"{base}/sage-wheels",) if os.path.isabs(base) else ()
 
 
-def named(directory: str, advice: str) -> str:
+def named(directory: str) -> str:
     """Check `directory`, an absolute path that the user chose for a cache, and return it.
 
-    Raises `UnsafePath`, with `advice`, if other users can write there, and `FileOperationFailed` if it cannot be
-    examined.
+    Raises `UnsafePath` if other users can write there, and `FileOperationFailed` if it cannot be examined, or is not
+    there and cannot be made. It may be read-only.
     """
+    advice = "name a directory of your own with --cache-dir or SAGE_WHEELS_CACHE"
     try:
         found = problem(directory)
     except OSError as error:
         raise FileOperationFailed.from_os_error(error, f"using the cache {directory}") from error
     if found:
         raise UnsafePath(f"{found}, so others may have written into the cache {directory}", advice)
+    if not os.path.isdir(directory) and not can_be_written(directory):
+        raise FileOperationFailed(f"the cache {directory} is not there and cannot be made", advice)
     return directory
 
 
@@ -303,7 +317,8 @@ def say_once(notes: Iterable[str], say: Callable[[str], object]) -> None:
 said: set[str] = set()  # what this process need not say again
 
 
-def _can_be_written(directory: str) -> bool:
+def can_be_written(directory: str) -> bool:
+    """Whether files can be made in `directory`, which need not exist yet."""
     while not os.path.lexists(directory):
         directory = os.path.dirname(directory)
     return os.path.isdir(directory) and os.access(directory, os.W_OK | os.X_OK)

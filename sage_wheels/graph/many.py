@@ -45,7 +45,8 @@ def build_all(
     Raises `InterpreterError`, `UsageError` if a wheelhouse does not exist, and `UnsafePath`.
     """
     cache = building.cache_root()
-    if building.on_note:
+    building.build_root()  # a temporary one is then that of all builds
+    if building.on_note and not building.cache_dir:
         caches.say_once(caches.of_user().notes, building.on_note)
     find_links = () if from_source else tuple(each for each in building.find_links if not _is_same(each, wheel_dir))
     building = building._replace(find_links=find_links, cache_dir=cache, on_note=None, on_phase=None)

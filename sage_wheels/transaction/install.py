@@ -139,7 +139,7 @@ def _install(
                 commit_options.say(
                     f"{each.wheel.path} has Wheel-Version {each.wheel.newer_format}, and only 1.0 is known"
                 )
-        if options.compile_bytecode:
+        if options.compile_bytecode and not options.cache_dir:
             caches.say_once(caches.of_user().notes, commit_options.say)
         with (
             sweep.own_stage(prefix, commit_options.say, commit_options.history) as own,
@@ -174,13 +174,15 @@ def _install(
 def _unpacked(
     options: InstallOptions, stage: str, say: Callable[[str], None]
 ) -> contextlib.AbstractContextManager[UnpackedWheels | None]:
-    """The unpacked wheels of the store. Raises `UsageError`, and `UnsafePath` if others can write into the store."""
+    """The unpacked wheels of the store. Raises `UsageError`, and for a store that is named what `caches.named` does."""
     mode = options.link_mode or environment.get(environment.SAGE_WHEELS_LINK_MODE) or LINK_MODES[0]
     if mode not in LINK_MODES:
         raise UsageError(f"{mode!r} is no link mode", f"write {' or '.join(LINK_MODES)}")
-    root = options.cache_dir and caches.named(os.path.abspath(options.cache_dir), "name a directory of your own")
+    if not options.store:
+        return contextlib.nullcontext()
+    root = options.cache_dir and caches.named(os.path.abspath(options.cache_dir))
     root = root or caches.of_user().directory
-    if not options.store or root is None:
+    if root is None:
         return contextlib.nullcontext()
     store = Store(root, limit=options.cache_size, on_note=say)
     return UnpackedWheels(store, stage, linking=mode == "hardlink", say=say)

@@ -12,6 +12,7 @@ import functools
 import importlib.util
 import marshal
 
+from sage_wheels.errors import SageWheelsError
 from sage_wheels.fs import caches
 from sage_wheels.fs.digest import sha256
 from sage_wheels.store.results import key_of
@@ -29,7 +30,7 @@ def key(record: bytes, piece: str) -> str:
 
 def load(name: str) -> dict[str, bytes]:
     """The codes kept under the key `name`, by member; empty if there are none that can be read."""
-    store = _store(caches.of_user().directory)
+    store = _store()
     found = store.result(_KIND, name) if store else None
     data = store.read(found, _CODES) if store and found else None
     if data is None:
@@ -45,18 +46,26 @@ def load(name: str) -> dict[str, bytes]:
 
 def store(name: str, codes: dict[str, bytes]) -> None:
     """Keep `codes` under the key `name`. Nothing happens if the store cannot be written."""
-    store = _store(caches.of_user().directory)
+    store = _store()
     if store:
         store.keep(_KIND, name, {}, data={_CODES: marshal.dumps(codes)})
 
 
 def clean_up() -> None:
     """Delete old results if the store has exceeded its limit."""
-    store = _store(caches.of_user().directory)
+    store = _store()
     if store:
         store.tidy()
 
 
+def _store() -> Store | None:
+    try:
+        directory = caches.of_user().directory
+    except SageWheelsError:  # the command has another one, or has said that it cannot use this one
+        return None
+    return _opened(directory) if directory else None
+
+
 @functools.cache
-def _store(root: str | None) -> Store | None:
-    return Store(root) if root else None
+def _opened(root: str) -> Store:
+    return Store(root)

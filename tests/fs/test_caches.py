@@ -37,7 +37,7 @@ def own(path: Path) -> None:
 
 def test_what_is_ours_is_used(cache: Path) -> None:
     assert caches.problem(str(cache)) is None
-    assert caches.named(str(cache), "") == str(cache)
+    assert caches.named(str(cache)) == str(cache)
     assert caches.choose(str(cache)) == (str(cache), ())
 
 
@@ -49,9 +49,10 @@ def test_where_others_may_write(cache: Path, below: str, mode: int, who: str) ->
     (cache / below).chmod(mode)
     expected = f"{who} may write in {cache / below}".removesuffix("/")
     assert caches.problem(str(cache)) == expected
+    advice = "name a directory of your own with --cache-dir or SAGE_WHEELS_CACHE"
     with pytest.raises(UnsafePath) as caught:
-        caches.named(str(cache), "name another")
-    assert str(caught.value) == f"{expected}, so others may have written into the cache {cache}; name another"
+        caches.named(str(cache))
+    assert str(caught.value) == f"{expected}, so others may have written into the cache {cache}; {advice}"
     chosen = caches.choose(str(cache))
     assert chosen.directory is None
     assert chosen.notes == (
@@ -133,7 +134,7 @@ def test_links_without_end_are_no_cache(tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to("loop")
     assert caches.choose(f"{tmp_path}/loop/cache") == (None, ())
     with pytest.raises(FileOperationFailed, match="using the cache"):
-        caches.named(f"{tmp_path}/loop/cache", "")
+        caches.named(f"{tmp_path}/loop/cache")
 
 
 def test_the_first_that_can_be_used_is_chosen(tmp_path: Path, cache: Path) -> None:

@@ -103,7 +103,7 @@ def test_a_cache_that_somebody_planted(tmp_path: Path, shared: Path) -> None:
     for name in ("link", "directory"):
         os.chown(shared / name, SOMEBODY, SOMEBODY, follow_symlinks=False)
         before = snapshot(tmp_path)
-        with pytest.raises(UnsafePath, match=r"belongs to another user \(uid 12345\).*--cache-dir$"):
+        with pytest.raises(UnsafePath, match=r"belongs to another user \(uid 12345\).*SAGE_WHEELS_CACHE$"):
             sage_wheels.build([f"{project}/"], tmp_path / "w", BuildOptions(cache_dir=str(shared / name / "cache")))
         assert snapshot(tmp_path) == before
 
@@ -224,7 +224,7 @@ def test_a_named_cache_that_is_open_to_others_is_refused(building: Building, mod
     ran, said = building.build("--cache-dir", building.cache)
     assert ran == ""
     assert "may write in" in said
-    assert said.endswith("name a directory of your own with --cache-dir\n")
+    assert said.endswith("name a directory of your own with --cache-dir or SAGE_WHEELS_CACHE\n")
 
 
 @as_root
@@ -235,7 +235,7 @@ def test_a_named_cache_of_somebody_else_is_refused(building: Building, kind: str
     ran, said = building.build("--cache-dir", building.cache)
     assert ran == ""
     assert "belongs to another user (uid 12345)" in said
-    assert said.endswith("name a directory of your own with --cache-dir\n")
+    assert said.endswith("name a directory of your own with --cache-dir or SAGE_WHEELS_CACHE\n")
 
 
 @as_root
@@ -284,6 +284,44 @@ def test_a_cache_that_nobody_named_is_not_used_and_that_is_said_once(building: B
     assert said.count(f"the cache {cache} is not used, because everybody may write in {cache}; delete it") == 1
     assert said.count("is not used") == 1
     assert list(cache.iterdir()) == []
+
+
+@pytest.mark.parametrize("how", ["variable", "option"])
+@pytest.mark.parametrize("what", ["open to others", "a file", "not possible"])
+def test_a_cache_that_was_named_and_cannot_be_used_is_an_error(tmp_path: Path, what: str, how: str) -> None:
+    """Of each command that would use it."""
+    prefix, wheel, tree = make_prefix(tmp_path), demo(tmp_path), tmp_path / "tree"
+    demo(tree)
+    backend_tree(tree, "demo", "1", COPYING)
+    cache = tmp_path / "cache"
+    if what == "open to others":
+        cache.mkdir()
+        cache.chmod(0o777)
+    else:
+        cache.write_text("")
+        cache = cache if what == "a file" else Path("/dev/null/cache")
+    options: list[str | Path] = ["--cache-dir", cache] if how == "option" else []
+    where = tool_environment(**{} if options else {"SAGE_WHEELS_CACHE": str(cache)})
+    before = snapshot(site_packages(prefix))
+    for line in (
+        ["build", "-w", tmp_path / "out", f"{tree}/"],
+        ["build", "-w", tmp_path / "out", f"{tree}/", f"{tree}/."],
+        ["install", "--prefix", prefix, wheel],
+        ["install", "--prefix", prefix, f"{tree}/"],
+        ["cache", "info"],
+        ["cache", "gc"],
+        ["cache", "clear"],
+        ["cache", "explain", f"{tree}/"],
+    ):
+        done = tool(*line, *options, env=where)
+        assert done.returncode != 0, line
+        assert str(cache) in done.stderr.splitlines()[-1], line
+    assert tool("list", "--prefix", prefix, env=where).returncode == 0
+    if not options:
+        assert "ERROR: " in tool("pip", "--prefix", prefix, "install", "--no-index", wheel, env=where).stderr
+        assert "\ncache: none: " in tool("--version", "--verbose", env=where).stdout
+    assert snapshot(site_packages(prefix)) == before
+    assert not (tmp_path / "out").exists()
 
 
 def test_without_any_cache_a_build_has_one_of_its_own(building: Building) -> None:
