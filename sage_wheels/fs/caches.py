@@ -34,7 +34,7 @@ _WHEELS = "wheels"  # the subdirectory of wheels that were downloaded for builds
 
 
 class Choice(NamedTuple):
-    """The directory to use, or None; `notes` has a sentence for each directory in which other users can write."""
+    """The directory to use, or None; `notes` has a sentence for each directory that cannot be used."""
 
     directory: str | None
     notes: tuple[str, ...] = ()
@@ -44,19 +44,20 @@ class Choice(NamedTuple):
 def choose(*candidates: str) -> Choice:
     """The first of `candidates`, absolute paths, that can be written by this user and by no other one but root.
 
-    No directory is made. One that cannot be written is skipped without a note.
+    No directory is made.
     """
     notes: list[str] = []
     for each in candidates:
+        advice = "delete it, or let nobody but you write there"
         try:
             found = problem(each)
-        except OSError:
-            continue
-        if found:
-            advice = "delete it, or let nobody but you write there"
-            notes.append(f"the cache {each} is not used, because {found}; {advice}")
-        elif can_be_written(each):
+        except OSError as error:
+            found, advice = f"it cannot be examined ({error.strerror})", "name a directory of your own"
+        if not found and can_be_written(each):
             return Choice(each, tuple(notes))
+        if not found:
+            found, advice = "it cannot be written", "name a directory of your own"
+        notes.append(f"the cache {each} is not used, because {found}; {advice}")
     return Choice(None, tuple(notes))
 
 

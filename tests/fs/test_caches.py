@@ -132,7 +132,9 @@ def test_a_link_in_the_cache_leads_to_what_counts(tmp_path: Path, cache: Path) -
 
 def test_links_without_end_are_no_cache(tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to("loop")
-    assert caches.choose(f"{tmp_path}/loop/cache") == (None, ())
+    chosen = caches.choose(f"{tmp_path}/loop/cache")
+    assert chosen.directory is None
+    assert "it cannot be examined (Too many levels of symbolic links)" in chosen.notes[0]
     with pytest.raises(FileOperationFailed, match="using the cache"):
         caches.named(f"{tmp_path}/loop/cache")
 
@@ -144,7 +146,10 @@ def test_the_first_that_can_be_used_is_chosen(tmp_path: Path, cache: Path) -> No
     open_one.chmod(0o777)
     chosen = caches.choose(str(tmp_path / "file"), str(open_one), str(cache), "/other")
     assert chosen.directory == str(cache)
-    assert len(chosen.notes) == 1
+    assert [each.partition("because ")[2] for each in chosen.notes] == [
+        "it cannot be examined (Not a directory); name a directory of your own",
+        f"everybody may write in {open_one}; delete it, or let nobody but you write there",
+    ]
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o002, 0o077])

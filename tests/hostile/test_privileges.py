@@ -348,6 +348,7 @@ def test_a_home_that_is_not_there_is_no_obstacle(tmp_path: Path) -> None:
     where = tool_environment(HOME=str(tmp_path / "file/home"), TMPDIR=str(tmp_path))
     done = tool("build", "-w", tmp_path / "out", f"{tree}/", env=where)
     assert done.returncode == 0, done
+    assert done.stderr.count("is not used, because it cannot be") == 1
     assert (tmp_path / "out" / wheel.name).exists()
     assert list(tmp_path.glob("sage-wheels-cache-*")) == []
 
