@@ -61,13 +61,19 @@ def build_directory_of(tree: str, settings: Mapping[str, str | list[str]]) -> st
     >>> build_directory_of("/x", {"build-dir": "build/cp311"})
     '/x/build/cp311'
     """
+    told = named_build_directory(settings)
+    if not told or "{" in told:  # scikit-build-core replaces {wheel_tag} and the like; then the tree is locked
+        return None
+    return os.path.normpath(os.path.join(tree, told))
+
+
+def named_build_directory(settings: Mapping[str, str | list[str]]) -> str:
+    """The build directory as the config settings of a backend name it; "" if they name none."""
     for key in _BUILD_DIRECTORY:
-        value = settings.get(key)
-        if isinstance(value, list):
-            value = value[-1] if value else None
-        if value and "{" not in value:  # scikit-build-core replaces {wheel_tag} and the like; then the tree is locked
-            return os.path.normpath(os.path.join(tree, value))
-    return None
+        value = settings.get(key) or ""
+        if told := (value if isinstance(value, str) else value[-1]):
+            return told
+    return ""
 
 
 def lock_path(cache: str, directory: str) -> str:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from sage_wheels import environment
 from sage_wheels.building.backend.variables import keyed, with_names
+from sage_wheels.building.in_place import named_build_directory
 from sage_wheels.building.inputs import backends
 from sage_wheels.building.keyable import NotKeyable
 from sage_wheels.store.results import key_of
@@ -158,7 +159,9 @@ class StoredBuild:
 
             options = self._options
             texts = [
-                v for value in options.config_settings.values() for v in ([value] if isinstance(value, str) else value)
+                f"-D{key.removeprefix('cmake.define.')}={each}" if key.startswith("cmake.define.") else f"{key}={each}"
+                for key, value in options.config_settings.items()
+                for each in ([value] if isinstance(value, str) else value)
             ]
             self._machine = {
                 "tools": tools.versions(self._environ, self.common["interpreter"]["compilers"], self.store),
@@ -346,4 +349,7 @@ def why_not(options: BuildOptions) -> str | None:
         return "an editable wheel is good for its source tree only"
     if options.in_place:
         return "it is built in place, in a directory with what earlier builds left"
+    kept = named_build_directory(options.config_settings)
+    if kept.startswith("/"):
+        return f"it is built in {kept}, with what earlier builds left there"
     return None

@@ -12,6 +12,7 @@ import time
 from typing import NamedTuple
 
 from sage_wheels.building.backend.variables import with_names
+from sage_wheels.building.inputs import directories
 from sage_wheels.building.keyable import NotKeyable
 from sage_wheels.fs.digest import of_file
 from sage_wheels.store.remembered import remembered, stat_of
@@ -19,7 +20,7 @@ from sage_wheels.store.results import canonical
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
 
     from sage_wheels.store.store import Store
 
@@ -31,6 +32,7 @@ _IN_HOME = (
 )
 # Variables that name another place for directories in the home, and those whose value is a file of settings.
 _INSTEAD = {"XDG_CONFIG_HOME": ".config/", "XDG_DATA_HOME": ".local/share/", "CARGO_HOME": ".cargo/"}
+_WITH_DIRECTORIES = (".cfg", ".cmake", ".ini")  # ends of names of settings that may name directories
 _FILES = ("DIST_EXTRA_CONFIG", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "CMAKE_TOOLCHAIN_FILE")
 # Options whose value is a file of settings, or a header.
 _FILE_OPTION = re.compile(
@@ -41,19 +43,10 @@ _LOCAL = "/usr/local"
 # Directories that compilers do not read: modules of Pythons (an isolated build imports none) and of Node.js,
 # documentation.
 _NOT_READ = re.compile(
-    r"(?:.*/)?(?:lib(?:32|64)?/(?:python[^/]*|node_modules)|share/(?:doc|man|info|locale|icons)|man|games|src)"
+    r"(?:.*/)?(?:lib(?:32|64)?/(?:python[^/]*|node_modules)|share/(?:doc|man|info|locale|icons)|man|games|src|var)"
 )
+_EVERYTHING = re.compile(".*", re.DOTALL)
 _MOST = 50_000  # files in one of these directories
-# Options and variables that name directories to compile or link against. An option may stand in a list or in a
-# definition (MAKEFLAGS, meson's -Dc_args=...); the option or its path may be quoted.
-_OPTION = re.compile(
-    r"""(?:^|[\s=,;]|(?P<whole>["']))-(?:I|L|isystem|iquote|idirafter|B)\s*(?P<path>["'])?"""
-    r"""(/(?(whole)[^"']|(?(path)[^"']|(?:[^\s:,;'"\\]|\\(?!\s-).)))+)"""
-)
-_PATHS = (
-    *("CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH", "OBJC_INCLUDE_PATH", "LIBRARY_PATH"),
-    *("PKG_CONFIG_PATH", "PKG_CONFIG_LIBDIR", "CMAKE_PREFIX_PATH", "CMAKE_INCLUDE_PATH", "CMAKE_LIBRARY_PATH"),
-)
 # The databases of installed packages, and the command that lists them; without a command, the file itself is read.
 _DATABASES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("/var/lib/dpkg/status", ()),
@@ -75,6 +68,11 @@ _LINES = re.compile(rb"^(?:Package|Version|Architecture|Status|P|V|A): ?.*|^[PVA
 
 def home(environ: Mapping[str, str]) -> dict[str, str]:
     """The digest of each known configuration file of the user, by name; variables may say that it is elsewhere."""
+    return {name: _digest_of(path) for name, path in _of_home(environ).items() if os.path.exists(path)}
+
+
+def _of_home(environ: Mapping[str, str]) -> dict[str, str]:
+    """The path of each file or directory with settings of the user, by name; it need not exist."""
     where = environ.get("HOME") or os.path.expanduser("~")
     paths = {f"~/{name}": f"{where}/{name}" for name in _IN_HOME}
     for variable, directory in _INSTEAD.items():
@@ -82,13 +80,16 @@ def home(environ: Mapping[str, str]) -> dict[str, str]:
             names = [name.removeprefix(directory) for name in _IN_HOME if name.startswith(directory)]
             paths.update((f"${variable}/{name}", f"{there}/{name}") for name in names)
     paths.update((f"${variable}", environ[variable]) for variable in _FILES if environ.get(variable))
-    return {name: _digest_of(path) for name, path in paths.items() if os.path.exists(path)}
+    return paths
 
 
 def named_files(environ: Mapping[str, str], more: Iterable[str], named_paths: Mapping[str, str]) -> dict[str, str]:
     """The digest of each file that an option in variables, or in the texts `more`, names; see `system`."""
-    paths = {path for text in (*environ.values(), *more) for path in _FILE_OPTION.findall(text)}
-    return {with_names(path, named_paths): _digest_of(path) for path in sorted(paths)}
+    return {with_names(path, named_paths): _digest_of(path) for path in sorted(_named_files(environ, more))}
+
+
+def _named_files(environ: Mapping[str, str], more: Iterable[str]) -> set[str]:
+    return {path for text in (*environ.values(), *more) for path in _FILE_OPTION.findall(text)}
 
 
 def _digest_of(path: str) -> str:
@@ -123,7 +124,8 @@ def system(
 ) -> dict[str, str]:
     """The digests of the installed packages, of /usr/local and of the directories that variables and settings name.
 
-    `more` are further texts with options, `readable` further directories; `named_paths` are replaced by their names.
+    `more` are further texts with options; files of settings are read, too. `readable` are further directories.
+    `named_paths` are replaced by their names.
     If no database of packages could be read, the result does not contain "packages". Raises `NotKeyable` if there are
     too many files.
     """
@@ -131,9 +133,14 @@ def system(
     packages = [each for each in (_packages(path, how, store) for path, how in _DATABASES) if each]
     if packages:
         result["packages"] = hashlib.sha256(canonical(packages)).hexdigest()
-    for directory in sorted({_LOCAL, *_directories(environ, more), *map(os.path.abspath, readable)}):
+    more = list(more)
+    files = [path for path in _of_home(environ).values() if path.endswith(_WITH_DIRECTORIES)]
+    found = directories.named(environ, more, [*files, *_named_files(environ, more)])
+    for directory in sorted({_LOCAL, *found.whole, *map(os.path.abspath, readable)}):
         seen = looked_at.get(directory)
         result[with_names(directory, named_paths)] = seen.digest if seen and seen.is_new() else tree(directory)
+    for directory in sorted(found.flat):
+        result[f"{with_names(directory, named_paths)}/*"] = tree(directory, _EVERYTHING)
     return result
 
 
@@ -190,16 +197,6 @@ def _read_packages(path: str, command: tuple[str, ...]) -> str:
     except (OSError, subprocess.CalledProcessError):
         return ""
     return hashlib.sha256(b"\n".join(lines)).hexdigest()
-
-
-def _directories(environ: Mapping[str, str], more: Iterable[str]) -> Iterator[str]:
-    for name in _PATHS:
-        yield from (os.path.normpath(each) for each in environ.get(name, "").split(":") if each.startswith("/"))
-    for text in (*environ.values(), *more):
-        for *_, path in _OPTION.findall(text):
-            yield os.path.normpath(re.sub(r"\\(.)", r"\1", path))
-            if "\\" in path:  # in MAKEFLAGS, an escaped blank separates words
-                yield os.path.normpath(path.partition("\\")[0])
 
 
 def tree(top: str, but: re.Pattern[str] = _NOT_READ, most: int = _MOST) -> str:

@@ -14,7 +14,7 @@ from sage_wheels.store.results import canonical
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from typing import Any
 
     from sage_wheels.store.store import Store
@@ -33,6 +33,10 @@ _PATIENCE = 20  # seconds: a program that says its version takes less than one
 # The lines of a version: the first line of nvcc is the same in each version. Others are about the licence.
 _NUMBER = re.compile(r"\d")
 _OF_LICENCE = re.compile(r"copyright|licen[cs]e|\(c\)", re.IGNORECASE)
+# What a script starts: paths of programs, and names after `exec`.
+_STARTED = re.compile(r"""(/[^\s"'`$;|&()<>]+)|\bexec\s+["']?([\w.+-]+)""")
+_SHORT = 1 << 16  # bytes; a longer script is no wrapper
+_DEPTH = 4  # wrappers of wrappers
 _NEUTRAL = {"LC_ALL": "C", "TERM": "dumb"}
 
 
@@ -40,13 +44,14 @@ def versions(environ: Mapping[str, str], compilers: str, store: Store) -> dict[s
     """What each tool that is found on the PATH of `environ` says of its version; "" for one that is not there.
 
     `compilers` are those that the interpreter names. The answers are remembered by path and stat of every program of
-    these names on PATH: a compiler cache may come before the compiler.
+    these names on PATH: a compiler cache may come before the compiler. If one is a script, what it starts counts, too.
     """
     path = {each: os.path.realpath(each) for each in environ.get("PATH", os.defpath).split(os.pathsep) if each}
     names = dict.fromkeys([*_TOOLS, *compilers.split(), *_named(environ)])
     programs = {name: _programs(name, path) for name in names if name}
     of_rust = _rustup(environ)
-    about = [_FORMAT, sorted(programs.items()), of_rust]
+    started = {each for found in programs.values() if found for each in _started_by(found[0][1], path)}
+    about = [_FORMAT, sorted(programs.items()), of_rust, *([list(map(stat_of, sorted(started)))] if started else [])]
     answer: dict[str, str] = remembered(store, "tools", about, {str: str}, lambda: _ask(programs, environ))
     found = {name: said for name, said in answer.items() if said or name in _TOOLS}
     return {**found, "rustup": hashlib.sha256(canonical(of_rust)).hexdigest()} if of_rust else found
@@ -73,6 +78,23 @@ def _real(program: str, path: Mapping[str, str]) -> str:
     directory, _, name = program.rpartition("/")
     real = path.get(directory)
     return f"{real}/{name}" if real and not os.path.islink(program) else os.path.realpath(program)
+
+
+def _started_by(program: str, path: Iterable[str], depth: int = _DEPTH) -> Iterator[str]:
+    """The programs that a script starts, as far as its text says so, and those that these start."""
+    try:
+        with open(program, "rb", buffering=0) as f:
+            if f.read(2) != b"#!" or os.fstat(f.fileno()).st_size > _SHORT or not depth:
+                return
+            text = f.read(_SHORT).decode(errors="replace")
+    except OSError:
+        return
+    for found in _STARTED.finditer(text):
+        candidates = [found[1]] if found[1] else [f"{directory}/{found[2]}" for directory in path]
+        started = next((each for each in candidates if os.path.isfile(each) and os.access(each, os.X_OK)), None)
+        if started and started != program:
+            yield started
+            yield from _started_by(started, path, depth - 1)
 
 
 def _rustup(environ: Mapping[str, str]) -> list[list[str]]:

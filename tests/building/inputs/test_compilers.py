@@ -159,6 +159,68 @@ def test_what_pkg_config_says(project: Project, monkeypatch: pytest.MonkeyPatch)
     check_changes(project, lambda: (where / "number.pc").write_text(about.format(2)))
 
 
+@pytest.mark.skipif(not shutil.which("pkg-config"), reason="needs pkg-config")
+@pytest.mark.parametrize("how", ["variable", "setting", "home", "root"])
+def test_a_header_that_pkg_config_names(project: Project, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    where = project.home / ".local" / "lib" / "pkgconfig" if how == "home" else project.top / "lib" / "pkgconfig"
+    include = project.top / "elsewhere" / "include" / "deep"
+    for each in (where, include):
+        each.mkdir(parents=True)
+    told: dict[str, Any] = {}
+    if how == "setting":
+        told = {"config_settings": {"setup-args": f"-Dpkg_config_path={where}"}}
+    elif how != "home":
+        monkeypatch.setenv("PKG_CONFIG_PATH", str(where))
+    there: Path | str = include.parent.parent
+    if how == "root":
+        monkeypatch.setenv("PKG_CONFIG_SYSROOT_DIR", str(project.top))
+        there = "/elsewhere"
+    about = "prefix={}\nincludedir=${{prefix}}/include\nName: number\nDescription: number\nVersion: 1\n"
+    (where / "number.pc").write_text(about.format(there) + "Cflags: -I${includedir}\n")
+    asked = f"PKG_CONFIG_PATH={where} pkg-config --cflags number"
+    write(project, "#include <deep/x.h>\nint answer(void) { return ANSWER; }\n", f"MORE = $(shell {asked})\n{MAKEFILE}")
+    for answer in ("1", "2"):
+        (include / "x.h").write_text(f"#define ANSWER {answer}\n")
+        assert [answers(project, **told), answers(project, **told)] == [(answer, False), (answer, True)]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("cmake.define.CMAKE_PREFIX_PATH", "/nowhere;{}"),
+        ("cmake.define.Number_DIR", "{}"),
+        ("cmake.args", "-DNumber_ROOT:PATH={}"),
+        ("setup-args", "-Dcmake_prefix_path={}"),
+        ("--build-option", "build_ext --include-dirs=/nowhere:{}"),
+        ("--global-option", "-I/nowhere:{}"),
+        ("cmake.define.CMAKE_C_FLAGS", "'-O2 -I{}'"),
+        ("", "-DCMAKE_PREFIX_PATH={}"),
+    ],
+)
+def test_a_directory_that_a_setting_names(
+    project: Project, monkeypatch: pytest.MonkeyPatch, key: str, value: str
+) -> None:
+    """Or the variable CMAKE_ARGS."""
+    place = project.top / "place"
+    place.mkdir()
+    told = {"config_settings": {key: value.format(place)}} if key else {}
+    if not key:
+        monkeypatch.setenv("CMAKE_ARGS", value.format(place))
+    write(project, "#include <x.h>\nint answer(void) { return ANSWER; }\n", f"MORE = -I{place}\n{MAKEFILE}")
+    for answer in ("1", "2"):
+        (place / "x.h").write_text(f"#define ANSWER {answer}\n")
+        assert [answers(project, **told), answers(project, **told)] == [(answer, False), (answer, True)]
+
+
+def test_a_directory_that_the_users_settings_name(project: Project) -> None:
+    place = project.top / "place"
+    place.mkdir()
+    (project.home / ".pydistutils.cfg").write_text(f"[build_ext]\ninclude_dirs = {place}\n")
+    write(project, "#include <x.h>\nint answer(void) { return ANSWER; }\n", f"MORE = -I{place}\n{MAKEFILE}")
+    (place / "x.h").write_text("#define ANSWER 1\n")
+    check_changes(project, lambda: (place / "x.h").write_text("#define ANSWER 2\n"))
+
+
 def compiler(project: Project, name: str, answer: int) -> None:
     """A compiler of its own version, which compiles another answer."""
     path = project.tools / name

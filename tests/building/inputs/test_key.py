@@ -98,6 +98,15 @@ def test_a_wheel_that_cannot_be_searched_is_not_kept(project: Project) -> None:
     assert not project.is_stored()
 
 
+@pytest.mark.parametrize("name", ["kept", "{wheel_tag}"])
+def test_a_build_directory_that_is_kept(project: Project, name: str) -> None:
+    """The result depends on what earlier builds left there; one in the copy is new each time."""
+    kept: dict[str, Any] = {"config_settings": {"build-dir": str(project.top / name)}}
+    assert [project.is_stored(**kept), project.is_stored(**kept)] == [False, False]
+    new: dict[str, Any] = {"config_settings": {"build-dir": "build"}}
+    assert [project.is_stored(**new), project.is_stored(**new)] == [False, True]
+
+
 def test_without_the_store_nothing_is_taken_and_nothing_is_kept(project: Project) -> None:
     assert not project.is_stored(store=False)
     assert not project.is_stored()

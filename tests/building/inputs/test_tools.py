@@ -53,6 +53,28 @@ def test_a_version_may_be_in_any_line(tmp_path: Path, lines: list[str], version:
     assert tools.versions(environ, "", Store(str(tmp_path / "store")))["nvcc"] == version
 
 
+@pytest.mark.parametrize(
+    "wrapper", ['exec {}/real-cc "$@"', "exec real-cc", "ccache '{}/real-cc' \"$@\"", "{}/between"]
+)
+def test_a_compiler_that_a_script_starts(tmp_path: Path, wrapper: str) -> None:
+    """Its new version is noticed, though the script stays as it is."""
+    real, path = tmp_path / "real", tmp_path / "bin"
+    environ = {"PATH": f"{path}:{real if wrapper == 'exec real-cc' else path}:/usr/bin:/bin", "HOME": str(tmp_path)}
+
+    def program(place: Path, text: str) -> None:
+        place.parent.mkdir(exist_ok=True)
+        place.write_text(f"#!/bin/sh\n{text}\n")
+        place.chmod(0o755)
+
+    program(path / "ccache", 'exec "$@"')
+    program(real / "between", f"{real}/real-cc")
+    program(path / "cc", wrapper.format(real))
+    store = Store(str(tmp_path / "store"))
+    for version in ("1.0", "2.0"):
+        program(real / "real-cc", f"echo real-cc {version}")
+        assert tools.versions(environ, "", store)["cc"] == f"real-cc {version}"
+
+
 def test_a_toolchain_that_is_not_the_default(tmp_path: Path) -> None:
     """A rust-toolchain.toml may choose it; what rustup says without one stays the same."""
     hashes = tmp_path / ".rustup" / "update-hashes"

@@ -1,0 +1,142 @@
+"""Find the directories that a compilation may read because a variable, a setting, or a file that these name says so.
+
+What the package manager keeps (/usr, but not /usr/local) is left out if only a definition or a .pc file names it: the
+list of the installed packages says what is there.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+# Variables with a list of directories to compile or link against.
+_PATHS = (
+    *("CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH", "OBJC_INCLUDE_PATH", "LIBRARY_PATH", "COMPILER_PATH"),
+    *("CMAKE_PREFIX_PATH", "CMAKE_INCLUDE_PATH", "CMAKE_LIBRARY_PATH"),
+    *("CMAKE_PROGRAM_PATH", "CMAKE_FRAMEWORK_PATH"),
+)
+_OF_PKG_CONFIG = ("PKG_CONFIG_PATH", "PKG_CONFIG_LIBDIR")
+# Options that name a directory. An option may stand in a list or in a definition (MAKEFLAGS, meson's -Dc_args=...); the
+# option or its path may be quoted. To distutils, -I and -L give a list.
+_OPTION = re.compile(
+    r"""(?:^|[\s=,;]|(?P<whole>["']))-(?:I|L|isystem|iquote|idirafter|B)\s*(?P<path>["'])?"""
+    r"""(/(?(whole)[^"']|(?(path)[^"']|(?:[^\s,;'"\\]|\\(?!\s-).)))+)"""
+)
+_INCLUDE = re.compile(r"\s*-(?:I|isystem|iquote|idirafter)")
+# Definitions of CMake and meson, and options of distutils and meson, that name a list of directories or libraries.
+_DEFINITION = re.compile(
+    r"""(?:^|[\s;,="'(])(?:-D|--)?(?:build\.)?"""
+    r"(CMAKE_(?:PREFIX|INCLUDE|LIBRARY|PROGRAM|FRAMEWORK|MODULE|FIND_ROOT)_PATH|(?:pkg_config|cmake_prefix)_path"
+    r"|(?:pkg-config|cmake-prefix)-path|(?:include|library)[-_]dirs"
+    r"|(?<=-D)(?!\w*(?:INSTALL|[Pp]ython|PYTHON))\w+_(?:ROOT|DIR|DIRS|LIBRARY|LIBRARIES))"
+    r"""(?::\w+)?(?:\s*=\s*|\s+)["'\[]*(/[^\s"')\]]*)"""
+)
+_MANAGED = re.compile(r"/(?:usr(?!/local(?:/|$))|lib\d*|bin|opt/homebrew|home/linuxbrew/\.linuxbrew)(?:/.*)?")
+# Where pkg-config looks in any case, but for what is of the system, and pip's and cmake's users put .pc files.
+_USUAL = ("/usr/local/lib/pkgconfig", "/usr/local/lib64/pkgconfig", "/usr/local/share/pkgconfig")
+_USUAL_IN_HOME = (".local/lib/pkgconfig", ".local/share/pkgconfig")
+_PC_VARIABLE = re.compile(r"^([\w.]+)[ \t]*=[ \t]*(.*)$", re.MULTILINE)
+_PC_FIELD = re.compile(r"^(?:Cflags|CFlags|Libs)(?:\.private)?[ \t]*:(.*)$", re.MULTILINE)
+_MOST = 1 << 18  # bytes of a file in which directories are searched
+
+
+class Named(NamedTuple):
+    """Directories of which everything counts (`whole`), and those of which only the files in them do (`flat`)."""
+
+    whole: set[str]
+    flat: set[str]
+
+
+def named(environ: Mapping[str, str], more: Iterable[str], files: Iterable[str]) -> Named:
+    """The directories that are named in the variables `environ`, in the texts `more` and in the `files`, as far as
+    these can be read; and in .pc files in them."""
+    found = Named(set(), set())
+    for name in (*_PATHS, *_OF_PKG_CONFIG):
+        found.whole.update(os.path.normpath(each) for each in environ.get(name, "").split(":") if each.startswith("/"))
+    defined = [f"-D{each}" for each in environ.get("SKBUILD_CMAKE_DEFINE", "").split(";")]
+    pkg_config = [each for name in _OF_PKG_CONFIG for each in environ.get(name, "").split(":")]
+    for text in (*environ.values(), *defined, *more, *map(_text_of, files)):
+        found.whole.update(path for _, path in _options(text))
+        for name, path in _definitions(text):
+            _add(found, [path], is_whole=True)
+            pkg_config += [path] if "pkg" in name else []
+    home = environ.get("HOME") or os.path.expanduser("~")
+    pkg_config += [*_USUAL, *(f"{home}/{each}" for each in _USUAL_IN_HOME)]
+    root = environ.get("PKG_CONFIG_SYSROOT_DIR", "")
+    for directory in dict.fromkeys(filter(os.path.isabs, pkg_config)):
+        for is_whole, path in _of_pc_files(directory, root):
+            _add(found, [path, *([os.path.normpath(root + path)] if root else [])], is_whole=is_whole)
+    return found._replace(flat=found.flat - found.whole)
+
+
+def _definitions(text: str) -> Iterator[tuple[str, str]]:
+    """What is defined in `text`, and each path in the list that is its value; another definition may follow in it."""
+    for each in _DEFINITION.finditer(text):
+        for part in re.split("[;:,]", each[2]):
+            if part.startswith("/"):
+                yield each[1], os.path.normpath(part)
+            else:
+                yield from _definitions(part)
+
+
+def _add(found: Named, paths: Iterable[str], *, is_whole: bool) -> None:
+    for path in paths:
+        if _MANAGED.fullmatch(path):
+            continue
+        if os.path.isfile(path):  # a library
+            found.flat.add(os.path.dirname(path))
+        else:
+            (found.whole if is_whole else found.flat).add(path)
+
+
+def _options(text: str) -> Iterator[tuple[bool, str]]:
+    """Each directory that an option in `text` names, and whether headers are searched in it."""
+    for each in _OPTION.finditer(text):
+        is_include = _INCLUDE.match(text, each.start() + (0 if each[0].startswith("-") else 1)) is not None
+        first, blank, rest = each[3].partition(" ")
+        if blank:  # in quotes: a path with a blank, or several options
+            yield is_include, os.path.normpath(first)
+            yield from _options(blank + rest)
+        for path in {each[3], *each[3].split(":")}:
+            if path.startswith("/"):
+                yield is_include, os.path.normpath(re.sub(r"\\(.)", r"\1", path))
+                if "\\" in path:  # in MAKEFLAGS, an escaped blank separates words
+                    yield is_include, os.path.normpath(path.partition("\\")[0])
+
+
+def _of_pc_files(directory: str, root: str) -> Iterator[tuple[bool, str]]:
+    """What the .pc files in `directory` (pkg-config(1)) name, as `_options`; of a library, its directory."""
+    try:
+        names = sorted(each for each in os.listdir(directory) if each.endswith(".pc"))
+    except OSError:
+        return
+    for name in names:
+        text = _text_of(f"{directory}/{name}")
+        variables = {"pcfiledir": directory, "pc_sysrootdir": root or "/", **dict(_PC_VARIABLE.findall(text))}
+        for field in _PC_FIELD.findall(text):
+            expanded = _expanded(field, variables)
+            yield from _options(expanded)
+            yield from ((False, os.path.normpath(word)) for word in expanded.split() if word.startswith("/"))
+
+
+def _expanded(text: str, variables: Mapping[str, str]) -> str:
+    for _ in range(10):  # variables in variables
+        if "${" not in text or len(text) > _MOST:
+            break
+        text = re.sub(r"\$\{([\w.]+)\}", lambda found: variables.get(found[1], "").strip(), text)
+    return text
+
+
+def _text_of(path: str) -> str:
+    from sage_wheels.fs.files import read_most, regular
+
+    try:
+        with open(path, encoding="utf-8", errors="replace", opener=regular) as f:
+            return read_most(f, _MOST)
+    except OSError:
+        return ""
