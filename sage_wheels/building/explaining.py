@@ -106,7 +106,12 @@ _NAMES = {
 
 
 _UNTOLD: dict[str, dict[str, str]] = {"files": {}}  # what earlier versions did not keep
-_SINGLE = {"sdist first": "--sdist-then-wheel", "isolation": "isolation", "declared is all": "--cache-declared"}
+_SINGLE = {
+    "sdist first": "--sdist-then-wheel",
+    "isolation": "isolation",
+    "declared is all": "--cache-declared",
+    "called": "the name of the interpreter",
+}
 
 
 def _flat(rounds: object) -> dict[str, list[str]]:

@@ -116,6 +116,7 @@ class Lookup:
             files=files,
             is_closed=is_closed,
             importable=path,
+            called=self.provider.called(),
         )
 
     def _source_of_copy(

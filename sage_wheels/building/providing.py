@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import shutil
 import sys
 
 from sage_wheels import environment
@@ -75,9 +76,22 @@ class Provider:
         return self._installed_environment(environ).importable()
 
     def _installed(self) -> str:
-        """The Python of a build without isolation."""
+        """The Python of a build without isolation. Backends may write its path into the wheel.
+
+        It has the name that a caller of `python3 -m build` would use, if that is the Python of the prefix, or that of
+        pip in the prefix.
+        """
         options = self.options
-        return options.python or (options.prefix.python if options.prefix else sys.executable)
+        if options.python or not options.prefix:
+            return options.python or sys.executable
+        called = shutil.which("python3", path=environment.get(environment.PATH) or os.defpath)
+        if called and os.path.dirname(called) == os.path.dirname(options.prefix.python):
+            return called
+        return options.prefix.python_of_pip
+
+    def called(self) -> str:
+        """The name of the Python of a build without isolation; "" with isolation."""
+        return "" if self.options.isolation else os.path.basename(self._installed())
 
     @functools.cached_property
     def sandbox(self) -> Sandbox | None:

@@ -99,7 +99,8 @@ class StoredBuild:
 
     `source` are the inputs from the source, `environ` the variables of the backend. `named_paths` are paths that the
     key contains by their names. `is_closed` is whether it is built in a sandbox. `importable` is the search path of a
-    build that may import everything there. Raises `NotKeyable`.
+    build that may import everything there, `called` the name of the Python of a build without isolation. Raises
+    `NotKeyable`.
     """
 
     def __init__(
@@ -116,6 +117,7 @@ class StoredBuild:
         files: Mapping[str, str],
         is_closed: bool = False,
         importable: list[str] | None = None,
+        called: str = "",
     ) -> None:
         self.store = store
         self.name = name
@@ -138,6 +140,8 @@ class StoredBuild:
             "interpreter": self._interpreter(),
             "variables": keyed(environ, self.named_paths),
         }
+        if called:
+            self.common["called"] = called
         if importable is not None:
             from sage_wheels.building.inputs.installed import everything
 

@@ -77,9 +77,27 @@ class Prefix(NamedTuple):
         candidates = [self.path(f"bin/{name}") for name in (found[::-1] if self.is_venv else found)]
         return next((each for each in candidates if presence.is_there(each)), candidates[0])
 
+    @property
+    def python_of_pip(self) -> str:
+        """The target interpreter by the name that a virtual environment was made with. Raises `OSError`.
+
+        `venv` and `virtualenv` link this name to the base interpreter, the others to it, and pip's own scripts use it.
+        """
+        if self.executable or not self.is_venv:
+            return self.python
+        links = [self.path(f"bin/{name}") for name in names.executables(self.version)]
+        leading_out = (each for each in links if presence.is_there(each) and not _is_link_to_neighbour(each))
+        return next(leading_out, self.python)
+
     def path(self, relative: str) -> FullPath:
         """The full path of `relative`, a path relative to the prefix."""
         return full(f"{self.root}/{relative}" if relative else self.root)
+
+
+def _is_link_to_neighbour(path: str) -> bool:
+    return os.path.islink(path) and os.path.dirname(os.path.join(os.path.dirname(path), os.readlink(path))) == (
+        os.path.dirname(path)
+    )
 
 
 # The types of an argument that names a prefix. None stands for the one in an environment variable

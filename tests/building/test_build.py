@@ -403,6 +403,36 @@ def test_without_isolation(
     assert read_wheel(built.path)["seen"].decode() == str(prefix)
 
 
+@pytest.mark.parametrize(("own", "is_on_path"), [("python", False), ("python3.x", False), ("python", True)])
+def test_without_isolation_the_interpreter_has_the_name_by_which_others_call_it(
+    build: Build,
+    make_project: MakeProject,
+    wheelhouse: Path,
+    tmp_path: Path,
+    read_wheel: ReadWheel,
+    monkeypatch: pytest.MonkeyPatch,
+    own: str,
+    is_on_path: bool,
+) -> None:
+    """pip's own script names that with which the environment was made; `python3 -m build` finds python3 on PATH.
+
+    SciPy, for example, writes the path into the wheel.
+    """
+    own = own.replace("3.x", f"3.{sys.version_info[1]}")
+    base = Path(sys.executable).resolve()
+    where = tmp_path / "base"
+    where.mkdir()
+    (where / own).symlink_to(base)
+    root = tmp_path / "prefix"
+    subprocess.run([where / own, "-m", "venv", "--without-pip", root], check=True)
+    if is_on_path:
+        monkeypatch.setenv("PATH", f"{root}/bin:{os.environ['PATH']}")
+    put_backend_into(root, wheelhouse)
+    tree = make_project(requires=["tiny>=1"], hook="import sys; content['seen'] = sys.executable")
+    built = build(tree, isolation=False, prefix=find_prefix(root))
+    assert read_wheel(built.path)["seen"].decode() == f"{root}/bin/{'python3' if is_on_path else own}"
+
+
 def test_without_isolation_what_is_missing_is_named(
     build: Build, make_project: MakeProject, wheelhouse: Path, prefix: Path
 ) -> None:
