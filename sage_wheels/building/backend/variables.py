@@ -140,7 +140,7 @@ def keyed(environ: Mapping[str, str], named_paths: Mapping[str, str]) -> dict[st
     """
     result = {}
     for name, value in sorted(environ.items()):
-        if _PASSED_ONLY.fullmatch(name):
+        if not is_keyed(name):
             continue
         if name in OF_MAKE:
             value = _of_files(value)
@@ -148,6 +148,11 @@ def keyed(environ: Mapping[str, str], named_paths: Mapping[str, str]) -> dict[st
                 continue
         result[name] = with_names(value, named_paths)
     return result
+
+
+def is_keyed(name: str) -> bool:
+    """Whether a wheel may depend on the variable `name` of a backend."""
+    return _PASSED_ONLY.fullmatch(name) is None
 
 
 def counting(environ: Mapping[str, str]) -> dict[str, str]:

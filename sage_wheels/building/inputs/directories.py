@@ -36,7 +36,7 @@ _DEFINITION = re.compile(
     r"|(?<=-D)(?!\w*(?:INSTALL|[Pp]ython|PYTHON))\w+_(?:ROOT|DIR|DIRS|LIBRARY|LIBRARIES))"
     r"""(?::\w+)?(?:\s*=\s*|\s+)["'\[]*(/[^\s"')\]]*)"""
 )
-_MANAGED = re.compile(r"/(?:usr(?!/local(?:/|$))|lib\d*|bin|opt/homebrew|home/linuxbrew/\.linuxbrew)(?:/.*)?")
+_MANAGED = re.compile(r"/(?:usr(?!/local(?:/|$))|lib\d*|s?bin|opt/homebrew|home/linuxbrew/\.linuxbrew)(?:/.*)?")
 # Where pkg-config looks in any case, but for what is of the system, and pip's and cmake's users put .pc files.
 _USUAL = ("/usr/local/lib/pkgconfig", "/usr/local/lib64/pkgconfig", "/usr/local/share/pkgconfig")
 _USUAL_IN_HOME = (".local/lib/pkgconfig", ".local/share/pkgconfig")
@@ -86,12 +86,17 @@ def _definitions(text: str) -> Iterator[tuple[str, str]]:
 
 def _add(found: Named, paths: Iterable[str], *, is_whole: bool) -> None:
     for path in paths:
-        if _MANAGED.fullmatch(path):
+        if is_managed(path):
             continue
         if os.path.isfile(path):  # a library
             found.flat.add(os.path.dirname(path))
         else:
             (found.whole if is_whole else found.flat).add(path)
+
+
+def is_managed(path: str) -> bool:
+    """Whether the list of the installed packages says what is at `path`."""
+    return _MANAGED.fullmatch(path) is not None
 
 
 def _options(text: str) -> Iterator[tuple[bool, str]]:

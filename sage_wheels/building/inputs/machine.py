@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -11,7 +12,7 @@ import sys
 import time
 from typing import NamedTuple
 
-from sage_wheels.building.backend.variables import with_names
+from sage_wheels.building.backend.variables import is_keyed, with_names
 from sage_wheels.building.inputs import directories
 from sage_wheels.building.keyable import NotKeyable
 from sage_wheels.fs.digest import of_file
@@ -32,7 +33,9 @@ _IN_HOME = (
 )
 # Variables that name another place for directories in the home, and those whose value is a file of settings.
 _INSTEAD = {"XDG_CONFIG_HOME": ".config/", "XDG_DATA_HOME": ".local/share/", "CARGO_HOME": ".cargo/"}
-_WITH_DIRECTORIES = (".cfg", ".cmake", ".ini")  # ends of names of settings that may name directories
+# The ends of names of such files (matplotlib's $MPLSETUPCFG), and of those that may name directories.
+_OF_SETTINGS = (".cfg", ".cmake", ".conf", ".ini", ".toml")
+_WITH_DIRECTORIES = (".cfg", ".cmake", ".ini")
 _FILES = ("DIST_EXTRA_CONFIG", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "CMAKE_TOOLCHAIN_FILE")
 # Options whose value is a file of settings, or a header.
 _FILE_OPTION = re.compile(
@@ -59,6 +62,8 @@ _DATABASES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("/usr/local/Cellar", ("sh", "-c", "ls -d /usr/local/Cellar/*/*")),
     ("/home/linuxbrew/.linuxbrew/Cellar", ("sh", "-c", "ls -d /home/linuxbrew/.linuxbrew/Cellar/*/*")),
 )
+# Programs that say how to compile with a library: `pg_config`, `llvm-config-14`, `mpicc`.
+_SAYS_HOW = re.compile(r"(?!python).*[-_]config(?:-[\d.]+)?|mpi(?:cc|cxx|c\+\+|f77|f90|fort)|h5p?cc")
 _NEW = 2.0  # seconds
 looked_at: dict[str, Seen] = {}  # by directory: what `look_ahead` found
 # The lines of /proc/cpuinfo that matter.
@@ -79,7 +84,10 @@ def _of_home(environ: Mapping[str, str]) -> dict[str, str]:
         if there := environ.get(variable):
             names = [name.removeprefix(directory) for name in _IN_HOME if name.startswith(directory)]
             paths.update((f"${variable}/{name}", f"{there}/{name}") for name in names)
-    paths.update((f"${variable}", environ[variable]) for variable in _FILES if environ.get(variable))
+    for variable, value in environ.items():
+        is_settings = is_keyed(variable) and value.endswith(_OF_SETTINGS) and os.path.isabs(value)
+        if value and (variable in _FILES or is_settings):
+            paths[f"${variable}"] = value
     return paths
 
 
@@ -139,9 +147,29 @@ def system(
     for directory in sorted({_LOCAL, *found.whole, *map(os.path.abspath, readable)}):
         seen = looked_at.get(directory)
         result[with_names(directory, named_paths)] = seen.digest if seen and seen.is_new() else tree(directory)
+    if programs := _programs_that_say_how(environ):
+        result["programs on PATH"] = hashlib.sha256(canonical(programs)).hexdigest()
     for directory in sorted(found.flat):
         result[f"{with_names(directory, named_paths)}/*"] = tree(directory, _EVERYTHING)
     return result
+
+
+def _programs_that_say_how(environ: Mapping[str, str]) -> dict[str, list[int]]:
+    """Size and time of each program of `_SAYS_HOW` that PATH leads to.
+
+    What the list of packages, the digest of /usr/local, or RECORDs tell is left out.
+    """
+    found: dict[str, list[int]] = {}
+    for directory in environ.get("PATH", "").split(os.pathsep):
+        is_told = directories.is_managed(directory) or directory == f"{_LOCAL}/bin"
+        if directory.startswith("/") and not is_told and not os.path.exists(f"{directory}/../pyvenv.cfg"):
+            with contextlib.suppress(OSError), os.scandir(directory) as scan:
+                for entry in scan:
+                    if entry.name not in found and _SAYS_HOW.fullmatch(entry.name):
+                        with contextlib.suppress(OSError):
+                            status = entry.stat()
+                            found[entry.name] = [status.st_size, status.st_mtime_ns]
+    return found
 
 
 class Seen(NamedTuple):

@@ -26,7 +26,8 @@ _TOOLS = (
 # Variables whose value is a command; the programs in it are tools, too.
 _COMMANDS = re.compile(
     r"(HOST|BUILD|TARGET)?_?(CC|CXX|CPP|FC|F77|F90|F95|LD|LDSHARED|LDCXXSHARED|AR|NM|RANLIB|AS|MAKE|NINJA|CYTHON|SWIG"
-    r"|PKG_CONFIG|CMAKE|MESON|RUSTC|CARGO|NVCC|CUDACXX|RUSTC_WRAPPER|RUSTC_LINKER)|CMAKE_\w+_(COMPILER|LAUNCHER)"
+    r"|CMAKE|MESON|RUSTC|CARGO|NVCC|CUDACXX|RUSTC_WRAPPER|RUSTC_LINKER|MPICC|MPICXX|MPIF90|MPIFORT)"
+    r"|CMAKE_\w+_(COMPILER|LAUNCHER)|\w+_CONFIG"
 )
 _FORMAT = 2  # of the answers; raise it when other lines are kept
 _PATIENCE = 20  # seconds: a program that says its version takes less than one

@@ -221,6 +221,51 @@ def test_a_directory_that_the_users_settings_name(project: Project) -> None:
     check_changes(project, lambda: (place / "x.h").write_text("#define ANSWER 2\n"))
 
 
+@pytest.mark.parametrize("how", ["path", "variable"])
+def test_a_program_that_says_how_to_compile(project: Project, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    """As pg_config and llvm-config, which no package manager has put there."""
+    directory = project.top / "pg" / "bin"
+    directory.mkdir(parents=True)
+    program = directory / "pg_config"
+
+    def install(version: int) -> None:
+        program.write_text(f"#!/bin/sh\n[ \"$1\" = --version ] && echo 'pg {version}' || echo -DANSWER={version}\n")
+        program.chmod(0o755)
+
+    if how == "path":
+        monkeypatch.setenv("PATH", f"{directory}:{os.environ['PATH']}")
+    else:
+        monkeypatch.setenv("PG_CONFIG", str(program))
+    write(project, SOURCE, f"MORE = $(shell {program} --cflags)\n{MAKEFILE}")
+    install(1)
+    check_changes(project, lambda: install(2))
+
+
+def test_settings_that_a_variable_names(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As $MPLSETUPCFG for matplotlib."""
+    settings = project.top / "setup.cfg"
+    monkeypatch.setenv("OF_A_TEST", str(settings))
+    write(project, SOURCE, f"MORE = $(shell cat $(OF_A_TEST))\n{MAKEFILE}")
+    settings.write_text("-DANSWER=1")
+    check_changes(project, lambda: settings.write_text("-DANSWER=2"))
+
+
+def test_programs_and_settings_that_do_not_count(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of an activated environment, of an interpreter, and of what is passed only."""
+    environment, others = project.top / "venv" / "bin", project.top / "bin"
+    monkeypatch.setenv("PATH", f"{environment}:{others}:{os.environ['PATH']}")
+    monkeypatch.setenv("CCACHE_CONFIGPATH", str(project.top / "ccache.conf"))
+    assert answers(project) == ("1", False)
+    for each in (environment, others):
+        each.mkdir(parents=True)
+    for each in (environment / "numpy-config", others / "python3-config", others / "other"):
+        each.write_text("#!/bin/sh\n")
+        each.chmod(0o755)
+    (environment.parent / "pyvenv.cfg").touch()
+    (project.top / "ccache.conf").write_text("max_size = 5G\n")
+    assert answers(project) == ("1", True)
+
+
 def compiler(project: Project, name: str, answer: int) -> None:
     """A compiler of its own version, which compiles another answer."""
     path = project.tools / name
