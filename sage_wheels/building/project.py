@@ -26,7 +26,7 @@ from sage_wheels.building.providing import Provider
 from sage_wheels.building.source import pyproject
 from sage_wheels.building.stored import Round
 from sage_wheels.errors import BuildFailed, SageWheelsError, SourceError, UsageError, printable
-from sage_wheels.fs import caches, presence, trust
+from sage_wheels.fs import presence, trust
 from sage_wheels.requirements.sources import (
     GitRepository,
     RemoteFile,
@@ -97,8 +97,6 @@ def build_wheel(source: Source, *, wheel_dir: str, options: BuildOptions) -> Bui
     trace.decided("%s is built %s and %s: it is no wheel, but %s", name, where, how, _KINDS[type(source)])
     remote_of(options)  # so that wrong options for it are reported before the build
     root = options.build_root()
-    if options.on_note and not options.cache_dir:
-        caches.say_once(caches.of_user().notes, options.on_note)  # about the store for byte-code of build requirements
     if options.log:
         trust.check(options.log, "name another --log")
     with (

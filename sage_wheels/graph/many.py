@@ -10,7 +10,6 @@ from sage_wheels.building.environment.wheelhouse import Wheelhouse
 from sage_wheels.building.options import store_of
 from sage_wheels.building.stored import seconds_of
 from sage_wheels.errors import SageWheelsError
-from sage_wheels.fs import caches
 from sage_wheels.graph import projects, scheduler
 from sage_wheels.graph.graph import Graph, Wheels
 from sage_wheels.graph.local import LocalEngine
@@ -46,8 +45,6 @@ def build_all(
     """
     cache = building.cache_root()
     building.build_root()  # a temporary one is then that of all builds
-    if building.on_note and not building.cache_dir:
-        caches.say_once(caches.of_user().notes, building.on_note)
     find_links = () if from_source else tuple(each for each in building.find_links if not _is_same(each, wheel_dir))
     building = building._replace(find_links=find_links, cache_dir=cache, on_note=None, on_phase=None)
     interpreter = find_building(building.python, building.prefix, cache)

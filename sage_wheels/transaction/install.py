@@ -139,11 +139,10 @@ def _install(
                 commit_options.say(
                     f"{each.wheel.path} has Wheel-Version {each.wheel.newer_format}, and only 1.0 is known"
                 )
-        if options.compile_bytecode and not options.cache_dir:
-            caches.say_once(caches.of_user().notes, commit_options.say)
+        root = _store_for(options, commit_options.say)
         with (
             sweep.own_stage(prefix, commit_options.say, commit_options.history) as own,
-            _unpacked(options, own.path, commit_options.say) as unpacked,
+            _unpacked(root, options, own.path, commit_options.say) as unpacked,
         ):
             trace.step("staging %d wheels in %s", len(requests), own.path)
             images = image.write_images(
@@ -153,6 +152,7 @@ def _install(
                 compile_bytecode=options.compile_bytecode,
                 on_progress=on_progress,
                 unpacked=unpacked,
+                store=Store(root, limit=options.cache_size) if root else None,
                 processes=options.processes,
             )
             outcome = _commit(prefix, own, requests, images, options, commit_options, listing, there, undoes)
@@ -171,17 +171,25 @@ def _install(
     return report._replace(unchanged=unchanged, not_compiled=not_compiled, runs_at_start=starts, unmet=unmet)
 
 
+def _store_for(options: InstallOptions, say: Callable[[str], None]) -> str | None:
+    """The directory of the store, None for none. Raises what `caches.named` does for one that is named."""
+    if not options.store:
+        return None
+    if options.cache_dir:
+        return caches.named(os.path.abspath(options.cache_dir))
+    found = caches.of_user()
+    if options.compile_bytecode:
+        caches.say_once(found.notes, say)
+    return found.directory
+
+
 def _unpacked(
-    options: InstallOptions, stage: str, say: Callable[[str], None]
+    root: str | None, options: InstallOptions, stage: str, say: Callable[[str], None]
 ) -> contextlib.AbstractContextManager[UnpackedWheels | None]:
-    """The unpacked wheels of the store. Raises `UsageError`, and for a store that is named what `caches.named` does."""
+    """The unpacked wheels of the store in `root`. Raises `UsageError`."""
     mode = options.link_mode or environment.get(environment.SAGE_WHEELS_LINK_MODE) or LINK_MODES[0]
     if mode not in LINK_MODES:
         raise UsageError(f"{mode!r} is no link mode", f"write {' or '.join(LINK_MODES)}")
-    if not options.store:
-        return contextlib.nullcontext()
-    root = options.cache_dir and caches.named(os.path.abspath(options.cache_dir))
-    root = root or caches.of_user().directory
     if root is None:
         return contextlib.nullcontext()
     store = Store(root, limit=options.cache_size, on_note=say)

@@ -1,22 +1,22 @@
-"""Keep byte-code in the user's store, for installing the same wheel into another prefix.
+"""Keep byte-code in the store, for installing the same wheel into another prefix.
 
 A result has the code of one piece of a wheel (a group of its members), compiled with a placeholder for the path. Its
 key is a digest of everything on which the code depends: the RECORD of the wheel (with the hash of each source), the
-piece, and the magic number of the interpreter. A damaged result, and one in another format, is ignored. If there is no
-safe store (for example under sudo with the caller's HOME), nothing is kept.
+piece, and the magic number of the interpreter. A damaged result, and one in another format, is ignored. Without a store
+(None), nothing is kept.
 """
 
 from __future__ import annotations
 
-import functools
 import importlib.util
 import marshal
 
-from sage_wheels.errors import SageWheelsError
-from sage_wheels.fs import caches
 from sage_wheels.fs.digest import sha256
 from sage_wheels.store.results import key_of
-from sage_wheels.store.store import Store
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from sage_wheels.store.store import Store
 
 _KIND = "bytecode"
 _FORMAT = 1
@@ -28,9 +28,8 @@ def key(record: bytes, piece: str) -> str:
     return key_of(_KIND, [_FORMAT, importlib.util.MAGIC_NUMBER.hex(), piece, sha256(record).hexdigest()])
 
 
-def load(name: str) -> dict[str, bytes]:
-    """The codes kept under the key `name`, by member; empty if there are none that can be read."""
-    store = _store()
+def load(store: Store | None, name: str) -> dict[str, bytes]:
+    """The codes that `store` has under the key `name`, by member; empty if there are none that can be read."""
     found = store.result(_KIND, name) if store else None
     data = store.read(found, _CODES) if store and found else None
     if data is None:
@@ -44,28 +43,7 @@ def load(name: str) -> dict[str, bytes]:
     return codes
 
 
-def store(name: str, codes: dict[str, bytes]) -> None:
+def keep(store: Store | None, name: str, codes: dict[str, bytes]) -> None:
     """Keep `codes` under the key `name`. Nothing happens if the store cannot be written."""
-    store = _store()
     if store:
         store.keep(_KIND, name, {}, data={_CODES: marshal.dumps(codes)})
-
-
-def clean_up() -> None:
-    """Delete old results if the store has exceeded its limit."""
-    store = _store()
-    if store:
-        store.tidy()
-
-
-def _store() -> Store | None:
-    try:
-        directory = caches.of_user().directory
-    except SageWheelsError:  # the command has another one, or has said that it cannot use this one
-        return None
-    return _opened(directory) if directory else None
-
-
-@functools.cache
-def _opened(root: str) -> Store:
-    return Store(root)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from sage_wheels.prefix import Prefix
     from sage_wheels.prefix.paths import PrefixPath
+    from sage_wheels.store.store import Store
     from sage_wheels.wheel.wheel import Wheel
 
 _HEADER = 16  # bytes of a byte-code file before the code (PEP 552)
@@ -28,16 +29,17 @@ def placeholder(source: bytes) -> str:
 
 
 class Codes:
-    """The byte-code of one piece of a wheel: taken from the cache if it is there; else compiled, and stored there."""
+    """The byte-code of one piece of a wheel: taken from `store` if it is there; else compiled, and kept there."""
 
-    def __init__(self, wheel: Wheel, piece: str) -> None:
+    def __init__(self, wheel: Wheel, piece: str, store: Store | None) -> None:
+        self._store = store
         self._key = bytecode_cache.key(wheel.record, piece)
-        self._known = bytecode_cache.load(self._key)
+        self._known = bytecode_cache.load(store, self._key)
         self._is_new = False
 
     def write(self, path: str, source: bytes, final_path: str, member: str | None, status: os.stat_result) -> bool:
-        """Write the byte-code of the source at `path`; False if it is invalid. `member` is its key in the cache
-        file."""
+        """Write the byte-code of the source at `path`; False if it is invalid. `member` is its key among the
+        codes."""
         code: bytes | None = None
         if member is not None:
             stand_in = placeholder(source)
@@ -53,16 +55,16 @@ class Codes:
         return bool(code)
 
     def keep(self) -> bool:
-        """Store newly compiled code in the cache; returns whether there was any."""
+        """Keep newly compiled code in the store; returns whether there was any."""
         if self._is_new:
-            bytecode_cache.store(self._key, self._known)
+            bytecode_cache.keep(self._store, self._key, self._known)
         return self._is_new
 
 
 def compile_elsewhere(
-    prefix: Prefix, tree: str, wheels: list[tuple[Wheel, list[PrefixPath]]]
+    prefix: Prefix, tree: str, wheels: list[tuple[Wheel, list[PrefixPath]]], store: Store | None
 ) -> tuple[str, set[str]] | None:
-    """Write the target interpreter's byte-code for sources below `tree`, by wheel: from the cache, or compiled by it.
+    """Write the target interpreter's byte-code for sources below `tree`, by wheel: from `store`, or compiled by it.
 
     Returns its cache tag and the sources that have byte-code; None if it cannot run. Then there is no byte-code, and
     the installation goes on.
@@ -70,7 +72,7 @@ def compile_elsewhere(
     who = interpreter.identity(interpreter.base_executable(prefix))
     if who is None or environment.bytecode_mode() != "timestamp":  # then there are hashes in it that only it can make
         return run_compiler(prefix, tree, {each: prefix.path(each) for _, sources in wheels for each in sources})
-    pieces = [_Foreign(wheel, who, tree, sources) for wheel, sources in wheels]
+    pieces = [_Foreign(wheel, who, tree, sources, store) for wheel, sources in wheels]
     made = run_compiler(prefix, tree, {source: path for piece in pieces for source, path in piece.missing().items()})
     if made is None:
         return None
@@ -96,11 +98,12 @@ class _Foreign:
     need not run.
     """
 
-    def __init__(self, wheel: Wheel, who: object, tree: str, sources: list[PrefixPath]) -> None:
+    def __init__(self, wheel: Wheel, who: object, tree: str, sources: list[PrefixPath], store: Store | None) -> None:
         self.sources = sources
+        self._store = store
         self._tree = tree
         self._key = bytecode_cache.key(wheel.record, json.dumps(["elsewhere", who]))
-        self._known = bytecode_cache.load(self._key)
+        self._known = bytecode_cache.load(store, self._key)
 
     @property
     def tag(self) -> str:
@@ -112,7 +115,7 @@ class _Foreign:
         return {source: each for source, each in stand_ins.items() if not self._is_known(source, each)}
 
     def take(self, tag: str, compiled: set[str]) -> None:
-        """Move the files that were `compiled` with placeholders, for the cache tag `tag`, into the cache."""
+        """Move the files that were `compiled` with placeholders, for the cache tag `tag`, into the store."""
         is_new = False
         for source, stand_in in self.missing().items():
             self._known[source] = b""
@@ -126,8 +129,9 @@ class _Foreign:
                     del self._known[source]
             is_new = True
         if is_new:
-            bytecode_cache.store(self._key, self._known)
-            bytecode_cache.clean_up()
+            bytecode_cache.keep(self._store, self._key, self._known)
+            if self._store:
+                self._store.tidy()
 
     def write(self, source: PrefixPath, final_path: str, tag: str) -> bool | None:
         """Write the byte-code of `source`; False if the source is invalid, None if the byte-code is not known."""

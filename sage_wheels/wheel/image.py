@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from sage_wheels.prefix import Prefix
     from sage_wheels.prefix.locator import Locator
     from sage_wheels.prefix.paths import PrefixPath
+    from sage_wheels.store.store import Store
     from sage_wheels.wheel.unpacked import UnpackedWheels
     from sage_wheels.wheel.wheel import Wheel
     from sage_wheels.wheel.writer import Written
@@ -89,21 +90,22 @@ def write_images(
     on_progress: Callable[[int, int], None] | None = None,
     locator: Locator | None = None,
     unpacked: UnpackedWheels | None = None,
+    store: Store | None = None,
     processes: int | None = None,
 ) -> list[Image]:
     """Write the images of all requests into the new directory `tree`, by up to `processes` processes.
 
     By default, there are as many processes as this one may use processors, and less work is done by this one alone.
-    Files of wheels that are `unpacked` already are taken from there. If two wheels have the same file with the same
-    content, it is written once. `on_progress` is called with the number of pieces of work begun, and of all pieces.
-    Raises `WheelRefused`, `Conflict` if two wheels have different files of the same path, and `OSError` if a file
-    cannot be written.
+    Files of wheels that are `unpacked` already are taken from there, and byte-code from `store`. If two wheels have the
+    same file with the same content, it is written once. `on_progress` is called with the number of pieces of work
+    begun, and of all pieces. Raises `WheelRefused`, `Conflict` if two wheels have different files of the same path, and
+    `OSError` if a file cannot be written.
     """
     umask = current_umask()
     processes = processes or workers.processors()
     compiling = compile_bytecode and interpreter.makes_our_bytecode(prefix)
     if compiling:
-        from sage_wheels.wheel import bytecode_cache, codes  # noqa: F401  before the first fork
+        from sage_wheels.wheel import codes  # noqa: F401  before the first fork
     layouts = [
         Layout(request.wheel, prefix, compiling=compile_bytecode, headers=request.headers, locator=locator)
         for request in requests
@@ -116,6 +118,7 @@ def write_images(
             skipped,
             compiling=compiling,
             unpacked=unpacked.of(layout.wheel) if unpacked else None,
+            store=store,
             alone=processes == 1,
         )
         for layout, skipped in zip(layouts, _written_by_others(layouts), strict=True)
@@ -139,10 +142,10 @@ def write_images(
         wheel.note_digest(digest)
     if unpacked:
         unpacked.finish(done=True)
-    if any(result.cached for result in written):
-        bytecode_cache.clean_up()
+    if store and any(result.cached for result in written):
+        store.tidy()
     if compile_bytecode and not compiling:
-        _compile_elsewhere(prefix, tree, writers)
+        _compile_elsewhere(prefix, tree, writers, store)
     compiled = {destination for writer in writers for destination in writer.compiled}
     for writer in writers:
         writer.take_compiled(compiled)
@@ -176,12 +179,12 @@ def _finish(writer: Writer, request: Request) -> Image:
     )
 
 
-def _compile_elsewhere(prefix: Prefix, tree: str, writers: list[Writer]) -> None:
+def _compile_elsewhere(prefix: Prefix, tree: str, writers: list[Writer], store: Store | None) -> None:
     """Let the target interpreter compile the byte-code of all wheels; if it cannot run, there is no byte-code."""
     from sage_wheels.wheel import codes
 
     wheels = [(writer.layout.wheel, writer.sources()) for writer in writers if writer.sources()]
-    made = codes.compile_elsewhere(prefix, tree, wheels) if wheels else None
+    made = codes.compile_elsewhere(prefix, tree, wheels, store) if wheels else None
     if made:
         for writer in writers:
             writer.take_bytecode(*made)

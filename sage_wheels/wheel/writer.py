@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from sage_wheels.archive.strict_zip import Member
     from sage_wheels.prefix.paths import PrefixPath
+    from sage_wheels.store.store import Store
     from sage_wheels.wheel.codes import Codes
     from sage_wheels.wheel.layout import Layout
     from sage_wheels.wheel.unpacked import Unpacked
@@ -67,8 +68,8 @@ class Writer:
 
     `skipped` are destinations that another wheel of this transaction writes, with the same content, and their rows.
     `compiled` are sources that have byte-code. `rows` are the rows of the new RECORD; `stats` are entries for
-    `installed.unchanged`. `unpacked` is the wheel in the store, if there is one or is to be one. With
-    `alone`, no process is made for a large member.
+    `installed.unchanged`. `unpacked` is the wheel in the store, if there is one or is to be one. `store` is for
+    byte-code. With `alone`, no process is made for a large member.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class Writer:
         *,
         compiling: bool,
         unpacked: Unpacked | None = None,
+        store: Store | None = None,
         alone: bool = False,
     ) -> None:
         self.layout = layout
@@ -93,6 +95,7 @@ class Writer:
         self._wheel = layout.wheel
         self._umask = umask
         self._unpacked = unpacked
+        self._store = store
         self._compiling = compiling
         self._alone = alone
 
@@ -123,7 +126,7 @@ class Writer:
         if self._compiling:
             from sage_wheels.wheel.codes import Codes
 
-            codes = Codes(self._wheel, unit.name)
+            codes = Codes(self._wheel, unit.name, self._store)
         result = Written({}, [], [], [])
         try:
             for number, member in zip(unit.numbers, unit.members, strict=True):

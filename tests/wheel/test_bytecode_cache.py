@@ -80,11 +80,20 @@ class Prefix:
     def __init__(self, tmp_path: Path) -> None:
         self.root, self.wheel = make_prefix(tmp_path), make_wheel(tmp_path, "demo", "1", {"demo.py": SOURCE})
 
-    def install(self) -> bytes:
-        done = tool("install", "--reinstall", "--prefix", self.root, self.wheel, timeout=60)
+    def install(self, *options: str | Path) -> bytes:
+        done = tool("install", "--reinstall", "--prefix", self.root, self.wheel, *options, timeout=60)
         assert (done.returncode, done.stderr.count("\n")) == (0, 1), done.stderr
         [compiled] = site_packages(self.root).rglob("demo.*.pyc")
         return compiled.read_bytes()[16:]
+
+
+def test_it_is_in_the_store_that_is_named(tmp_path: Path, cache: Path) -> None:
+    prefix, named = Prefix(tmp_path), tmp_path / "named"
+    prefix.install("--no-store")
+    assert not cache.exists()
+    prefix.install("--cache-dir", named)
+    assert not cache.exists()
+    assert list(named.glob("content/*/*"))
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -223,7 +223,8 @@ class ImageCache:
         from sage_wheels.wheel import Request, Wheel, write_images
 
         with Wheel(path, self._wheel_limits) as wheel:
-            image = write_images([Request(wheel, requested=False)], self.building.pattern, tree)[0]
+            quiet = Store(self.store.root, limit=self.store.limit)  # whoever opened it says what is wrong with it
+            image = write_images([Request(wheel, requested=False)], self.building.pattern, tree, store=quiet)[0]
             return _about(wheel)._replace(
                 dist_info=image.dist_info,
                 python=self.building.pattern.python,
