@@ -108,7 +108,10 @@ def remove(root: str, entry: Entry) -> None:
         caches.make_directory(f"{root}/staging")
         trash = f"{root}/staging/{os.getpid()}-{os.urandom(4).hex()}"
         os.rename(entry.path, trash)
-        delete_tree(trash)
+        if os.path.isdir(trash) and not os.path.islink(trash):
+            delete_tree(trash)
+        else:  # somebody has put something else in its place
+            os.unlink(trash)
 
 
 def entries(root: str) -> Iterator[Entry]:

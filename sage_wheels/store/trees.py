@@ -28,16 +28,16 @@ def put(root: str, ready: str, path: str, size: int, is_whole: Callable[[], obje
     """Rename the directory `ready`, which has `size` bytes, to the tree at `path`. Raises `OSError`.
 
     If there is a tree already, `is_whole` says whether it can be used. If so, another process was faster, and `ready`
-    stays where it is. If not, it is half-deleted, and is replaced.
+    stays where it is. If not, it is half-deleted, and is replaced; so is what is no directory.
     """
     caches.write(f"{ready}/size", b"%d" % size)
     caches.make_directory(os.path.dirname(path))
     try:
         os.rename(ready, path)
     except OSError as error:
-        if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+        if error.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
             raise
-        if not is_whole():
+        if error.errno == errno.ENOTDIR or not is_whole():
             discard(root, path)
             os.rename(ready, path)
 

@@ -114,6 +114,25 @@ def test_the_cache_may_be_deleted_at_any_time(cache: ImageCache, make_wheel: Mak
     assert Path(tree).is_dir()
 
 
+@pytest.mark.parametrize(
+    "make",
+    [Path.touch, os.mkfifo, lambda path: path.symlink_to("/etc"), lambda path: path.symlink_to("nowhere")],
+    ids=["file", "pipe", "link", "dangling link"],
+)
+def test_what_is_in_the_place_of_an_image_is_replaced(
+    cache: ImageCache, make_wheel: MakeWheel, make: Callable[[Path], object]
+) -> None:
+    wheel = str(make_wheel("a", "1.0"))
+    tree, _ = cache.image(wheel)
+    place = Path(tree).parent
+    shutil.rmtree(place)
+    make(place)
+    assert cache.image(wheel)[0] == tree
+    assert not place.is_symlink()
+    assert Path(tree).is_dir()
+    assert os.listdir(f"{cache.root}/staging") == []
+
+
 def rewrite(path: str) -> None:
     with open(path, "w") as f:
         f.write("version = '6.6.6'\n")
