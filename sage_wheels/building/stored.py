@@ -36,6 +36,7 @@ _FORMAT = 3  # of the inputs of a build; raise it when this program builds diffe
 LOG = "build.log"
 # Variables whose values are in a result, because they explain it and are not secret.
 _TOLD = ("CC", "CXX", "FC", "CFLAGS", "CXXFLAGS", "CPPFLAGS", "FFLAGS", "LDFLAGS", "ARCHFLAGS", "SOURCE_DATE_EPOCH")
+_BUILD_DIRECTORY = "SKBUILD_BUILD_DIR"  # of scikit-build-core
 _SHORTEST = 8  # characters of a value that may be a secret
 _ROUND = ([str], [str])
 _SANDBOXED = "sandboxed"  # the value of a result that says how it was made
@@ -353,7 +354,6 @@ def why_not(options: BuildOptions) -> str | None:
         return "an editable wheel is good for its source tree only"
     if options.in_place:
         return "it is built in place, in a directory with what earlier builds left"
-    kept = named_build_directory(options.config_settings)
-    if kept.startswith("/"):
-        return f"it is built in {kept}, with what earlier builds left there"
-    return None
+    told = (environment.for_processes().get(_BUILD_DIRECTORY, ""), named_build_directory(options.config_settings))
+    kept = next(filter(os.path.isabs, told), None)
+    return f"it is built in {kept}, with what earlier builds left there" if kept else None

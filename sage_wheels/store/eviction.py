@@ -102,16 +102,13 @@ def summary(root: str) -> dict[str, tuple[int, int]]:
 def remove(root: str, entry: Entry) -> None:
     """Delete one entry. A tree is renamed first, so that nobody finds a half of it; then its files are deleted."""
     with contextlib.suppress(OSError):
-        if entry.kind != "trees":
+        if not os.path.isdir(entry.path) or os.path.islink(entry.path):
             os.unlink(entry.path)
             return
         caches.make_directory(f"{root}/staging")
         trash = f"{root}/staging/{os.getpid()}-{os.urandom(4).hex()}"
         os.rename(entry.path, trash)
-        if os.path.isdir(trash) and not os.path.islink(trash):
-            delete_tree(trash)
-        else:  # somebody has put something else in its place
-            os.unlink(trash)
+        delete_tree(trash)
 
 
 def entries(root: str) -> Iterator[Entry]:
@@ -122,6 +119,8 @@ def entries(root: str) -> Iterator[Entry]:
                 yield Entry(status.st_mtime, _size_of_tree(path), kind, path)
             elif stat.S_ISREG(status.st_mode):
                 yield Entry(status.st_mtime, status.st_size, kind, path)
+            elif levels:  # somebody has put something else in the place of a file
+                yield Entry(status.st_mtime, 0, kind, path)
 
 
 def _files(directory: str, levels: int) -> Iterator[tuple[str, os.stat_result]]:

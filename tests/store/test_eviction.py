@@ -83,3 +83,13 @@ def test_one_at_a_time(store: Store, tmp_path: Path) -> None:
     assert contents(store) == 1
     assert eviction.evict(store.root, 10) > 0
     assert contents(store) == 0
+
+
+@pytest.mark.parametrize("kind", ["content", "results", "trees"])
+def test_clear_deletes_also_what_should_not_be_there(tmp_path: Path, kind: str) -> None:
+    shard = tmp_path / kind / "ab"
+    (shard / "abcd" / "deep").mkdir(parents=True)
+    os.mkfifo(shard / "abce")
+    (shard / "abcf").symlink_to("/etc")
+    eviction.clear(str(tmp_path))
+    assert list(shard.iterdir()) == []

@@ -98,11 +98,15 @@ def test_a_wheel_that_cannot_be_searched_is_not_kept(project: Project) -> None:
     assert not project.is_stored()
 
 
-@pytest.mark.parametrize("name", ["kept", "{wheel_tag}"])
-def test_a_build_directory_that_is_kept(project: Project, name: str) -> None:
+@pytest.mark.parametrize("name", ["kept", "{wheel_tag}", "SKBUILD_BUILD_DIR"])
+def test_a_build_directory_that_is_kept(project: Project, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """The result depends on what earlier builds left there; one in the copy is new each time."""
     kept: dict[str, Any] = {"config_settings": {"build-dir": str(project.top / name)}}
+    if name.isupper():
+        monkeypatch.setenv(name, str(project.top / "kept"))
+        kept = {}
     assert [project.is_stored(**kept), project.is_stored(**kept)] == [False, False]
+    monkeypatch.delenv("SKBUILD_BUILD_DIR", raising=False)
     new: dict[str, Any] = {"config_settings": {"build-dir": "build"}}
     assert [project.is_stored(**new), project.is_stored(**new)] == [False, True]
 
