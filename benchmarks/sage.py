@@ -1,13 +1,14 @@
 """Sage's own scripts against ours, in a genuine tree: prints the table of docs/sage.md.
 
-usage: python benchmarks/sage.py [--keep-going | --processor] [--store URL] DIRECTORY [PACKAGE...]
+usage: python benchmarks/sage.py [--keep-going [--overlay-only] | --processor] [--store URL] DIRECTORY [PACKAGE...]
 
 DIRECTORY is what tests/sage/genuine/set-up or set-up-today has made, or what is laid out like it. Without PACKAGE,
 those of tests/sage/genuine/packages or packages-today. The rows of six, and of sagelib in a tree of today, are medians
 of PAIRS pairs. Needs strace to count processes.
 
   --keep-going  nothing but all packages, what they install, and what is left after -clean of all; what cannot be
-                built is named
+                built is named. One row is the bound that the build backends set (sage_bound.py)
+  --overlay-only  the genuine scripts are not measured, and nothing is compared with what they install
   --store URL   a store on a server (docs/store.md), which the first build with the overlay fills; then all packages are
                 built once more, with this store and an empty local one
   --processor   nothing but six and sagelib, by the time of the processors (of make and all that it waits for), for a
@@ -33,6 +34,7 @@ from typing import NamedTuple
 CHECKOUT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(CHECKOUT / "benchmarks"))  # python -I leaves it out
 
+import sage_bound  # noqa: E402
 import sage_files  # noqa: E402
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -66,9 +68,14 @@ class Tree(NamedTuple):
         command = [str(CHECKOUT / "build/overlay"), str(self.work / "tree"), *["--undo"] * stock]
         subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
 
-    def make(self, *targets: str, count: bool = False, variables: Mapping[str, str] | None = None) -> float:
-        """Build `targets`; the time in seconds, or with `count` how many Python processes there were."""
-        make = "make -j2 -k" if self.keep_going else "make -j2"
+    def make(
+        self, *targets: str, count: bool = False, dry: bool = False, variables: Mapping[str, str] | None = None
+    ) -> float:
+        """Build `targets`; the time in seconds, or with `count` how many Python processes there were.
+
+        `dry`: with `make -n`, which only reads the Makefiles and asks what is to be done.
+        """
+        make = f"make -j2{' -k' * self.keep_going}{' -n' * dry}"
         return self._run(["./install", *targets], {"V": "0", "MAKE": make, **(variables or {})}, count)
 
     def pipinst(self, count: bool = False) -> float:
@@ -132,25 +139,55 @@ def all_packages(tree: Tree, packages: list[str], *, stock: bool) -> tuple[list[
         first = tree.make(*(each for each in packages if each not in last), variables=variables)
         return first + sum(tree.make(each, variables=variables) for each in last)
 
-    def build_with_server(mode: str) -> float:
+    def build_with_server(mode: str, timings: str = "") -> float:
         """As `build`, with an empty local store and, if there is one, the store on the server."""
         shutil.rmtree(cache, ignore_errors=True)
         names = ("SAGE_WHEELS_STORE", "SAGE_WHEELS_STORE_MODE", "SAGE_WHEELS_STORE_TRUST")
-        return build(dict(zip(names, (tree.store, mode, "any"), strict=True)) if tree.store else None)
+        server = dict(zip(names, (tree.store, mode, "any"), strict=True)) if tree.store else {}
+        return build({**server, "SAGE_WHEELS_TIMINGS": timings} if timings else server)
 
-    cold = build_with_server("both")
+    with tempfile.NamedTemporaryFile("r") as timings:
+        cold = build_with_server("both", timings.name)
+        bound = "" if stock else _bound(cold, timings.read(), tree)
     again = "" if stock else f"{build():.0f} s"
     from_server = f"{build_with_server('read'):.0f} s" if tree.store and not stock else ""
     files = sage_files.look(str(local))
     clean = tree.make(*(f"{each.removesuffix('-no-deps')}-clean" for each in packages))
     left = [path for path in sage_files.look(str(local)) if sage_files.LEFT_BY_A_PACKAGE.search(path)]
-    return [f"{cold:.0f} s", again, *[from_server] * bool(tree.store), f"{clean:.0f} s"], Built(files, left)
+    return [f"{cold:.0f} s", bound, again, *[from_server] * bool(tree.store), f"{clean:.0f} s"], Built(files, left)
 
 
-def six(tree: Tree, count: bool = False) -> list[float]:
-    """The figures of the three rows of six."""
+def _bound(cold: float, timings: str, tree: Tree) -> str:
+    """The cell about the bound of a run that took `cold` seconds."""
+    found = sage_bound.bound(timings, tree.work / "tree")
+    return f"{found.seconds:.0f} s (the run takes {cold / found.seconds:.2f}x): {found}"
+
+
+SIX = (
+    "`make six`",
+    "of that, without what `make -n six` takes",
+    "of that, uninstalling and installing",
+    "`make six-clean`",
+    "of that, without what `make -n six-clean` takes",
+)
+
+
+def six(tree: Tree) -> list[float]:
+    """The figures of the rows SIX."""
     tree.make("six-clean")
-    return [tree.make("six", count=count), tree.pipinst(count), tree.make("six-clean", count=count)]
+    nothing = tree.make("six", dry=True)
+    whole = tree.make("six")
+    pipinst = tree.pipinst()
+    nothing_cleaned = tree.make("six-clean", dry=True)
+    clean = tree.make("six-clean")
+    return [whole, whole - nothing, pipinst, clean, clean - nothing_cleaned]
+
+
+def pythons(tree: Tree) -> list[str]:
+    """How many Python processes there are, for those rows of SIX that tell it."""
+    tree.make("six-clean")
+    numbers = [tree.make("six", count=True), 0, tree.pipinst(count=True), tree.make("six-clean", count=True), 0]
+    return [f", {number} Python{'s' * (number > 1)}" if number else "" for number in numbers]
 
 
 REGULAR = {"SAGE_EDITABLE": "no"}
@@ -181,17 +218,18 @@ def sagelib(tree: Tree) -> list[float]:
     return [same, touched, editable]
 
 
-def main(tree: Tree, packages: list[str]) -> None:
+def main(tree: Tree, packages: list[str], *, overlay_only: bool = False) -> None:
     name = "packages-today" if tree.is_of_today else "packages"
     lines = (CHECKOUT / "tests/sage/genuine" / name).read_text().splitlines()
     packages = packages or [line.split()[0] for line in lines]
-    sides = (True, False)  # stock, and with the overlay
+    sides = (False,) if overlay_only else (True, False)  # with the overlay; or stock first
     rows: list[str] = []
-    cells: dict[bool, list[str]] = {stock: [] for stock in sides}
+    cells: dict[bool, list[str]] = {True: [], False: []}
     found: dict[bool, Built] = {}
     if not tree.processor:
         server = ["the same again, empty store, full one on a server"] * bool(tree.store)
-        rows += [f"{len(packages)} packages, -j2, empty store", "the same again, full store", *server]
+        rows += [f"{len(packages)} packages, -j2, empty store", "two processors need for that at least"]
+        rows += ["the same again, full store", *server]
         rows.append("all of them -clean")
         for stock in sides:
             tree.overlay(stock)
@@ -200,9 +238,9 @@ def main(tree: Tree, packages: list[str]) -> None:
         compare_small(tree, rows, cells)
     tree.overlay(stock=True)
     print("| | stock | with the overlay |\n|---|---|---|")
-    for row in zip(rows, cells[True], cells[False], strict=True):
+    for row in zip(rows, cells[True] or [""] * len(rows), cells[False], strict=True):
         print(f"| {' | '.join(row)} |")
-    if not tree.processor:
+    if len(found) > 1:
         theirs, ours = found[True], found[False]
         print(f"| below SAGE_LOCAL | {sage_files.summary(theirs.files)} | {sage_files.summary(ours.files)} |")
         print(f"| left after -clean | {len(theirs.left)} | {len(ours.left)} |")
@@ -232,20 +270,22 @@ def compare_small(tree: Tree, rows: list[str], cells: dict[bool, list[str]]) -> 
             times[stock].append(six(tree) + (sagelib(tree) if tree.is_of_today else []))
     for stock in sides:
         switch(tree, stock)
-        counts[stock] = [f", {number} Python{'s' * (number > 1)}" for number in six(tree, count=True)]
+        counts[stock] = pythons(tree)
         counts[stock] += [""] * (len(times[stock][0]) - len(counts[stock]))
         medians = map(median, zip(*times[stock], strict=True))
         cells[stock] += [f"{each:.2f} s{more}" for each, more in zip(medians, counts[stock], strict=True)]
-    rows += ["`make six`", "of that, uninstalling and installing", "`make six-clean`"]
+    rows += SIX
     rows += SAGELIB if tree.is_of_today else ()
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(usage=__doc__)
     parser.add_argument("--keep-going", action="store_true")
+    parser.add_argument("--overlay-only", action="store_true")
     parser.add_argument("--processor", action="store_true")
     parser.add_argument("--store", default="")
     parser.add_argument("directory", type=Path)
     parser.add_argument("packages", nargs="*")
     chosen = parser.parse_args()
-    main(Tree(chosen.directory.resolve(), chosen.keep_going, chosen.processor, chosen.store), chosen.packages)
+    tree = Tree(chosen.directory.resolve(), chosen.keep_going, chosen.processor, chosen.store)
+    main(tree, chosen.packages, overlay_only=chosen.overlay_only and chosen.keep_going)

@@ -17,7 +17,8 @@ What is replaced as a whole:
 
 What is edited: one line is added to sage-dist-helpers, and two are changed in sage-spkg, in that of passagemath three.
 If the tree has these files, the line for --pip and the one that starts ninja are changed in src/bin/sage, and those
-that start meson in src/doc/Makefile.
+that start meson in src/doc/Makefile. Lines of sage-spkg, sage-logger and src/bin/sage-env are changed so that they do
+the same with fewer processes (cheaper.py), where the tree has them.
 
 A tree is recognised by what these scripts do, not by its version: see interfaces.py.
 
@@ -68,7 +69,7 @@ class Edit(NamedTuple):
 
     old: tuple[str, ...]
     new: tuple[str, ...]
-    optional: bool = False  # not every release has that line
+    optional: bool = False  # not every release has that line; where one has several, each is changed
 
 
 class Replacement(NamedTuple):
@@ -140,6 +141,24 @@ _OURS_TOO = Edit(
     ),
 )
 
+
+def _module(name: str):  # type: ignore[no-untyped-def]  # a file beside this one; with -I, `import` does not find it
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _cheaper(path: str) -> tuple[Edit, ...]:
+    """The edits of the script `path` that only save processes (cheaper.py)."""
+    lines: list[tuple[str, str]] = _module("cheaper").lines(path)
+    return tuple(
+        Edit((old,), (f"{new}  # sage-wheels: as before, fewer processes",), optional=True) for old, new in lines
+    )
+
+
 REPLACED = (
     Replacement("build/bin/sage-bootstrap-python", "sage-bootstrap-python", optional=True),
     Replacement("build/bin/sage-flock", "sage-flock"),
@@ -152,7 +171,9 @@ REPLACED = (
     Replacement("build/bin/sage-download-file", "sage-bootstrap-tool"),
     Replacement("build/bin/sage-uncompress-spkg", "sage-bootstrap-tool"),
     Replacement("build/bin/sage-dist-helpers", edits=(_OURS_TOO,)),
-    Replacement("build/bin/sage-spkg", edits=(_MOVE, _MANIFEST, _OUR_TAGS)),
+    Replacement("build/bin/sage-spkg", edits=(_MOVE, _MANIFEST, _OUR_TAGS, *_cheaper("build/bin/sage-spkg"))),
+    Replacement("build/bin/sage-logger", edits=_cheaper("build/bin/sage-logger"), optional=True),
+    Replacement("src/bin/sage-env", edits=_cheaper("src/bin/sage-env"), optional=True),
     Replacement("src/bin/sage", edits=(_OUR_PIP, _BUILD), optional=True),
     Replacement("src/doc/Makefile", edits=_DOCUMENT, optional=True),
 )
@@ -466,12 +487,12 @@ def _edited(text: str, edits: Iterable[Edit]) -> Edited:
     lines, other = text.rstrip("\n").split("\n"), []
     for edit in edits:
         found = [at for at, line in enumerate(lines) if " ".join(line.split()) in edit.old]
-        if len(found) == 1:
-            [at] = found
+        if len(found) != 1 and not edit.optional:
+            other.append((edit, len(found)))
+            continue
+        for at in reversed(found):
             indentation = re.match(r"\s*", lines[at])
             lines[at : at + 1] = [f"{indentation[0] if indentation and each else ''}{each}" for each in edit.new]
-        elif found or not edit.optional:
-            other.append((edit, len(found)))
     return Edited("\n".join([*lines, ""]), other)
 
 
@@ -535,15 +556,6 @@ def _remedy(error: OSError) -> str:
         if owner != os.geteuid():
             return f"become the user with the number {owner}, who owns {directory}"
     return "solve that"
-
-
-def _module(name: str):  # type: ignore[no-untyped-def]  # a file beside this one; with -I, `import` does not find it
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def main(arguments: list[str]) -> None:

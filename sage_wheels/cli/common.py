@@ -11,7 +11,7 @@ import time
 
 from sage_wheels import environment
 from sage_wheels.cli import output, screen
-from sage_wheels.cli.command_line import Once
+from sage_wheels.cli.command_line import Once, Parser
 from sage_wheels.errors import NotThere, UsageError
 from sage_wheels.prefix import Prefix, find_prefix
 
@@ -232,7 +232,7 @@ def _value_or_variable(options: argparse.Namespace, option: str, read: Callable[
 
 def usual_writing() -> argparse.Namespace:
     """The values of the options of `add_writing` for a command line without options."""
-    parser = argparse.ArgumentParser()
+    parser = Parser("", None)
     add_writing(parser)
     parser.set_defaults(dry_run=False)
     return parser.parse_args([])

@@ -14,13 +14,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from typing import NamedTuple
 
 from sage_wheels import environment
 from sage_wheels.errors import FileOperationFailed, PrefixError
 from sage_wheels.fs import presence
 from sage_wheels.fs.deletion import delete_tree
 from sage_wheels.manifests.entries import SUPERSEDED
+from sage_wheels.named import NamedTuple
 from sage_wheels.prefix import find_prefix
 from sage_wheels.requirements.names import all_named
 from sage_wheels.sage import stamps, variables

@@ -11,11 +11,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from typing import NamedTuple
 
 from sage_wheels.errors import NotRemovable, SourceError
 from sage_wheels.fs.files import regular, write_whole
 from sage_wheels.installed import files, find_all
+from sage_wheels.named import NamedTuple
 from sage_wheels.prefix.locator import Locator
 
 TYPE_CHECKING = False

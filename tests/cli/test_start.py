@@ -5,6 +5,7 @@ A room that is new belongs to no list of what may be there until somebody adds i
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -107,6 +108,21 @@ def test_uninstall(prefix: Path, wheel: Path) -> None:
     assert not modules & HEAVY
     assert not of_command_line(modules, "uninstall")
     assert not {name for name in ours(modules) if name in ("requirements.files", "requirements.sources")}
+
+
+def test_uninstalling_a_package_of_sage(prefix: Path, wheel: Path, tmp_path: Path) -> None:
+    install(prefix, wheel)
+    state = prefix / "var/lib/sage"
+    for directory in ("installed", "scripts/one"):
+        (state / directory).mkdir(parents=True)
+    (state / "scripts/one/spkg-requirements.txt").write_text(f"one @ {wheel.as_uri()}\n")
+    command = 'sdh_pip_uninstall -r "$SAGE_SPKG_SCRIPTS/$PKG_BASE/spkg-requirements.txt"'
+    (state / "scripts/one/spkg-piprm").write_text(f"if\nfi\n{command}\n")
+    stamp = state / "installed/one-1.0"
+    stamp.write_text(json.dumps({"files": ["var/lib/sage/scripts/one/spkg-requirements.txt"]}))
+    modules = loaded("spkg-uninstall", str(tmp_path), "one", str(prefix))
+    assert not stamp.exists()
+    assert not modules & HEAVY
 
 
 def test_undo(prefix: Path, wheel: Path, tmp_path: Path) -> None:

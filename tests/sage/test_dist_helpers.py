@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from sage_wheels.prefix import find_prefix
+from sage_wheels.requirements.references import file_url
 from support.house import entries
 from support.projects import WRITING
 from support.run import names, python
@@ -285,6 +286,21 @@ def test_build_and_store_does_not_install(scripts: Scripts, venv: Path) -> None:
     assert (venv / "var/lib/sage/wheels/tree-1.0-py3-none-any.whl").exists()
     spkg.uninstall()
     assert state(spkg) == []
+
+
+@pytest.mark.parametrize("name", ["plain-1.0~a", "a b", "a/../b"])
+def test_a_stored_wheel_is_in_the_manifest_once(scripts: Scripts, tmp_path: Path, name: str) -> None:
+    """No Python is needed for that if its URL is plain."""
+    (tmp_path / "a").mkdir()
+    spkg = Spkg(scripts, make_prefix(tmp_path, name.rpartition("/")[2]))
+    spkg.state = tmp_path / name / "var/lib/sage"
+    spkg.prepare()
+    wheel = make_wheel(spkg.build / "dist", "Foo.bar", "1.0", {"foo.py": ""})
+    if name[0] == "p":
+        Path(scripts.path("sage-wheels")).write_text("#!/bin/sh\nexit 1\n")
+    assert spkg.bash('sdh_store_wheel . && cp "$wheel" dist && sdh_store_wheel .', spkg.build) == 0, spkg.log
+    stored = os.path.normpath(spkg.state / "wheels" / wheel.name)
+    assert spkg.requirements.read_text() == f"{wheel.name.partition('-')[0]} @ {file_url(stored)}\n"
 
 
 @pytest.mark.parametrize("python", ["of the system", "of an environment"])
