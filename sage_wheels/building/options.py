@@ -35,6 +35,7 @@ class BuildOptions(NamedTuple):
     python: the interpreter that builds (a path, or a name on PATH). None: that of `prefix`, or else the one that runs
         this tool.
     prefix: the wheel must fit this prefix; without isolation, the backend is imported from it.
+    ignore_requires_python: as the option of `sage-wheels build`.
     log: the file for the whole output; None: a file in the build directory, which is deleted with it.
     cache_dir: the directory of the store, build directories and logs of failed builds; refused if others can write
         there. None: $SAGE_WHEELS_CACHE, or else a directory in the user's cache directory; if others can write there,
@@ -77,6 +78,7 @@ class BuildOptions(NamedTuple):
     config_settings: Mapping[str, str | list[str]] = {}
     python: str | None = None
     prefix: Prefix | None = None
+    ignore_requires_python: bool = False
     log: str | None = None
     cache_dir: str | None = None
     usual_build_dir: str | None = None
