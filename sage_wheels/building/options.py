@@ -28,14 +28,13 @@ class BuildOptions(NamedTuple):
 
     find_links: wheelhouses for build requirements; earlier ones are preferred.
     use_index: let pip download what they do not have from the package index.
-    isolation, fallback_no_isolation, skip_dependency_check, editable, sdist_then_wheel, keep_build_dir: as the
-        options of `sage-wheels build`.
+    isolation, fallback_no_isolation, skip_dependency_check, ignore_requires_python, editable, sdist_then_wheel,
+        keep_build_dir: as the options of `sage-wheels build`.
     in_place: build source trees without a copy; the directory in the config setting `build-dir` is locked meanwhile.
     config_settings: for the backend (PEP 517); a key that was given several times has a list.
     python: the interpreter that builds (a path, or a name on PATH). None: that of `prefix`, or else the one that runs
         this tool.
     prefix: the wheel must fit this prefix; without isolation, the backend is imported from it.
-    ignore_requires_python: as the option of `sage-wheels build`.
     log: the file for the whole output; None: a file in the build directory, which is deleted with it.
     cache_dir: the directory of the store, build directories and logs of failed builds; refused if others can write
         there. None: $SAGE_WHEELS_CACHE, or else a directory in the user's cache directory; if others can write there,
