@@ -268,7 +268,9 @@ def undo(root: Path) -> str:
     for path in (path for path, kind in kinds.items() if kind == "merged"):
         _write(root / path, _in_git(root, path) or b"", (root / path).stat().st_mode & 0o7777)
     for path in state.replaced:
-        if _is_kept(root, path) and _has_to_come_back(root, path, state):
+        if kinds[path] == "ours" and _went_with_its_release(root, path):
+            (root / path).unlink()
+        elif _is_kept(root, path) and _has_to_come_back(root, path, state):
             _put_back(root / GENUINE / path, root / path)
     for path in state.added:
         if _what(root, path, state) == "ours":
@@ -369,6 +371,15 @@ def _is_of_another_release(root: Path, path: str) -> bool:
     return in_git is not None and not _is_kept_text(root, path, in_git)
 
 
+def _went_with_its_release(root: Path, path: str) -> bool:
+    """Whether the release that is checked out has no such script, and git has the one that was kept."""
+    optional = any(entry.path == path and entry.optional for entry in REPLACED)
+    if not optional or not _is_kept(root, path) or _in_git(root, path) is not None or not _is_in_git(root):
+        return False
+    kept = _run_git(root, "hash-object", "--no-filters", f"{GENUINE}/{path}")
+    return kept is not None and _run_git(root, "cat-file", "-e", kept.decode().strip()) is not None
+
+
 def _has_to_come_back(root: Path, path: str, state: State) -> bool:
     """Whether to put the kept file back to `path`: also if the same content is there already, to restore its time."""
     if _what(root, path, state) in ("ours", "missing"):
@@ -390,8 +401,20 @@ def _in_git(root: Path, path: str) -> bytes | None:
     """The genuine text that git has at `path` in the tree at `root`; None where it has none, or there is no git.
 
     That is what is in its index or, after a conflict or if that has our lines (`git stash pop` adds them), what is
-    checked out. If the tree belongs to another user, git is run as that user, because it may run what the tree's
-    configuration names. Raises `Refused` if that is impossible.
+    checked out. Raises `Refused` as `_run_git`.
+    """
+    for place in (":0", ":2", "HEAD"):
+        text = _run_git(root, "show", f"{place}:./{path}")
+        if text is not None and not _is_ours(path, text):
+            return text
+    return None
+
+
+def _run_git(root: Path, *arguments: str) -> bytes | None:
+    """What git prints in the tree at `root`; None if it fails, or there is no git.
+
+    If the tree belongs to another user, git is run as that user, because it may run what the tree's configuration
+    names. Raises `Refused` if that is impossible.
     """
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     owner = root.stat()
@@ -400,22 +423,19 @@ def _in_git(root: Path, path: str) -> bytes | None:
         as_owner = {"user": owner.st_uid, "group": owner.st_gid, "extra_groups": []}
         environment |= {"HOME": os.devnull, "XDG_CONFIG_HOME": os.devnull}
     environment["LC_ALL"] = "C"
-    for place in (":0", ":2", "HEAD"):
-        command = ["git", "-c", "core.fsmonitor=false", "-C", str(root), "show", f"{place}:./{path}"]
-        try:
-            done: subprocess.CompletedProcess[bytes] = subprocess.run(
-                command, env=environment, capture_output=True, check=False, **as_owner
-            )
-        except OSError:
-            return None
-        if done.returncode == 0 and not _is_ours(path, done.stdout):
-            return done.stdout
-        if b"dubious ownership" in done.stderr:
-            raise Refused(
-                f"git does not read {root}, which belongs to another user; run this as that user, or run first:"
-                f" {shlex.join(['git', 'config', '--global', '--add', 'safe.directory', str(root)])}"
-            )
-    return None
+    command = ["git", "-c", "core.fsmonitor=false", "-C", str(root), *arguments]
+    try:
+        done: subprocess.CompletedProcess[bytes] = subprocess.run(
+            command, env=environment, capture_output=True, check=False, **as_owner
+        )
+    except OSError:
+        return None
+    if b"dubious ownership" in done.stderr:
+        raise Refused(
+            f"git does not read {root}, which belongs to another user; run this as that user, or run first:"
+            f" {shlex.join(['git', 'config', '--global', '--add', 'safe.directory', str(root)])}"
+        )
+    return done.stdout if done.returncode == 0 else None
 
 
 def _is_ours(path: str, text: bytes) -> bool:
@@ -445,6 +465,8 @@ def _genuine(root: Path, path: str, state: State | None) -> bytes | None:
     what = _what(root, path, state) if state and path in {**state.added, **state.replaced} else "genuine"
     if what == "merged":
         return _in_git(root, path)
+    if what == "ours" and _went_with_its_release(root, path):
+        return None
     if state and what in ("ours", "missing") and (path in state.added or _is_kept(root, path)):
         found = found.parent / kept.readlink() if kept.is_symlink() else kept
     try:

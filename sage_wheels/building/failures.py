@@ -119,7 +119,10 @@ class Failures:
             what, advice = f"its build backend has no {hook}", "build it in another way"
         elif isinstance(error, pyproject_hooks.BackendUnavailable):
             self._log.write(str(error))
-            what, advice = "its build backend cannot be imported", "declare what is missing in build-system.requires"
+            what = "its build backend cannot be imported"
+            advice = "declare what is missing in build-system.requires"
+            if not self._is_isolated:
+                advice = "install what build-system.requires names into the prefix, or build in isolation"
         elif isinstance(error, pyproject_hooks.UnsupportedOperation):
             self._log.write(str(error))
             what, advice = f"its build backend says that it cannot do {hook} here", "build it in another way"

@@ -28,8 +28,8 @@ class BuildOptions(NamedTuple):
 
     find_links: wheelhouses for build requirements; earlier ones are preferred.
     use_index: let pip download what they do not have from the package index.
-    isolation, fallback_no_isolation, skip_dependency_check, editable, sdist_then_wheel, keep_build_dir: as the
-        options of `sage-wheels build`.
+    isolation, fallback_no_isolation, skip_dependency_check, ignore_requires_python, editable, sdist_then_wheel,
+        keep_build_dir: as the options of `sage-wheels build`.
     in_place: build source trees without a copy; the directory in the config setting `build-dir` is locked meanwhile.
     config_settings: for the backend (PEP 517); a key that was given several times has a list.
     python: the interpreter that builds (a path, or a name on PATH). None: that of `prefix`, or else the one that runs
@@ -77,6 +77,7 @@ class BuildOptions(NamedTuple):
     config_settings: Mapping[str, str | list[str]] = {}
     python: str | None = None
     prefix: Prefix | None = None
+    ignore_requires_python: bool = False
     log: str | None = None
     cache_dir: str | None = None
     usual_build_dir: str | None = None

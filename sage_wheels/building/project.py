@@ -404,7 +404,8 @@ class _Build:
             self.check_named(opened.name, opened.version)
             check_asked(self.source._replace(asked=asked), opened.name, opened.version)
             if self.options.prefix:
-                check_fits(opened, self.options.prefix)
+                ignored = self.options.ignore_requires_python
+                check_fits(opened, self.options.prefix, ignore_requires_python=ignored)
 
 
 def _is_file_in(directory: str, path: str) -> bool:

@@ -53,6 +53,7 @@ def add_build_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--fallback-no-isolation", action="store_true", help="if the isolated build fails, try it without isolation"
     )
+    group.add_argument("--ignore-requires-python", action="store_true", help="do not check Requires-Python")
     group.add_argument(
         "-C",
         "--config-settings",
@@ -334,6 +335,7 @@ def options_from(arguments: argparse.Namespace, prefix: Prefix | None) -> BuildO
         config_settings=settings_from(arguments.config_settings),
         python=arguments.python,
         prefix=prefix,
+        ignore_requires_python=arguments.ignore_requires_python,
         log=arguments.log,
         cache_dir=arguments.cache_dir,
         usual_build_dir=arguments.usual_build_dir,

@@ -52,7 +52,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "store if the file system can)",
     )
     parser.add_argument("--dry-run", action="store_true", help="say what would be done, and change nothing")
-    parser.add_argument("--ignore-requires-python", action="store_true", help="do not check Requires-Python")
     parser.add_argument(
         "-e",
         "--editable",

@@ -75,7 +75,8 @@ def restore(
     if refusals and names is not None:
         raise refusals[0]
     wheels = [case.entry.source for case in changed if not _refusal(case.entry)]
-    how = InstallOptions(compile_bytecode=compile_bytecode, reinstall=True, adopt=True)
+    # what was there comes back, as it was accepted before
+    how = InstallOptions(compile_bytecode=compile_bytecode, reinstall=True, ignore_requires_python=True, adopt=True)
     report = install(wheels, prefix, how, commit_options, limits=limits) if wheels else Report()
     as_it_was = [(case.there, case.entry) for case in cases if case.there and case not in changed]
     unchanged = tuple(Unchanged(each.name, each.version) for each, _ in as_it_was)

@@ -2,8 +2,10 @@
 
 ITEM is a wheel, a source tree, `NAME @ file:///PATH`, or a name, whose wheel is taken from $SAGE_SPKG_WHEELS and the
 directories that --find-links names; it is skipped if its marker does not hold. Everything that is named is one
-transaction. Options of pip are accepted if they ask for what this command does anyway (no index, no dependencies, no
-cache, a wheel of the same version replaces what is there). All others are refused, in a requirements file as well.
+transaction. A wheel whose Requires-Python excludes this Python is installed, and named, if no other one fits; so does
+the genuine script at its second try. Options of pip are accepted if they ask for what this command does anyway (no
+index, no dependencies, no cache, a wheel of the same version replaces what is there). All others are refused, in a
+requirements file as well.
 """
 
 from __future__ import annotations
@@ -48,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "-C", "--config-settings", action="append", default=[], metavar="K=V", help="setting for the backend of -e"
     )
     parser.add_argument("--no-compile", action="store_true", help="install no byte-code")
-    parser.add_argument("--ignore-requires-python", action="store_true", help="do not look at Requires-Python")
+    parser.add_argument("--ignore-requires-python", action="store_true", help="prefer a newer wheel to one that fits")
     parser.add_argument("--cache-dir", metavar="DIR", help="where unpacked wheels and build directories are kept")
     common.add_sandbox(parser)
     common.add_wheel_limits(parser)
@@ -126,13 +128,14 @@ def run(options: argparse.Namespace) -> int:
         config_settings=settings_from(options.config_settings),
         cache_dir=options.cache_dir,
         wheel_limits=common.wheel_limits_of(options),
+        ignore_requires_python=True,
         sandbox=options.sandbox,
         sandbox_read=tuple(map(os.path.abspath, options.sandbox_read)),
         on_note=common.warn,
     )
     how = InstallOptions(
         compile_bytecode=not options.no_compile,
-        ignore_requires_python=options.ignore_requires_python,
+        ignore_requires_python=True,  # as the genuine script does in the end
         also_remove=frozenset(old),
         adopt=True,  # older tools left files behind that no RECORD lists
     )
@@ -195,7 +198,7 @@ def _install(
     from sage_wheels.sage.wheelhouse import stored
 
     found = [
-        stored(parse_source(item), item, prefix, building, ignore_requires_python=how.ignore_requires_python)
+        stored(parse_source(item), item, prefix, building, ignore_requires_python=options.ignore_requires_python)
         for item in items
     ]
     commit_options, limits = common.commit_options_of(options), building.wheel_limits

@@ -15,6 +15,7 @@ from sage_wheels.installed.files import runs_at_start
 from sage_wheels.installed.requirements import KnownDistribution
 from sage_wheels.metadata import canonical_name
 from sage_wheels.named import NamedTuple
+from sage_wheels.prefix import interpreter
 from sage_wheels.prefix.beside import libraries_beside
 from sage_wheels.prefix.locator import landmarks
 from sage_wheels.store.store import Store
@@ -33,7 +34,7 @@ from sage_wheels.wheel.wheel import refuse_twice
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from sage_wheels.installed import Distribution
     from sage_wheels.prefix import Prefix
@@ -285,7 +286,16 @@ def _unmet(prefix: Prefix, requests: list[Request], listing: list[Distribution])
     """A sentence for each requirement of the wheels, and of their extras, that is still missing after installation."""
     available = {each.canonical_name: _installed(prefix, each) for each in listing}
     available.update({each.wheel.canonical_name: _new(each.wheel) for each in requests})
-    return _unmet_by(prefix, requests, available) and _unmet_by(prefix, requests, {**_beside(prefix), **available})
+    unmet = _unmet_by(prefix, requests, available) and _unmet_by(prefix, requests, {**_beside(prefix), **available})
+    return (*_made_for_others(prefix, requests), *unmet)
+
+
+def _made_for_others(prefix: Prefix, requests: list[Request]) -> Iterator[str]:
+    """A sentence for each wheel whose Requires-Python is ignored."""
+    for each in requests:
+        if wanted := tags.other_python(each.wheel, prefix):
+            there = interpreter.full_version(prefix)
+            yield f"{each.wheel.name} {each.wheel.version} needs Python {wanted}, not {there}"
 
 
 def _beside(prefix: Prefix) -> dict[str, KnownDistribution]:

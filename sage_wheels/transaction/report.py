@@ -46,7 +46,7 @@ class Report(NamedTuple):
     - `not_compiled`: the number of sources without byte-code, by distribution.
     - `ignored`: rows of RECORD that were ignored.
     - `runs_at_start`: full paths of new files that run at every start of Python.
-    - `unmet`: a sentence for each requirement that is not installed.
+    - `unmet`: a sentence for each requirement that is not installed, and each Requires-Python that was ignored.
     - `steps`: the changes of the prefix, in their order.
     - `lock_seconds`: how long the prefix lock was held.
     - `overwritten`: full paths of replaced files of other distributions, with these distributions.

@@ -69,7 +69,7 @@ def undo_from_wheels(
                 _check(changes, there, wanted)
 
         gone = frozenset(canonical_name(each.name) for each in changes if not each.old)
-        how = InstallOptions(also_remove=gone, check=check, watched=names)
+        how = InstallOptions(ignore_requires_python=True, also_remove=gone, check=check, watched=names)
         requests = [Request(wheel) for wheel in found.values()]
         return install.install(
             prefix, requests, how, commit_options, undoes=tuple(each.number for each in wanted.chain)

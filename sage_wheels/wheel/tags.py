@@ -25,12 +25,17 @@ def check_fits(wheel: Wheel, prefix: Prefix, *, ignore_requires_python: bool = F
                 f"{wheel.path} is for {tags}, which {target} does not support ({supported[0]} would be the best)",
                 "get or build a wheel for that Python and platform",
             )
-    wanted = wheel.metadata.get("requires-python", [""])[0]
-    if wanted and not ignore_requires_python and not _python_fits(wanted, prefix):
+    if not ignore_requires_python and (wanted := other_python(wheel, prefix)):
         raise WheelRefused(
             f"{wheel.path} requires Python {wanted}, and {prefix.root} has {interpreter.full_version(prefix)}",
             "take a version made for that Python, or give --ignore-requires-python",
         )
+
+
+def other_python(wheel: Wheel, prefix: Prefix) -> str:
+    """The Requires-Python of `wheel` if the Python of `prefix` does not satisfy it; else ""."""
+    wanted = wheel.metadata.get("requires-python", [""])[0]
+    return wanted if wanted and not _python_fits(wanted, prefix) else ""
 
 
 def taken_by(prefix: Prefix) -> list[str]:

@@ -234,9 +234,14 @@ def test_a_failing_get_requires(build: Build, make_project: MakeProject) -> None
         build(make_project(hook="1/0"))
 
 
-def test_a_backend_that_is_not_there(build: Build, make_project: MakeProject) -> None:
-    with pytest.raises(BuildFailed, match="cannot be imported"):
-        build(make_project(requires=[]))
+def test_a_backend_that_is_not_there(build: Build, make_project: MakeProject, prefix: Path) -> None:
+    tree = make_project(requires=[])
+    with pytest.raises(BuildFailed, match="cannot be imported") as caught:
+        build(tree)
+    assert "declare" in caught.value.advice
+    with pytest.raises(BuildFailed, match="cannot be imported") as caught:
+        build(tree, isolation=False, skip_dependency_check=True, prefix=find_prefix(prefix))
+    assert "install what build-system.requires names into the prefix" in caught.value.advice
 
 
 def test_a_backend_that_lies_about_its_wheel(build: Build, make_project: MakeProject) -> None:

@@ -18,6 +18,9 @@ from typing import Any
 
 import pytest
 
+from support.run import names
+from support.trees import make_prefix
+
 MakeProject = Callable[..., Path]
 MAIN = "import sys; from sage_wheels.cli import main; sys.exit(main())"
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -56,6 +59,24 @@ def test_json_has_phases_in_seconds(command: Command, make_project: MakeProject,
     assert report["path"] == f"{tmp_path}/dist/hello-1.0-py3-none-any.whl"
     assert list(report["phases"]) == ["source", "look-up", "environment", "get_requires", "build", "store"]
     assert report["direct_url"]["dir_info"] == {}
+
+
+def test_the_advice_about_another_python_can_be_followed(
+    command: Command, make_project: MakeProject, tmp_path: Path
+) -> None:
+    tree, prefix = make_project(), make_prefix(tmp_path)
+    backend, head = tree / "backend/tiny.py", "Name: {name}\\n"
+    backend.write_text(backend.read_text().replace(head, f"{head}Requires-Python: <3\\n"))
+    done = command("--prefix", prefix, tree)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "requires Python <3, and" in done.stderr
+    assert "--ignore-requires-python" in done.stderr
+    assert command("--prefix", prefix, "--ignore-requires-python", tree).returncode == 0
+    line = ["install", "--cache-dir", tmp_path / "cache", "--prefix", prefix, "--ignore-requires-python", tree]
+    done = subprocess.run([sys.executable, "-c", MAIN, *map(str, line)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "note: hello 1.0 needs Python <3, not " in done.stderr
+    assert names(prefix) == ["hello 1.0"]
 
 
 def test_a_failure_shows_the_end_of_the_log_and_where_it_is(

@@ -57,6 +57,15 @@ def test_restore_makes_it_what_it_was(house: House, pip: Pip, change: str) -> No
     assert subprocess.run([house.prefix / "bin/tool"], capture_output=True, text=True).stdout == "1\n"
 
 
+def test_a_wheel_whose_requires_python_was_ignored_comes_back(house: House) -> None:
+    wheel = make_wheel(house.wheels, "older", "1.0", {"older.py": ""}, requires_python="<3")
+    house.package("the_package", wheel)
+    before = house.tree()
+    assert main(["uninstall", "--prefix", str(house.prefix), "older"]) == 0
+    restore(house, "--all")
+    assert difference(before, house.tree()) == []
+
+
 def test_it_is_in_the_history(house: House) -> None:
     house.package("the_package", house.wheel())
     main(["uninstall", "--prefix", str(house.prefix), "lib"])

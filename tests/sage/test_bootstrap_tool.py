@@ -274,6 +274,14 @@ def test_properties_of_what_is_unusual_are_left_to_the_genuine_code(bare: Tree, 
     assert bare.run("sage-package", "properties", "--format=shell", "b") is None
 
 
+@pytest.mark.parametrize("words", [["download"], ["properties", "--format=shell"]])
+def test_what_is_no_package_is_left_to_the_genuine_code_without_a_word(bare: Tree, words: list[str]) -> None:
+    script = bare.root / "build/bin/sage-package"
+    env = {"PATH": os.environ["PATH"], "SAGE_ROOT": str(bare.root)}
+    done = subprocess.run([script, *words, "nosuch"], env=env, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "none\n")
+
+
 @pytest.mark.parametrize(
     ("environment", "expected"),
     [

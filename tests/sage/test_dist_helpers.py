@@ -235,6 +235,21 @@ def test_a_source_package(scripts: Scripts, venv: Path, options: str, settings: 
     assert (everything(venv), state(spkg)) == (before, [])
 
 
+@pytest.mark.parametrize("function", ["sdh_pip_install", "sdh_pip_editable_install"])
+def test_a_package_that_does_not_know_this_python_yet_is_installed_and_said(
+    scripts: Scripts, venv: Path, function: str
+) -> None:
+    """As by the genuine scripts, which add --ignore-requires-python at the second try."""
+    spkg = Spkg(scripts, venv, "tree")
+    spkg.prepare()
+    sources(spkg.build / "src")
+    head = "Name: {name}\\n"
+    (spkg.build / "src/backend.py").write_text(WRITING.replace(head, f"{head}Requires-Python: <3\\n"))
+    assert spkg.install(f"{function} .", "src") == 0, spkg.log
+    assert names(venv) == ["tree 1.0"]
+    assert spkg.log.count("note: tree 1.0 needs Python <3, not ") == 1
+
+
 def test_the_log_is_shown_while_it_is_written(scripts: Scripts, venv: Path, tmp_path: Path) -> None:
     """For hours, with some packages; and somebody may press Ctrl-C because of what it says."""
     spkg = Spkg(scripts, venv)

@@ -566,11 +566,13 @@ def test_git_merges_our_lines_into_another_release(overlay: list[str], repositor
     assert git(repository, "status", "--porcelain") == ""
 
 
-def test_after_a_conflict_the_advice_leads_out(overlay: list[str], repository: Path) -> None:
-    """`git stash pop` leaves a conflict in each script that is ours and is another one in the other release."""
+@pytest.mark.parametrize(("first", "second"), [("main", "old"), ("old", "main")])
+def test_after_a_conflict_the_advice_leads_out(overlay: list[str], repository: Path, first: str, second: str) -> None:
+    """`git stash pop` leaves a conflict in each script that is ours, and another one or none in the other release."""
+    git(repository, "checkout", "-q", first)
     assert run(overlay, repository).returncode == 0
     git(repository, "stash")
-    git(repository, "checkout", "-q", "-f", "old")
+    git(repository, "checkout", "-q", "-f", second)
     with pytest.raises(subprocess.CalledProcessError):
         git(repository, "stash", "pop")
     for options in ([], ["--undo"]):
@@ -581,7 +583,36 @@ def test_after_a_conflict_the_advice_leads_out(overlay: list[str], repository: P
     for options in ([], ["--undo"]):
         done = run(overlay, repository, *options)
         assert done.returncode == 0, done.stderr
-    assert git(repository, "diff", "HEAD") == ""  # the index still has ours
+    git(repository, "reset", "-q")  # the index still has ours
+    assert git(repository, "status", "--porcelain") == ""
+
+
+@pytest.mark.parametrize("options", [["--undo"], [], ["--status"]])
+def test_a_script_that_the_checked_out_release_does_not_have_goes(
+    overlay: list[str], repository: Path, options: list[str]
+) -> None:
+    """`git reset` without --hard leaves ours. What git has nowhere is never lost."""
+    git(repository, "checkout", "-q", "old")
+    assert run(overlay, repository).returncode == 0
+    git(repository, "reset", "-q", "main")
+    git(repository, "checkout", "main", "--", *SCRIPTS_IN_GIT.split())
+    done = run(overlay, repository, *options)
+    assert done.returncode == 0, done.stderr
+    assert run(overlay, repository, "--undo").returncode == 0
+    assert git(repository, "status", "--porcelain") == ""
+
+
+def test_a_script_that_git_does_not_know_comes_back(overlay: list[str], repository: Path) -> None:
+    """Somebody put it there, and not into git."""
+    git(repository, "checkout", "-q", "main")
+    own = repository / "build/bin/sage-bootstrap-python"
+    own.write_text(STOCK["build/bin/sage-bootstrap-python"] + "# mine\n")
+    before = look(repository)
+    for _ in range(2):
+        done = run(overlay, repository)
+        assert done.returncode == 0, done.stderr
+    assert run(overlay, repository, "--undo").returncode == 0
+    assert look(repository) == before
 
 
 def test_a_script_of_another_release_does_not_come_back(overlay: list[str], repository: Path) -> None:

@@ -312,6 +312,16 @@ def test_what_is_not_kept_is_named(prefix: Path, wheels: list[Path]) -> None:
     assert names(prefix) == ["demo 2.0"]
 
 
+def test_from_a_wheel_whose_requires_python_was_ignored(prefix: Path, tmp_path: Path) -> None:
+    older = make_wheel(tmp_path / "w", "older", "1.0", {"older.py": ""}, requires_python="<3")
+    install(prefix, older, ignore_requires_python=True)
+    run(prefix, "install", make_wheel(tmp_path / "w", "older", "2.0", {"older.py": "version = 2\n"}))
+    (only,) = (prefix / STATE / "kept").iterdir()
+    shutil.rmtree(only)
+    assert f"it is installed from {older}" in run(prefix, "undo")
+    assert names(prefix) == ["older 1.0"]
+
+
 def test_from_wheels_where_old_files_are_not_kept(prefix: Path, wheels: list[Path], tmp_path: Path) -> None:
     """From where it was installed from; as one transaction with removals; and this is itself in the history."""
     other = make_wheel(tmp_path / "w", "other", "1", {"other.py": ""})
