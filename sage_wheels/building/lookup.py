@@ -132,9 +132,9 @@ class Lookup:
         tree = os.path.realpath(tree)
         if copy.unreadable:
             raise NotKeyable(f"{copy.unreadable[0]} cannot be read")
-        repositories = states(copy.repositories, Git(), tree)
         if copy.refused:
             raise NotKeyable("git refuses to read a repository that it is part of")
+        repositories = states(copy.repositories, Git(), tree)
         found = fingerprint(copy.path, tree, repositories, self.log.path)
         where = os.path.relpath(project, self.directory)
         return {"tree": found.digest, "project": where, "repositories": repositories}, found.files

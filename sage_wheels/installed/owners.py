@@ -20,7 +20,7 @@ from sage_wheels.fs import presence
 from sage_wheels.fs.files import regular
 from sage_wheels.installed.claims import FileClaims, base_of
 from sage_wheels.installed.distributions import NO_FILE
-from sage_wheels.installed.files import owned, source_of_bytecode
+from sage_wheels.installed.files import owned, source_of
 from sage_wheels.installed.record import digest_of
 from sage_wheels.installed.unchanged import clock_of
 from sage_wheels.prefix import memo
@@ -97,7 +97,7 @@ class Owners:
 
     def of_file(self, path: PrefixPath) -> list[Distribution]:
         """As `owners`, but byte-code that no RECORD lists belongs to the owners of its source."""
-        source = source_of_bytecode(path)
+        source = source_of(path)
         return self.owners(path) or (self.owners(source) if source else [])
 
     def of(self, path: PrefixPath) -> list[Distribution]:

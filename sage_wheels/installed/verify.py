@@ -91,7 +91,7 @@ def _unowned(prefix: Prefix, distribution: Distribution, owned: FileClaims) -> l
 
 
 def _is_bytecode_of(path: PrefixPath, owned: FileClaims) -> bool:
-    source = files.source_of_bytecode(path)
+    source = files.source_of(path)
     return source is not None and (source in owned.rows or not source)
 
 

@@ -273,6 +273,14 @@ def read(tree: Tree, number: int, id: str, is_undone: bool, kept: PrefixPath) ->
     return Entry(number, id, is_undone, content.version, told, content, kept)
 
 
+def planned(entry: Journal) -> int:
+    """The time of the plan (ns) of the transaction `entry`; 0 if that is not known."""
+    try:
+        return _parse(entry.about).planned
+    except ValueError:
+        return 0
+
+
 def _parse(text: str) -> TransactionSummary:
     """Raises `ValueError` if it is not what `TransactionSummary.to_text` writes."""
     usual = TransactionSummary()

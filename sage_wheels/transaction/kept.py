@@ -177,7 +177,8 @@ def let_go(tree: Tree, gone: Iterable[Kept]) -> None:
         assert parsed
         path = below(STAGES, parsed[1])
         with contextlib.suppress(FileNotFoundError):
-            stage.begin_emptying(tree, each.path)
+            if stage.is_begun(tree, each.path):  # the process that kept it was killed
+                stage.begin_emptying(tree, each.path)
             tree.make_directories(STAGES)
             tree.rename(each.path, path)
 

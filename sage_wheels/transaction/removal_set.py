@@ -9,7 +9,7 @@ from sage_wheels.errors import NotRemovable
 from sage_wheels.fs import presence
 from sage_wheels.fs.files import DIRECTORY
 from sage_wheels.installed import files
-from sage_wheels.installed.files import source_of_bytecode
+from sage_wheels.installed.files import source_of
 from sage_wheels.installed.owners import Owners
 from sage_wheels.installed.record import Row
 from sage_wheels.installed.unchanged import UnchangedFiles
@@ -141,7 +141,7 @@ class RemovalSet:
         """
         if path in self.rows and path not in self.shared:
             return True
-        source = source_of_bytecode(path)
+        source = source_of(path)
         if source in self._overwritten:
             return True
         return path not in self.rows and source in self.rows and source not in self.shared
@@ -202,18 +202,24 @@ class RemovalSet:
         return bool(rows)
 
     def unlisted_bytecode(self) -> Iterator[PrefixPath]:
-        """Byte-code of removed sources that is not in RECORD: of other interpreters or optimisation levels."""
+        """Byte-code of removed sources that is not in RECORD: of other interpreters or optimisation levels.
+
+        Byte-code beside its source is not named if all of the directory is removed.
+        """
         sources = [path for path in [*self.rows, *self._overwritten] if path.endswith(".py")]
         for directory in sorted({parent(path) for path in sources}):
-            cache = below(directory, "__pycache__")
-            if self._locator.directory(cache) != cache:
-                continue  # a link to another directory
-            try:
-                names = os.listdir(self._prefix.path(cache))
-            except (FileNotFoundError, NotADirectoryError):
-                continue
-            found = (below(cache, name) for name in names)
-            yield from (each for each in found if each not in self.rows and self.goes(each))
+            caches = [below(directory, "__pycache__")]
+            if presence.is_real_directory(self._prefix.path(directory)) and self.whole(directory) is None:
+                caches.append(directory)
+            for cache in caches:
+                if self._locator.directory(cache) != cache:
+                    continue  # a link to another directory
+                try:
+                    names = os.listdir(self._prefix.path(cache))
+                except (FileNotFoundError, NotADirectoryError):
+                    continue
+                found = (below(cache, name) for name in names if ".pyc" in name or name.endswith(".pyo"))
+                yield from (each for each in found if each not in self.rows and self.goes(each))
 
     def edited(
         self,

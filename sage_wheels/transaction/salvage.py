@@ -110,7 +110,8 @@ def _stages(tree: Tree, counting: Journal | None) -> Iterator[PrefixPath]:
     for path in paths:
         if tree.is_there(JOURNAL) and not counting:
             # the journal cannot be read: any stage may belong to it, and another version may use other marks
-            if tree.is_there(below(path, "planned")) and not stage.has_mark(tree, path):
+            begun = tree.is_there(below(path, "planned")) or stage.is_begun(tree, path)
+            if begun and not stage.has_mark(tree, path):
                 yield path
         elif (counting and counting.stage == path) or stage.state_of(tree, path) == "unfinished":
             yield path
@@ -133,6 +134,8 @@ def _set_aside(tree: Tree, path: PrefixPath, left: Journal | None) -> list[Prefi
         if tree.is_there(top):
             tree.make_directories(parent(destination))
             tree.rename(top, destination)
+            tree.forget_below(top)
+            stage.set_bit(tree, destination, begun=False)
             saved.append(destination)
     return saved[::-1]
 

@@ -17,23 +17,29 @@ processes.
         set-aside/              edited and foreign files of packages that were removed; see also `salvage`
         cache/                  may be deleted
 
+A stage is "begun" if its directory has the set-user-ID bit, which means nothing to the system, or if it has a `copy`
+(the bit is not kept by every file system, nor in every copy of a prefix). It gets them when its journal is written,
+just before that becomes active. The bit is there for the case that people delete files in the stage: whatever they
+delete, the old files that are left are not deleted in silence.
+
 If the lock of a stage is free, its process is dead. The state of such a stage, and what is done, depends on the active
 journal (the file `journal` in the state directory) and on the files in the stage:
 
-    active journal               copy   journal, committed, undone   state, and what is done
+    active journal               begun  journal, committed, undone   state, and what is done
     of this stage, or unreadable                                     pending: kept until it is undone (`recovery`)
-    none, or of another stage    none                                not begun, or being emptied: emptied
-                                 there  journal                      not begun: emptied
-                                 there  undone                       undone: emptied
-                                 there  committed                    committed: files that no plan mentions are set
+    none, or of another stage    no                                  not begun, or being emptied: emptied
+                                 yes    journal                      not begun: emptied
+                                 yes    undone                       undone: emptied
+                                 yes    committed                    committed: files that no plan mentions are set
                                                                      aside, then it is emptied
-                                 there  none of them                 unfinished: the journal was deleted; kept and
-                                                                     reported until `recover --set-aside` (`salvage`)
+                                 yes    none of them                 unfinished: the journal, or what it became, was
+                                                                     deleted; kept and reported until `recover
+                                                                     --set-aside` (`salvage`)
 
 The active journal is examined first, because another process may undo it and rename it to `undone` meanwhile. Emptying
-begins with a rename of `copy` over the file `journal`, `committed` or `undone`. So in whatever order the other files
-are deleted, or the deletions reach the disk, the stage never looks unfinished. Stages are emptied by any later command,
-without the prefix lock (`sweep`).
+begins by taking the bit away, and with a rename of `copy` over the file `journal`, `committed` or `undone`. So in
+whatever order the other files are deleted, or the deletions reach the disk, the stage never looks unfinished. Stages
+are emptied by any later command, without the prefix lock (`sweep`).
 """
 
 from __future__ import annotations
@@ -41,6 +47,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import stat
 import time
 
 from sage_wheels.errors import LockUnusable, path_of
@@ -69,6 +76,7 @@ _BESIDE = "beside"
 _COPY = "copy"
 NO_FILE = (errno.EISDIR, errno.ELOOP, errno.ENXIO)  # the errors of `Tree.read` if it is no regular file
 _MARKS = ("journal", "committed", "undone")
+_BEGUN = stat.S_ISUID
 
 
 class Stage:
@@ -152,9 +160,10 @@ class Stage:
                 f.flush()
                 os.fsync(fd)
         if entry.durable:
-            sync(self.tree, self.location)  # before its copy: a copy alone would mean that it had begun
+            sync(self.tree, self.location)  # before its copy and the bit: these alone would mean that it had begun
         with open(self.tree.open(below(self.location, _COPY), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as f:
             f.write(data)
+        set_bit(self.tree, self.location, begun=True)
 
     def close(self) -> None:
         os.close(self._fd)
@@ -241,8 +250,23 @@ def has_mark(tree: Tree, path: PrefixPath) -> bool:
 
 
 def is_begun(tree: Tree, path: PrefixPath) -> bool:
-    """Whether the transaction of the stage at `path` has begun, and the emptying of the stage has not."""
-    return tree.is_there(below(path, _COPY))
+    """Whether the stage at `path` is begun (see above), and not being emptied. Raises `OSError`."""
+    status = tree.lstat(path)
+    return status is not None and (bool(status.st_mode & _BEGUN) or tree.is_there(below(path, _COPY)))
+
+
+def set_bit(tree: Tree, path: PrefixPath, *, begun: bool) -> bool:
+    """Give the stage at `path` the bit that says that it is begun, or take it away; returns whether that changed it.
+
+    If that fails, `copy` alone says so: only the owner of the stage may do it, and not on every file system, nor in
+    every sandbox.
+    """
+    status = tree.lstat(path)
+    if status is None or bool(status.st_mode & _BEGUN) == begun:
+        return False
+    with contextlib.suppress(OSError):
+        tree.chmod_directory(path, stat.S_IMODE(status.st_mode) ^ _BEGUN)
+    return True
 
 
 def _may_be_pending(tree: Tree, path: PrefixPath) -> bool:
@@ -307,11 +331,15 @@ def _lock_directory(tree: Tree, path: PrefixPath) -> int | None:
 
 def begin_emptying(tree: Tree, path: PrefixPath) -> None:
     """Begin to empty the stage at `path`: afterwards its state is "not begun", so that it only has to be deleted."""
-    for mark in _MARKS:
-        if tree.is_there(below(path, mark)):
-            with contextlib.suppress(FileNotFoundError):
-                tree.rename(below(path, _COPY), below(path, mark))
-            tree.unlink(below(path, mark))
+    marks = [below(path, mark) for mark in _MARKS if tree.is_there(below(path, mark))]
+    if set_bit(tree, path, begun=False) and marks:
+        copy = copy_of_journal(tree, path)
+        if copy and copy.durable:  # on the disk, too, the bit goes before the mark
+            syncing.sync_path(tree.path(path))
+    for mark in marks:
+        with contextlib.suppress(FileNotFoundError):
+            tree.rename(below(path, _COPY), mark)
+        tree.unlink(mark)
     with contextlib.suppress(FileNotFoundError):  # the mark may be an entry of the history, which stays there
         tree.unlink(below(path, _COPY))
 

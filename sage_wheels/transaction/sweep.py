@@ -138,7 +138,7 @@ def _sweep(tree: Tree, path: PrefixPath, bounds: HistoryBounds, entry: str) -> l
         if done:
             keeps = bool(entry) and not bounds.is_off and history.keeps_something(done)
             planned = tree.lstat(below(path, "planned"))
-            amount, changed = kept.survey(tree, stages, planned.st_ctime_ns if planned else 1 << 63)
+            amount, changed = kept.survey(tree, stages, planned.st_ctime_ns if planned else history.planned(done))
             aside = _keep_unplanned(tree, stages, done, changed, copy=keeps)
             if keeps and kept.keep(tree, path, entry, amount, bounds):
                 return aside

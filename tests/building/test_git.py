@@ -587,3 +587,30 @@ def test_settings_of_the_repository_hold_in_the_copy(tmp_path: Path, git: Git) -
     assert git(copy.path, "config", "some.setting") == "here\n"
     assert git(copy.path, "config", "other.setting") == "there\n"
     assert git(copy.path, "describe", "--tags", "--dirty") == "v1.0\n"
+
+
+GIT_FILES = [
+    ".gitignore",
+    ".gitattributes",
+    "package/.gitignore",
+    "../.gitignore",
+    "../.git/info/exclude",
+    "../.git/HEAD",
+]
+
+
+@pytest.mark.parametrize("name", GIT_FILES)
+def test_git_does_not_wait_for_a_named_pipe(tmp_path: Path, git: Git, name: str) -> None:
+    """Git would wait for ever; a build without git does not need what it reads."""
+    top = tmp_path / "top"
+    tree = project(top / "tree")
+    (tree / "package").mkdir(exist_ok=True)
+    commit(git, top)
+    (tree / name).unlink(missing_ok=True)
+    os.mkfifo(tree / name)
+    copy = copy_source_tree(str(tree), str(tmp_path / "place"))
+    assert (Path(copy.path) / "VERSION").exists()
+    assert copy.refused
+    (note,) = copy.notes
+    assert os.path.normpath(tree / name) in note
+    assert not list(Path(copy.path).parent.glob("**/.git"))

@@ -8,8 +8,10 @@ Promise 2.
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
+import stat
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,7 +22,7 @@ from sage_wheels.errors import JournalDamaged
 from support.puppet import Command, Puppet
 from support.run import install, tool
 from support.scenarios import Stand, set_up
-from support.trees import STATE, make_prefix, site_packages, snapshot
+from support.trees import STATE, leftovers, make_prefix, site_packages, snapshot
 from support.wheels import make_wheel
 
 NAMES = ["small install", "small upgrade", "small upgrade without exchange", "small uninstall"]
@@ -117,6 +119,60 @@ def test_deleted_between_the_kill_and_recovery(puppet: Puppet, fast_path: Path, 
             set_aside_and_go_on(stand, kept & old, where)
         stand.restore()
     print(outcomes)
+
+
+def files_beside_the_old_ones(prefix: Path) -> list[Path]:
+    """The active journal, the entries of the history, and the files in stages other than new and old ones."""
+    state = prefix / STATE
+    found = [state / "journal", *state.glob("history/*"), *state.glob("stage/*/*")]
+    return sorted(each for each in found if each.is_file() and not each.name.startswith("rewritten-"))
+
+
+def unfinished(prefix: Path) -> list[str]:
+    """What is left over, but for old files whose entry in the history was deleted: they are deleted in due time."""
+    return [each for each in leftovers(prefix) if not each.startswith("kept/")]
+
+
+SLOW = [each for each in (*NAMES, "small undo", "small repair") if each != "small upgrade"]
+
+
+@pytest.mark.parametrize("name", ["small upgrade", *(pytest.param(each, marks=pytest.mark.slow) for each in SLOW)])
+def test_whatever_else_is_deleted_no_old_file_is_lost(puppet: Puppet, fast_path: Path, name: str) -> None:
+    """At any instant of the command; the old files are all in the prefix, in the history, in the stage or set aside."""
+    stand = set_up(puppet, name, fast_path)
+    old = {what for kind, _, what in stand.old.values() if kind == "file" and isinstance(what, bytes)}
+    outcomes = {"fine": 0, "refused": 0}
+    first = counting(stand)[0]
+    for at in range(first - 4, len(stand.operations) + 1):
+        left = 1
+        for number in itertools.count():
+            assert puppet.run(stand.command.killed(at)).killed
+            present = files_beside_the_old_ones(stand.prefix)
+            left = 1 << len(present)
+            deleted = [each for bit, each in enumerate(present) if number >> bit & 1]
+            where = f"killed at {at}, then {[each.name for each in deleted]} are deleted"
+            _unlink(deleted)
+            kept = contents(stand.prefix)
+            assert old <= kept, where
+            outcome = puppet.run(Command("recover", str(stand.prefix)))
+            assert old <= contents(stand.prefix), where
+            if outcome.status == 0:
+                assert unfinished(stand.prefix) == [], where
+                outcomes["fine"] += 1
+            else:
+                assert outcome.error == "JournalDamaged", f"{where}: {outcome}"
+                assert "--set-aside" in outcome.text, where
+                assert deleted, where
+                sage_wheels.recover(stand.prefix, set_aside=True)
+                assert old <= contents(stand.prefix), where
+                assert unfinished(stand.prefix) == [], where
+                assert not any(each.stat().st_mode & stat.S_ISUID for each in stand.prefix.glob(f"{STATE}/*/*")), where
+                outcomes["refused"] += 1
+            stand.restore()
+            if number == left - 1:
+                break
+    print(outcomes)
+    assert all(outcomes.values())
 
 
 @pytest.mark.parametrize("name", NAMES)

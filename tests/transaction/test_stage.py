@@ -19,15 +19,15 @@ MARKS = ["", "journal", "undone", "committed"]
 COUNTING = {"gone": None, "its own": PLACE, "another's": f"{STATE}/stage/1-b", "unreadable": ""}
 
 
-def expected(counting: str, copy: bool, mark: str) -> str:
+def expected(counting: str, begun: bool, mark: str) -> str:
     if counting in ("its own", "unreadable"):
         return "pending"
-    return "unfinished" if copy and not mark else ""
+    return "unfinished" if begun and not mark else ""
 
 
 @pytest.mark.parametrize("counting", COUNTING)
 def test_every_state(tmp_path: Path, counting: str) -> None:
-    for number, (copy, mark) in enumerate(itertools.product([False, True], MARKS)):
+    for number, (bit, copy, mark) in enumerate(itertools.product([False, True], [False, True], MARKS)):
         prefix = make_prefix(tmp_path, str(number))
         own = prefix / PLACE
         (own / "old").mkdir(parents=True)
@@ -36,15 +36,16 @@ def test_every_state(tmp_path: Path, counting: str) -> None:
         entry = Journal(PLACE, []).to_bytes()
         for name in [*(["copy"] if copy else []), *([mark] if mark else [])]:
             (own / name).write_bytes(entry)
+        own.chmod(0o4755 if bit else 0o755)
         if counting != "gone":
             of = COUNTING[counting]
             (prefix / STATE / "journal").write_bytes(Journal(of, []).to_bytes() if of else b"damaged")
         with Tree(str(prefix)) as tree:
-            wanted = expected(counting, copy, mark)
-            assert stage.state_of(tree, PLACE) == wanted, (copy, mark)
+            wanted = expected(counting, bit or copy, mark)
+            assert stage.state_of(tree, PLACE) == wanted, (bit, copy, mark)
         said: list[str] = []
         assert sweep.sweep_dead(find_prefix(prefix), said.append, HistoryBounds()) == []
-        assert own.exists() == bool(wanted), (copy, mark)
+        assert own.exists() == bool(wanted), (bit, copy, mark)
         assert (own / "old/1").exists() == bool(wanted)
         assert len(said) == (wanted == "unfinished"), said
         assert all(str(own) in each for each in said)

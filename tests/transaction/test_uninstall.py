@@ -176,6 +176,35 @@ def test_bytecode_that_came_later_goes_too(tmp_path: Path) -> None:
     assert difference(before, snapshot(prefix)) == []
 
 
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("how", ["uninstall", "upgrade"])
+def test_bytecode_beside_its_source_goes_too(tmp_path: Path, how: str, shared: bool) -> None:
+    """Where `python -m compileall -b` writes it; without its source, Python would import it."""
+    prefix, twin = make_prefix(tmp_path), make_prefix(tmp_path / "twin")
+    site = site_packages(prefix)
+    old = make_wheel(tmp_path, "pkg", "1", {"pkg/__init__.py": "", "pkg/a.py": "x = 1\n", "mod.py": "x = 1\n"})
+    new = make_wheel(tmp_path, "pkg", "2", {"pkg/__init__.py": ""})
+    for each in (prefix, twin):
+        if shared:
+            (site_packages(each) / "pkg").mkdir()
+            (site_packages(each) / "pkg/mine.pyc").write_bytes(b"of nobody's source")
+        if how == "upgrade":
+            install(each, new)
+    before = snapshot(twin)
+    install(prefix, old, reinstall=True)
+    for name in ("pkg/__init__.pyc", "pkg/a.pyc", "pkg/a.pyo", "mod.pyc"):
+        (site / name).write_bytes(b"byte-code")
+    assert sage_wheels.verify("pkg", prefix) == [] or shared
+    if how == "upgrade":
+        install(prefix, new)
+        assert sorted(os.listdir(site / "pkg")) == sorted(os.listdir(site_packages(twin) / "pkg"))
+        assert sorted(os.listdir(site)) == sorted(os.listdir(site_packages(twin)))
+    else:
+        report = uninstall(prefix, "pkg")
+        assert report.set_aside == ()
+        assert difference(before, snapshot(prefix)) == []
+
+
 @pytest.mark.skipif(not other_pythons(), reason="no Python of another version here")
 def test_bytecode_that_other_pythons_wrote_goes_too(tmp_path: Path) -> None:
     prefix = make_prefix(tmp_path)

@@ -18,6 +18,7 @@ import stat
 import sys
 from typing import NamedTuple
 
+from sage_wheels.building.source.git import READ_IN_EACH_DIRECTORY
 from sage_wheels.errors import SourceError
 from sage_wheels.fs import files
 
@@ -52,6 +53,7 @@ class CopiedFiles:
 
     unreadable: the paths that could not be read, or would be too long in the copy, and are not in it.
     repositories: the directories that hold a `.git`, relative to the tree ("" is its root); no `.git` is copied.
+    pipes: the named pipes, relative to the tree, that git would wait for (see `git.READ_IN_EACH_DIRECTORY`).
     climbs: where relative links lead that leave the tree.
     """
 
@@ -61,6 +63,7 @@ class CopiedFiles:
         self.destination = destination
         self.unreadable: list[str] = []
         self.repositories: list[str] = []
+        self.pipes: list[str] = []
         self.climbs: set[Climb] = set()
         self._leave_out = frozenset(leave_out)
         kinds = f"{_ENVIRONMENTS}|{_SETUPTOOLS}" if _may_be_built_by_setuptools(tree) else _ENVIRONMENTS
@@ -149,6 +152,8 @@ class CopiedFiles:
             return self._link(entry.path, below, link)
         if is_directory and not self._not_source.fullmatch(below) and entry.path not in self._leave_out:
             waiting.append(below)
+        if not is_directory and not is_file and entry.name in READ_IN_EACH_DIRECTORY:
+            self.pipes.append(below)
         return self._file(entry.path, os.path.join(self.destination, below)) if is_file else True
 
     def _link(self, source: str, below: str, status: os.stat_result) -> bool:

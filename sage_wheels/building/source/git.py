@@ -17,6 +17,7 @@ import contextlib
 import functools
 import os
 import re
+import shlex
 import shutil
 import stat
 import subprocess
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 _SHARED = ("branches", "config", "description", "hooks", "objects", "packed-refs", "refs", "remotes", "shallow", "svn")
 # What each worktree has for itself, or what points to the real directory.
 _NOT_TAKEN = re.compile(r"commondir|gitdir|index|info|locked|logs|sharedindex\..*|worktrees|.*\.lock|.*\.pid")
+# What git reads in each directory of a tree, and at the top before anything else.
+READ_IN_EACH_DIRECTORY = (".gitignore", ".gitattributes")
+_READ_FIRST = ("HEAD", "config", "index", "packed-refs", "info/exclude", "info/attributes")
 _DOUBTFUL = "safe.directory"  # part of git's message about a repository of another user, in any language
 
 
@@ -68,11 +72,20 @@ class Repository(NamedTuple):
 
 
 class Refused(Exception):
-    """Git does not trust the repository at `path`, because it belongs to another user."""
+    """Git cannot be asked about a repository; the message is a sentence about it, for people."""
 
-    def __init__(self, path: str) -> None:
-        super().__init__(path)
-        self.path = path
+
+def refused_as_foreign(path: str) -> Refused:
+    """Git does not trust the repository at `path`, because it belongs to another user."""
+    return Refused(
+        f"git refuses to read {path}, which belongs to another user, so the build sees nothing of git there; "
+        f"'git config --global --add safe.directory {shlex.quote(path)}' allows it"
+    )
+
+
+def refused_for_pipe(path: str) -> Refused:
+    """Git would wait for ever for somebody to write to the named pipe at `path`."""
+    return Refused(f"git cannot read {path}, which is a named pipe, so the build sees nothing of git; delete it")
 
 
 class Git:
@@ -96,6 +109,7 @@ class Git:
         here = part = tree
         while above := _nearest_with_git(here):
             try:
+                _check_files(here, above)
                 found = self.at(here if self._program else above)
             except Refused:
                 if not result:
@@ -115,6 +129,7 @@ class Git:
 
     def at(self, directory: str) -> Repository | None:
         """The repository that git finds for `directory`; None if it finds none. Raises `Refused`."""
+        _check_files(directory, directory)
         if not self._program:
             return read_git_directory(directory)
         done = self.run(
@@ -123,7 +138,7 @@ class Git:
         )
         if done.returncode:
             if _DOUBTFUL.encode() in done.stderr:
-                raise Refused(_nearest_with_git(directory) or directory)
+                raise refused_as_foreign(_nearest_with_git(directory) or directory)
             return None
         lines = os.fsdecode(done.stdout).splitlines()
         if len(lines) != 4:  # a path contains a line break
@@ -217,6 +232,20 @@ def _nearest_with_git(directory: str) -> str | None:
             return None
         directory = above
     return directory
+
+
+def _check_files(directory: str, top: str) -> None:
+    """Raise `Refused` if one of the files that git reads in `directory`, or above it up to `top`, is a named pipe."""
+    paths = [f"{top}/.git/{name}" for name in _READ_FIRST]
+    while True:
+        paths += [os.path.join(directory, name) for name in READ_IN_EACH_DIRECTORY]
+        if directory == top or directory == os.path.dirname(directory):
+            break
+        directory = os.path.dirname(directory)
+    for path in paths:
+        with contextlib.suppress(OSError):
+            if stat.S_ISFIFO(os.stat(path).st_mode):
+                raise refused_for_pipe(path)
 
 
 def read_git_directory(top: str) -> Repository | None:

@@ -7,13 +7,19 @@ directory for each repository that contains the tree or is in it (`git`).
 from __future__ import annotations
 
 import os
-import shlex
 from typing import NamedTuple
 
 from sage_wheels.building.directory import ELSEWHERE
 from sage_wheels.building.source import surroundings
 from sage_wheels.building.source.copied_files import CopiedFiles
-from sage_wheels.building.source.git import Git, Refused, Repository, make_git_directory, read_git_directory
+from sage_wheels.building.source.git import (
+    Git,
+    Refused,
+    Repository,
+    make_git_directory,
+    read_git_directory,
+    refused_for_pipe,
+)
 from sage_wheels.errors import FileOperationFailed
 
 TYPE_CHECKING = False
@@ -58,13 +64,16 @@ def _copy(tree: str, directory: str, leave_out: frozenset[str], seen: Callable[[
         around = git.around(tree)
     except Refused as error:
         around = []
-        notes.append(_refusal(error))
+        notes.append(str(error))
     top = around[-1].top if around else tree
     part = os.path.relpath(tree, os.path.dirname(top))
     files = CopiedFiles(tree, surroundings.destination_in(directory, part), leave_out=leave_out)
     files.run()
     files.destination = surroundings.make_room(directory, part, files.climbs)
     beside = surroundings.link(tree, files.destination, top, files.climbs)
+    if files.pipes:
+        around, files.repositories = [], []
+        notes = [str(refused_for_pipe(os.path.join(tree, files.pipes[0])))]
     for repository in around:
         repositories[os.path.relpath(repository.top, tree)] = repository
         root = files.destination.removesuffix(f"/{repository.path_of(tree)}")
@@ -92,7 +101,7 @@ def _repository_within(
     try:
         found = git.at(directory)
     except Refused as error:
-        return [] if directory == files.tree else [_refusal(error)]
+        return [] if directory == files.tree else [str(error)]
     if found is None or found.top != directory:
         found = read_git_directory(directory)  # git cannot use it; perhaps git is too old
     if found is None:
@@ -109,10 +118,3 @@ def _repository_within(
         seen=seen,
     )
     return []
-
-
-def _refusal(error: Refused) -> str:
-    return (
-        f"git refuses to read {error.path}, which belongs to another user, so the build sees nothing of git there; "
-        f"'git config --global --add safe.directory {shlex.quote(error.path)}' allows it"
-    )
