@@ -286,7 +286,11 @@ def _find_prefix(name: str, options: argparse.Namespace) -> None:
         here = os.getcwd()
     except FileNotFoundError:
         return
-    options.prefix = nearby(here, os.path.expanduser("~"), changes=changes)
+    home = os.path.expanduser("~")
+    options.prefix = nearby(here, home, changes=changes)
+    if changes and not options.prefix and (other := nearby(here, home, changes=False)):
+        what = f"no prefix is named, and {other} is not beside the nearest pyproject.toml, so it is not changed"
+        raise UsageError(what, f"give --prefix {other}")
     if options.prefix and not getattr(options, "quiet", False):
         common.warn(f"the prefix is {options.prefix}, because no other is named")
 

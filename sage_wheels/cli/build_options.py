@@ -37,6 +37,7 @@ def add_build_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of every command that builds."""
     group = parser.add_argument_group("building")
     group.add_argument(
+        "-f",
         "--find-links",
         metavar="DIR",
         action="append",
@@ -269,12 +270,12 @@ def _named_in(
     best: Callable[[list[str]], str | None] | None,
 ) -> NamedSources:
     from sage_wheels.requirements import pylock
-    from sage_wheels.requirements.arguments import as_directory
+    from sage_wheels.requirements.arguments import applying, as_directory, parse_source
     from sage_wheels.requirements.files import read
 
     found, editables, indexed, choosing = [*items], list[str](), set[str](), list[str]()
     followed = ("--hash", "--requirement", "--constraint", "--editable", "--require-hashes", *_CHOOSING)
-    lines = [line._replace(is_constraint=True) for file in constraints for line in read(file, followed)]
+    lines = [line for file in constraints for line in read(file, followed, is_constraint=True)]
     for file in files:
         if pylock.is_lock(file):
             found += pylock.sources_in(file, markers(), find_links, best)
@@ -289,6 +290,9 @@ def _named_in(
         if line.is_editable and not line.is_constraint:
             editables.append(as_directory(line.text))
         elif line.text and not line.is_constraint:
+            with line.named():
+                if (applies := applying(line.argument, markers)) is not None:
+                    parse_source(applies)
             found.append(line.argument)
     limiting = tuple(each for each in lines if each.is_constraint and each.text)
     return NamedSources(found, tuple(editables), limiting, tuple(sorted(indexed)), tuple(choosing))

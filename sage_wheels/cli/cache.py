@@ -49,9 +49,9 @@ def run(arguments: argparse.Namespace) -> int:
     options = build_options.options_from(arguments, None)
     root, store = options.cache_root(), store_of(options)
     if caches.is_temporary(root):
-        raise SageWheelsError(
-            "there is no store: this user's cache cannot be used", "name a directory with --cache-dir"
-        )
+        where = next(iter(caches.directories_of_user()), "")
+        why = f"{where} cannot be used" if where else "this user has no home directory"
+        raise SageWheelsError(f"there is no store, because {why}", "name a directory with --cache-dir")
     if arguments.what == "info":
         kinds = eviction.summary(root)
         total = sum(size for _, size in kinds.values())

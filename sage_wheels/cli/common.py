@@ -296,13 +296,35 @@ def counted(count: int, what: str) -> str:
     return f"{count} {what}{'' if count == 1 else 's'}"
 
 
+def command(prefix: Prefix, words: str) -> str:
+    """The command line `sage-wheels WORDS` for `prefix`, for messages: it can be copied as it is."""
+    told = environment.prefix()
+    if not told or os.path.abspath(told) != prefix.root:
+        root = prefix.root
+        if not re.fullmatch(r"[\w@%+=:,./-]+", root, re.ASCII):
+            import shlex
+
+            root = shlex.quote(root)
+        words = f"{words} --prefix {root}"
+    return f"sage-wheels {words}"
+
+
+def hint(prefix: Prefix, name: str) -> str:
+    """ " (did you mean OTHER?)" if a distribution with a similar name, OTHER, is installed; else ""."""
+    from sage_wheels.installed import find_all
+    from sage_wheels.installed.neighbours import close_to
+
+    close = close_to(prefix, name, find_all(prefix))
+    return f" (did you mean {close}?)" if close else ""
+
+
 def note_pending(prefix: Prefix) -> None:
     """Warn if a transaction is pending, so that what the command prints may be a state in the middle of it."""
     from sage_wheels.transaction.pending import pending
 
     if pending(prefix):
         state = f"another command is changing {prefix.root}, or was interrupted"
-        warn(f"{state}; if it was interrupted, run 'sage-wheels recover'")
+        warn(f"{state}; if it was interrupted, run '{command(prefix, 'recover')}'")
 
 
 def one_distribution(prefix: Prefix, name: str) -> Distribution:

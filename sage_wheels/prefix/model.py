@@ -79,7 +79,7 @@ class Prefix(NamedTuple):
 
     def path(self, relative: str) -> FullPath:
         """The full path of `relative`, a path relative to the prefix."""
-        return full(f"{self.root}/{relative}" if relative else self.root)
+        return full(f"{self.root.rstrip('/')}/{relative}" if relative else self.root)
 
 
 # The types of an argument that names a prefix. None stands for the one in an environment variable
