@@ -239,6 +239,10 @@ _DENIED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
 _ADVICE = {
     errno.ENOSPC: "free some space and run the command again",
     errno.EDQUOT: "free some of your quota and run the command again",
+    errno.ENOENT: "check that path and run the command again",
+    errno.ENOTDIR: "check that path, of which a part is no directory, and run the command again",
+    errno.EISDIR: "name a file and run the command again",
+    errno.EEXIST: "name another path, or move away what is there, and run the command again",
     errno.EROFS: "mount that file system writable, or name another place",
     errno.EACCES: _PERMITTED,
     errno.EPERM: _PERMITTED,

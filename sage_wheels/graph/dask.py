@@ -65,7 +65,7 @@ def check_address(address: str, *, is_insecure: bool) -> None:
     except ValueError:  # no port, or half an IPv6 address
         is_whole = False
     if not is_whole or parts.scheme not in ("tcp", "tls"):
-        raise UsageError(f"{address} is no address of a Dask scheduler", "write dask:tls://HOST:PORT")
+        raise UsageError(f"{address!r} is no address of a Dask scheduler", "write dask:tls://HOST:PORT")
     if parts.scheme != "tls" and not is_insecure and not _is_loopback(parts.hostname or ""):
         raise UsageError(
             f"the scheduler at {address} is reached without TLS, and who reaches it runs code on every worker",
