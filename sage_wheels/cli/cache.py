@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import argparse
 
-from sage_wheels.cli import build, build_options, common, screen
+from sage_wheels.cli import build, build_options, common, done, screen
 from sage_wheels.errors import SageWheelsError, UsageError
 
 TYPE_CHECKING = False
@@ -65,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
                 print(f"  {kind:<12}{number:>8}  {screen.human_size(size):>10}")
         return 0
     freed = eviction.evict(root, store.limit) if arguments.what == "gc" else eviction.clear(root)
-    common.note_done("the store was changed")
+    done.note("the store was changed")
     if arguments.json:
         common.print_json({"directory": root, "freed": freed})
     else:

@@ -62,7 +62,12 @@ _PATHS = ("DIR", "EXE", "FILE", "FILE|DIR", "P", "PAGE", "PATH", "TREE", "WHEEL"
 
 
 class Parser(argparse.ArgumentParser):
-    """The parser of one command, whose errors are raised, and whose help is wrapped to the terminal."""
+    """The parser of one command, whose errors are raised, and whose help is wrapped to the terminal.
+
+    With `refuses_empty_paths`, an option whose value is a path must not have the value "".
+    """
+
+    refuses_empty_paths = False
 
     def __init__(self, name: str, description: str | None, examples: str = "") -> None:
         epilog = f"examples:\n{examples.rstrip()}" if examples else None
@@ -125,7 +130,7 @@ class Parser(argparse.ArgumentParser):
         return value
 
     def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
-        if not arg_string and action.option_strings and action.metavar in _PATHS:  # a variable that is not set
+        if self.refuses_empty_paths and not arg_string and action.option_strings and action.metavar in _PATHS:
             raise argparse.ArgumentError(action, "the path is empty (is a variable not set?)")
         return super()._get_value(action, arg_string)
 

@@ -10,7 +10,7 @@ import sys
 import time
 
 from sage_wheels import environment
-from sage_wheels.cli import output, screen
+from sage_wheels.cli import done, output, screen
 from sage_wheels.cli.command_line import Once
 from sage_wheels.errors import NotThere, UsageError
 from sage_wheels.prefix import Prefix, find_prefix
@@ -27,11 +27,7 @@ if TYPE_CHECKING:
     from sage_wheels.transaction.report import Change, Report
 
 
-_is_changed = False
-_done = ""
 _warned: set[str] = set()
-_is_done_by_others = False
-_so_far = ""
 # If there are more files than this, only their directory is named.
 _NAMED = 10
 
@@ -169,8 +165,11 @@ def size(text: str) -> int:
     return int(found[1]) * _UNITS[found[2]]
 
 
-def add_wheel_limits(parser: argparse.ArgumentParser) -> None:
-    """The options of every command that opens wheels: to raise the limits, which no wheel that is known exceeds."""
+def add_wheel_limits(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """The options of every command that opens wheels: to raise the limits, which no wheel that is known exceeds.
+
+    Returns their group, for further limits.
+    """
     from sage_wheels.archive.strict_zip import WheelLimits  # not at the top: `list` and `show` open no wheels
 
     group = parser.add_argument_group("limits")
@@ -183,6 +182,7 @@ def add_wheel_limits(parser: argparse.ArgumentParser) -> None:
         group.add_argument(
             f"--max-wheel-{name}", metavar="N", type=size, default=size(default), help=f"{what} (default: {default})"
         )
+    return group
 
 
 def wheel_limits_of(options: argparse.Namespace) -> WheelLimits:
@@ -203,7 +203,7 @@ def commit_options_of(options: argparse.Namespace) -> CommitOptions:
 
     dry_run = getattr(options, "dry_run", False)
     bounds = _bounds_of(options)
-    return CommitOptions(options.lock_timeout, options.durable, dry_run, warn, note_change, bounds, time.time())
+    return CommitOptions(options.lock_timeout, options.durable, dry_run, warn, done.note_change, bounds, time.time())
 
 
 def _bounds_of(options: argparse.Namespace) -> HistoryBounds:
@@ -236,43 +236,6 @@ def usual_writing() -> argparse.Namespace:
     add_writing(parser)
     parser.set_defaults(dry_run=False)
     return parser.parse_args([])
-
-
-def note_change() -> None:
-    """Note that the change was made, and that an interruption does not prevent it any more."""
-    global _is_changed
-    _is_changed = True
-    note_done("the change was made")
-
-
-def note_done(what: str) -> None:
-    """Note that the command has done its work, as the sentence `what` says: if printing fails now, the status is 0."""
-    global _done
-    _done = what
-
-
-def note_others() -> None:
-    """Note that from now on another program does the work, and reports what it has changed."""
-    global _is_done_by_others
-    _is_done_by_others = True
-
-
-def note_so_far(what: str) -> None:
-    """Note what the command has made already, and leaves if it is interrupted."""
-    global _so_far
-    _so_far = what
-
-
-def done() -> str:
-    """The sentence of `note_done`, or ""."""
-    return _done
-
-
-def interruption() -> str:
-    """The sentence to print when the process is interrupted."""
-    if _is_changed:
-        return "interrupted; the change was made already, and the next command deletes what is left of it"
-    return "interrupted" if _is_done_by_others else f"interrupted; {_so_far or 'nothing was changed'}"
 
 
 def warn(sentence: str, kind: str = "") -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import time
 
-from sage_wheels.cli import common, screen
+from sage_wheels.cli import common, done, screen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -217,7 +217,7 @@ def _forget(prefix: Prefix, what: str) -> int:
             count = kept.forget(tree, None if what == "all" else {int(what)}, None)
     except FileNotFoundError:
         count = 0
-    common.note_change()
+    done.note_change()
     sweep.sweep_dead(prefix, common.warn, HistoryBounds())
     common.warn(f"forgot {common.counted(count, 'change')} of {prefix.root}")
     return 0 if count or what == "all" else 1
