@@ -40,11 +40,11 @@ PARALLEL = ("-n", str((os.cpu_count() or 1) * 3 // 2), "--dist", "worksteal")
 EVERYTHING = (*PARALLEL, "-m", "not (network and slow)")  # `-m "network and slow"` is the rest
 # What a version of Python can change: how archives, metadata, paths and processes are handled. The other directories of
 # tests drive the same code from outside (kills, crowds, pip, Sage's scripts), which takes most of the time.
-ROOMS = (
+DIRECTORIES = (
     *("archive", "building", "cli", "fs", "hostile", "installed", "manifests", "prefix", "requirements", "transaction"),
     "wheel",
 )
-WHERE_PYTHONS_DIFFER = (*PARALLEL, "-m", "not slow and not once", *(f"tests/{room}" for room in ROOMS))
+WHERE_PYTHONS_DIFFER = (*PARALLEL, "-m", "not slow and not once", *(f"tests/{each}" for each in DIRECTORIES))
 
 
 @nox.session
@@ -96,7 +96,7 @@ def tests(session: nox.Session) -> None:
 def tests_of(version: str) -> None:
     """Make the session of one version of Python."""
 
-    chosen, what = WHERE_PYTHONS_DIFFER, "the rooms that a version of Python can change"
+    chosen, what = WHERE_PYTHONS_DIFFER, "those whose result may depend on the version"
     if version == WHOLE:
         chosen, what = EVERYTHING, "all but what needs minutes of an index"
 

@@ -167,12 +167,15 @@ def __dir__() -> list[str]:
 
 
 def build(
-    sources: Iterable[str], wheel_dir: str | os.PathLike[str] = ".", options: BuildOptions | None = None
+    sources: Iterable[str | os.PathLike[str]],
+    wheel_dir: str | os.PathLike[str] = ".",
+    options: BuildOptions | None = None,
 ) -> list[str]:
     """Build `sources` into wheels in the directory `wheel_dir`; returns the paths of the wheels, in the same order.
 
     A source is what `sage-wheels build` takes: the path of a source tree or sdist, a requirement (PEP 508), or a URL.
-    Raises `SourceError` for one that is no source, `BuildFailed`, and `InterpreterError`.
+    A `str` without a separator is a requirement; a `pathlib.Path` is always a path. Raises `SourceError` for one that
+    is no source, `UsageError` if `sources` is itself a `str` or path, `BuildFailed`, and `InterpreterError`.
     """
     import os
 
@@ -181,11 +184,12 @@ def build(
 
     destination, options = os.fspath(wheel_dir), options or BuildOptions()
     with trust.masked():
-        return [build_wheel(each, wheel_dir=destination, options=options).path for each in sources_of(sources, options)]
+        found = sources_of(_several(sources), options)
+        return [build_wheel(each, wheel_dir=destination, options=options).path for each in found]
 
 
 def install(
-    items: Iterable[str],
+    items: Iterable[str | os.PathLike[str]],
     prefix: PrefixLike = None,
     options: InstallOptions | None = None,
     commit_options: CommitOptions | None = None,
@@ -201,12 +205,12 @@ def install(
     unpack. `on_progress` is called with the number of pieces of work begun, and of all pieces.
 
     Raises `WheelRefused`, `Conflict`, `SourceError`, `BuildFailed`, `PrefixError`, `LockTimeout` and other
-    `SageWheelsError`; nothing is installed then.
+    `SageWheelsError`, also if `items` is itself a `str` or path; nothing is installed then.
     """
     from sage_wheels import installing
 
     return installing.install(
-        items,
+        _several(items),
         _prefix(prefix),
         options,
         commit_options,
@@ -220,14 +224,15 @@ def uninstall(names: Iterable[str], prefix: PrefixLike = None, commit_options: C
     """Remove the distributions `names` in one transaction: their files, and no others.
 
     `prefix` and `commit_options` are as for `install`. Names that are not installed are in `unchanged` of the report.
-    Raises `NotRemovable` if the files of a distribution are not known; nothing is removed then.
+    Raises `NotRemovable` if the files of a distribution are not known, and `UsageError` if `names` is itself a `str`;
+    nothing is removed then.
     """
     from sage_wheels.fs import trust
     from sage_wheels.transaction.commit import CommitOptions
     from sage_wheels.transaction.uninstall import uninstall
 
     with trust.masked():
-        return uninstall(_prefix(prefix), list(names), commit_options or CommitOptions())
+        return uninstall(_prefix(prefix), _several(names), commit_options or CommitOptions())
 
 
 def undo(
@@ -278,14 +283,18 @@ def distributions(prefix: PrefixLike = None) -> list[Distribution]:
 def verify(name: str, prefix: PrefixLike = None) -> list[Problem]:
     """Compare the files of the distribution `name` with its RECORD; returns the differences, an empty list if none.
 
-    Raises `NotRemovable` if RECORD cannot be read.
+    Raises `NotThere` if it is not installed, and `NotRemovable` if its RECORD cannot be read.
     """
     import warnings
 
+    from sage_wheels import errors
     from sage_wheels.installed.settled import verify_settled
     from sage_wheels.metadata import canonical_name
 
-    found = verify_settled(_prefix(prefix), frozenset({canonical_name(name)}), warnings.warn)
+    where = _prefix(prefix)
+    found = verify_settled(where, frozenset({canonical_name(name)}), warnings.warn)
+    if not found:
+        raise errors.NotThere(f"{name} is not installed in {where.root}", "see distributions()")
     for each in found:
         if each.unknown:
             raise each.unknown
@@ -307,6 +316,17 @@ def recover(
 
     with trust.masked():
         return recover(_prefix(prefix), commit_options or CommitOptions(), set_aside=set_aside)
+
+
+def _several(items: Iterable[str | os.PathLike[str]]) -> list[str]:
+    """`items` as on a command line. Raises `UsageError` for one `str`, whose characters would be taken for items."""
+    import os
+
+    from sage_wheels.errors import UsageError
+
+    if isinstance(items, (str, os.PathLike)):
+        raise UsageError(f"{items!r} is one item, where several are expected", f"write [{items!r}]")
+    return [each if isinstance(each, str) else os.path.join(os.curdir, each) for each in items]
 
 
 def _prefix(prefix: PrefixLike) -> Prefix:

@@ -43,6 +43,15 @@ def path_of(error: OSError) -> str:
     return "" if name is None or isinstance(name, int) else os.fsdecode(name)
 
 
+def reason_of(error: Exception) -> str:
+    """Why `error` was raised, without the path, which the sentence around it has: for parentheses.
+
+    >>> reason_of(FileNotFoundError(errno.ENOENT, "No such file or directory", "/p/x")), reason_of(ValueError("line 1"))
+    ('No such file or directory', 'line 1')
+    """
+    return (isinstance(error, OSError) and error.strerror) or str(error)
+
+
 class SageWheelsError(Exception):
     """The base class of all errors that this package raises on purpose.
 
@@ -164,7 +173,7 @@ class FileOperationFailed(SageWheelsError):
     def from_os_error(cls, error: OSError, doing: str, *, denied: str = "") -> FileOperationFailed:
         """The exception for `error`; `doing` says what was being done ("installing into /prefix").
 
-        `denied` is the advice for missing permissions, where the usual one, which speaks of a prefix, would be wrong.
+        `denied` is the advice for missing permissions, if there is a better one than to get them.
 
         >>> print(FileOperationFailed.from_os_error(OSError(errno.ENOSPC, "full", "/p/x"), "staging"))
         staging failed at /p/x (No space left on device); free some space and run the command again
@@ -225,13 +234,18 @@ def _own_attribute(path: str) -> str:
     return f"if it or its directory is immutable, run '{program}' on that, and the command again"
 
 
+_PERMITTED = "run the command as a user who has the permission, such as the owner of that path"
 _DENIED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
 _ADVICE = {
     errno.ENOSPC: "free some space and run the command again",
     errno.EDQUOT: "free some of your quota and run the command again",
-    errno.EROFS: "mount that file system writable or choose another prefix",
-    errno.EACCES: "run the command as the user who owns the prefix",
-    errno.EPERM: "run the command as the user who owns the prefix",
+    errno.ENOENT: "check that path and run the command again",
+    errno.ENOTDIR: "check that path, of which a part is no directory, and run the command again",
+    errno.EISDIR: "name a file and run the command again",
+    errno.EEXIST: "name another path, or move away what is there, and run the command again",
+    errno.EROFS: "mount that file system writable, or name another place",
+    errno.EACCES: _PERMITTED,
+    errno.EPERM: _PERMITTED,
     errno.ELOOP: "replace the symbolic link there with what it points to, and run the command again",
     errno.ENXIO: "remove that file, which is not a regular one, and run the command again",
     errno.EAGAIN: "run the command again when fewer processes run, or raise their limit (ulimit -u)",

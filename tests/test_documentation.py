@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import sage_wheels
-from sage_wheels.cli import parser_of, room_of
+from sage_wheels.cli import package_of, parser_of
 from support.modules import loaded
 
 SYNOPSIS = re.compile(r"\[--|\[-|\.\.\.|\|")
@@ -32,7 +32,7 @@ def test_every_command_in_the_documentation_is_understood(checkout: Path) -> Non
     assert len(found) >= 10
     for page, line in found:
         name, *words = shlex.split(line, comments=True)[1:]
-        assert room_of(name), (page, line)
+        assert package_of(name), (page, line)
         if name == "pip":
             parser_of(name).parse_known_args(words)
         else:

@@ -214,9 +214,17 @@ def _run(command: list[str]) -> tuple[bool, str]:
 
 
 def _end_of(output: str) -> str:
-    """The last lines of pip's `output`, without passwords, which old versions of pip print."""
+    """The last lines of pip's `output`, without passwords, which old versions of pip print.
+
+    Of a traceback, which pip prints if it cannot reach a URL, only the errors are left.
+
+    >>> _end_of("Looking\\nTraceback (most recent call last):\\n  File 'x'\\n    x()\\n\\nOSError: refused\\n")
+    'Looking\\nOSError: refused'
+    """
     plain = re.sub(r"(://[^\s/:@]*:)[^\s/@]+@", r"\1****@", output)
-    return "\n".join(plain.splitlines()[-_LAST_LINES:])
+    before, _, after = plain.partition("Traceback (most recent call last):\n")
+    errors = [line for line in after.splitlines() if re.match(r"(?!During |The above |Traceback )\S", line)]
+    return "\n".join([*before.splitlines(), *errors][-_LAST_LINES:])
 
 
 def _is_ours(executable: str) -> bool:

@@ -88,7 +88,8 @@ def source_directory(provider: Provider, name: str = "src") -> str:
 
 def unpacked(sdist: SdistFile, destination: str, options: BuildOptions) -> str:
     """Unpack `sdist` into the new directory `destination`; the directory of the project. Raises `SourceError`."""
-    from sage_wheels.archive.unpack import SdistLimits, unpack_sdist
+    from sage_wheels.archive.sdist_members import SdistLimits
+    from sage_wheels.archive.unpack import unpack_sdist
 
     os.mkdir(destination)
     limits = SdistLimits(options.max_sdist_size, options.max_sdist_members)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sage_wheels.store.remote import RemoteTier
     from sage_wheels.store.store import Store
 
-# As in `sage_wheels.archive.unpack`, which is not imported for the sake of two numbers.
+# As in `sage_wheels.archive.sdist_members`, which is not imported for the sake of two numbers.
 _MAX_SDIST_SIZE = 2 << 30
 _MAX_SDIST_MEMBERS = 200_000
 

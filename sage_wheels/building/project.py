@@ -314,13 +314,12 @@ class _Build:
         """Provide what the backend needs, then let it build. Returns the path of the file that it made."""
         settings = dict(self.options.config_settings)
         output = f"{self.directory}/out"
-        asker = f"the pyproject.toml of {self.name}"
         with self.phase("environment"):
             environment = self.provider.environment(runner.environ)
             early = pyproject.read_ahead(project)
             if early:
                 self.required(early.requires)
-                environment.provide(early.requires, asker)
+                environment.provide(early.requires, pyproject.asker(self.name, early.requires))
                 variables = {**environment.make_extra_environ(), BUILD_BACKEND: early.backend}
                 runner.start(environment.python_executable, project, variables)
         with self.phase("get_requires" if early else "environment"):
@@ -329,6 +328,7 @@ class _Build:
             builder = ProjectBuilder.from_isolated_env(environment, project, runner=runner)
             declared = builder.build_system_requires
             self.required(declared)
+            asker = pyproject.asker(self.name, declared)
             if (not early or early.requires != declared) and environment.provide(declared, asker):
                 runner.restart()
         if self.options.isolation and not self.rounds:

@@ -14,6 +14,7 @@ from sage_wheels.building.environment.interpreter import find_building
 from sage_wheels.building.environment.provision import Chooser, InstalledEnvironment, Isolated
 from sage_wheels.building.log import Log
 from sage_wheels.building.options import BuildOptions, store_of
+from sage_wheels.building.source import pyproject
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ class Provider:
             there.provide([*declared, *more], "the store")
             return there.wheels()
         chooser = self.chooser()
-        chooser.ask(declared, f"the pyproject.toml of {self.name}")
+        chooser.ask(declared, pyproject.asker(self.name, declared))
         if more:
             chooser.ask(more, f"get_requires_for_build of {self.name}")
         digest = chooser.cache.digest

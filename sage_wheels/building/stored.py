@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from sage_wheels.store.results import Result
     from sage_wheels.store.store import Store
 
-_FORMAT = 3  # of the inputs of a build; raise it when this program builds differently
+_FORMAT = 4  # of the inputs of a build; raise it when this program builds differently
 LOG = "build.log"
 # Variables whose values are in a result, because they explain it and are not secret.
 _TOLD = ("CC", "CXX", "FC", "CFLAGS", "CXXFLAGS", "CPPFLAGS", "FFLAGS", "LDFLAGS", "ARCHFLAGS", "SOURCE_DATE_EPOCH")

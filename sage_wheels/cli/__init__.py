@@ -20,7 +20,7 @@ import os
 import sys
 
 from sage_wheels import environment, processes
-from sage_wheels.cli import output, signals, tracing
+from sage_wheels.cli import done, output, signals, tracing
 from sage_wheels.errors import FileOperationFailed, SageWheelsError, UsageError
 from sage_wheels.fs import trust
 
@@ -123,10 +123,8 @@ def _named(arguments: list[str]) -> str:
 
 def _without_memory(arguments: list[str]) -> int:
     """Report that there is too little memory; returns the exit status, 0 if the command had done its work before."""
-    from sage_wheels.cli import common
-
-    if common.done():
-        print(f"sage-wheels: {common.done()}, but then there was too little memory to clean up", file=sys.stderr)
+    if done.sentence():
+        print(f"sage-wheels: {done.sentence()}, but then there was too little memory to clean up", file=sys.stderr)
         return 0
     return _fail(FileOperationFailed.from_os_error(OSError(errno.ENOMEM, ""), _named(arguments)), arguments)
 
@@ -141,18 +139,14 @@ def _told(status: int) -> int:
     error = output.lost()
     if error is None or status:
         return status
-    from sage_wheels.cli import common
-
     if not output.is_closed(error):
-        outcome = common.done() or "nothing was changed"
+        outcome = done.sentence() or "nothing was changed"
         print(f"sage-wheels: standard output cannot be written ({error.strerror}); {outcome}", file=sys.stderr)
-    return 0 if common.done() else 1
+    return 0 if done.sentence() else 1
 
 
 def _say_interrupted() -> None:
-    from sage_wheels.cli import common
-
-    print(f"sage-wheels: {common.interruption()}", file=sys.stderr)
+    print(f"sage-wheels: {done.interruption()}", file=sys.stderr)
 
 
 def _fail(error: SageWheelsError, arguments: list[str]) -> int:
@@ -182,7 +176,7 @@ def _run(arguments: list[str]) -> int:
     if not rest or rest[0].startswith("-"):
         return _top_level(before, rest)
     name, *rest = rest
-    if not room_of(name):
+    if not package_of(name):
         raise UsageError(f"there is no command {name!r}", nearest(name, COMMANDS))
     command = importlib.import_module(_module_of(name))
     parser = parser_of(name)
@@ -250,6 +244,7 @@ def parser_of(name: str) -> Parser:
     command.add_arguments(parser)
     if name in COMMANDS and not getattr(command, "PASSES_ON", False):  # pip has its own -v
         tracing.add_arguments(parser)
+    parser.refuses_empty_paths = name in COMMANDS  # scripts pass variables on
     parser.add_argument(
         "--no-config", action="store_true", help="read no configuration file and no SAGE_WHEELS_ variable"
     )
@@ -263,15 +258,15 @@ def parser_of(name: str) -> Parser:
     return parser
 
 
-def room_of(name: str) -> str:
+def package_of(name: str) -> str:
     """The package that has the command `name`; "" if none has."""
     if name in COMMANDS:
         return __name__
-    return next((room for room in BEHIND_SCRIPTS if name in importlib.import_module(room).COMMANDS), "")
+    return next((each for each in BEHIND_SCRIPTS if name in importlib.import_module(each).COMMANDS), "")
 
 
 def _module_of(name: str) -> str:
-    return f"{room_of(name)}.{name.replace('-', '_')}"
+    return f"{package_of(name)}.{name.replace('-', '_')}"
 
 
 def _find_prefix(name: str, options: argparse.Namespace) -> None:
@@ -286,7 +281,11 @@ def _find_prefix(name: str, options: argparse.Namespace) -> None:
         here = os.getcwd()
     except FileNotFoundError:
         return
-    options.prefix = nearby(here, os.path.expanduser("~"), changes=changes)
+    home = os.path.expanduser("~")
+    options.prefix = nearby(here, home, changes=changes)
+    if changes and not options.prefix and (other := nearby(here, home, changes=False)):
+        what = f"no prefix is named, and {other} is not beside the nearest pyproject.toml, so it is not changed"
+        raise UsageError(what, f"give --prefix {other}")
     if options.prefix and not getattr(options, "quiet", False):
         common.warn(f"the prefix is {options.prefix}, because no other is named")
 

@@ -35,7 +35,7 @@ import os
 import time
 
 from sage_wheels import environment
-from sage_wheels.cli import build_options, common
+from sage_wheels.cli import build_options, common, done, source_arguments
 from sage_wheels.errors import UsageError
 
 TYPE_CHECKING = False
@@ -67,7 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--verify-store", action="store_true", help="build once more at another path, and name the files that differ"
     )
     parser.add_argument("--show-log", action="store_true", help="also print the log of the build (--log FILE)")
-    build_options.add_requirements(parser, "SOURCE")
+    source_arguments.add_arguments(parser, "SOURCE")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -87,7 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
         return _build_many(sources, arguments, options, choice, said)
     with shown_log(arguments.log, said) if arguments.show_log else contextlib.nullcontext():
         built = [_build(source, arguments.wheel_dir, options, arguments.json) for source in sources]
-    common.note_done("the wheels were built")
+    done.note("the wheels were built")
     if arguments.json:
         common.print_json([wheel._asdict() for wheel in built])
     return 0
@@ -97,7 +97,7 @@ def named_sources(arguments: argparse.Namespace, options: BuildOptions) -> tuple
     """The sources on the command line and in files, and `options` with what these files say."""
     from sage_wheels.building import markers_of, sources_of
 
-    named = build_options.named(arguments, arguments.sources, "SOURCE", lambda: markers_of(options))
+    named = source_arguments.named(arguments, arguments.sources, "SOURCE", lambda: markers_of(options))
     told = named.told(options, lambda: markers_of(options))._replace(editables=())  # as `pip wheel` takes them
     return sources_of([*named.items, *named.editables], told), told
 
@@ -132,7 +132,7 @@ def _build_many(
     else:
         for wheel in wheels:
             print(wheel)
-    common.note_done("wheels were built")
+    done.note("wheels were built")
     if failure := many.failure(outcomes):
         raise failure
     return 0

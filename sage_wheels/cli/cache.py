@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import argparse
 
-from sage_wheels.cli import build, build_options, common, screen
+from sage_wheels.cli import build, build_options, common, done, screen
 from sage_wheels.errors import SageWheelsError, UsageError
 
 TYPE_CHECKING = False
@@ -49,9 +49,9 @@ def run(arguments: argparse.Namespace) -> int:
     options = build_options.options_from(arguments, None)
     root, store = options.cache_root(), store_of(options)
     if caches.is_temporary(root):
-        raise SageWheelsError(
-            "there is no store: this user's cache cannot be used", "name a directory with --cache-dir"
-        )
+        where = next(iter(caches.directories_of_user()), "")
+        why = f"{where} cannot be used" if where else "this user has no home directory"
+        raise SageWheelsError(f"there is no store, because {why}", "name a directory with --cache-dir")
     if arguments.what == "info":
         kinds = eviction.summary(root)
         total = sum(size for _, size in kinds.values())
@@ -65,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
                 print(f"  {kind:<12}{number:>8}  {screen.human_size(size):>10}")
         return 0
     freed = eviction.evict(root, store.limit) if arguments.what == "gc" else eviction.clear(root)
-    common.note_done("the store was changed")
+    done.note("the store was changed")
     if arguments.json:
         common.print_json({"directory": root, "freed": freed})
     else:

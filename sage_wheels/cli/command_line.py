@@ -39,7 +39,6 @@ _AS_IN_PIP = {
     "--force-reinstall": "--reinstall",
     "--no-build-isolation": "--no-isolation",
     "--no-deps": "nothing, because no dependencies are installed",
-    "-f": "--find-links",
     "--root": "--destdir",
 }
 _OF_PIP = frozenset(
@@ -55,12 +54,20 @@ _OF_PIP = frozenset(
     )
 )
 _KNOWN = _OF_PIP | _AS_IN_PIP.keys()
-# The commands that pip has by the same name.
+# The commands that pip has by the same name, and the others of pip.
 _PIPS_COMMANDS = ("install", "uninstall", "list", "show", "check", "freeze")
+_ONLY_PIPS_COMMANDS = ("debug", "download", "hash", "index", "inspect", "search", "wheel")
+# What options whose value is a path have as metavar.
+_PATHS = ("DIR", "EXE", "FILE", "FILE|DIR", "P", "PAGE", "PATH", "TREE", "WHEEL")
 
 
 class Parser(argparse.ArgumentParser):
-    """The parser of one command, whose errors are raised, and whose help is wrapped to the terminal."""
+    """The parser of one command, whose errors are raised, and whose help is wrapped to the terminal.
+
+    With `refuses_empty_paths`, an option whose value is a path must not have the value "".
+    """
+
+    refuses_empty_paths = False
 
     def __init__(self, name: str, description: str | None, examples: str = "") -> None:
         epilog = f"examples:\n{examples.rstrip()}" if examples else None
@@ -118,9 +125,14 @@ class Parser(argparse.ArgumentParser):
 
     def value_of(self, action: argparse.Action, text: str) -> Any:
         """`text`, converted and checked as the value of the option of `action`. Raises `argparse.ArgumentError`."""
-        value = self._get_value(action, text)
+        value = super()._get_value(action, text)
         self._check_value(action, value)
         return value
+
+    def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
+        if self.refuses_empty_paths and not arg_string and action.option_strings and action.metavar in _PATHS:
+            raise argparse.ArgumentError(action, "the path is empty (is a variable not set?)")
+        return super()._get_value(action, arg_string)
 
     def _instead(self, option: str) -> str:
         import difflib
@@ -207,8 +219,11 @@ def split(arguments: list[str]) -> tuple[list[str], list[str]]:
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
-    """Advice for an unknown command: the most similar one of `names`."""
+    """Advice for an unknown command: the most similar one of `names`, or pip's command of that name."""
     import difflib
+
+    if name in _ONLY_PIPS_COMMANDS:
+        return f"pip has: sage-wheels pip {name}"
 
     close = difflib.get_close_matches(name, names, 1)
     return f"did you mean {close[0]}?" if close else "see sage-wheels --help"

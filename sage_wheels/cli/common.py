@@ -10,7 +10,7 @@ import sys
 import time
 
 from sage_wheels import environment
-from sage_wheels.cli import output, screen
+from sage_wheels.cli import done, output, screen
 from sage_wheels.cli.command_line import Once, Parser
 from sage_wheels.errors import NotThere, UsageError
 from sage_wheels.prefix import Prefix, find_prefix
@@ -27,11 +27,7 @@ if TYPE_CHECKING:
     from sage_wheels.transaction.report import Change, Report
 
 
-_is_changed = False
-_done = ""
 _warned: set[str] = set()
-_is_done_by_others = False
-_so_far = ""
 # If there are more files than this, only their directory is named.
 _NAMED = 10
 
@@ -169,8 +165,11 @@ def size(text: str) -> int:
     return int(found[1]) * _UNITS[found[2]]
 
 
-def add_wheel_limits(parser: argparse.ArgumentParser) -> None:
-    """The options of every command that opens wheels: to raise the limits, which no wheel that is known exceeds."""
+def add_wheel_limits(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """The options of every command that opens wheels: to raise the limits, which no wheel that is known exceeds.
+
+    Returns their group, for further limits.
+    """
     from sage_wheels.archive.strict_zip import WheelLimits  # not at the top: `list` and `show` open no wheels
 
     group = parser.add_argument_group("limits")
@@ -183,6 +182,7 @@ def add_wheel_limits(parser: argparse.ArgumentParser) -> None:
         group.add_argument(
             f"--max-wheel-{name}", metavar="N", type=size, default=size(default), help=f"{what} (default: {default})"
         )
+    return group
 
 
 def wheel_limits_of(options: argparse.Namespace) -> WheelLimits:
@@ -203,7 +203,7 @@ def commit_options_of(options: argparse.Namespace) -> CommitOptions:
 
     dry_run = getattr(options, "dry_run", False)
     bounds = _bounds_of(options)
-    return CommitOptions(options.lock_timeout, options.durable, dry_run, warn, note_change, bounds, time.time())
+    return CommitOptions(options.lock_timeout, options.durable, dry_run, warn, done.note_change, bounds, time.time())
 
 
 def _bounds_of(options: argparse.Namespace) -> HistoryBounds:
@@ -238,43 +238,6 @@ def usual_writing() -> argparse.Namespace:
     return parser.parse_args([])
 
 
-def note_change() -> None:
-    """Note that the change was made, and that an interruption does not prevent it any more."""
-    global _is_changed
-    _is_changed = True
-    note_done("the change was made")
-
-
-def note_done(what: str) -> None:
-    """Note that the command has done its work, as the sentence `what` says: if printing fails now, the status is 0."""
-    global _done
-    _done = what
-
-
-def note_others() -> None:
-    """Note that from now on another program does the work, and reports what it has changed."""
-    global _is_done_by_others
-    _is_done_by_others = True
-
-
-def note_so_far(what: str) -> None:
-    """Note what the command has made already, and leaves if it is interrupted."""
-    global _so_far
-    _so_far = what
-
-
-def done() -> str:
-    """The sentence of `note_done`, or ""."""
-    return _done
-
-
-def interruption() -> str:
-    """The sentence to print when the process is interrupted."""
-    if _is_changed:
-        return "interrupted; the change was made already, and the next command deletes what is left of it"
-    return "interrupted" if _is_done_by_others else f"interrupted; {_so_far or 'nothing was changed'}"
-
-
 def warn(sentence: str, kind: str = "") -> None:
     """Print one line on standard error, without buffering; `kind` chooses its colour (`screen.painted`)."""
     print(f"sage-wheels: {screen.painted(sentence, kind) if kind else sentence}", file=sys.stderr, flush=True)
@@ -296,13 +259,35 @@ def counted(count: int, what: str) -> str:
     return f"{count} {what}{'' if count == 1 else 's'}"
 
 
+def command(prefix: Prefix, words: str) -> str:
+    """The command line `sage-wheels WORDS` for `prefix`, for messages: it can be copied as it is."""
+    told = environment.prefix()
+    if not told or os.path.abspath(told) != prefix.root:
+        root = prefix.root
+        if not re.fullmatch(r"[\w@%+=:,./-]+", root, re.ASCII):
+            import shlex
+
+            root = shlex.quote(root)
+        words = f"{words} --prefix {root}"
+    return f"sage-wheels {words}"
+
+
+def hint(prefix: Prefix, name: str) -> str:
+    """ " (did you mean OTHER?)" if a distribution with a similar name, OTHER, is installed; else ""."""
+    from sage_wheels.installed import find_all
+    from sage_wheels.installed.neighbours import close_to
+
+    close = close_to(prefix, name, find_all(prefix))
+    return f" (did you mean {close}?)" if close else ""
+
+
 def note_pending(prefix: Prefix) -> None:
     """Warn if a transaction is pending, so that what the command prints may be a state in the middle of it."""
     from sage_wheels.transaction.pending import pending
 
     if pending(prefix):
         state = f"another command is changing {prefix.root}, or was interrupted"
-        warn(f"{state}; if it was interrupted, run 'sage-wheels recover'")
+        warn(f"{state}; if it was interrupted, run '{command(prefix, 'recover')}'")
 
 
 def one_distribution(prefix: Prefix, name: str) -> Distribution:

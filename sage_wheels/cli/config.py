@@ -49,11 +49,10 @@ def run(options: argparse.Namespace) -> int:
             problems.append(f"{each.source} sets {each.key}, which is no setting of {each.command or 'any command'}")
             continue
         try:
-            defaults.apply(parsers[having[0]], having[0], Found([each], []))
+            if defaults.apply(parsers[having[0]], having[0], Found([each], [])):
+                held[each.command, each.key] = each
         except UsageError as error:
             problems.append(str(error))
-            continue
-        held[each.command, each.key] = each
     settings = sorted(held.values(), key=lambda each: (each.command, each.key))
     if options.json:
         common.print_json([each._asdict() for each in settings])

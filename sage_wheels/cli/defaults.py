@@ -17,7 +17,7 @@ import os
 import re
 
 from sage_wheels import environment
-from sage_wheels.errors import UsageError
+from sage_wheels.errors import UsageError, reason_of
 from sage_wheels.fs import presence
 from sage_wheels.named import NamedTuple
 
@@ -167,7 +167,7 @@ def _read(file: str) -> dict[str, Any]:
         with open(file, "rb") as f:
             return toml.loads(f.read().decode())
     except (OSError, ValueError, RecursionError) as error:
-        raise UsageError(f"{file} cannot be read ({error})", "correct it, or give --no-config") from error
+        raise UsageError(f"{file} cannot be read ({reason_of(error)})", "correct it, or give --no-config") from error
 
 
 def _settings_of(start: str) -> Iterator[Setting]:
@@ -190,6 +190,8 @@ def apply(parser: Parser, command: str, found: Found) -> dict[str, Setting]:
         if action is None or each.key in NEVER:
             if each.command:
                 raise UsageError(f"{each.source} sets {each.key}, which is no setting of {command}", "correct the name")
+            continue
+        if each.value == "" and each.source.startswith("$") and action.nargs != 0:  # as if it were not set
             continue
         if not each.is_own and each.key in WIDENS:
             raise UsageError(

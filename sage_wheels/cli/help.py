@@ -16,12 +16,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from sage_wheels.cli import COMMANDS, overview, parser_of, room_of
+    from sage_wheels.cli import COMMANDS, overview, package_of, parser_of
     from sage_wheels.cli.command_line import nearest
 
     if not options.command:
         print(overview())
-    elif room_of(options.command):
+    elif package_of(options.command):
         parser_of(options.command).print_help()
     else:
         raise UsageError(f"there is no command {options.command!r}", nearest(options.command, COMMANDS))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import time
 
-from sage_wheels.cli import common, screen
+from sage_wheels.cli import common, done, screen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
     else:
         for _, lines in found:
             print("\n".join(lines))
-    return _missing(prefix, numbers, {number for number, _ in found})
+    return _missing(prefix, numbers, {number for number, _ in found}, names if not found else [])
 
 
 def _find(prefix: Prefix, numbers: list[int], names: list[str], *, most: int, as_json: bool) -> list[tuple[int, Any]]:
@@ -80,10 +80,12 @@ def _find(prefix: Prefix, numbers: list[int], names: list[str], *, most: int, as
     return found[::-1]
 
 
-def _missing(prefix: Prefix, numbers: list[int], there: set[int]) -> int:
+def _missing(prefix: Prefix, numbers: list[int], there: set[int], names: list[str]) -> int:
     for number in numbers:
         if number not in there:
             common.warn(f"there is no number {number} in the history of {prefix.root}")
+    if names:
+        common.warn(f"the history of {prefix.root} has no change of {' or '.join(names)}")
     return 1 if set(numbers) - there else 0
 
 
@@ -140,7 +142,7 @@ def _undoable(prefix: Prefix, entry: Entry) -> str:
         return "not any more"
     if entry.needs_old_files and not entry.kept:
         return f"not any more: its old files are not kept{_from_wheels(prefix, entry)}"
-    return f"sage-wheels undo {entry.number}"
+    return common.command(prefix, f"undo {entry.number}")
 
 
 def _from_wheels(prefix: Prefix, entry: Entry) -> str:
@@ -156,10 +158,12 @@ def _from_wheels(prefix: Prefix, entry: Entry) -> str:
     try:
         with wheel_finder(prefix, common.warn_once) as wheels:
             if are_available(prefix, old, wheels):
-                return f"; 'sage-wheels undo {entry.number}' installs {names} from wheels that are there"
+                undo = common.command(prefix, f"undo {entry.number}")
+                return f"; '{undo}' installs {names} from wheels that are there"
     except SageWheelsError:
         pass
-    return f"; with the wheels of {names} in DIR: 'sage-wheels undo {entry.number} --find-links DIR'"
+    undo = common.command(prefix, f"undo {entry.number} --find-links DIR")
+    return f"; with the wheels of {names} in DIR: '{undo}'"
 
 
 def _facts(entry: Entry) -> dict[str, Any]:
@@ -213,7 +217,7 @@ def _forget(prefix: Prefix, what: str) -> int:
             count = kept.forget(tree, None if what == "all" else {int(what)}, None)
     except FileNotFoundError:
         count = 0
-    common.note_change()
+    done.note_change()
     sweep.sweep_dead(prefix, common.warn, HistoryBounds())
     common.warn(f"forgot {common.counted(count, 'change')} of {prefix.root}")
     return 0 if count or what == "all" else 1

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import argparse
 
-from sage_wheels.cli import build_options, common, screen
+from sage_wheels.cli import build_options, common, done, screen, source_arguments
 from sage_wheels.errors import UsageError
 
 TYPE_CHECKING = False
@@ -30,7 +30,7 @@ EXAMPLES = """\
     sage-wheels install --prefix venv wheels/six-1.17.0-py2.py3-none-any.whl
     sage-wheels install --index 'NAME @ git+https://example.org/repository@v1.0'
     sage-wheels install --dry-run wheels/*.whl
-    sage-wheels install --destdir debian/tmp --prefix /usr --scheme deb_system *.whl
+    sage-wheels install --destdir debian/tmp --prefix /usr --python /usr/bin/python3 *.whl
 """
 
 
@@ -69,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_destdir(parser)
     build_options.add_build_arguments(parser)
     build_options.add_many_arguments(parser)
-    build_options.add_requirements(parser, "ITEM")
+    source_arguments.add_arguments(parser, "ITEM")
 
 
 class _Editable(argparse.Action):
@@ -113,7 +113,7 @@ def run(options: argparse.Namespace) -> int:
         options.items, options.editables, options.editable = [*options.items, *options.editables], [], True
     if options.destdir:
         return _stage(options)
-    named = build_options.named(
+    named = source_arguments.named(
         *(options, options.items, "ITEM"), lambda: _markers(options), lambda names: _best(names, options)
     )
     if only := next(
@@ -209,7 +209,7 @@ def _stage(options: argparse.Namespace) -> int:
     def markers() -> Mapping[str, str]:
         return interpreter.markers_of(prefix)
 
-    named = build_options.named(options, options.items, "ITEM", markers, lambda names: tags.best(names, prefix))
+    named = source_arguments.named(options, options.items, "ITEM", markers, lambda names: tags.best(names, prefix))
     sources = selected([*named.items, *named.editables], markers, common.warn)
     wheels = [source for source in sources if isinstance(source, WheelFile)]
     if len(wheels) != len(sources):
@@ -229,7 +229,7 @@ def _stage(options: argparse.Namespace) -> int:
         limits = common.wheel_limits_of(options)
         opened = [stack.enter_context(Wheel(each.path, limits)) for each in wheels]
         images = stage(opened, prefix, options.destdir, how)
-    common.note_done("the files were written")
+    done.note("the files were written")
     if options.json:
         common.print_json([{"name": each.name, "version": each.version, "files": len(each.files)} for each in images])
     if not options.quiet:

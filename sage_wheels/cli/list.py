@@ -70,7 +70,7 @@ def run(options: argparse.Namespace) -> int:
     if options.names:
         everything, unknown = _chosen(options.names, everything, brought)
         for name in unknown:
-            common.warn(f"{name} is not installed in {prefix.root}")
+            common.warn(f"{name} is not installed in {prefix.root}{common.hint(prefix, name)}")
         brought = {name: entry for name, entry in brought.items() if name in _names_of(options.names, brought)}
     there = [described(prefix, each) for each in everything]
     rows = [_row(prefix, each, brought.get(each.canonical_name), sized=options.size) for each in there]

@@ -58,7 +58,9 @@ def run(options: argparse.Namespace) -> int:
             with open(options.output, "w") as f:
                 f.write(text)
         except OSError as error:
-            raise FileOperationFailed.from_os_error(error, "writing the lock") from error
+            raise FileOperationFailed.from_os_error(
+                error, "writing the lock file", denied="name another file"
+            ) from error
     else:
         sys.stdout.write(text)
     for each in unknown:

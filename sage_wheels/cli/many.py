@@ -9,7 +9,7 @@ import sys
 import time
 
 from sage_wheels import environment
-from sage_wheels.cli import common
+from sage_wheels.cli import common, done
 from sage_wheels.errors import BuildFailed, FileOperationFailed, UsageError
 from sage_wheels.fs.files import write_whole
 
@@ -183,12 +183,12 @@ class _Teller:
     def ended(self, outcome: Outcome) -> None:
         self._finished += outcome.is_good
         if self._kept and self._finished:
-            common.note_so_far(f"{self._finished} of {self._count} wheels are finished, and stay in {self._kept}")
-        done = self._builds.counted()
+            done.note_so_far(f"{self._finished} of {self._count} wheels are finished, and stay in {self._kept}")
+        counted = self._builds.counted()
         words = {"built": "built in", "stored": "taken from the store in", "failed": "failed after"}
         if outcome.status in words:
             seconds = outcome.ended - outcome.began
-            self._builds.say(f"{outcome.project}: {words[outcome.status]} {seconds:.1f} s ({done})")
+            self._builds.say(f"{outcome.project}: {words[outcome.status]} {seconds:.1f} s ({counted})")
 
 
 def write(path: str, text: str) -> None:

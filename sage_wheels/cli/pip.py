@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import os
 
-from sage_wheels.cli import common
+from sage_wheels.cli import common, done
 from sage_wheels.pip.arguments import WITH_VALUE, command_at
 
 PASSES_ON = True  # what the parser does not know is pip's
@@ -94,7 +94,7 @@ def run(options: argparse.Namespace) -> int:
         from sage_wheels.transaction.recover import recover_first
 
         recover_first(prefix, commit_options)
-        common.note_others()
+        done.note_others()
         return process.run_unchanged(prefix, arguments)
     pip_options = PipOptions(
         commit_options,

@@ -62,8 +62,9 @@ def run(options: argparse.Namespace) -> int:
         with contextlib.suppress(OSError, MemoryError, SageWheelsError):  # the change was made, even if this fails
             _say_what_followed(prefix, report, options)
     if not options.quiet:
-        for name in report.unchanged:
-            common.warn(f"{name} is not installed in {prefix.root}, so there is nothing to remove")
+        for name, _ in report.unchanged:
+            why = f"{name} is not installed in {prefix.root}, so there is nothing to remove"
+            common.warn(f"{why}{common.hint(prefix, name)}")
     return 0
 
 
@@ -148,8 +149,8 @@ def _say_what_is_kept(prefix: Prefix, report: Report) -> None:
         entry = next((each for each in history.entries(tree) if each.names == names), None)
         size = next((each.size for each in kept.everything(tree) if entry and each.number == entry.number), 0)
     if entry and entry.kept and entry.about.kind == "uninstall":
-        undo = f"'sage-wheels undo {entry.number}' restores them"
-        common.warn(f"the files are kept ({screen.human_size(size)}): {undo}")
+        undo = common.command(prefix, f"undo {entry.number}")
+        common.warn(f"the files are kept ({screen.human_size(size)}): '{undo}' restores them")
 
 
 def _name_who_needs(prefix: Prefix, report: Report, sentence: str) -> None:

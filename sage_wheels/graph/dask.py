@@ -2,15 +2,13 @@
 
 Dask transports tasks and results, and knows which workers there are. Which worker gets a task is decided here. So it is
 known which task was lost when a worker dies, and a worker that differs from this machine gets no more tasks. The only
-object of ours that is pickled is a reference to `run_task`.
+object of ours that is pickled is a reference to `dask_task.run_task`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ipaddress
-import json
 import os
 import queue
 import time
@@ -18,9 +16,8 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from sage_wheels.errors import BuildFailed, FileOperationFailed, SageWheelsError, UsageError
-from sage_wheels.graph import fork_server
+from sage_wheels.graph.dask_task import run_task
 from sage_wheels.graph.engine import Event
-from sage_wheels.graph.parcel import MOST
 from sage_wheels.graph.tasks import Result
 from sage_wheels.store.signing import Untrusted
 
@@ -36,8 +33,6 @@ _CERTIFICATES = "DASK_DISTRIBUTED__COMM__TLS__"  # begins the variables in which
 _CONNECT = 10.0  # seconds in which a scheduler has to answer at first
 _LOST = 20.0  # seconds without an answer, after which it is lost
 _LOOK = 1.0  # seconds between two looks at who is there
-_NOTICE = 0.3  # seconds between two looks of a worker whether its task is still wanted
-_GRACE = 10.0  # seconds that a task has to end what it has started
 _DEATHS = 3  # workers that a source may kill
 _RESENT = 3  # times that its files are sent
 
@@ -65,7 +60,7 @@ def check_address(address: str, *, is_insecure: bool) -> None:
     except ValueError:  # no port, or half an IPv6 address
         is_whole = False
     if not is_whole or parts.scheme not in ("tcp", "tls"):
-        raise UsageError(f"{address} is no address of a Dask scheduler", "write dask:tls://HOST:PORT")
+        raise UsageError(f"{address!r} is no address of a Dask scheduler", "write dask:tls://HOST:PORT")
     if parts.scheme != "tls" and not is_insecure and not _is_loopback(parts.hostname or ""):
         raise UsageError(
             f"the scheduler at {address} is reached without TLS, and who reaches it runs code on every worker",
@@ -350,77 +345,6 @@ class DaskEngine:
         return BuildFailed(f"no worker of {self._address} can build for this machine", advice, table)
 
 
-def run_task(line: str, number: int, attempt: int, topic: str, lines: int) -> tuple[str, str]:
-    """Runs on a worker: let a process of the tool do the task, and return its answer. `lines` is as in `Task`.
-
-    The process ends, with all processes that it has started, when its standard input ends: when this worker dies, or
-    closes it because the task was cancelled.
-    """
-    from distributed import get_worker
-
-    worker: Any = get_worker()
-    key = worker.get_current_task()
-    with fork_server.start() as process:
-        with contextlib.suppress(BrokenPipeError):  # it has ended: its status says how
-            process.stdin.write(line.encode() + b"\n")
-        answers: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-        _in_thread(process.stdout, answers)
-        answer: tuple[str, str] | None = None
-        log = LastLines("", 0)
-        while True:
-            if text := log.take():
-                worker.log_event(topic, (number, attempt, "lines", text))
-            try:
-                said = answers.get(timeout=_NOTICE)
-            except queue.Empty:
-                if not _is_wanted(worker, key):
-                    _let_go(process)
-                    return "ended", "0"
-                continue
-            if not said:
-                break
-            kind, text = json.loads(said)
-            if kind in ("result", "differs", "lacks"):
-                answer = (kind, text)
-            elif kind == "log":
-                log = LastLines(text, lines)
-            else:
-                worker.log_event(topic, (number, attempt, kind, text[:1000]))
-        status = process.wait()
-    if answer and len(answer[1]) <= MOST:
-        return answer
-    return "ended", str(status)
-
-
-class LastLines:
-    """The new lines of the log at `path`. At most `most` bytes are sent in a second: the last whole lines."""
-
-    def __init__(self, path: str, most: int) -> None:
-        self._path = path
-        self._most = most
-        self._offset = 0
-        self._next = 0.0
-
-    def take(self) -> str:
-        """The text to send now; "" if the last one was sent less than a second ago, or if nothing is new."""
-        if not self._most or time.monotonic() < self._next:
-            return ""
-        try:
-            with open(self._path, "rb") as f:
-                size = os.fstat(f.fileno()).st_size
-                begin = f.seek(max(self._offset, size - self._most))
-                data = f.read(self._most)
-        except OSError:
-            return ""
-        end = data.rfind(b"\n") + 1
-        # what is left out before begins in the middle of a line
-        start = data.find(b"\n", 0, end) + 1 if begin > self._offset else 0
-        self._offset = begin + end
-        if start < end:
-            self._next = time.monotonic() + 1
-        return data[start:end].decode(errors="replace")
-
-
 def _of_status(number: int, status: int) -> Result:
     """The result of a task whose process ended with that exit status, without a result."""
     if status < 0:
@@ -429,28 +353,6 @@ def _of_status(number: int, status: int) -> Result:
         return Result(number, "killed", what=signal.Signals(-status).name, lacks_memory=-status == signal.SIGKILL)
     what = f"the process of the task ended with status {status}, without a result"
     return Result(number, "failed", what=what, advice="the log of the worker says why")
-
-
-def _in_thread(stream: Any, lines: queue.SimpleQueue[bytes]) -> None:
-    import threading
-
-    def read() -> None:
-        for line in stream:
-            lines.put(line)
-        lines.put(b"")
-
-    threading.Thread(target=read, daemon=True).start()
-
-
-def _is_wanted(worker: Any, key: str) -> bool:
-    task = worker.state.tasks.get(key)
-    return task is not None and task.state == "executing" and worker.status.name == "running"
-
-
-def _let_go(process: fork_server.TaskProcess) -> None:
-    process.stdin.close()
-    if process.wait(_GRACE) is None:
-        process.kill()
 
 
 def _first_line(error: BaseException) -> str:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.version import InvalidVersion, Version
 
-from sage_wheels.archive.unpack import read_files
+from sage_wheels.archive.sdist_members import read_files
 from sage_wheels.building.source.pyproject import build_system
 from sage_wheels.fs.files import below, regular
 from sage_wheels.metadata import canonical_name, headers

@@ -302,7 +302,7 @@ class _Run:
                 self.refuse(number, f"{missing[0]}, which is not available", "add its source, or a wheel of it")
         for group in self.cycles():
             names = [str(self.graph.projects[number]) for number in [*group, group[0]]]
-            advice = f"a wheel of {' or '.join(sorted(names[:-1]))} in --find-links breaks the circle"
+            advice = f"a wheel of {' or '.join(sorted(names[:-1]))} in --find-links breaks the cycle"
             for number in group:
                 self.refuse(number, f"it needs itself to be built: {' needs '.join(names)}", advice)
         while True:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sage_wheels import environment
-from sage_wheels.errors import InterpreterError
+from sage_wheels.errors import InterpreterError, reason_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,8 +38,10 @@ def answer_of(
             timeout=patience,
             stdin=subprocess.DEVNULL,
         )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise InterpreterError(f"the Python {python} cannot be run ({error})", advice) from error
+    except OSError as error:
+        raise InterpreterError(f"the Python {python} cannot be run ({reason_of(error)})", advice) from error
+    except subprocess.TimeoutExpired as error:  # its own text has the whole program
+        raise InterpreterError(f"the Python {python} gives no answer within {patience:g} seconds", advice) from error
     try:
         if result.returncode == 0:
             return json.loads(result.stdout)

@@ -41,6 +41,8 @@ def find_prefix(
                 target = os.path.join(os.path.dirname(root), os.readlink(root))
                 what = f"the prefix {root} is a link to {target}, which is no directory"
                 raise PrefixError(what, "make the link again, or name the prefix itself")
+            if os.path.exists(root):
+                raise PrefixError(f"the prefix {root} is a file", "name the directory of a prefix")
             raise PrefixError(f"the prefix {root} is not there", "make it first: python3 -m venv PREFIX")
         prefix = _whole_installation(root)
         if not break_system_packages:

@@ -91,7 +91,7 @@ class Prefix(NamedTuple):
 
     def path(self, relative: str) -> FullPath:
         """The full path of `relative`, a path relative to the prefix."""
-        return full(f"{self.root}/{relative}" if relative else self.root)
+        return full(f"{self.root.rstrip('/')}/{relative}" if relative else self.root)
 
 
 def _is_link_to_neighbour(path: str) -> bool:

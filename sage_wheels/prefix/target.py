@@ -34,17 +34,20 @@ def target(root: str | None, python: str, scheme: str | None = None) -> Prefix:
 
     If `root` is None, it is `sys.base_prefix` of `python`; if `scheme` is None, its default scheme. `python` is the
     path in the shebangs of scripts. Raises `InterpreterError` if it cannot be run, `UsageError` if it has no such
-    scheme, and `PrefixError` if a path of the scheme is outside `root`.
+    scheme or `root` is no full path, and `PrefixError` if a path of the scheme is outside `root`.
     """
     if root is not None:
-        root = os.path.normpath(root)
+        if not os.path.isabs(root):
+            raise UsageError(f"--prefix {root} is no full path", "with --destdir, name the final place, such as /usr")
+        root = f"/{os.path.normpath(root).lstrip('/')}"  # POSIX lets two slashes at the start stay
     if python == sys.executable and sys.prefix == sys.base_prefix:
         answer = _ask_ourselves(root, scheme)
     else:
         answer = _ask(root, python, scheme)
     root, version, paths, names = answer
     if not paths:
-        raise UsageError(f"{python} has no scheme {scheme}", f"name one of {', '.join(sorted(names))}")
+        advice = f"name one of {', '.join(sorted(names))}, or another Python with --python"
+        raise UsageError(f"{python} has no scheme {scheme}", advice)
     version = version.rstrip("+")
     relative = {
         ("headers" if key == "include" else key): _inside(root, paths[key])
@@ -81,10 +84,11 @@ def _ask(root: str | None, python: str, scheme: str | None) -> tuple[str, str, d
 
 
 def _inside(root: str, path: str) -> str:
+    path = re.sub("/+", "/", path)  # sysconfig makes //lib of the prefix /
     if path == root:
         return ""
     if not path.startswith(os.path.join(root, "")):
         raise PrefixError(
             f"the scheme leads to {path}, which is outside of {root}", "name another --scheme or --prefix"
         )
-    return re.sub("/+", "/", path[len(os.path.join(root, "")) :])
+    return path[len(os.path.join(root, "")) :]

@@ -379,6 +379,8 @@ def _requirement(text: str, hashes: tuple[str, ...]) -> Requirement:
             "write a path with a separator, or a requirement as in PEP 508",
         ) from error
     if parsed.url is not None:
+        if of_git := re.fullmatch(r"([\w.-]+@[\w.-]+):(?!//)(\S+)", text):  # as `git clone` takes it
+            raise SourceError(f"{text} is no URL", f"write git+ssh://{of_git[1]}/{of_git[2].lstrip('/')}")
         scheme = re.match(_SCHEME, parsed.url)
         if not scheme:
             raise SourceError(f"what follows the @ of {text} is no URL", "write file:///PATH, or the path alone")

@@ -42,10 +42,11 @@ def texts(lines: Iterable[Line], markers: Callable[[], Mapping[str, str]]) -> tu
     for line in lines:
         if line.is_editable:
             raise SourceError(f"{line.position} is an editable constraint", "write NAME @ URL, or take it out")
-        text = applying(line.argument, markers)
-        if text is None:
-            continue
-        asked = parse_source(text).asked
+        with line.named():
+            text = applying(line.argument, markers)
+            if text is None:
+                continue
+            asked = parse_source(text).asked
         if not asked.name:
             raise SourceError(f"{line.position} names no project", "write NAME==VERSION, or NAME @ URL")
         if asked.extras:

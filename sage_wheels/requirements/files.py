@@ -14,11 +14,12 @@ are not UTF-8, as a file name may. (Some versions of pip read UTF-32 as UTF-16.)
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import sys
 
-from sage_wheels.errors import SourceError
+from sage_wheels.errors import SourceError, reason_of
 from sage_wheels.named import NamedTuple
 from sage_wheels.requirements import lines, references
 
@@ -74,17 +75,31 @@ class Line(NamedTuple):
         hashes = [f"--hash={each.value}" for each in self.options if each.name == "--hash"]
         return " ".join([self.text, *hashes])
 
+    @contextlib.contextmanager
+    def named(self) -> Iterator[None]:
+        """Each `SourceError` that is raised meanwhile names this line."""
+        try:
+            yield
+        except SourceError as error:
+            raise SourceError(f"{self.position}: {error.what}", error.advice) from error
 
-def read(path: str, followed: Collection[str] | None = None, *, must_exist: bool = True) -> list[Line]:
+
+def read(
+    path: str,
+    followed: Collection[str] | None = None,
+    *,
+    must_exist: bool = True,
+    is_constraint: bool = False,
+) -> list[Line]:
     """The lines of the file at `path` ("-" is standard input) and of those that it includes, in pip's order.
 
     `followed` are the long names of the options that the command obeys or may ignore; any other one is refused. None
     stands for all options. With `must_exist=False`, a file that does not exist has no lines; included files must exist.
-    Raises `SourceError`.
+    With `is_constraint`, it is a constraints file, and so is each file that it includes. Raises `SourceError`.
     """
     found: list[Line] = []
-    seen = {(os.path.realpath(path), False)} if "\0" not in path else set()
-    reading = [_lines_in(path, False, followed, must_exist=must_exist)]
+    seen = {(os.path.realpath(path), is_constraint)} if "\0" not in path else set()
+    reading = [_lines_in(path, is_constraint, followed, must_exist=must_exist)]
     while reading:
         line = next(reading[-1], None)
         if line is None:
@@ -95,7 +110,7 @@ def read(path: str, followed: Collection[str] | None = None, *, must_exist: bool
             found.append(line)
             continue
         other = _path_of(included.value, line)
-        key = (os.path.realpath(other), included.name == "--constraint")
+        key = (os.path.realpath(other), is_constraint or included.name == "--constraint")
         if key not in seen:
             seen.add(key)
             reading.append(_lines_in(other, key[1], followed, must_exist=True))
@@ -118,7 +133,7 @@ def _lines_in(path: str, is_constraint: bool, followed: Collection[str] | None, 
         path = references.location_of(path).path
     elif _URL.match(path):
         raise SourceError(f"the requirements file {path} is not downloaded", "download it, and name the file")
-    text = _text_of(path, must_exist=must_exist)
+    text = _text_of(path, "constraints" if is_constraint else "requirements", must_exist=must_exist)
     for number, logical in lines.logical_lines(text):
         requirement, options = _split(logical)
         line = Line(requirement, path, number, is_constraint=is_constraint)
@@ -132,16 +147,16 @@ def _lines_in(path: str, is_constraint: bool, followed: Collection[str] | None, 
         yield line
 
 
-def _text_of(path: str, *, must_exist: bool) -> str:
+def _text_of(path: str, kind: str, *, must_exist: bool) -> str:
     try:
         return lines.decoded(_content(path))
     except (FileNotFoundError, NotADirectoryError) as error:
         if must_exist:
-            raise SourceError(f"the requirements file {path} is not there", "check the path") from error
+            raise SourceError(f"the {kind} file {path} is not there", "check the path") from error
         return ""
     except (OSError, ValueError, LookupError) as error:  # LookupError: the encoding is not known
         raise SourceError(
-            f"the requirements file {path} cannot be read ({error})", "check the path, and its encoding"
+            f"the {kind} file {path} cannot be read ({reason_of(error)})", "check the path, and its encoding"
         ) from error
 
 

@@ -51,7 +51,7 @@ def read(path: str) -> list[Package]:
             if other not in found:
                 what = f"{path}:{package.line}: {package.name} comes after {other}, which has no line of its own"
                 raise UsageError(what, "add one, or correct the name")
-    _refuse_circles(path, found)
+    _refuse_cycles(path, found)
     return list(found.values())
 
 
@@ -79,13 +79,13 @@ def _package(text: str, number: int, where: str) -> Package:
     return Package(name, words[1], tuple(words[2:]), tuple(after.split()), tuple(order.split()), number)
 
 
-def _refuse_circles(path: str, packages: dict[str, Package]) -> None:
+def _refuse_cycles(path: str, packages: dict[str, Package]) -> None:
     done: set[str] = set()
 
     def visit(name: str, way: list[str]) -> None:
         if name in way:
-            circle = " -> ".join([*way[way.index(name) :], name])
-            raise UsageError(f"{path}:{packages[name].line}: {circle} is a circle", "take one of them out")
+            cycle = " -> ".join([*way[way.index(name) :], name])
+            raise UsageError(f"{path}:{packages[name].line}: {cycle} is a cycle", "take one of them out")
         if name not in done:
             for other in (*packages[name].after, *packages[name].order):
                 visit(other, [*way, name])

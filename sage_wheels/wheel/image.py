@@ -101,7 +101,6 @@ def write_images(
     begun, and of all pieces. Raises `WheelRefused`, `Conflict` if two wheels have different files of the same path, and
     `OSError` if a file cannot be written.
     """
-    umask = current_umask()
     processes = processes or workers.processors()
     compiling = compile_bytecode and interpreter.makes_our_bytecode(prefix)
     if compiling:
@@ -110,19 +109,7 @@ def write_images(
         Layout(request.wheel, prefix, compiling=compile_bytecode, headers=request.headers, locator=locator)
         for request in requests
     ]
-    writers = [
-        Writer(
-            layout,
-            tree,
-            umask,
-            skipped,
-            compiling=compiling,
-            unpacked=unpacked.of(layout.wheel) if unpacked else None,
-            store=store,
-            alone=processes == 1,
-        )
-        for layout, skipped in zip(layouts, _written_by_others(layouts), strict=True)
-    ]
+    writers = _writers(layouts, tree, unpacked, store, compiling=compiling, alone=processes == 1)
     _make_directories(tree, layouts)
     units = [unit for writer in writers for unit in writer.units()]
     units.sort(key=lambda unit: -sum(each.size for each in unit.members))  # largest first, for an even load
@@ -150,6 +137,29 @@ def write_images(
     for writer in writers:
         writer.take_compiled(compiled)
     return [_finish(writer, request) for writer, request in zip(writers, requests, strict=True)]
+
+
+def _writers(
+    layouts: list[Layout],
+    tree: str,
+    unpacked: UnpackedWheels | None,
+    store: Store | None,
+    *,
+    compiling: bool,
+    alone: bool,
+) -> list[Writer]:
+    """A writer for each of `layouts`; what two wheels have in common is written by the first one."""
+    umask = current_umask()
+    return [
+        Writer(
+            *(layout, tree, umask, skipped),
+            compiling=compiling,
+            unpacked=unpacked.of(layout.wheel) if unpacked else None,
+            store=store,
+            alone=alone,
+        )
+        for layout, skipped in zip(layouts, _written_by_others(layouts), strict=True)
+    ]
 
 
 def _work(

@@ -90,7 +90,7 @@ class Layout:
             self.scripts[self._located(self._relative_to_root(path))] = content
 
     def _relative_to_root(self, path: str) -> str:
-        return path[len(self.prefix.path("")) + 1 :]
+        return path[len(self.prefix.path(".")) - 1 :]  # the prefix may be /
 
     def _is_wrapper(self, member: MemberName) -> bool:
         scheme, rest = self.wheel.scheme_and_path(member)

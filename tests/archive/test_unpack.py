@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from sage_wheels.archive.unpack import SdistLimits, unpack_sdist
+from sage_wheels.archive.sdist_members import SdistLimits
+from sage_wheels.archive.unpack import unpack_sdist
 from sage_wheels.errors import SourceError
 
 Member = tuple[str, str, str]  # name, kind, content or target

@@ -8,6 +8,7 @@ import hashlib
 import importlib.metadata
 import os
 import re
+import socket
 import ssl
 import subprocess
 import sys
@@ -348,6 +349,18 @@ def test_hashes(files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(SourceError, match=r"pip could not download only==1\.0") as raised:
         fetch(_requirement("only==1.0"), str(tmp_path / "bad"))
     assert "DO NOT MATCH" in raised.value.details
+
+
+def test_a_url_that_cannot_be_reached_is_no_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIP_RETRIES", "0")
+    with socket.socket() as nobody_listens:
+        nobody_listens.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{nobody_listens.getsockname()[1]}/only-1.0.tar.gz"
+        with pytest.raises(SourceError, match="pip could not download http://") as raised:
+            fetch(_requirement(url), str(tmp_path / "bad"))
+    assert "Connection refused" in raised.value.details
+    assert "Traceback" not in raised.value.details
+    assert '  File "' not in raised.value.details
 
 
 def _said_by_pip(tmp_path: Path, text: str) -> str:

@@ -261,7 +261,7 @@ def test_no_permission(tmp_path: Path, prefix: Path, command: str) -> None:
     message = sentence(done)
     assert os.strerror(errno.EACCES) in message
     assert str(prefix) in message
-    assert message.endswith("; run the command as the user who owns the prefix")
+    assert message.endswith("; run the command as a user who has the permission, such as the owner of that path")
     assert snapshot(prefix) == before
 
 
@@ -366,7 +366,7 @@ def test_read_only_file_system(tmp_path: Path, prefix: Path, command: str) -> No
     message = sentence(in_mount(script, prefix, *COMMANDS[command], cwd=tmp_path))
     assert os.strerror(errno.EROFS) in message
     assert str(prefix) in message
-    assert message.endswith("; mount that file system writable or choose another prefix")
+    assert message.endswith("; mount that file system writable, or name another place")
     assert snapshot(prefix) == before
 
 

@@ -122,7 +122,7 @@ def test_uninstall(run: Tool, prefix: Path, tmp_path: Path, one: Path, two: Path
     assert (ran.status, ran.out) == (0, "")
     assert ran.err.splitlines() == [
         f"sage-wheels: one 1.0 uninstalled from {prefix}",
-        next(line for line in ran.err.splitlines() if "'sage-wheels undo 2' restores them" in line),
+        next(line for line in ran.err.splitlines() if f"'sage-wheels undo 2 --prefix {prefix}' restores them" in line),
         f"sage-wheels: three is not installed in {prefix}, so there is nothing to remove",
     ]
     requirements = tmp_path / "requirements.txt"

@@ -140,6 +140,13 @@ def test_what_is_wrong_in_a_file_is_said(home: Home, text: str, said: str) -> No
     assert error.count("\n") == 1
 
 
+@pytest.mark.parametrize("name", ["PREFIX", "HISTORY", "LINK_MODE", "CACHE_DIR", "FIND_LINKS"])
+def test_an_empty_variable_is_as_if_it_were_not_set(home: Home, name: str) -> None:
+    home.own.write_text(f'prefix = "{home.prefix}"\n')
+    for words in (["list"], ["install", "-r", "/dev/null"], ["config"]):
+        assert home.run(*words, status=0, **{f"SAGE_WHEELS_{name}": ""}) == home.run(*words)
+
+
 def test_an_unknown_key_is_named(home: Home) -> None:
     home.own.write_text("xyzzy = 1\n")
     assert (

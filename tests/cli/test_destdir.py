@@ -183,6 +183,7 @@ def test_no_link_leads_out(wheel: Path, tmp_path: Path) -> None:
         (["--python", "/bin/false"], "the Python /bin/false gives no answer (exit status 1); name another --python"),
         (["six"], "--destdir takes wheels; build them first"),
         (["--optimize", "3"], "argument --optimize: invalid choice: "),
+        (["--prefix", "usr"], "--prefix usr is no full path; with --destdir, name the final place, such as /usr"),
     ],
 )
 def test_what_makes_no_sense_is_refused(wheel: Path, tmp_path: Path, words: list[str], said: str) -> None:
@@ -192,6 +193,13 @@ def test_what_makes_no_sense_is_refused(wheel: Path, tmp_path: Path, words: list
     assert not (tmp_path / "d").exists()
     alone = tool("install", "--scheme", "posix_prefix", wheel)
     assert alone.stderr == "sage-wheels: error: --scheme is only for --destdir; add --destdir DIR, or leave it out\n"
+
+
+@pytest.mark.parametrize("root", ["/", "//"])
+def test_the_root_directory_is_a_prefix(wheel: Path, tmp_path: Path, root: str) -> None:
+    stage(tmp_path / "usr", "--prefix", "/usr", "--scheme", "posix_prefix", "--no-compile", wheel)
+    stage(tmp_path / "root", "--prefix", root, "--scheme", "posix_prefix", "--no-compile", wheel)
+    assert snapshot(tmp_path / "root") == snapshot(tmp_path / "usr/usr")
 
 
 @pytest.mark.skipif(not IS_DEBIAN, reason="this is not Debian, whose Python has the scheme deb_system")

@@ -1,6 +1,6 @@
 """What the quick commands import: a package script starts the tool once for each package, so start-up time counts.
 
-A room that is new belongs to no list of what may be there until somebody adds it here and says why.
+A package that is new belongs to no list of what may be there until somebody adds it here and says why.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ READING = {
 # Of the command line, beside the module of the command.
 COMMAND_LINE = {
     "cli",
-    *(f"cli.{name}" for name in ("command_line", "common", "defaults", "output", "screen", "signals", "tracing")),
+    *(
+        f"cli.{name}"
+        for name in ("command_line", "common", "defaults", "done", "output", "screen", "signals", "tracing")
+    ),
 }
 CHANGING = READING | {"transaction"}
 INSTALLING = CHANGING | {"building", "installing", "store", "wheel"}
@@ -33,7 +36,7 @@ INSTALLING = CHANGING | {"building", "installing", "store", "wheel"}
 READING_OF_SAGE = {"sage", "sage.manifests", "sage.variables"}
 # To see whether a change is under way.
 READING_OF_TRANSACTION = {"transaction", "transaction.pending"}
-# What decides that an item is a wheel already; the rest of the room makes one.
+# What decides that an item is a wheel already; the rest of the package makes one.
 INSTALLING_OF_BUILDING = {"building", "building.options"}
 # Where byte-code that was compiled before is found, and wheels that were unpacked before.
 INSTALLING_OF_STORE = {"store", "store.eviction", "store.local", "store.results", "store.store", "store.trees"}
@@ -64,7 +67,7 @@ def of_command_line(modules: set[str], command: str) -> set[str]:
     return {name for name in ours(modules) if name.startswith("cli")} - COMMAND_LINE - {f"cli.{command}"}
 
 
-def rooms(modules: set[str]) -> set[str]:
+def packages(modules: set[str]) -> set[str]:
     return {name.partition(".")[0] for name in modules}
 
 
@@ -86,25 +89,25 @@ def wheel(tmp_path: Path) -> Path:
 def test_what_reads_a_prefix(prefix: Path, wheel: Path, command: tuple[str, ...]) -> None:
     install(prefix, wheel)
     modules = loaded(command[0], "--prefix", str(prefix), *command[1:])
-    assert rooms(ours(modules) - READING_OF_TRANSACTION - READING_OF_SAGE) <= READING
+    assert packages(ours(modules) - READING_OF_TRANSACTION - READING_OF_SAGE) <= READING
     assert not modules & (HEAVY | NEEDLESS.get(command[0], set()))
     assert not of_command_line(modules, command[0])
 
 
 def test_install_of_a_wheel(prefix: Path, wheel: Path) -> None:
     modules = loaded("install", "--prefix", str(prefix), str(wheel))
-    assert rooms(ours(modules)) <= INSTALLING
+    assert packages(ours(modules)) <= INSTALLING
     assert {name for name in ours(modules) if name.startswith("building")} <= INSTALLING_OF_BUILDING
     assert {name for name in ours(modules) if name.startswith("store")} <= INSTALLING_OF_STORE
     assert not modules & HEAVY
-    assert of_command_line(modules, "install") == {"cli.build_options"}
+    assert of_command_line(modules, "install") == {"cli.build_options", "cli.source_arguments"}
     assert not {name for name in ours(modules) if name in ("requirements.files", "requirements.pylock")}
 
 
 def test_uninstall(prefix: Path, wheel: Path) -> None:
     install(prefix, wheel)
     modules = loaded("uninstall", "--prefix", str(prefix), "one")
-    assert rooms(ours(modules)) <= CHANGING
+    assert packages(ours(modules)) <= CHANGING
     assert not modules & HEAVY
     assert not of_command_line(modules, "uninstall")
     assert not {name for name in ours(modules) if name in ("requirements.files", "requirements.sources")}
@@ -130,7 +133,7 @@ def test_undo(prefix: Path, wheel: Path, tmp_path: Path) -> None:
     install(prefix, wheel)
     install(prefix, make_wheel(tmp_path, "one", "2.0", {"one/__init__.py": "2"}))
     modules = loaded("undo", "--prefix", str(prefix))
-    assert rooms(ours(modules)) <= CHANGING
+    assert packages(ours(modules)) <= CHANGING
     assert not modules & (HEAVY - {"ctypes"})
     assert of_command_line(modules, "undo") == {"cli.finding"}
     assert "transaction.planner" not in ours(modules)

@@ -108,7 +108,8 @@ def test_a_venv_here_or_above_is_found_and_said(tmp_path: Path, wheel: Path) -> 
 
     refused = tool("install", wheel, cwd=project / "src/deep", env=env)
     assert refused.returncode == 2
-    assert "no prefix is named" in refused.stderr
+    assert f"no prefix is named, and {venv} is not beside the nearest pyproject.toml" in refused.stderr
+    assert refused.stderr.endswith(f"; give --prefix {venv}\n")
     (project / "pyproject.toml").touch()
     done = tool("install", wheel, cwd=project / "src/deep", env=env)
     assert done.returncode == 0
@@ -157,6 +158,7 @@ def test_nothing_above_home_is_found(tmp_path: Path, wheel: Path) -> None:
         ("-x list", "sage-wheels has no option -x before the command; see 'sage-wheels --help'"),
         ("--prefix", "--prefix needs a value"),
         ("help instal", "there is no command 'instal'; did you mean install?"),
+        ("wheel .", "there is no command 'wheel'; pip has: sage-wheels pip wheel"),
         ("install --on-conflict maybe x", "invalid choice: 'maybe'"),
     ],
 )
@@ -166,6 +168,25 @@ def test_the_reason_comes_first_in_one_line(words: str, said: str) -> None:
     assert done.stderr.startswith("sage-wheels: error: ")
     assert said in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "option", ["--prefix", "--destdir", "--find-links", "-r", "--cache-dir", "--python", "--editable"]
+)
+def test_an_empty_path_is_refused(prefix: Path, wheel: Path, option: str) -> None:
+    """It is that of a variable that is not set; another prefix must not be changed instead, nor a live one."""
+    there = names(prefix)
+    for words in ([option, ""], [f"{option}="]) if option.startswith("--") else [[option, ""]]:
+        done = tool("install", *words, wheel, env=tool_environment(VIRTUAL_ENV=str(prefix)))
+        assert done.returncode == 2
+        assert "the path is empty" in done.stderr
+        assert names(prefix) == there
+
+
+def test_a_name_that_is_not_installed_is_compared_with_those_that_are(prefix: Path, wheel: Path) -> None:
+    tool("install", wheel, "--prefix", prefix)
+    for command in ("list", "uninstall"):
+        assert " (did you mean one?)\n" in tool(command, "onee", "--prefix", prefix).stderr
 
 
 def test_a_directory_without_a_separator_is_proposed_with_one(prefix: Path, tmp_path: Path) -> None:

@@ -304,7 +304,7 @@ def test_one_log_of_another_machine(site: Site, address: str) -> None:
 
 def test_at_most_so_many_lines(tmp_path: Path) -> None:
     """Of a log that grows faster than it may be sent, the last whole lines come, once a second."""
-    from sage_wheels.graph.dask import LastLines
+    from sage_wheels.graph.dask_task import LastLines
 
     path = tmp_path / "log"
     path.write_text("first\nsecond\nthird\nfour")

@@ -87,7 +87,7 @@ def test_what_is_missing_is_looked_for_in_no_directory_of_ours(workshop: Worksho
     assert what.endswith("asks for nothere>=3, but there is no wheel of nothere in what this run has built")
 
 
-def test_a_circle_is_named_whole_with_what_would_break_it(workshop: Workshop) -> None:
+def test_a_cycle_is_named_whole_with_what_would_break_it(workshop: Workshop) -> None:
     one = workshop.project("one", requires=["two"])
     two = workshop.project("two", requires=["three"])
     three = workshop.project("three", needs=["one"])

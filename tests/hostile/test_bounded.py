@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 
-from sage_wheels.archive import strict_zip, unpack
+from sage_wheels.archive import sdist_members, strict_zip, unpack
 from sage_wheels.archive.strict_zip import Damaged, TooLarge, WheelLimits
 from sage_wheels.errors import SageWheelsError
 from sage_wheels.installed import record
@@ -38,7 +38,6 @@ from support.zips import Entry, zip_bytes
 from .test_sdists import LIMITS, TARS, TOP, ZIPS, Tar, chain, tar
 
 CHUNK = 1 << 20
-FREE = 16 << 20  # bytes of a member that may inflate as they like
 
 
 class Counted:
@@ -92,18 +91,18 @@ def test_bytes_and_members_of_an_sdist(tmp_path: Path, monkeypatch: pytest.Monke
     path = tmp_path / f"{TOP}.{kind}"
     path.write_bytes(data() if callable(data) else data)
     members = []
-    check = unpack.checked_name
+    check = sdist_members.checked_name
 
     def checked(archive: str, name: str) -> str:
         members.append(name)
         return check(archive, name)
 
-    monkeypatch.setattr(unpack, "checked_name", checked)
+    monkeypatch.setattr(sdist_members, "checked_name", checked)
     counted = Counted(monkeypatch, kind)
     (tmp_path / "destination").mkdir()
     with pytest.raises(SageWheelsError):
         unpack.unpack_sdist(str(path), str(tmp_path / "destination"), LIMITS)
-    assert counted.bytes <= LIMITS.size + 4096 * (LIMITS.members + 1) + 2 * unpack.MAX_READ
+    assert counted.bytes <= LIMITS.size + 4096 * (LIMITS.members + 1) + 2 * sdist_members.MAX_READ
     assert len(members) <= 2 * LIMITS.members + 1  # a link has two names
 
 

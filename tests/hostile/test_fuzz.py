@@ -26,7 +26,8 @@ from typing import Any
 import hypothesis
 from hypothesis import strategies as st
 
-from sage_wheels.archive.unpack import SdistLimits, unpack_sdist
+from sage_wheels.archive.sdist_members import SdistLimits
+from sage_wheels.archive.unpack import unpack_sdist
 from sage_wheels.errors import SageWheelsError, WheelRefused
 from sage_wheels.installed import record
 from sage_wheels.metadata import headers

@@ -24,7 +24,8 @@ from typing import Any
 import pytest
 
 import sage_wheels
-from sage_wheels.archive.unpack import SdistLimits, unpack_sdist
+from sage_wheels.archive.sdist_members import SdistLimits
+from sage_wheels.archive.unpack import unpack_sdist
 from sage_wheels.building import BuildOptions
 from sage_wheels.errors import BuildFailed, SageWheelsError, SourceError
 from support.run import tool_environment
@@ -381,7 +382,8 @@ def test_memory_is_bounded(place: Path, reading: str) -> None:
     """A header of 256 MiB in a megabyte: tarfile would read it in one piece."""
     script = (
         "import sys\n"
-        "from sage_wheels.archive.unpack import read_files, unpack_sdist\n"
+        "from sage_wheels.archive.sdist_members import read_files\n"
+        "from sage_wheels.archive.unpack import unpack_sdist\n"
         "from sage_wheels.errors import SourceError\n"
         f"try:\n    {reading}\n"
         "except SourceError as error:\n    print(error)\n"

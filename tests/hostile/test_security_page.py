@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sage_wheels.archive import strict_zip, unpack
+from sage_wheels.archive import sdist_members, strict_zip
 from sage_wheels.cli import build
 from sage_wheels.cli import install as install_command
 from sage_wheels.errors import SageWheelsError
@@ -52,7 +52,7 @@ def test_every_refusal_is_a_real_one(tmp_path: Path, checkout: Path) -> None:
 
 
 def test_the_limits_are_those_of_the_code(checkout: Path) -> None:
-    wheels, sdists = strict_zip.WheelLimits(), unpack.SdistLimits()
+    wheels, sdists = strict_zip.WheelLimits(), sdist_members.SdistLimits()
     values = {"wheel-size": wheels.size, "wheel-members": wheels.members, "wheel-ratio": wheels.ratio}
     values |= {"sdist-size": sdists.size, "sdist-members": sdists.members}
     told = {cells[2].strip("`"): number(cells[1]) for cells in rows(checkout).values() if cells[2:3] != [""]}

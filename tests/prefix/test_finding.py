@@ -52,6 +52,12 @@ def test_no_prefix_is_wrong_usage() -> None:
         find_prefix(None)
 
 
+def test_a_file_is_no_prefix(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(PrefixError, match=rf"the prefix {tmp_path}/file is a file; name the directory"):
+        find_prefix(tmp_path / "file")
+
+
 def test_a_relative_prefix_is_made_absolute_but_links_stay_as_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

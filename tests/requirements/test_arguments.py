@@ -241,6 +241,7 @@ def test_hashes_count(here: Path) -> None:
         ("foo @ ./tree", "follows the @ of .* is no URL"),
         (f"foo>=1 @ file://{{here}}/{WHEEL}", "nor a requirement"),
         ("@ file:///x", "nor a requirement"),
+        ("git@example.org:me/it.git", r"is no URL; write git\+ssh://git@example.org/me/it.git"),
         (f"./{WHEEL} --hash=md5:00", "a --hash by md5"),
         ("foo==1 --hash=sha1:00", "a --hash by sha1"),
         (f"bar @ file://{{here}}/{WHEEL}", "asked for as bar, but the project there is foo"),

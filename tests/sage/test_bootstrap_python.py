@@ -16,8 +16,6 @@ from support.pythons import base_python
 
 from .conftest import Scripts
 
-LOOK = "import json, os, sys; print(json.dumps([os.path.realpath(sys.executable), dict(os.environ)]))"
-
 
 def found(scripts: Scripts, **env: str) -> str:
     done = scripts.run("sage-bootstrap-python", "-c", "import sys; print(sys.executable)", env=env)

@@ -272,7 +272,7 @@ def test_lines_at_begin_and_end_a_log_for_each_and_one_summary(packages: Package
         ("one a.whl : two : three\n", "packages.txt:1: there are two colons; write one"),
         ("# two\n\none a.whl : two -C x=y\ntwo b.whl\n", "packages.txt:3: the option -C comes after the colon; write"),
         ("one a.whl : gone\n", "packages.txt:1: one comes after gone, which has no line of its own; add one"),
-        ("one a.whl : two\ntwo b.whl : one\n", "packages.txt:1: one -> two -> one is a circle; take one of them out"),
+        ("one a.whl : two\ntwo b.whl : one\n", "packages.txt:1: one -> two -> one is a cycle; take one of them out"),
         ("o:ne a.whl\n", "packages.txt:1: 'o:ne' cannot be the name of a package; correct it"),
         ("one a.whl | two\ntwo b.whl\n", "packages.txt:1: a | is at the wrong place; write one"),
         ("one -C x=y a.whl\n", "packages.txt:1: one has no SOURCE; name its wheel"),

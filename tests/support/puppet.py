@@ -210,11 +210,11 @@ def _import_everything() -> None:
     import pkgutil
 
     importlib.import_module("sage_wheels.building")
-    for room in ("prefix", "installed", "wheel", "transaction"):
-        package = importlib.import_module(f"sage_wheels.{room}")
+    for package_name in ("prefix", "installed", "wheel", "transaction"):
+        package = importlib.import_module(f"sage_wheels.{package_name}")
         for module in pkgutil.iter_modules(package.__path__):
             if module.name != "ask":  # runs, and does not let itself be imported
-                importlib.import_module(f"sage_wheels.{room}.{module.name}")
+                importlib.import_module(f"sage_wheels.{package_name}.{module.name}")
     # what is imported only where it is needed comes in by doing everything once
     with tempfile.TemporaryDirectory() as directory:
         prefix = str(make_prefix(directory))

@@ -139,6 +139,27 @@ def test_zero_keeps_nothing_and_writes_nothing(prefix: Path, wheels: list[Path])
     assert leftovers(prefix) == []
 
 
+def test_a_command_in_a_message_is_for_the_same_prefix(prefix: Path, wheels: list[Path], tmp_path: Path) -> None:
+    """Whatever the variables name: the number of a change means another one in another prefix."""
+    other = make_prefix(tmp_path, "other prefix")
+    for named, variable, said in [
+        (prefix, prefix, "undo 1"),
+        (prefix, other, f"undo 1 --prefix {prefix}"),
+        (other, prefix, f"undo 1 --prefix '{other}'"),
+    ]:
+        run(named, "install", "--reinstall", wheels[0])
+        run(named, "install", "--reinstall", wheels[0])
+        shown = tool("history", "1", "--prefix", named, env=tool_environment(VIRTUAL_ENV=str(variable)))
+        assert f"\nundo: sage-wheels {said}\n" in shown.stdout
+
+
+def test_a_name_without_changes(prefix: Path, wheels: list[Path]) -> None:
+    install(prefix, wheels[0])
+    done = tool("history", "deno", "--prefix", prefix)
+    said = f"sage-wheels: the history of {prefix} has no change of deno\n"
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", said)
+
+
 def test_a_number_that_makes_no_sense_is_refused(prefix: Path, wheels: list[Path]) -> None:
     done = tool("install", "--prefix", prefix, wheels[0], env=tool_environment(SAGE_WHEELS_HISTORY="many"))
     assert done.returncode == 2
@@ -333,7 +354,8 @@ def test_from_wheels_where_old_files_are_not_kept(prefix: Path, wheels: list[Pat
     shutil.rmtree(only)
     assert history(prefix)[1]["undo"] is False
     shown = tool("history", "2", "--prefix", prefix).stdout
-    assert "undo: not any more: its old files are not kept; 'sage-wheels undo 2' installs demo 1.0 from" in shown
+    assert "undo: not any more: its old files are not kept; 'sage-wheels undo 2 --prefix" in shown
+    assert f"{prefix}' installs demo 1.0 from wheels" in shown
     now = snapshot(prefix)
     assert "would be changed from 2.0 to 1.0" in run(prefix, "undo", "--to", "1", "--dry-run")
     assert difference(now, snapshot(prefix)) == []
@@ -366,7 +388,7 @@ def test_from_a_wheelhouse_only_with_the_digest_of_the_history(
     assert refused.returncode == 1
     assert "number 2 cannot be undone any more" in refused.stderr
     shown = tool("history", "2", "--prefix", prefix).stdout
-    assert "with the wheels of demo 1.0 in DIR: 'sage-wheels undo 2 --find-links DIR'" in shown
+    assert f"with the wheels of demo 1.0 in DIR: 'sage-wheels undo 2 --find-links DIR --prefix {prefix}'" in shown
     other = make_wheel(tmp_path / "other", "demo", "1.0", {"demo/__init__.py": "another one\n"})
     assert tool("undo", "--find-links", other.parent, "--prefix", prefix).returncode == 1
     assert difference(before, snapshot(prefix)) == []
@@ -459,7 +481,7 @@ def test_uninstall_says_what_is_kept(prefix: Path, wheels: list[Path]) -> None:
     install(prefix, wheels[0])
     done = tool("uninstall", "demo", "--prefix", prefix)
     assert "the files are kept (" in done.stderr
-    assert "'sage-wheels undo 2' restores them" in done.stderr
+    assert f"'sage-wheels undo 2 --prefix {prefix}' restores them" in done.stderr
     run(prefix, "undo", "2")
     assert names(prefix) == ["demo 1.0"]
     assert "is kept" not in tool("uninstall", "demo", "--history", "0", "--prefix", prefix).stderr

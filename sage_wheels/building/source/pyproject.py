@@ -11,6 +11,10 @@ from typing import Any, NamedTuple
 
 from sage_wheels.requirements import toml
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
 
 class Early(NamedTuple):
     """The table `[build-system]`."""
@@ -22,6 +26,15 @@ class Early(NamedTuple):
 
 # PEP 517: "if the pyproject.toml file is absent, or the build-backend key is missing"
 _LEGACY = Early({"setuptools >= 40.8.0"}, "setuptools.build_meta:__legacy__")
+
+
+def asker(name: str, requires: Collection[str]) -> str:
+    """Who asks for the build requirements `requires` of the project `name`, for messages.
+
+    >>> asker("six", ["setuptools >= 40.8.0"]), asker("flask", ["flit_core"])
+    ('the build of six', 'the pyproject.toml of flask')
+    """
+    return f"the {'build' if set(requires) == _LEGACY.requires else 'pyproject.toml'} of {name}"
 
 
 def read_ahead(tree: str) -> Early | None:
