@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import json
 import re
-from collections import Counter
+from collections import defaultdict
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,7 +38,7 @@ def bound(timings: str, root: Path) -> Bound:
     """The bound of a run in the tree of Sage at `root`; `timings` is what the file $SAGE_WHEELS_TIMINGS has of it."""
     needs = dependencies((root / "build/make/Makefile").read_text())
     of_project = {project: package for package in needs for project in _projects(root / "build/pkgs" / package)}
-    seconds: Counter[str] = Counter()
+    seconds: defaultdict[str, float] = defaultdict(float)
     for project, taken in seconds_of_backends(timings).items():
         seconds[of_project.get(project, project)] += taken
     chain, packages = longest(seconds, needs)
@@ -52,7 +52,7 @@ def seconds_of_backends(timings: str) -> dict[str, float]:
     >>> seconds_of_backends(f'{{"name": "A.b", "ended": 9.5, "phases": {phases}}}')
     {'a-b': 5.5}
     """
-    found: Counter[str] = Counter()
+    found: defaultdict[str, float] = defaultdict(float)
     for entry in map(json.loads, timings.splitlines()):
         ends = [at for _, at in entry["phases"][1:]] + [entry["ended"]]
         for (phase, began), ended in zip(entry["phases"], ends, strict=True):
