@@ -283,18 +283,14 @@ def distributions(prefix: PrefixLike = None) -> list[Distribution]:
 def verify(name: str, prefix: PrefixLike = None) -> list[Problem]:
     """Compare the files of the distribution `name` with its RECORD; returns the differences, an empty list if none.
 
-    Raises `NotThere` if it is not installed, and `NotRemovable` if its RECORD cannot be read.
+    What is not installed has none. Raises `NotRemovable` if RECORD cannot be read.
     """
     import warnings
 
-    from sage_wheels import errors
     from sage_wheels.installed.settled import verify_settled
     from sage_wheels.metadata import canonical_name
 
-    where = _prefix(prefix)
-    found = verify_settled(where, frozenset({canonical_name(name)}), warnings.warn)
-    if not found:
-        raise errors.NotThere(f"{name} is not installed in {where.root}", "see distributions()")
+    found = verify_settled(_prefix(prefix), frozenset({canonical_name(name)}), warnings.warn)
     for each in found:
         if each.unknown:
             raise each.unknown

@@ -45,10 +45,3 @@ def test_one_string_is_not_several_items(prefix: Path, tmp_path: Path) -> None:
         with pytest.raises(sage_wheels.UsageError, match=r"is one item, where several are expected; write \["):
             call()
     assert names(prefix) == ["a 1"]
-
-
-def test_nothing_is_right_of_what_is_not_installed(prefix: Path, tmp_path: Path) -> None:
-    sage_wheels.install([str(make_wheel(tmp_path, "one", "1", {"one.py": ""}))], prefix)
-    assert sage_wheels.verify("One", prefix) == []
-    with pytest.raises(sage_wheels.NotThere, match="onee is not installed in"):
-        sage_wheels.verify("onee", prefix)

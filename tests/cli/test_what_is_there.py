@@ -131,15 +131,17 @@ def test_what_another_command_removes_meanwhile_is_no_file_of_nobody(
     library, seen = str(site_packages(prefix)), list[str]()
 
     def listener(event: str, arguments: tuple[object, ...]) -> None:
-        if event == "os.listdir" and arguments[0] == f"{library}/space" and not seen:
+        if event == "os.rename" and os.path.basename(str(arguments[1])) == "journal" and not seen:
+            seen.append("removed")
+        elif event == "os.listdir" and arguments[0] == f"{library}/space" and seen == ["removed"]:
             seen.append("listed")
-        elif event == "os.scandir" and arguments[0] == library and seen == ["listed"]:
+        elif event == "os.scandir" and arguments[0] == library and seen == ["removed", "listed"]:
             seen.append("gone")
             assert tool("uninstall", "--prefix", prefix, "two").returncode == 0
 
     with listening(listener):
         assert main(["uninstall", "--prefix", str(prefix), "one"]) == 0
-    assert seen == ["listed", "gone"]
+    assert seen == ["removed", "listed", "gone"]
     assert "stays, because" not in capsys.readouterr().err
 
 
