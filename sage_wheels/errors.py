@@ -43,7 +43,7 @@ def path_of(error: OSError) -> str:
     return "" if name is None or isinstance(name, int) else os.fsdecode(name)
 
 
-def reason_of(error: Exception) -> str:
+def reason_of(error: BaseException | None) -> str:
     """Why `error` was raised, without the path, which the sentence around it has: for parentheses.
 
     >>> reason_of(FileNotFoundError(errno.ENOENT, "No such file or directory", "/p/x")), reason_of(ValueError("line 1"))

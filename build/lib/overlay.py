@@ -151,9 +151,12 @@ def _module(name: str):  # type: ignore[no-untyped-def]  # a file beside this on
     return module
 
 
+_CHEAPER = _module("cheaper")
+
+
 def _cheaper(path: str) -> tuple[Edit, ...]:
     """The edits of the script `path` that only save processes (cheaper.py)."""
-    lines: list[tuple[str, str]] = _module("cheaper").lines(path)
+    lines: list[tuple[str, str]] = _CHEAPER.lines(path)
     return tuple(
         Edit((old,), (f"{new}  # sage-wheels: as before, fewer processes",), optional=True) for old, new in lines
     )

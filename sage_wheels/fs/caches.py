@@ -48,17 +48,21 @@ def choose(*candidates: str) -> Choice:
     """
     notes: list[str] = []
     for each in candidates:
-        advice = "delete it, or let nobody but you write there"
-        try:
-            found = problem(each)
-        except OSError as error:
-            found, advice = f"it cannot be examined ({error.strerror})", "name a directory of your own"
-        if not found and can_be_written(each):
+        why = _why_not(each)
+        if not why:
             return Choice(each, tuple(notes))
-        if not found:
-            found, advice = "it cannot be written", "name a directory of your own"
-        notes.append(f"the cache {each} is not used, because {found}; {advice}")
+        notes.append(f"the cache {each} is not used, because {why}")
     return Choice(None, tuple(notes))
+
+
+def _why_not(directory: str) -> str:
+    """Why `directory` cannot be used as a cache, and what to do; "" if it can."""
+    try:
+        if found := problem(directory):
+            return f"{found}; delete it, or let nobody but you write there"
+    except OSError as error:
+        return f"it cannot be examined ({error.strerror}); name a directory of your own"
+    return "" if can_be_written(directory) else "it cannot be written; name a directory of your own"
 
 
 def of_user() -> Choice:

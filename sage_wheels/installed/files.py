@@ -173,15 +173,7 @@ def source_beside(path: str) -> str | None:
     return posixpath.join(directory, f"{_without_tag(name) or stem}.py")
 
 
-if TYPE_CHECKING:
-
-    @overload
-    def source_of(path: PrefixPath) -> PrefixPath | None: ...
-    @overload
-    def source_of(path: str) -> str | None: ...
-
-
-def source_of(path: str) -> str | None:
+def source_of(path: PrefixPath) -> PrefixPath | None:
     """The source of a byte-code file, wherever Python has stored that; None if `path` is no such file.
 
     >>> source_of("lib/__pycache__/six.cpython-311.pyc"), source_of("lib/six.pyc"), source_of("lib/six.py")

@@ -12,7 +12,7 @@ import os
 
 from sage_wheels.errors import FileOperationFailed
 from sage_wheels.store import results, signing
-from sage_wheels.store.storage import Damaged, Trouble, reason_of
+from sage_wheels.store.storage import Damaged, Trouble, failure_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -100,5 +100,5 @@ class Exchange:
 
     def _failure(self, error: Exception) -> FileOperationFailed:
         return FileOperationFailed(
-            f"the store {self.shown} {reason_of(error)}", "repair it: builds on several machines need it"
+            f"the store {self.shown} {failure_of(error)}", "repair it: builds on several machines need it"
         )

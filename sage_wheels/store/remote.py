@@ -30,7 +30,7 @@ from sage_wheels.fs import caches
 from sage_wheels.named import NamedTuple
 from sage_wheels.store import action_result, results, signing
 from sage_wheels.store.exchange import Exchange
-from sage_wheels.store.storage import OTHER_BYTES, Damaged, Directory, Refused, Storage, Trouble, reason_of
+from sage_wheels.store.storage import OTHER_BYTES, Damaged, Directory, Refused, Storage, Trouble, failure_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -289,7 +289,7 @@ class RemoteTier:
         is_known = self._pause.is_on()
         self._pause.begin()
         if not is_known:
-            self._say(f"the store {self._shown} {reason_of(error)}; it is not asked again for {PAUSE:.0f} s")
+            self._say(f"the store {self._shown} {failure_of(error)}; it is not asked again for {PAUSE:.0f} s")
 
     def _say(self, note: str) -> None:
         if self._on_note:

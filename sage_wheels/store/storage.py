@@ -9,6 +9,7 @@ import contextlib
 import os
 from typing import IO, Protocol
 
+from sage_wheels.errors import reason_of
 from sage_wheels.fs import caches
 from sage_wheels.fs.files import regular, replacing
 
@@ -38,9 +39,9 @@ OTHER_BYTES = "its bytes are not those that its name says"
 TOO_LARGE = "it has more bytes than it may have"
 
 
-def reason_of(error: Exception) -> str:
+def failure_of(error: Exception) -> str:
     """What to say of a store that has failed with `error`, after its name."""
-    return f"cannot be used ({error.strerror or error})" if isinstance(error, OSError) else str(error)
+    return f"cannot be used ({reason_of(error)})" if isinstance(error, OSError) else str(error)
 
 
 class Storage(Protocol):

@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import time
 
-from sage_wheels.errors import FileOperationFailed, LockUnusable
+from sage_wheels.errors import FileOperationFailed, LockUnusable, reason_of
 from sage_wheels.fs import caches
 from sage_wheels.fs.digest import of_open
 from sage_wheels.fs.files import regular
@@ -155,7 +155,7 @@ class Store:
     def report(self, error: BaseException | None) -> None:
         """Say, once, that the directory does not work, because of this error, or a single file of it."""
         if self._on_note:
-            reason = getattr(error, "strerror", None) or str(error)
+            reason = reason_of(error)
             note = f"the store {self.root} does not work ({reason}); what it does not have is made again"
             if isinstance(error, NoFile):
                 note = f"{error.filename} in the store is no file that may be used ({reason}); it is made again"

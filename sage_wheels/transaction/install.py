@@ -131,7 +131,10 @@ def _install(
         everything = requests
         if not options.reinstall:
             requests, unchanged, there = _without_unchanged(prefix, requests, listing.distributions, options)
-        unmet = _unmet(prefix, [each for each in everything if each in requests or each.extras], listing.distributions)
+        new = [each for each in everything if each in requests or each.extras]
+        unmet = _unmet(prefix, new, listing.distributions)
+        if options.ignore_requires_python:
+            unmet = (*_made_for_others(prefix, new), *unmet)
         if not requests:
             _check_there(prefix, there, listing, options, commit_options)
             return _remove_only(prefix, options, commit_options, undoes)._replace(unchanged=unchanged, unmet=unmet)
@@ -286,8 +289,7 @@ def _unmet(prefix: Prefix, requests: list[Request], listing: list[Distribution])
     """A sentence for each requirement of the wheels, and of their extras, that is still missing after installation."""
     available = {each.canonical_name: _installed(prefix, each) for each in listing}
     available.update({each.wheel.canonical_name: _new(each.wheel) for each in requests})
-    unmet = _unmet_by(prefix, requests, available) and _unmet_by(prefix, requests, {**_beside(prefix), **available})
-    return (*_made_for_others(prefix, requests), *unmet)
+    return _unmet_by(prefix, requests, available) and _unmet_by(prefix, requests, {**_beside(prefix), **available})
 
 
 def _made_for_others(prefix: Prefix, requests: list[Request]) -> Iterator[str]:

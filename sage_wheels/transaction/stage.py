@@ -50,7 +50,7 @@ import os
 import stat
 import time
 
-from sage_wheels.errors import LockUnusable, path_of
+from sage_wheels.errors import LockUnusable, path_of, reason_of
 from sage_wheels.fs import files, holder, locking, syncing, trust
 from sage_wheels.fs.files import LinkInTheWay
 from sage_wheels.prefix import lock
@@ -233,8 +233,7 @@ def locked(tree: Tree, path: PrefixPath, say: Callable[[str], None]) -> Iterator
 
 def not_emptied(tree: Tree, path: PrefixPath, error: OSError) -> str:
     where = path_of(error) or tree.path(path)
-    why = error.strerror or str(error)
-    return f"{tree.path(path)} could not be emptied ({why} at {where}); the next command tries again"
+    return f"{tree.path(path)} could not be emptied ({reason_of(error)} at {where}); the next command tries again"
 
 
 def state_of(tree: Tree, path: PrefixPath) -> str:
@@ -256,7 +255,7 @@ def is_begun(tree: Tree, path: PrefixPath) -> bool:
 
 
 def set_bit(tree: Tree, path: PrefixPath, *, begun: bool) -> bool:
-    """Give the stage at `path` the bit that says that it is begun, or take it away; returns whether that changed it.
+    """Give the stage at `path` the bit that says that it is begun, or take it away; returns False if nothing is to do.
 
     If that fails, `copy` alone says so: only the owner of the stage may do it, and not on every file system, nor in
     every sandbox.

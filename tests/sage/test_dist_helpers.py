@@ -119,6 +119,14 @@ def sources(directory: Path, *, requires: str = "") -> None:
     )
 
 
+def package_of_sources(scripts: Scripts, prefix: Path, *, requires: str = "") -> Spkg:
+    """The package `tree`, with the source tree of the project in `src`."""
+    spkg = Spkg(scripts, prefix, "tree")
+    spkg.prepare()
+    sources(spkg.build / "src", requires=requires)
+    return spkg
+
+
 def everything(prefix: Path) -> object:
     """The prefix, without the temporary files of Sage and without its empty directories."""
     tree = snapshot(prefix)
@@ -224,9 +232,7 @@ def test_a_build_that_fails_leaves_the_old_version_working(scripts: Scripts, ven
     ],
 )
 def test_a_source_package(scripts: Scripts, venv: Path, options: str, settings: object) -> None:
-    spkg = Spkg(scripts, venv, "tree")
-    spkg.prepare()
-    sources(spkg.build / "src")
+    spkg = package_of_sources(scripts, venv)
     before = everything(venv)
     assert spkg.install(f"sdh_pip_install {options} .", "src") == 0, spkg.log
     assert python(venv, "import tree; print(tree.settings)") == str(settings)
@@ -240,9 +246,7 @@ def test_a_package_that_does_not_know_this_python_yet_is_installed_and_said(
     scripts: Scripts, venv: Path, function: str
 ) -> None:
     """As by the genuine scripts, which add --ignore-requires-python at the second try."""
-    spkg = Spkg(scripts, venv, "tree")
-    spkg.prepare()
-    sources(spkg.build / "src")
+    spkg = package_of_sources(scripts, venv)
     head = "Name: {name}\\n"
     (spkg.build / "src/backend.py").write_text(WRITING.replace(head, f"{head}Requires-Python: <3\\n"))
     assert spkg.install(f"{function} .", "src") == 0, spkg.log
@@ -271,9 +275,7 @@ else: raise ValueError("nobody has seen that")
 
 
 def test_what_cannot_be_built_in_isolation_is_built_without_and_said(scripts: Scripts, venv: Path) -> None:
-    spkg = Spkg(scripts, venv, "tree")
-    spkg.prepare()
-    sources(spkg.build / "src", requires='"no-such-thing>=3"')
+    spkg = package_of_sources(scripts, venv, requires='"no-such-thing>=3"')
     assert spkg.install("sdh_pip_install .", "src") == 0, spkg.log
     assert names(venv) == ["tree 1.0"]
     lines = spkg.log.splitlines()
@@ -285,17 +287,13 @@ def test_what_cannot_be_built_in_isolation_is_built_without_and_said(scripts: Sc
 def test_what_is_built_is_the_current_directory_if_no_other_is_named(
     scripts: Scripts, venv: Path, function: str
 ) -> None:
-    spkg = Spkg(scripts, venv, "tree")
-    spkg.prepare()
-    sources(spkg.build / "src")
+    spkg = package_of_sources(scripts, venv)
     assert spkg.bash(f"{function} --no-build-isolation", spkg.build / "src") == 0, spkg.log
     assert "tree-1.0-py3-none-any.whl" in spkg.log
 
 
 def test_build_and_store_does_not_install(scripts: Scripts, venv: Path) -> None:
-    spkg = Spkg(scripts, venv, "tree")
-    spkg.prepare()
-    sources(spkg.build / "src")
+    spkg = package_of_sources(scripts, venv)
     assert spkg.install("sdh_build_and_store_wheel --no-isolation .", "src") == 0, spkg.log
     assert names(venv) == []
     assert (venv / "var/lib/sage/wheels/tree-1.0-py3-none-any.whl").exists()
@@ -326,9 +324,7 @@ def test_without_a_virtual_environment_wheels_are_only_stored(
     """passagemath, configured with --with-sage-venv=none: SAGE_VENV is SAGE_LOCAL, and there is no Python in it."""
     local = tmp_path / "local"
     local.mkdir()
-    spkg = Spkg(scripts, local, "tree")
-    spkg.prepare()
-    sources(spkg.build / "src")
+    spkg = package_of_sources(scripts, local)
     (spkg.build / "src/hook.py").write_text(
         "if hook == 'build_wheel': import sys; content['of.py'] = sys.base_prefix\n"
     )
@@ -361,9 +357,7 @@ def test_with_the_packages_of_the_system_they_count_for_builds(
     scripts: Scripts, venv: Path, requires: str, options: str, is_checked: bool, is_enough: bool
 ) -> None:
     """passagemath, configured with --enable-system-site-packages: no isolation, first with the check."""
-    spkg = Spkg(scripts, venv, "tree")
-    spkg.prepare()
-    sources(spkg.build / "src", requires=requires)
+    spkg = package_of_sources(scripts, venv, requires=requires)
     tool = scripts.bin / "sage-wheels"
     told = scripts.root / "told"
     tool.write_text(tool.read_text().replace("set -eu\n", f'set -eu\necho "$*" >>"{told}"\n', 1))
@@ -399,9 +393,7 @@ def test_an_editable_package_is_recorded_and_removed(scripts: Scripts, venv: Pat
 def test_sagelib_hides_the_tree_from_its_build(scripts: Scripts, venv: Path, function: str) -> None:
     """sagemath/sage#38304, #38293, #38253: it was built and stored then, but not installed."""
     before = everything(venv)
-    spkg = Spkg(scripts, venv, "tree")
-    spkg.prepare()
-    sources(spkg.build / "src")
+    spkg = package_of_sources(scripts, venv)
     script = "content['tree-1.0.data/scripts/sage-ipython'] = '#!python\\n'\n"
     (spkg.build / "src/hook.py").write_text(f"if hook.startswith('build_'): {script}")
     variables = ("SAGE_ROOT", "SAGE_SRC", "SAGE_SRC_ROOT", "SAGE_DOC_SRC", "SAGE_PKGCONFIG", "SAGE_SHARE")
@@ -497,9 +489,7 @@ def test_sage_sudo_runs_what_changes_the_tree_and_nothing_else(
     sudo, log = tmp_path / "sudo", tmp_path / "sudo.log"
     sudo.write_text(f'#!/bin/sh\necho "$@" >>"{log}"\nexec env -i PATH=/usr/bin:/bin "$@"\n')  # as sudo resets it
     sudo.chmod(0o755)
-    spkg = Spkg(scripts, venv, "tree")
-    spkg.prepare()
-    sources(spkg.build / "src")
+    spkg = package_of_sources(scripts, venv)
     spkg.sudo = str(sudo)
     assert spkg.bash(f"{function} .", spkg.build / "src") == 0, spkg.log
     assert names(venv) == ["tree 1.0"]
