@@ -12,6 +12,7 @@ from __future__ import annotations
 import binascii
 import csv
 import io
+from operator import itemgetter
 
 from sage_wheels.fs.digest import sha256
 from sage_wheels.named import NamedTuple
@@ -104,9 +105,35 @@ def agree(one: Row, other: Row) -> bool:
 
 def format_rows(rows: Iterable[Row]) -> bytes:
     """The content of a RECORD with `rows`, sorted, in the format that pip writes."""
-    lines = sorted((row.path, row.digest, "" if row.size is None else str(row.size)) for row in rows)
-    text = "".join(f"{_quoted(path)},{_quoted(digest)},{size}\n" for path, digest, size in lines)
-    return text.encode("utf-8", "surrogateescape")
+    told = sorted((row.path, row.digest, "" if row.size is None else str(row.size), row) for row in rows)
+    return format_lines((path, line(path, ending(row))) for path, _, _, row in told)
+
+
+def format_lines(lines: Iterable[tuple[str, str]]) -> bytes:
+    """The content of a RECORD with `lines`, each after its path; they are sorted by that."""
+    return "".join([each for _, each in sorted(lines, key=itemgetter(0))]).encode("utf-8", "surrogateescape")
+
+
+def line(path: str, end: str) -> str:
+    """The line of RECORD for `path`, with what `ending` has made."""
+    return f"{_quoted(path)}{end}"
+
+
+def ending(row: Row | None) -> str:
+    """The rest of a line of RECORD, after the path, for `row`; None stands for one without hash.
+
+    >>> ending(Row("six.py", "sha256=abc", 7)), ending(None)
+    (',sha256=abc,7\\n', ',,\\n')
+    """
+    return f",{_quoted(row.digest)},{'' if row.size is None else row.size}\n" if row else ",,\n"
+
+
+def lines_in(directory: str, names: list[str], ends: list[str]) -> list[tuple[str, str]]:
+    """The paths and lines of the files `names` in `directory` (which ends in a slash), with the `ends` of the lines."""
+    paths = [f"{directory}{name}" for name in names]
+    if _quoted(joined := "".join(names) + directory) == joined:
+        return [(path, path + end) for path, end in zip(paths, ends, strict=True)]
+    return [(path, line(path, end)) for path, end in zip(paths, ends, strict=True)]
 
 
 def _quoted(field: str) -> str:

@@ -128,6 +128,7 @@ class Landmarks(NamedTuple):
     `libraries` are purelib and platlib; `scripts` the directories of scripts and interpreters; `standard` the standard
     libraries; `parents` the directories that contain a library for each version of Python (lib). `skeleton` are these
     directories, those above them, and the links to them; they are never removed, even if they are empty.
+    `skeleton_parents` are the directories that contain these.
     """
 
     libraries: tuple[PrefixPath, ...]
@@ -136,6 +137,7 @@ class Landmarks(NamedTuple):
     parents: tuple[PrefixPath, ...]
     state: PrefixPath
     skeleton: frozenset[str]
+    skeleton_parents: frozenset[str]
 
     def inside_library(self, path: str) -> str:
         """`path` relative to the library directory that contains it; "" if none does."""
@@ -163,11 +165,13 @@ def _look_up(scheme: Scheme, locator: Locator) -> Landmarks:
     spelled = (*libraries, scheme.scripts, "bin", "include", "lib", "lib64", STATE)
     standard = real(*(posixpath.dirname(each) for each in libraries if each.startswith(("lib/python", "lib64/python"))))
     own = {*spelled, *real(*spelled), *standard}
+    skeleton = frozenset({"", *own, *(above for each in own for above in ancestors(plain(each)))})
     return Landmarks(
         real(*libraries),
         real(scheme.scripts, "bin"),
         standard,
         real("lib", "lib64"),
         next(iter(real(STATE)), NOWHERE),
-        frozenset({"", *own, *(above for each in own for above in ancestors(plain(each)))}),
+        skeleton,
+        frozenset(posixpath.dirname(each) for each in skeleton),
     )

@@ -55,6 +55,17 @@ def below(directory: PrefixPath, name: str) -> PrefixPath:
     return PrefixPath(f"{directory}/{name}" if directory else name)
 
 
+def all_below(directory: PrefixPath, names: list[str]) -> list[PrefixPath]:
+    """`below` for each of `names`. Raises `ValueError` if one of them is not one component.
+
+    >>> all_below(plain("lib"), ["six.py", "a.py"])
+    ['lib/six.py', 'lib/a.py']
+    """
+    if "/" in "".join(names) or not _NO_NAMES.isdisjoint(names):
+        raise ValueError(f"one of {names!r} is no name of a file")
+    return [PrefixPath(f"{directory}/{name}") for name in names] if directory else [*map(PrefixPath, names)]
+
+
 def parent(path: PrefixPath) -> PrefixPath:
     """The directory of `path`; "" if that is the prefix itself."""
     return PrefixPath(path.rpartition("/")[0])

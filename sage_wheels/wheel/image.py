@@ -14,8 +14,9 @@ from sage_wheels.errors import Conflict
 from sage_wheels.fs.files import current_umask
 from sage_wheels.named import NamedTuple
 from sage_wheels.prefix import interpreter
+from sage_wheels.prefix.paths import NOWHERE, parent
 from sage_wheels.wheel import workers
-from sage_wheels.wheel.layout import Layout, directories_above
+from sage_wheels.wheel.layout import Layout
 from sage_wheels.wheel.writer import INSTALLER, LARGE, Unit, Writer, same_on_disk
 
 TYPE_CHECKING = False
@@ -112,10 +113,8 @@ def write_images(
     writers = _writers(layouts, tree, unpacked, store, compiling=compiling, alone=processes == 1)
     _make_directories(tree, layouts)
     units = [unit for writer in writers for unit in writer.units()]
-    units.sort(key=lambda unit: -sum(each.size for each in unit.members))  # largest first, for an even load
-    work = sum(
-        m.size * (_COMPILE_COST if compiling and m.name.endswith(".py") else 1) for u in units for m in u.members
-    )
+    units.sort(key=lambda unit: -unit.size)  # largest first, for an even load
+    work = sum(unit.size for unit in units) + (_COMPILE_COST - 1) * sum(unit.sources() for unit in units if compiling)
     count = processes if work > _WORTH_A_FORK else 1
     if count > 1:
         import hashlib  # noqa: F401  loads OpenSSL once, for all workers
@@ -183,7 +182,7 @@ def _finish(writer: Writer, request: Request) -> Image:
         wheel.canonical_name,
         wheel.version,
         layout.dist_info,
-        list(writer.rows),
+        writer.files(),
         writer.not_compiled,
         b"".join(writer.stats),
     )
@@ -207,8 +206,7 @@ def _compile_elsewhere(prefix: Prefix, tree: str, writers: list[Writer], store: 
 
 def _make_directories(tree: str, layouts: list[Layout]) -> None:
     os.mkdir(tree)
-    paths = [path for layout in layouts for path in (*layout.destinations.values(), *layout.scripts)]
-    for directory in sorted(directories_above(paths)):
+    for directory in sorted({each for layout in layouts for each in layout.directories}):
         try:
             os.mkdir(f"{tree}/{directory}")
         except FileExistsError as error:
@@ -222,11 +220,17 @@ def _written_by_others(layouts: list[Layout]) -> list[dict[PrefixPath, record.Ro
     """
     if len(layouts) < 2:
         return [{} for _ in layouts]
+    directories: dict[PrefixPath, Layout] = {}
+    common = {NOWHERE}
+    for layout in layouts:
+        common.update(each for each in layout.directories if directories.setdefault(each, layout) is not layout)
     owners: dict[PrefixPath, tuple[Layout, str]] = {}
     found = []
     for layout in layouts:
         shared: dict[PrefixPath, record.Row] = {}
-        for path, row in layout.expected_rows(generated=True).items():
+        for path, row in layout.expected_rows(generated=True, inside=common).items():
+            if parent(path) not in common:
+                continue
             first = owners.setdefault(path, (layout, row.digest))
             if first[0] is layout:
                 continue
@@ -234,9 +238,8 @@ def _written_by_others(layouts: list[Layout]) -> list[dict[PrefixPath, record.Ro
                 raise _conflict(first[0], layout, path)
             shared[path] = row
         found.append(shared)
-    for path in directories_above(owners).intersection(owners):
-        inside = next(other for other in owners if other.startswith(f"{path}/"))
-        raise _conflict(owners[path][0], owners[inside][0], path)
+    for path in owners.keys() & directories.keys():
+        raise _conflict(owners[path][0], directories[path], path)
     return found
 
 

@@ -9,25 +9,28 @@ from sage_wheels.fs.digest import sha256
 from sage_wheels.installed import record
 from sage_wheels.installed.claims import is_open, is_protected
 from sage_wheels.installed.files import source_of_bytecode
-from sage_wheels.prefix.locator import Locator, is_short, landmarks
+from sage_wheels.prefix.locator import Locator, landmarks
 from sage_wheels.prefix.names import is_interpreter
-from sage_wheels.prefix.paths import ancestors, below, parent, plain, relative
+from sage_wheels.prefix.paths import NOWHERE, all_below, ancestors, below, parent, plain, relative
 from sage_wheels.wheel import scripts
+from sage_wheels.wheel.groups import Placed, without
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Container, Iterable, Iterator
 
     from sage_wheels.archive.strict_zip import MemberName
     from sage_wheels.prefix import Prefix
     from sage_wheels.prefix.paths import PrefixPath
+    from sage_wheels.wheel.groups import Group
     from sage_wheels.wheel.wheel import Wheel
 
 
 class Layout:
     """The destinations of the files of a wheel, as paths in the prefix with symbolic links resolved.
 
-    - `destinations`: the path of each member that is installed.
+    - `placed`: the members that are installed, but for RECORD, with their paths.
+    - `directories`: those of all files, and all above them.
     - `scripts`: the content of each generated script, by path.
     - `launched`: members that are scripts and are run by a generated launcher.
     - `dist_info`: the path of the `.dist-info`; `library` that of its parent.
@@ -53,37 +56,83 @@ class Layout:
         self._locator = locator or Locator(prefix.root)
         self._landmarks = landmarks(prefix, self._locator)
         self._spelled: dict[str, str] = {}
-        self._open: dict[str, PrefixPath] = {}
         self._library: str = getattr(scheme, wheel.root_scheme)
         self.library = parent(self._located(f"{self._library}/{wheel.dist_info}"))
         self.dist_info = parent(self._located(f"{self._library}/{wheel.dist_info}/RECORD"))
         # the name of the directory of headers is that which pip (since 25) uses for a wheel that is named by its path
-        self._directories = {**scheme._asdict(), "headers": f"{scheme.headers}/{headers or wheel.canonical_name}"}
+        self._bases = {**scheme._asdict(), "headers": f"{scheme.headers}/{headers or wheel.canonical_name}"}
         self._programs: set[str] = set()
         self.scripts: dict[PrefixPath, bytes] = {}
         for name, text in scripts.entry_points(wheel, prefix.version):
             self._programs.add(name)
             self._add_scripts(scripts.files_of(prefix.path(f"{scheme.scripts}/{name}"), prefix.python, text))
         self.launched: frozenset[MemberName] = frozenset(self._find_launched())
-        destinations = {member: self._destination(member) for member in wheel.archive.members}
-        for member in self.launched:
-            path = prefix.path(f"{scheme.scripts}/{wheel.scheme_and_path(member)[1]}")
-            self._add_scripts({path: scripts.launcher(prefix.python, path)})
-            destinations[member] = self._located(self._relative_to_root(scripts.launched_by(path)))
-        taken = set(destinations.values())
-        if len(taken) != len(destinations):
-            raise wheel.refused("two of its members have the same destination")
-        if clash := directories_above([*destinations.values(), *self.scripts]).intersection(taken.union(self.scripts)):
-            raise wheel.refused(f"it makes {min(clash)} both a file and a directory")
+        found = [each for group in wheel.groups for each in self._place(group)]
+        self.directories = self._without_clash(found)
         # old setuptools put wrappers into .data/scripts; the generated scripts of entry points replace them, as with
         # pip
-        self.destinations = {
-            member: destination
-            for member, destination in destinations.items()
-            if destination not in self.scripts
-            and not self._is_wrapper(member)
-            and not (compiling and source_of_bytecode(destination) in taken)
+        left_out: dict[PrefixPath, object] = {**self.scripts, **dict.fromkeys(self._wrappers(found))}
+        if compiling:
+            left_out.update(dict.fromkeys(_compiled_again(found)))
+        self.placed = without(found, left_out)
+
+    @property
+    def destinations(self) -> dict[MemberName, PrefixPath]:
+        """The path of each member that is installed."""
+        found = {
+            each.group.member(index): path
+            for each in self.placed
+            for index, path in zip(each.indexes, each.paths, strict=True)
         }
+        return {**found, self.wheel.own_record: below(self.dist_info, "RECORD")}
+
+    def _place(self, group: Group) -> Iterator[Placed]:
+        """The destinations of the members of `group`. A directory in which all files are allowed is looked at once."""
+        scheme, rest = self.wheel.scheme_and_path(group.member(0))
+        whole = range(len(group.names))
+        if scheme != "scripts":
+            destination = self._checked(group.member(0))
+            directory = parent(destination)
+            base = self._bases[scheme]
+            if (
+                destination == (f"{base}/{rest}" if base else rest)  # no link on the way
+                and is_open(self._landmarks, directory)
+                and directory not in self._landmarks.skeleton_parents
+                and directory not in self._landmarks.libraries  # where the name counts: of metadata, say
+            ):
+                yield Placed(group, whole, all_below(directory, group.names))
+                return
+        for index in whole:
+            member = group.member(index)
+            destination = self._checked(member)
+            if member in self.launched:
+                path = self.prefix.path(f"{self.prefix.scheme.scripts}/{self.wheel.scheme_and_path(member)[1]}")
+                self._add_scripts({path: scripts.launcher(self.prefix.python, path)})
+                destination = self._located(self._relative_to_root(scripts.launched_by(path)))
+            yield Placed(group, [index], [destination])
+
+    def _without_clash(self, found: list[Placed]) -> set[PrefixPath]:
+        """The directories of all files. Raises `WheelRefused` if two files have the same path, or one that of a
+        directory."""
+        last = [parent(each.paths[0]) for each in found]
+        directories = {*last, *map(parent, self.scripts), self.dist_info}
+        directories |= directories_above(directories)
+        directories.discard(NOWHERE)
+        # in the archive there is no clash, and so there is none if all members have one base and nothing is added
+        if self.scripts or any(each.group.head.startswith(self.wheel.data) for each in found) or self._spelled:
+            files = [path for each in found for path in each.paths]
+            taken = {*files, below(self.dist_info, "RECORD")}
+            if len(taken) != len(files) + 1:
+                raise self.wheel.refused("two of its members have the same destination")
+            if clash := directories.intersection(taken.union(self.scripts)):
+                raise self.wheel.refused(f"it makes {min(clash)} both a file and a directory")
+        return directories
+
+    def _wrappers(self, found: list[Placed]) -> Iterator[PrefixPath]:
+        if self._programs:
+            for each in found:
+                if self._is_wrapper(each.group.member(each.indexes[0])):
+                    yield each.paths[0]
 
     def _add_scripts(self, files: dict[str, bytes]) -> None:
         for path, content in files.items():
@@ -100,11 +149,12 @@ class Layout:
         """The scripts that need a launcher (see `scripts.needs_launcher`)."""
         if scripts.is_read_by_kernel(self.prefix.python):
             return
-        for name, member in self.wheel.archive.members.items():
-            if self.wheel.scheme_and_path(name)[0] != "scripts" or self._is_wrapper(name):
+        inside = (group for group in self.wheel.groups if self.wheel.is_script(group))
+        for name in (group.member(index) for group in inside for index in range(len(group.names))):
+            if self._is_wrapper(name):
                 continue
             try:
-                head = next(self.wheel.archive.chunks(member), b"")
+                head = next(self.wheel.archive.chunks(self.wheel.archive.members[name]), b"")
             except Damaged as error:
                 raise self.wheel.damaged(error) from error
             if scripts.needs_launcher(head, self.prefix.python):
@@ -116,29 +166,9 @@ class Layout:
             return head
         return scripts.with_shebang(head, self.prefix.python)
 
-    def _destination(self, member: MemberName) -> PrefixPath:
-        """The destination of `member`, which is allowed there. Directories that are open to all files are looked at
-        once."""
-        head, _, name = member.rpartition("/")
-        directory = self._open.get(head)
-        if directory and is_short(member, name):
-            path = below(directory, name)
-            if path not in self._landmarks.skeleton:
-                return path
-        destination = self._checked(member)
-        directory = parent(destination)
-        if (
-            head
-            and destination == f"{self._library}/{member}"  # no link on the way, and none of .data
-            and is_open(self._landmarks, directory)
-            and (head.startswith(self.wheel.dist_info) or not self._landmarks.is_in_metadata(destination))
-        ):
-            self._open[head] = directory
-        return destination
-
     def _checked(self, member: MemberName) -> PrefixPath:
         scheme, rest = self.wheel.scheme_and_path(member)
-        base = self._directories[scheme]
+        base = self._bases[scheme]
         destination = self._located(f"{base}/{rest}" if base else rest)
         directory, _, name = destination.rpartition("/")
         if directory in self._landmarks.scripts and is_interpreter(name):
@@ -167,20 +197,28 @@ class Layout:
 
     def sources(self) -> list[PrefixPath]:
         """The destinations of all files that end in .py: the files that pip would compile."""
-        return [destination for destination in self.destinations.values() if destination.endswith(".py")]
+        return [path for each in self.placed for path in each.paths if path.endswith(".py")]
 
-    def expected_rows(self, *, generated: bool) -> dict[PrefixPath, record.Row]:
+    def expected_rows(
+        self, *, generated: bool, inside: Container[PrefixPath] | None = None
+    ) -> dict[PrefixPath, record.Row]:
         """The rows of RECORD after installation, by destination. Raises `WheelRefused` for a script that is damaged.
 
         Without `generated`, rows of generated scripts have no hash, because each installer generates different ones.
+        If `inside` is given, only those of files in these directories.
         """
         rows = {path: record.Row(path) for path in self.scripts}
         if generated:
             rows = {path: record.row_of(path, content) for path, content in self.scripts.items()}
-        for member, path in self.destinations.items():
-            row = self._row_rewritten(member) if self.wheel.scheme_and_path(member)[0] == "scripts" else None
-            row = row or self.wheel.rows.get(member)
-            rows[path] = record.Row(path, row.digest, row.size) if row else record.Row(path)
+        for each in self.placed:
+            if inside is None or parent(each.paths[0]) in inside:
+                is_script = self.wheel.is_script(each.group)
+                for index, path in zip(each.indexes, each.paths, strict=True):
+                    row = self._row_rewritten(each.group.member(index)) if is_script else None
+                    rows[path] = (row or each.group.row(index))._replace(path=path)
+        if inside is None or self.dist_info in inside:
+            path = below(self.dist_info, "RECORD")
+            rows[path] = record.Row(path)
         return rows
 
     def _row_rewritten(self, member: MemberName) -> record.Row | None:
@@ -205,6 +243,25 @@ class Layout:
             return path[len(self.library) + 1 :]
         directory, name = os.path.split(path)
         return relative(os.path.join(self._spelled.get(directory, directory), name), self._library)
+
+    def lines(self, placed: Placed) -> list[tuple[str, str]]:
+        """The lines of RECORD, after their paths, for files that are as in the wheel."""
+        head, slash, name = placed.paths[0].rpartition("/")
+        directory = self.relative(placed.paths[0]).removesuffix(name)
+        names = [path[len(head + slash) :] for path in placed.paths]
+        return record.lines_in(directory, names, [placed.group.endings[index] for index in placed.indexes])
+
+
+def _compiled_again(found: list[Placed]) -> Iterator[PrefixPath]:
+    """The byte-code of sources that are in `found`, too."""
+    taken: set[PrefixPath] = set()
+    for each in found:
+        if not each.paths[0].rpartition("/")[0].endswith("__pycache__"):
+            continue
+        taken = taken or {path for placed in found for path in placed.paths}
+        for path in each.paths:
+            if source_of_bytecode(path) in taken:
+                yield path
 
 
 def directories_above(paths: Iterable[PrefixPath]) -> set[PrefixPath]:

@@ -11,17 +11,19 @@ import functools
 import os
 import re
 
-from sage_wheels.archive.strict_zip import Archive, Damaged, TooLarge
+from sage_wheels.archive.strict_zip import Archive, Damaged, MemberName, TooLarge
 from sage_wheels.errors import FileOperationFailed, UsageError, WheelRefused
 from sage_wheels.installed import record
 from sage_wheels.metadata import canonical_name, headers
 from sage_wheels.named import NamedTuple
+from sage_wheels.wheel.groups import grouped
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from sage_wheels.archive.strict_zip import Member, MemberName, WheelLimits
+    from sage_wheels.archive.strict_zip import Member, WheelLimits
+    from sage_wheels.wheel.groups import Group
 
 # RECORD cannot contain its own hash, nor that of signatures, which are made later (PEP 427; PEP 815: ignore them).
 UNHASHED = frozenset({"RECORD", "RECORD.jws", "RECORD.p7s"})
@@ -107,6 +109,19 @@ class Wheel:
             return self.archive.digest()
         except OSError as error:
             raise FileOperationFailed.from_os_error(error, f"reading {self.path}") from error
+
+    @functools.cached_property
+    def groups(self) -> list[Group]:
+        """The members by directory, without RECORD."""
+        return grouped(self.archive.members.values(), self.rows, self.own_record)
+
+    @property
+    def own_record(self) -> MemberName:
+        return MemberName(f"{self.dist_info}/RECORD")
+
+    def is_script(self, group: Group) -> bool:
+        """Whether the members of `group` belong to the scheme "scripts"."""
+        return self.scheme_and_path(group.member(0))[0] == "scripts"
 
     def note_digest(self, digest: str) -> None:
         """Use `digest`, which another process or the store has found, so that the file is not hashed again."""

@@ -12,6 +12,7 @@ from sage_wheels.installed import record, unchanged
 from sage_wheels.named import NamedTuple
 from sage_wheels.prefix.paths import below, plain
 from sage_wheels.wheel import workers
+from sage_wheels.wheel.groups import Placed, without
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,10 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-    from sage_wheels.archive.strict_zip import Member
     from sage_wheels.prefix.paths import PrefixPath
     from sage_wheels.store.store import Store
     from sage_wheels.wheel.codes import Codes
+    from sage_wheels.wheel.groups import Group
     from sage_wheels.wheel.layout import Layout
     from sage_wheels.wheel.unpacked import Unpacked
     from sage_wheels.wheel.wheel import Wheel
@@ -30,21 +31,28 @@ if TYPE_CHECKING:
 INSTALLER = b"sage-wheels\n"
 # The size of a piece of work for a worker: large compared with the cost of the queue, small enough for an even load.
 _UNIT_SIZE = 1 << 20  # bytes
+_FILE_COST = 4096  # bytes; to create a file takes as long as to write a few thousand bytes
 # Larger sources are not compiled: that needs a hundred times their size. The largest real sources have 5 MB.
 _LARGEST_SOURCE = 8 << 20  # bytes
 LARGE = 8 << 20  # bytes; a larger member is written by a process with two threads
 
 
 class Unit(NamedTuple):
-    """A piece of work for one worker: some members of one wheel, and the name of the piece.
-
-    `numbers` are the numbers of the members in the archive, from 0.
-    """
+    """A piece of work for one worker: some members of one wheel, the name of the piece, and the bytes in it."""
 
     writer: Writer
     name: str
-    members: list[Member]
-    numbers: list[int]
+    parts: list[Placed]
+    size: int
+
+    def sources(self) -> int:
+        """The bytes of the sources in it."""
+        return sum(
+            each.group.sizes[index]
+            for each in self.parts
+            for index, path in zip(each.indexes, each.paths, strict=True)
+            if path.endswith(".py")
+        )
 
 
 class Written(NamedTuple):
@@ -87,6 +95,7 @@ class Writer:
         self.layout = layout
         self.tree = tree
         self.skipped = skipped
+        self.placed = without(layout.placed, skipped)
         self.rows: dict[PrefixPath, record.Row] = {}
         self.compiled: list[PrefixPath] = []
         self.stats: list[bytes] = []
@@ -104,21 +113,22 @@ class Writer:
         self.compiled.extend(sorted(sources & self.skipped.keys()))
 
     def units(self) -> Iterator[Unit]:
-        unit: list[Member] = []
-        numbers: list[int] = []
-        size = start = 0
-        for number, member in enumerate(self._wheel.archive.members.values()):
-            destination = self.layout.destinations.get(member.name)
-            if destination is None or destination in self.skipped or destination == f"{self.layout.dist_info}/RECORD":
-                continue
-            unit.append(member)
-            numbers.append(number)
-            size += member.size + 4096  # to create a file takes as long as to write a few thousand bytes
-            if size > _UNIT_SIZE:
-                yield Unit(self, f"{start}-{number}", unit, numbers)
-                unit, numbers, size, start = [], [], 0, number + 1
-        if unit:
-            yield Unit(self, f"{start}-", unit, numbers)
+        parts: list[Placed] = []
+        size = count = begin = end = 0
+        for each in self.placed:
+            start = 0
+            for stop, index in enumerate(each.indexes, 1):
+                size += each.group.sizes[index]
+                count += 1
+                if size + count * _FILE_COST > _UNIT_SIZE:
+                    parts.append(Placed(each.group, each.indexes[start:stop], each.paths[start:stop]))
+                    end += count
+                    yield Unit(self, f"{begin}-{end}", parts, size)
+                    parts, size, count, begin, start = [], 0, 0, end, stop
+            if start < len(each.paths):
+                parts.append(Placed(each.group, each.indexes[start:], each.paths[start:]))
+        if parts:
+            yield Unit(self, f"{begin}-", parts, size)
 
     def write(self, unit: Unit) -> Written:
         """Write a unit. Raises `OSError`, and `WheelRefused` if a member does not match its headers or RECORD."""
@@ -129,9 +139,10 @@ class Writer:
             codes = Codes(self._wheel, unit.name, self._store)
         result = Written({}, [], [], [])
         try:
-            for number, member in zip(unit.numbers, unit.members, strict=True):
-                if not (self._unpacked and self._take_member(number, member, result, codes)):
-                    self._write_member(number, member, result, codes)
+            for part in unit.parts:
+                for index, path in zip(part.indexes, part.paths, strict=True):
+                    if not (self._unpacked and self._take_member(part.group, index, path, result, codes)):
+                        self._write_member(part.group, index, path, result, codes)
         except Damaged as error:
             raise self._wheel.damaged(error) from error
         return result._replace(
@@ -162,37 +173,41 @@ class Writer:
         """Note that no source could be compiled."""
         self.not_compiled = len(self.layout.sources())
 
-    def _take_member(self, number: int, member: Member, result: Written, codes: Codes | None) -> bool:
+    def _take_member(
+        self, group: Group, index: int, destination: PrefixPath, result: Written, codes: Codes | None
+    ) -> bool:
         """Take a member from the store, where it was verified; False if the store has none. Raises `OSError`."""
         assert self._unpacked
-        destination = self.layout.destinations[member.name]
         path = f"{self.tree}/{destination}"
+        executable = bool(group.executable[index])
         try:
             taken = self._unpacked.take(
-                *(number, path, self._mode(executable=member.executable)),
-                lambda: self._create(path, executable=member.executable),
+                *(group.first + index, path, self._mode(executable=executable)),
+                lambda: self._create(path, executable=executable),
             )
         except FileExistsError as error:
             raise same_on_disk(self._wheel, destination) from error
         if taken is None:
             return False
-        row = self._wheel.rows[member.name]
-        result.stats.append(unchanged.entry(taken.status, row.digest, linked=taken.is_link))
-        if codes and destination.endswith(".py") and member.size <= _LARGEST_SOURCE:
+        result.stats.append(unchanged.entry(taken.status, group.row(index).digest, linked=taken.is_link))
+        if codes and destination.endswith(".py") and group.sizes[index] <= _LARGEST_SOURCE:
             with open(path, "rb") as f:
                 source = f.read()
-            if codes.write(path, source, self.layout.prefix.path(destination), member.name, taken.status):
+            if codes.write(path, source, self.layout.prefix.path(destination), group.member(index), taken.status):
                 result.compiled.append(destination)
         return True
 
-    def _write_member(self, number: int, member: Member, result: Written, codes: Codes | None) -> None:
-        wheel, destination = self._wheel, self.layout.destinations[member.name]
+    def _write_member(
+        self, group: Group, index: int, destination: PrefixPath, result: Written, codes: Codes | None
+    ) -> None:
+        wheel = self._wheel
+        member = wheel.archive.members[group.member(index)]
         row = wheel.rows.get(member.name)
         algorithm = row.digest.partition("=")[0] if row and row.digest else "sha256"
         digest = digests.new(algorithm, size=member.size)
         chunks = wheel.archive.chunks(member)
         is_launched = member.name in self.layout.launched
-        is_script = wheel.scheme_and_path(member.name)[0] == "scripts"
+        is_script = wheel.is_script(group)
         first = next(chunks, b"")
         digest.update(first)
         head = self.layout.rewritten(member.name, first)
@@ -220,7 +235,7 @@ class Writer:
                 result.changed[destination] = record.Row(destination, record.encode("sha256", rewritten.digest()), size)
             is_link = False
             if self._unpacked and row and row.digest and not is_script and not destination.endswith(".pyc"):
-                kept = self._unpacked.keep(number, path, fd)
+                kept = self._unpacked.keep(group.first + index, path, fd)
                 result.kept.append(kept)
                 is_link = bool(kept) and self._unpacked.are_links
             status = os.fstat(fd)
@@ -260,10 +275,20 @@ class Writer:
 
             self._write_generated(below(dist_info, FILE), to_bytes(direct_url))
         self._add_rows()
-        rows = (record.Row(self.layout.relative(path), row.digest, row.size) for path, row in self.rows.items())
-        own = self.rows[below(dist_info, "RECORD")]
-        self._write_generated(below(dist_info, "RECORD"), record.format_rows(rows))
-        self.rows[below(dist_info, "RECORD")] = own
+        own = below(dist_info, "RECORD")
+        told = [(self.layout.relative(path), record.ending(row)) for path, row in self.rows.items()]
+        lines = [(path, record.line(path, end)) for path, end in told]
+        for each in self._as_in_wheel():
+            lines += self.layout.lines(each)
+        self._write_generated(own, record.format_lines(lines))
+
+    def files(self) -> list[PrefixPath]:
+        """The paths of all files."""
+        return [*self.rows, *(path for each in self._as_in_wheel() for path in each.paths)]
+
+    def _as_in_wheel(self) -> list[Placed]:
+        """The files whose rows of RECORD are those of the wheel."""
+        return without(self.placed, self.rows)
 
     def _write_generated(self, destination: PrefixPath, content: bytes, *, executable: bool = False) -> None:
         path = f"{self.tree}/{destination}"
@@ -278,15 +303,12 @@ class Writer:
             write_all(fd, content)
         finally:
             os.close(fd)
-        self.rows[destination] = record.row_of(destination, content)
+        if destination != below(self.layout.dist_info, "RECORD"):
+            self.rows[destination] = record.row_of(destination, content)
 
     def _add_rows(self) -> None:
-        """Complete `rows` with the members as RECORD has them, the byte-code, and RECORD itself."""
+        """Complete `rows` with what other wheels write, the byte-code, and RECORD itself."""
         self.rows.update(self.skipped)
-        for member, destination in self.layout.destinations.items():
-            if destination not in self.rows:
-                row = self._wheel.rows.get(member, record.Row(member))
-                self.rows[destination] = record.Row(destination, row.digest, row.size)
         if self.compiled:
             from sage_wheels.wheel import bytecode
 
