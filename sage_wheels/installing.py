@@ -7,7 +7,7 @@ import contextlib
 from sage_wheels.building import wheels_of
 from sage_wheels.fs import trust
 from sage_wheels.transaction.commit import CommitOptions
-from sage_wheels.transaction.install import InstallOptions
+from sage_wheels.transaction.install import InstallOptions, remembering_interpreters, store_of_wheels
 from sage_wheels.transaction.install import install as install_wheels
 from sage_wheels.wheel import Request, Wheel
 
@@ -32,12 +32,15 @@ def install(
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Report:
     """Install wheels, or what wheels can be made of; see `sage_wheels.install`."""
+    options, commit_options = options or InstallOptions(), commit_options or CommitOptions()
+    store = store_of_wheels(options, commit_options.say)
     with contextlib.ExitStack() as stack:
         stack.enter_context(trust.masked())
+        stack.enter_context(remembering_interpreters(options, commit_options.say))
         found = stack.enter_context(wheels_of(items, prefix, build_options))
         requests = [
             Request(
-                stack.enter_context(Wheel(each.path, limits)),
+                stack.enter_context(Wheel(each.path, limits, store=store)),
                 each.direct_url,
                 extras=each.extras,
                 origin=each.origin,
@@ -45,6 +48,4 @@ def install(
             )
             for each in found
         ]
-        return install_wheels(
-            prefix, requests, options or InstallOptions(), commit_options or CommitOptions(), on_progress
-        )
+        return install_wheels(prefix, requests, options, commit_options, on_progress)

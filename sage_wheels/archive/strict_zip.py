@@ -15,6 +15,7 @@ For everything else `Damaged` is raised. Numbers in comments are sections of APP
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import stat
@@ -104,24 +105,35 @@ class Archive:
 
     With `sdist`, two members may have the same name, if they have the same size and CRC, and members may be symbolic
     links; the caller has to compare their contents, and to check where they lead. `inflater` is the module that
-    inflates, such as `zlib`; by default, it depends on the size (`inflating`). Raises `Damaged`, `TooLarge` and
-    `OSError`.
+    inflates, such as `zlib`; by default, it depends on the size (`inflating`). With `lazily`, `members` is read when it
+    is needed. Raises `Damaged`, `TooLarge` and `OSError`.
     """
 
     def __init__(
-        self, path: str, limits: WheelLimits | None = None, *, sdist: bool = False, inflater: Any = None
+        self,
+        path: str,
+        limits: WheelLimits | None = None,
+        *,
+        sdist: bool = False,
+        inflater: Any = None,
+        lazily: bool = False,
     ) -> None:
         self.path = path
-        self._limits = limits or WheelLimits()
+        self.limits = limits or WheelLimits()
         self._sdist = sdist
         self._fd = regular(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             self.file_size = os.fstat(self._fd).st_size
             self._library = inflater or inflating.inflater(self.file_size)
-            self.members = self._read_directory()
+            if not lazily:
+                self.members  # noqa: B018  read and checked here
         except BaseException:
             os.close(self._fd)
             raise
+
+    @functools.cached_property
+    def members(self) -> dict[MemberName, Member]:
+        return self._read_directory()
 
     def close(self) -> None:
         os.close(self._fd)
@@ -228,8 +240,8 @@ class Archive:
 
     def _read_directory(self) -> dict[MemberName, Member]:
         start, size, count = self._find_directory()
-        if count > self._limits.members:
-            raise TooLarge("members", f"{self._limits.members} members")
+        if count > self.limits.members:
+            raise TooLarge("members", f"{self.limits.members} members")
         if size > MAX_DIRECTORY:
             raise Damaged(f"its central directory has {size} bytes, more than the {MAX_DIRECTORY} that are allowed")
         data = os.pread(self._fd, size, start)
@@ -244,7 +256,7 @@ class Archive:
             raise Damaged(f"it has more members than the {count} that its end record says")
         if len(entries) != count:
             raise Damaged(f"it has {len(entries)} members, but its end record says {count}")
-        members, directories = _arranged(entries, start, self._limits, repeats=self._sdist)
+        members, directories = _arranged(entries, start, self.limits, repeats=self._sdist)
         for each in directories:
             if each.size or any(self.chunks(each)):
                 raise Damaged(f"{each.name} is a directory with content")
@@ -379,6 +391,11 @@ def member_name(name: str) -> MemberName:
     if _UNSAFE_NAME.search(name.removesuffix("/")):
         raise Damaged(f"the member name {name!r} is no plain path inside the archive")
     return MemberName(name)
+
+
+def member_in(head: str, name: str) -> MemberName:
+    """The member `name` in the directory `head`, both of which are parts of the name of a member."""
+    return MemberName(f"{head}/{name}" if head else name)
 
 
 def _arranged(

@@ -115,6 +115,8 @@ def digest_of(path: str, algorithm: str, size: int) -> bytes:
 
 def runs_at_start(marks: Landmarks, path: PrefixPath) -> bool:
     """Whether Python runs code in the file `path` at each start (`site`, PEP 829): a .pth file and similar ones."""
+    if not path.endswith((".pth", ".start")) and "customize" not in path:
+        return False  # nearly always
     inside = marks.inside_library(path)
     return bool(re.fullmatch(r"[^/]+\.(pth|start)|(site|user)customize(/__init__)?\.[^/]+", inside))
 

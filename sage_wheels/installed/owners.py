@@ -71,6 +71,20 @@ def areas(libraries: Iterable[str], paths: Iterable[str]) -> set[str]:
     return result
 
 
+def areas_of_new(libraries: Iterable[str], locator: Locator, paths: Iterable[PrefixPath]) -> set[str]:
+    """The areas that contain the new files `paths`, in which links are not resolved yet."""
+    found: set[str] = set()
+    inside: dict[str, bool] = {}  # whether all files of a directory are in the same area
+    for path in paths:
+        directory = path.rpartition("/")[0]
+        if not inside.get(directory):
+            located = locator.locate("", path) or path
+            here = area(libraries, located)
+            found.add(here)
+            inside[directory] = here != located
+    return found
+
+
 class Owners:
     """Finds the owners of paths among `distributions`. A distribution whose list of files is missing owns nothing.
 

@@ -45,6 +45,7 @@ _KEEPING = frozenset(("ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs"))
 
 # inode, size, time of the last modification, time of the last change (both in ns), the SHA-256 in the form of RECORD
 _ENTRY = struct.Struct("<QQqQ43s")
+ENTRY_SIZE = _ENTRY.size
 _DIGEST_LENGTH = 43  # characters
 _LINKED = 0  # instead of the time of the last change, which is not compared
 _FORMAT = b"stats 1\n"
@@ -66,12 +67,20 @@ def entry(status: os.stat_result, digest: str, *, linked: bool = False) -> bytes
     """
     if not linked and (status.st_nlink != 1 or not has_fraction(status)):
         return b""
+    return _entry(status.st_ino, status.st_size, status.st_mtime_ns, _LINKED if linked else status.st_ctime_ns, digest)
+
+
+def linked_entry(inode: int, size: int, time: int, digest: str) -> bytes:
+    """`entry` for a file that is linked to one in the store with that inode, size and time of the last modification."""
+    return _entry(inode, size, time, _LINKED, digest)
+
+
+def _entry(inode: int, size: int, time: int, changed: int, digest: str) -> bytes:
     algorithm, _, text = digest.partition("=")
     text = text.rstrip("=")
     if algorithm != "sha256" or len(text) != _DIGEST_LENGTH or not text.isascii():
         return b""
-    changed = _LINKED if linked else status.st_ctime_ns
-    return _ENTRY.pack(status.st_ino, status.st_size, status.st_mtime_ns, changed, text.encode())
+    return _ENTRY.pack(inode, size, time, changed, text.encode())
 
 
 def store(prefix: Prefix, name: str, entries: bytes, began: int) -> None:

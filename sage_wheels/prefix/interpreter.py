@@ -21,6 +21,7 @@ from sage_wheels.prefix import answers, memo, names, versions
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from typing import Any
 
     from sage_wheels.prefix.model import Prefix
@@ -231,6 +232,21 @@ def _system() -> list[str]:
     return [name, *kernel, library or ""]
 
 
+_keep: Callable[[object, Callable[[], Any]], Any] | None = None
+
+
+@contextlib.contextmanager
+def keeping(keep: Callable[[object, Callable[[], Any]], Any] | None) -> Iterator[None]:
+    """Let `keep` return the answers of interpreters: it is called with what the answer depends on, and with a function
+    that runs the interpreter."""
+    global _keep
+    before, _keep = _keep, keep
+    try:
+        yield
+    finally:
+        _keep = before
+
+
 @functools.cache
 def _run(exe: str, home: str, file: tuple[Any, ...]) -> Facts:
     """Run `ask.py` in the interpreter `exe`, once. If `home` is not "", `sys.base_prefix` must be that directory.
@@ -243,8 +259,13 @@ def _run(exe: str, home: str, file: tuple[Any, ...]) -> Facts:
     source = loader.get_data(origin).decode()  # type: ignore[union-attr]  # works from a directory and from a zip
     above_packaging = os.path.dirname(os.path.dirname(packaging.__file__))
     advice = "repair that Python, or name another prefix"
-    answer = answers.answer_of(exe, *answers.ISOLATED, "-c", source, above_packaging, home, advice=advice)
+
+    def run() -> Any:
+        return answers.answer_of(exe, *answers.ISOLATED, "-c", source, above_packaging, home, advice=advice)
+
+    key = ["of a prefix", *file, *_system(), home, packaging.__version__]
+    answer = _keep(key, run) if _keep and file else run()
     try:
-        return _facts(answer)
+        return _facts({**answer})
     except (ValueError, TypeError) as error:
         raise InterpreterError(f"the Python {exe} gives no answer ({error})", advice) from error

@@ -63,7 +63,8 @@ def all_below(directory: PrefixPath, names: list[str]) -> list[PrefixPath]:
     """
     if "/" in "".join(names) or not _NO_NAMES.isdisjoint(names):
         raise ValueError(f"one of {names!r} is no name of a file")
-    return [PrefixPath(f"{directory}/{name}") for name in names] if directory else [*map(PrefixPath, names)]
+    start = f"{directory}/" if directory else ""
+    return [PrefixPath(start + name) for name in names]
 
 
 def parent(path: PrefixPath) -> PrefixPath:

@@ -49,6 +49,13 @@ def remembered(store: Store, kind: str, depends_on: object, shape: object, ask: 
     return _known[here]
 
 
+def known_digest(store: Store, status: list[Any]) -> str | None:
+    """What `remembered_digest` would return without asking; None if it is not known."""
+    stored = store.result("digest", key_of("digest", status))
+    answer = stored.values.get("answer") if stored else None
+    return answer if isinstance(answer, str) and is_digest(answer) else None
+
+
 def remembered_digest(store: Store, status: list[Any], ask: Callable[[], str]) -> str:
     """The SHA-256 (hexadecimal digits) of the file with this `status`, which is `stat_of` without the path.
 

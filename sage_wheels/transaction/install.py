@@ -29,12 +29,13 @@ from sage_wheels.transaction.report import Change, Report, Unchanged
 from sage_wheels.wheel import image, tags
 from sage_wheels.wheel.image import Image, Request
 from sage_wheels.wheel.layout import Layout
-from sage_wheels.wheel.unpacked import UnpackedWheels
+from sage_wheels.wheel.unpacked import UnpackedWheels, may_be_in
 from sage_wheels.wheel.wheel import refuse_twice
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import Any
 
     from sage_wheels.installed import Distribution
     from sage_wheels.prefix import Prefix
@@ -187,17 +188,45 @@ def _store_for(options: InstallOptions, say: Callable[[str], None]) -> str | Non
     return found.directory
 
 
+def store_of_wheels(options: InstallOptions, say: Callable[[str], None]) -> Store | None:
+    """The store if it may know wheels that are installed with these `options`. Raises what `_store_for` does, and
+    `UsageError`."""
+    root = _store_for(options, say)
+    if root is None or not may_be_in(root, linking=_is_linking(options)):
+        return None
+    return Store(root, limit=options.cache_size, on_note=say)
+
+
+def remembering_interpreters(
+    options: InstallOptions, say: Callable[[str], None]
+) -> contextlib.AbstractContextManager[None]:
+    """Take the answers of interpreters from the store: to run one takes as long as a small installation."""
+    root = _store_for(options, say)
+
+    def keep(key: object, run: Callable[[], Any]) -> Any:
+        from sage_wheels.store.remembered import remembered
+
+        return remembered(Store(str(root), limit=options.cache_size, on_note=say), "facts", key, dict, run)
+
+    return interpreter.keeping(keep if root else None)
+
+
 def _unpacked(
     root: str | None, options: InstallOptions, stage: str, say: Callable[[str], None]
 ) -> contextlib.AbstractContextManager[UnpackedWheels | None]:
     """The unpacked wheels of the store in `root`. Raises `UsageError`."""
+    linking = _is_linking(options)
+    if root is None:
+        return contextlib.nullcontext()
+    return UnpackedWheels(Store(root, limit=options.cache_size, on_note=say), stage, linking=linking, say=say)
+
+
+def _is_linking(options: InstallOptions) -> bool:
+    """Whether files are to be links to the store. Raises `UsageError`."""
     mode = options.link_mode or environment.get(environment.SAGE_WHEELS_LINK_MODE) or LINK_MODES[0]
     if mode not in LINK_MODES:
         raise UsageError(f"{mode!r} is no link mode", f"write {' or '.join(LINK_MODES)}")
-    if root is None:
-        return contextlib.nullcontext()
-    store = Store(root, limit=options.cache_size, on_note=say)
-    return UnpackedWheels(store, stage, linking=mode == "hardlink", say=say)
+    return mode == "hardlink"
 
 
 def _check_there(

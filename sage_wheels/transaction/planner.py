@@ -14,7 +14,7 @@ import time
 from sage_wheels.fs import copies, presence
 from sage_wheels.fs.paths import full
 from sage_wheels.installed import legacy
-from sage_wheels.installed.owners import Owners, areas
+from sage_wheels.installed.owners import Owners, areas, areas_of_new
 from sage_wheels.installed.unchanged import TICK_NS, is_recent
 from sage_wheels.prefix.locator import landmarks
 from sage_wheels.prefix.paths import below, parent, plain
@@ -75,7 +75,7 @@ def make_plan(
     edited = [each for each in edited if _can_be_kept(prefix, each)]
     for path, content in legacy.easy_install_without(prefix, destination.remove, locator):
         steps.rewrite(path, content)
-    everything = [*removals.rows, *(locator.locate("", each) or each for each in destination.new)]
+    touched = areas(marks.libraries, removals.rows) | areas_of_new(marks.libraries, locator, destination.new)
     names = {*(each.canonical_name for each in destination.remove), *destination.new.values(), *destination.watched}
     set_aside = _set_aside(prefix, stage, steps, edited)
     return Plan(
@@ -83,7 +83,7 @@ def make_plan(
         steps.identities,
         steps.directories,
         listing,
-        frozenset(areas(marks.libraries, everything)),
+        frozenset(touched),
         owners.areas() if removals.rows else {},
         frozenset(names),
         destination.remove,

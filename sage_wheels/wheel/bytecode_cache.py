@@ -11,7 +11,6 @@ from __future__ import annotations
 import importlib.util
 import marshal
 
-from sage_wheels.fs.digest import sha256
 from sage_wheels.store.results import key_of
 
 TYPE_CHECKING = False
@@ -23,9 +22,9 @@ _FORMAT = 1
 _CODES = "codes"
 
 
-def key(record: bytes, piece: str) -> str:
-    """The key of a piece of the wheel with that RECORD."""
-    return key_of(_KIND, [_FORMAT, importlib.util.MAGIC_NUMBER.hex(), piece, sha256(record).hexdigest()])
+def key(record: str, piece: str) -> str:
+    """The key of a piece of the wheel whose RECORD has this SHA-256."""
+    return key_of(_KIND, [_FORMAT, importlib.util.MAGIC_NUMBER.hex(), piece, record])
 
 
 def load(store: Store | None, name: str) -> dict[str, bytes]:

@@ -33,7 +33,7 @@ class Codes:
 
     def __init__(self, wheel: Wheel, piece: str, store: Store | None) -> None:
         self._store = store
-        self._key = bytecode_cache.key(wheel.record, piece)
+        self._key = bytecode_cache.key(wheel.record_digest, piece)
         self._known = bytecode_cache.load(store, self._key)
         self._is_new = False
 
@@ -102,7 +102,7 @@ class _Foreign:
         self.sources = sources
         self._store = store
         self._tree = tree
-        self._key = bytecode_cache.key(wheel.record, json.dumps(["elsewhere", who]))
+        self._key = bytecode_cache.key(wheel.record_digest, json.dumps(["elsewhere", who]))
         self._known = bytecode_cache.load(store, self._key)
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sage_wheels.archive.strict_zip import MemberName
+from sage_wheels.archive.strict_zip import member_in
 from sage_wheels.installed import record
 from sage_wheels.named import NamedTuple
 
@@ -10,7 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from sage_wheels.archive.strict_zip import Member
+    from sage_wheels.archive.strict_zip import Member, MemberName
     from sage_wheels.prefix.paths import PrefixPath
 
 
@@ -30,8 +30,7 @@ class Group(NamedTuple):
     endings: list[str]
 
     def member(self, index: int) -> MemberName:
-        name = self.names[index]
-        return MemberName(f"{self.head}/{name}" if self.head else name)
+        return member_in(self.head, self.names[index])
 
     def row(self, index: int) -> record.Row:
         """The row of RECORD, under the name in the directory."""

@@ -14,6 +14,7 @@ from sage_wheels.errors import Conflict
 from sage_wheels.fs.files import current_umask
 from sage_wheels.named import NamedTuple
 from sage_wheels.prefix import interpreter
+from sage_wheels.prefix.locator import Locator
 from sage_wheels.prefix.paths import NOWHERE, parent
 from sage_wheels.wheel import workers
 from sage_wheels.wheel.layout import Layout
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
     from sage_wheels.installed import record
     from sage_wheels.prefix import Prefix
-    from sage_wheels.prefix.locator import Locator
     from sage_wheels.prefix.paths import PrefixPath
     from sage_wheels.store.store import Store
     from sage_wheels.wheel.unpacked import UnpackedWheels
@@ -106,6 +106,7 @@ def write_images(
     compiling = compile_bytecode and interpreter.makes_our_bytecode(prefix)
     if compiling:
         from sage_wheels.wheel import codes  # noqa: F401  before the first fork
+    locator = locator or Locator(prefix.root)
     layouts = [
         Layout(request.wheel, prefix, compiling=compile_bytecode, headers=request.headers, locator=locator)
         for request in requests

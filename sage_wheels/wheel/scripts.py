@@ -183,8 +183,6 @@ def entry_points(wheel: Wheel, version: tuple[int, int]) -> Iterator[tuple[str, 
     parsed = _parsed(wheel)
     if not parsed:
         return
-    from installer.scripts import Script
-
     for name, reference in _versioned_pip(parsed, version) if wheel.canonical_name == "pip" else parsed:
         plain = re.fullmatch(_PLAIN_NAME, name) and name not in (".", "..") and name.isprintable()
         if not plain or len(name.encode("utf-8")) > MAX_COMPONENT:
@@ -196,8 +194,12 @@ def entry_points(wheel: Wheel, version: tuple[int, int]) -> Iterator[tuple[str, 
         is_function = re.fullmatch(_OBJECT, module) and re.fullmatch(_OBJECT, attribute)
         if not is_function or (bracket and not extras.endswith("]")):
             raise wheel.refused(f"its entry point {name!r} names no function: {reference[:100]}")
-        _, script = Script(name, module, attribute, "console").generate("python", "posix")
-        yield name, _behind_first_line(script)
+        if reference not in wheel.launchers:
+            from installer.scripts import Script
+
+            _, script = Script(name, module, attribute, "console").generate("python", "posix")
+            wheel.launchers[reference] = _behind_first_line(script)
+        yield name, wheel.launchers[reference]
 
 
 def names(wheel: Wheel) -> set[str]:

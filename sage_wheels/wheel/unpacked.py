@@ -1,7 +1,7 @@
 """Unpacked wheels: files of wheels in the store, which later installations use instead of inflating them again.
 
-    ROOT/trees/KE/KEY/tree/NUMBER    a member of the wheel, by its number in the archive
-    ROOT/trees/KE/KEY/about          the stat of each file when it was written, and the digest of RECORD; a checksum
+    ROOT/trees/KE/KEY/tree/NUMBER    a member of the wheel, by its number in the groups of the index
+    ROOT/trees/KE/KEY/about          the index of the wheel (`wheel.index`), with the stat of each file
     ROOT/trees/KE/KEY/size           how many bytes it has, for the eviction of the store
 
 KEY is the digest of the SHA-256 of the wheel. The files were verified when they were written. There are only those that
@@ -38,27 +38,27 @@ import time
 
 from sage_wheels.fs import caches, copies
 from sage_wheels.fs.deletion import delete_tree
-from sage_wheels.fs.digest import sha256
+from sage_wheels.installed import unchanged
 from sage_wheels.installed.unchanged import TICK_NS, clock_at
 from sage_wheels.named import NamedTuple
 from sage_wheels.store import trees
 from sage_wheels.store.local import touch
-from sage_wheels.store.results import key_of
 from sage_wheels.store.store import Store
+from sage_wheels.wheel import index
+from sage_wheels.wheel.index import WheelIndex
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sage_wheels.wheel.groups import Placed
     from sage_wheels.wheel.wheel import Wheel
 
-_KIND = "unpacked"
 _SEEN = "installed"
-_FORMAT = 1
-# number, mode, size, time of the last modification, inode, time of the last change (ns; 0: it is not compared)
-_ENTRY = struct.Struct("<IIQqQQ")
-_DIGEST = 32  # bytes
-_LARGE = 1 << 20  # bytes; the digest of a smaller wheel is computed as fast as it is looked up
+# mode, size, time of the last modification, inode, time of the last change (ns; 0: it is not compared)
+_STAT = struct.Struct("<IQqQQ")
+_NUMBERED = struct.Struct("<IIQqQQ")  # the same, after the number of the file
+_MISSING = bytes(_STAT.size)  # the stat of a file that the store does not have
 LINK, CLONE, COPY = "link", "clone", "copy"
 # The file systems on which files can share blocks, of those that `clock_at` knows. On others, nothing is stored that
 # could be copied, so nothing is tried there.
@@ -75,11 +75,11 @@ class StoredStat(NamedTuple):
     changed: int
 
 
-class TakenFile(NamedTuple):
-    """A file that came from the store: its stat in the prefix, and whether it is a link to the stored file."""
+class TakenFiles(NamedTuple):
+    """Files that came from the store: their positions in what was asked for, and entries for `installed.unchanged`."""
 
-    status: os.stat_result
-    is_link: bool
+    positions: list[int]
+    stats: list[bytes]
 
 
 class UnpackedWheels:
@@ -100,23 +100,22 @@ class UnpackedWheels:
         """The unpacked `wheel` in the store; or a new one that is to be made; or None, if that is not worth while."""
         if not self.way:
             return None
-        if self.way != COPY and wheel.archive.file_size > _LARGE:
+        identity = wheel.archive.identity()
+        if self.way != COPY and not wheel.index and time.time_ns() - identity[-1] > TICK_NS:
             from sage_wheels.store.remembered import remembered_digest
 
-            wheel.note_digest(remembered_digest(self._store, wheel.archive.identity(), lambda: wheel.digest))
-        key = key_of(_KIND, [_FORMAT, wheel.digest])
-        directory = trees.path_of(self._store.root, key)
-        record = sha256(wheel.record).digest()
-        files = _read(f"{directory}/about", record)
-        if files is not None:
+            wheel.note_digest(remembered_digest(self._store, identity, lambda: wheel.digest))
+        directory = index.directory_of(self._store.root, wheel.digest)
+        known = wheel.index or index.read(directory)
+        if known is not None and known.facts.record == wheel.record_digest:
             touch(directory)
-            return Unpacked(self, directory, record, known=files)
-        if self.way == LINK or (self.way == CLONE and self._was_installed(key)):
+            return Unpacked(self, wheel, directory, known=known)
+        if self.way == LINK or (self.way == CLONE and self._was_installed(index.key(wheel.digest))):
             with contextlib.suppress(OSError):
                 staging = self._store.local.new_path()
                 caches.make_directory(staging)
                 caches.make_directory(f"{staging}/tree")
-                self._made.append(Unpacked(self, directory, record, staging=staging))
+                self._made.append(Unpacked(self, wheel, directory, staging=staging))
                 return self._made[-1]
         return None
 
@@ -151,61 +150,93 @@ class UnpackedWheels:
 
 
 class Unpacked:
-    """An unpacked wheel in `directory`, with the stats that are `known`; or a new one that is made in `staging`.
+    """The unpacked `wheel` in `directory`, with the index that is `known`; or a new one that is made in `staging`.
 
-    `record` is the digest of its RECORD. Forked workers have a copy of this object, and return what they find out.
+    Forked workers have a copy of this object, and return what they find out.
     """
 
     def __init__(
         self,
         wheels: UnpackedWheels,
+        wheel: Wheel,
         directory: str,
-        record: bytes,
         *,
-        known: dict[int, StoredStat] | None = None,
+        known: WheelIndex | None = None,
         staging: str = "",
     ) -> None:
         self.staging = staging
         self.is_spoiled = False
         self._wheels = wheels
+        self._wheel = wheel
         self._directory = directory
-        self._record = record
-        self._known = known or {}
+        self._known = known
         self._entries: list[bytes] = []
 
-    def take(self, number: int, path: str, mode: int, create: Callable[[], int]) -> TakenFile | None:
-        """Make the new file `path` from the member `number` in the store. None, without a file, if that is impossible.
+    def take(
+        self, placed: Placed, tree: str, mode: Callable[[int], int], create: Callable[[str, int], int]
+    ) -> TakenFiles:
+        """Make the files `placed` below `tree` from those in the store, and return which of them.
 
-        `mode` has the permissions of the new file; `create` makes and opens it. Raises `FileExistsError`. If the stored
-        file was changed or deleted, `is_spoiled` is set.
+        `mode` has the permissions of a new file, and `create` makes and opens it; both are told whether it is
+        executable. Raises `FileExistsError` with its path. If a stored file was changed or deleted, `is_spoiled` is
+        set.
         """
-        known = self._known.get(number)
-        if known is None or self.is_spoiled:
-            return None
-        source = f"{self._directory}/tree/{number}"
-        try:
-            if self._wheels.way == LINK:
-                return self._link(source, path, known, mode)
-            return self._copy(source, path, known, create)
-        except FileExistsError:
-            raise
-        except FileNotFoundError:
-            self.is_spoiled = True  # the store is being deleted
-        except OSError:
-            pass  # too many links, unreadable, or the disk is full: then writing it from the wheel reports the error
-        return None
+        taken = TakenFiles([], [])
+        if self._known is None:
+            return taken
+        group = placed.group
+        known = list(_STAT.iter_unpack(self._known.stored[group.number]))
+        links = self._wheels.way == LINK
+        modes = [stat.S_IFREG | mode(0), stat.S_IFREG | mode(1)]
+        owner = (os.geteuid(), self._wheels.group)
+        start = f"{self._directory}/tree/"
+        is_same = links
+        lstat, link = os.lstat, os.link  # this is done for each file of a wheel
+        for at, number in enumerate(placed.indexes):
+            stored = known[number]
+            if not stored[0] or self.is_spoiled:
+                continue
+            source, path = f"{start}{group.first + number}", f"{tree}/{placed.paths[at]}"
+            try:
+                if not links:
+                    status = self._copy(source, path, StoredStat(*stored), create, group.executable[number])
+                    if status is None:
+                        continue
+                    taken.stats.append(unchanged.entry(status, group.row(number).digest))
+                else:
+                    status = lstat(source)
+                    if (status.st_mode, status.st_size, status.st_mtime_ns) != stored[:3]:
+                        self.is_spoiled = True
+                        continue
+                    if stored[0] != modes[group.executable[number]] or (status.st_uid, status.st_gid) != owner:
+                        continue  # another umask, or another group of the directory
+                    link(source, path, follow_symlinks=False)
+                    is_same = is_same and status.st_ino == stored[3]
+            except FileExistsError:
+                raise
+            except FileNotFoundError:
+                self.is_spoiled = True  # the store is being deleted
+                continue
+            except OSError:
+                continue  # too many links, unreadable, or full: then writing it from the wheel reports the error
+            taken.positions.append(at)
+        if is_same and taken.positions:  # else, in a store that was moved, the files are hashed when somebody asks
+            taken.stats.append(self._remembered(placed, taken.positions))
+        return taken
 
-    def _link(self, source: str, path: str, known: StoredStat, mode: int) -> TakenFile | None:
-        status = os.lstat(source)
-        if (status.st_mode, status.st_size, status.st_mtime_ns) != (known.mode, known.size, known.time):
-            self.is_spoiled = True
-            return None
-        if known.mode != stat.S_IFREG | mode or (status.st_uid, status.st_gid) != (os.geteuid(), self._wheels.group):
-            return None  # another umask, or another group of the directory
-        os.link(source, path, follow_symlinks=False)
-        return TakenFile(status, is_link=True)
+    def _remembered(self, placed: Placed, positions: list[int]) -> bytes:
+        """The entries for `installed.unchanged` of files that are links."""
+        assert self._known
+        entries, size = self._known.remembered[placed.group.number], unchanged.ENTRY_SIZE
+        if len(positions) == len(placed.group.names):
+            return entries
+        starts = [placed.indexes[at] * size for at in positions]
+        return b"".join([entries[start : start + size] for start in starts])
 
-    def _copy(self, source: str, path: str, known: StoredStat, create: Callable[[], int]) -> TakenFile | None:
+    def _copy(
+        self, source: str, path: str, known: StoredStat, create: Callable[[str, int], int], executable: int
+    ) -> os.stat_result | None:
+        """Copy a file, or share its blocks; None if that must not be done. Raises `OSError`."""
         if not known.changed:
             return None  # links were made to it
         fd = os.open(source, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
@@ -213,11 +244,11 @@ class Unpacked:
             if _known_of(os.fstat(fd)) != known:
                 self.is_spoiled = True
                 return None
-            new = create()
+            new = create(path, executable)
             try:
                 if not (self._wheels.way == CLONE and copies.share_blocks(fd, new)):
                     copies.copy_blocks(fd, new)
-                return TakenFile(os.fstat(new), is_link=False)
+                return os.fstat(new)
             except OSError:
                 os.unlink(path)
                 raise
@@ -247,7 +278,7 @@ class Unpacked:
                     os.close(target)
         except OSError:
             return b""  # the disk is full, or the store is being deleted
-        return _ENTRY.pack(number, *known)
+        return _NUMBERED.pack(number, *known)
 
     @property
     def are_links(self) -> bool:
@@ -262,34 +293,35 @@ class Unpacked:
 
     def put(self, store: Store) -> None:
         """Move the new unpacked wheel from `staging` into the store. Raises `OSError`."""
-        body = self._record + b"".join(self._entries)
-        size = sum(StoredStat(*each[1:]).size for each in _ENTRY.iter_unpack(body[_DIGEST:]))
-        caches.write(f"{self.staging}/about", sha256(body).digest() + body)
-        trees.put(
-            store.root,
-            self.staging,
-            self._directory,
-            size,
-            lambda: _read(f"{self._directory}/about", self._record) is not None,
-        )
+        known = {number: StoredStat(*each) for number, *each in _NUMBERED.iter_unpack(b"".join(self._entries))}
+        size = sum(each.size for each in known.values())
+        index.write(f"{self.staging}/about", self._index(known))
+        trees.put(store.root, self.staging, self._directory, size, lambda: index.read(self._directory) is not None)
         store.local.note_added(size)
 
-
-def _read(path: str, record: bytes) -> dict[int, StoredStat] | None:
-    """The stats in the file `about` at `path`, by number; None if it is missing, damaged, or of another RECORD."""
-    try:
-        with open(path, "rb", opener=caches.own) as f:
-            data = f.read()
-    except OSError:
-        return None
-    head, body = data[:_DIGEST], data[_DIGEST:]
-    if head != sha256(body).digest() or body[:_DIGEST] != record or (len(body) - _DIGEST) % _ENTRY.size:
-        return None
-    return {number: StoredStat(*known) for number, *known in _ENTRY.iter_unpack(body[_DIGEST:])}
+    def _index(self, known: dict[int, StoredStat]) -> WheelIndex:
+        stored, remembered = [], []
+        for group in self._wheel.groups:
+            found = [known.get(group.first + each) for each in range(len(group.names))]
+            stored.append(b"".join([_STAT.pack(*each) if each else _MISSING for each in found]))
+            entries = [
+                unchanged.linked_entry(each.inode, each.size, each.time, group.row(number).digest) if each else b""
+                for number, each in enumerate(found)
+            ]
+            remembered.append(b"".join([each.ljust(unchanged.ENTRY_SIZE, b"\0") for each in entries]))
+        facts = self._wheel.facts()
+        name = os.path.basename(self._wheel.path)
+        return WheelIndex(name, self._wheel.archive.limits, facts, self._wheel.groups, stored, remembered)
 
 
 def _known_of(status: os.stat_result) -> StoredStat:
     return StoredStat(status.st_mode, status.st_size, status.st_mtime_ns, status.st_ino, status.st_ctime_ns)
+
+
+def may_be_in(root: str, *, linking: bool) -> bool:
+    """Whether the store in `root` may have unpacked wheels that can be used."""
+    clock = None if linking else clock_at(root)
+    return linking or (clock is not None and clock.kind in _SHARING)
 
 
 def _way(store: Store, stage: str, linking: bool) -> tuple[str, int]:
@@ -300,8 +332,7 @@ def _way(store: Store, stage: str, linking: bool) -> tuple[str, int]:
     group = -1
     with contextlib.suppress(OSError):
         caches.make_directory(store.root)
-    clock = clock_at(store.root)
-    if not linking and (clock is None or clock.kind not in _SHARING):
+    if not may_be_in(store.root, linking=linking):
         return "", group
     with contextlib.suppress(OSError):
         there, here = store.local.new_path(), f"{stage}/probe"
@@ -321,4 +352,4 @@ def _way(store: Store, stage: str, linking: bool) -> tuple[str, int]:
             for each in (there, here):
                 with contextlib.suppress(OSError):
                     os.unlink(each)
-    return COPY if clock else "", group
+    return COPY if clock_at(store.root) else "", group

@@ -11,19 +11,26 @@ import functools
 import os
 import re
 
-from sage_wheels.archive.strict_zip import Archive, Damaged, MemberName, TooLarge
+from sage_wheels.archive.strict_zip import Archive, Damaged, TooLarge, member_in
 from sage_wheels.errors import FileOperationFailed, UsageError, WheelRefused
+from sage_wheels.fs.digest import sha256
 from sage_wheels.installed import record
 from sage_wheels.metadata import canonical_name, headers
 from sage_wheels.named import NamedTuple
+from sage_wheels.store import remembered
+from sage_wheels.wheel import index
 from sage_wheels.wheel.groups import grouped
+from sage_wheels.wheel.index import WheelFacts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from sage_wheels.archive.strict_zip import Member, WheelLimits
+    from sage_wheels.archive.strict_zip import Member, MemberName, WheelLimits
+    from sage_wheels.installed.record import Row
+    from sage_wheels.store.store import Store
     from sage_wheels.wheel.groups import Group
+    from sage_wheels.wheel.index import WheelIndex
 
 # RECORD cannot contain its own hash, nor that of signatures, which are made later (PEP 427; PEP 815: ignore them).
 UNHASHED = frozenset({"RECORD", "RECORD.jws", "RECORD.p7s"})
@@ -31,6 +38,7 @@ SCHEMES = frozenset({"purelib", "platlib", "headers", "scripts", "data"})
 # The largest seen: 4 MB of METADATA (a readme with pictures), 12 MB of RECORD (100,000 files).
 _METADATA_LIMIT = 64 << 20  # bytes
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
+_READ_EACH_TIME = ("entry_points.txt",)
 _GET_AGAIN = "get the wheel again, or rebuild it"
 
 
@@ -65,14 +73,26 @@ class Wheel:
 
     `name` and `version` are those in METADATA; `dist_info` and `data` the names of these directories; `record` is the
     content of RECORD, `rows` its rows by path. `limits` bound the size to which it may unpack; `inflater` is as for
-    `Archive`. The constructor raises `WheelRefused` and `FileOperationFailed`.
+    `Archive`. If `store` has an `index` of the wheel, its archive is not read until that is needed. The constructor
+    raises `WheelRefused` and `FileOperationFailed`. `launchers` has the text of the script for each reference of an
+    entry point, if it was made.
     """
 
-    def __init__(self, path: str, limits: WheelLimits | None = None, *, inflater: Any = None) -> None:
+    def __init__(
+        self, path: str, limits: WheelLimits | None = None, *, inflater: Any = None, store: Store | None = None
+    ) -> None:
         self.path = path
         self.file_name = parse_file_name(path)
+        self.index: WheelIndex | None = None
+        self.launchers: dict[str, bytes] = {}
         try:
-            self.archive = Archive(path, limits, inflater=inflater)
+            self.archive = Archive(path, limits, inflater=inflater, lazily=True)
+            try:
+                if not (store and self._is_known(store)):
+                    self._describe()
+            except BaseException:
+                self.close()
+                raise
         except TooLarge as error:
             advice = f"if you trust it, raise the bound with --max-wheel-{error.limit}"
             raise WheelRefused(f"{path} unpacks to more than {error.bound}", advice) from error
@@ -80,14 +100,6 @@ class Wheel:
             raise WheelRefused(f"{path} is damaged: {error}", _GET_AGAIN) from error
         except OSError as error:
             raise FileOperationFailed.from_os_error(error, "opening the wheel") from error
-        try:
-            self._describe()
-        except Damaged as error:
-            self.close()
-            raise WheelRefused(f"{path} is damaged: {error}", _GET_AGAIN) from error
-        except BaseException:
-            self.close()
-            raise
 
     def close(self) -> None:
         self.archive.close()
@@ -113,15 +125,37 @@ class Wheel:
     @functools.cached_property
     def groups(self) -> list[Group]:
         """The members by directory, without RECORD."""
+        if self.index:
+            return self.index.groups
         return grouped(self.archive.members.values(), self.rows, self.own_record)
 
     @property
     def own_record(self) -> MemberName:
-        return MemberName(f"{self.dist_info}/RECORD")
+        return member_in(self.dist_info, "RECORD")
 
     def is_script(self, group: Group) -> bool:
         """Whether the members of `group` belong to the scheme "scripts"."""
         return self.scheme_and_path(group.member(0))[0] == "scripts"
+
+    @functools.cached_property
+    def rows(self) -> dict[str, Row]:
+        """The rows of RECORD by path."""
+        return self._read_record()
+
+    @functools.cached_property
+    def record(self) -> bytes:
+        """The content of RECORD."""
+        return self.archive.read(self.own_record, _METADATA_LIMIT)
+
+    @functools.cached_property
+    def record_digest(self) -> str:
+        """The SHA-256 of RECORD, in hexadecimal digits."""
+        return sha256(self.record).hexdigest()
+
+    def facts(self) -> WheelFacts:
+        texts = {name: self.read_text(name) for name in _READ_EACH_TIME}
+        about = (self.dist_info, self.root_scheme, self.newer_format, self.name, self.version, self.metadata)
+        return WheelFacts(*about, texts, self.record_digest, self.launchers)
 
     def note_digest(self, digest: str) -> None:
         """Use `digest`, which another process or the store has found, so that the file is not hashed again."""
@@ -129,6 +163,8 @@ class Wheel:
 
     def read_text(self, name: str) -> str | None:
         """The text of the file `name` in the `.dist-info`; None if it does not exist. Raises `WheelRefused`."""
+        if self.index and name in self.index.facts.texts:
+            return self.index.facts.texts[name]
         member = f"{self.dist_info}/{name}"
         if member not in self.archive.members:
             return None
@@ -160,10 +196,28 @@ class Wheel:
             raise self.refused(f"it has {member}, but {scheme!r} is none of {', '.join(sorted(SCHEMES))}")
         return scheme, rest
 
-    def _describe(self) -> None:
-        self.dist_info = self._find_dist_info()
+    def _is_known(self, store: Store) -> bool:
+        """Take over what `store` knows about this file, if that is all that has to be known, so that it is not read."""
+        digest = remembered.known_digest(store, self.archive.identity())
+        found = index.read(index.directory_of(store.root, digest)) if digest else None
+        if not digest or not found or not found.allows(os.path.basename(self.path), self.archive.limits):
+            return False
+        self.index = found
+        self.digest = digest
+        facts = found.facts
+        self.dist_info, self.root_scheme, self.newer_format = facts.dist_info, facts.root_scheme, facts.newer_format
+        self.name, self.version, self.metadata = facts.name, facts.version, facts.metadata
+        self.record_digest, self.launchers = facts.record, facts.launchers
+        self._name_data()
+        return True
+
+    def _name_data(self) -> None:
         self.data = f"{self.dist_info.removesuffix('.dist-info')}.data"
         self._data_prefix = f"{self.data}/"
+
+    def _describe(self) -> None:
+        self.dist_info = self._find_dist_info()
+        self._name_data()
         about = headers(self._require("WHEEL"))
         major, _, minor = about.get("wheel-version", [""])[0].partition(".")
         if major not in ("0", "1"):  # the specification only requires to refuse greater versions
@@ -183,6 +237,8 @@ class Wheel:
             if not _same_project(theirs, self.file_name[:2]):
                 raise self.refused(f"its {what} says {theirs[0]} {theirs[1]}, its file name something else")
         self.rows = self._read_record()
+        for group in self.groups:
+            self.scheme_and_path(group.member(0))
 
     def _check_tags(self, lines: list[str]) -> None:
         """Raise `WheelRefused` if the file name has a Python or ABI tag that is not in WHEEL.
@@ -214,16 +270,15 @@ class Wheel:
             raise self.refused(f"it has no {self.dist_info}/{name}")
         return text
 
-    def _read_record(self) -> dict[str, record.Row]:
+    def _read_record(self) -> dict[str, Row]:
         member = f"{self.dist_info}/RECORD"
         if member not in self.archive.members:
             raise self.refused(f"it has no {member}")
         try:
-            self.record = self.archive.read(member, _METADATA_LIMIT)
             listed = record.parse(self.record)
         except ValueError as error:
             raise self.refused(f"its {member} cannot be read: {error}") from error
-        rows: dict[str, record.Row] = {}
+        rows: dict[str, Row] = {}
         for row in listed:
             if not record.agree(rows.setdefault(row.path, row), row):
                 raise self.refused(f"its {member} lists a file twice, and differently")
@@ -233,10 +288,9 @@ class Wheel:
         for name, each in self.archive.members.items():
             if not self.is_unhashed(name):
                 self._check_row(each, rows.get(name))
-            self.scheme_and_path(name)
         return rows
 
-    def _check_row(self, member: Member, row: record.Row | None) -> None:
+    def _check_row(self, member: Member, row: Row | None) -> None:
         if row is None:
             raise self.refused(f"{member.name!r} is not listed in its RECORD")
         algorithm, equals, digest = row.digest.partition("=")

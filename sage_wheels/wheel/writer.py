@@ -140,9 +140,9 @@ class Writer:
         result = Written({}, [], [], [])
         try:
             for part in unit.parts:
-                for index, path in zip(part.indexes, part.paths, strict=True):
-                    if not (self._unpacked and self._take_member(part.group, index, path, result, codes)):
-                        self._write_member(part.group, index, path, result, codes)
+                taken = self._take(part, result, codes) if self._unpacked else ()
+                for at in sorted(set(range(len(part.paths))).difference(taken)) if taken else range(len(part.paths)):
+                    self._write_member(part.group, part.indexes[at], part.paths[at], result, codes)
         except Damaged as error:
             raise self._wheel.damaged(error) from error
         return result._replace(
@@ -173,29 +173,29 @@ class Writer:
         """Note that no source could be compiled."""
         self.not_compiled = len(self.layout.sources())
 
-    def _take_member(
-        self, group: Group, index: int, destination: PrefixPath, result: Written, codes: Codes | None
-    ) -> bool:
-        """Take a member from the store, where it was verified; False if the store has none. Raises `OSError`."""
+    def _take(self, part: Placed, result: Written, codes: Codes | None) -> list[int]:
+        """Take files from the store, where they were verified; returns the positions of those that it has.
+
+        Raises `OSError`.
+        """
         assert self._unpacked
-        path = f"{self.tree}/{destination}"
-        executable = bool(group.executable[index])
+        group = part.group
         try:
-            taken = self._unpacked.take(
-                *(group.first + index, path, self._mode(executable=executable)),
-                lambda: self._create(path, executable=executable),
-            )
+            taken = self._unpacked.take(part, self.tree, self._mode, self._create)
         except FileExistsError as error:
+            name = str(error.filename2 or error.filename)
+            destination = next(each for each in part.paths if name == f"{self.tree}/{each}")
             raise same_on_disk(self._wheel, destination) from error
-        if taken is None:
-            return False
-        result.stats.append(unchanged.entry(taken.status, group.row(index).digest, linked=taken.is_link))
-        if codes and destination.endswith(".py") and group.sizes[index] <= _LARGEST_SOURCE:
-            with open(path, "rb") as f:
-                source = f.read()
-            if codes.write(path, source, self.layout.prefix.path(destination), group.member(index), taken.status):
-                result.compiled.append(destination)
-        return True
+        result.stats.extend(taken.stats)
+        for at in taken.positions if codes else ():
+            destination, index = part.paths[at], part.indexes[at]
+            if codes and destination.endswith(".py") and group.sizes[index] <= _LARGEST_SOURCE:
+                path = f"{self.tree}/{destination}"
+                with open(path, "rb") as f:
+                    source, status = f.read(), os.fstat(f.fileno())
+                if codes.write(path, source, self.layout.prefix.path(destination), group.member(index), status):
+                    result.compiled.append(destination)
+        return taken.positions
 
     def _write_member(
         self, group: Group, index: int, destination: PrefixPath, result: Written, codes: Codes | None
@@ -214,7 +214,7 @@ class Writer:
         rewritten = digests.sha256(head) if head is not first else None
         path = f"{self.tree}/{destination}"
         try:
-            fd = self._create(path, executable=(member.executable or is_script) and not is_launched)
+            fd = self._create(path, (member.executable or is_script) and not is_launched)
         except FileExistsError as error:
             raise same_on_disk(wheel, destination) from error
         try:
@@ -249,14 +249,14 @@ class Writer:
         finally:
             os.close(fd)
 
-    def _create(self, path: str, *, executable: bool) -> int:
+    def _create(self, path: str, executable: int) -> int:
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
         fd = os.open(path, flags, 0o777 if executable else 0o666)
         if executable and self._umask & 0o111:
-            os.fchmod(fd, self._mode(executable=True))
+            os.fchmod(fd, self._mode(executable))
         return fd
 
-    def _mode(self, *, executable: bool) -> int:
+    def _mode(self, executable: int) -> int:
         if executable:
             return (0o777 & ~self._umask) | 0o111  # pip: executable is executable, whatever the umask
         return 0o666 & ~self._umask
@@ -293,13 +293,13 @@ class Writer:
     def _write_generated(self, destination: PrefixPath, content: bytes, *, executable: bool = False) -> None:
         path = f"{self.tree}/{destination}"
         try:
-            fd = self._create(path, executable=executable)
+            fd = self._create(path, executable)
         except FileExistsError:
             os.unlink(path)  # the wheel has its own INSTALLER or direct_url.json, which pip overwrites, too
-            fd = self._create(path, executable=executable)
+            fd = self._create(path, executable)
         try:
             if executable and self._umask & 0o555:  # pip: everybody may run a launcher, and so must be able to read it
-                os.fchmod(fd, self._mode(executable=True) | 0o555)
+                os.fchmod(fd, self._mode(1) | 0o555)
             write_all(fd, content)
         finally:
             os.close(fd)

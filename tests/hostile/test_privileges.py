@@ -134,7 +134,7 @@ def test_bytecode_that_somebody_planted_where_the_command_runs(tmp_path: Path) -
     source, prefix = "x = 'good'\n", make_prefix(tmp_path)
     wheel = make_wheel(tmp_path, "demo", "1", {"demo.py": source})
     with Wheel(str(wheel)) as opened:
-        name = bytecode_cache.key(opened.record, "0-")
+        name = bytecode_cache.key(opened.record_digest, "0-")
     code = marshal.dumps({"demo.py": bytecode.compile_code(b"x = 'evil'\n", codes.placeholder(source.encode()))})
     (tmp_path / "None").mkdir()
     Store(str(tmp_path / "None")).keep("bytecode", name, {}, data={"codes": code})

@@ -33,8 +33,8 @@ _STANDING_ALONE = ("building/backend/hook_server.py", "building/pip_download.py"
 
 # Each type of path, the module that defines it, and the functions there that make one of a string.
 MAKERS = {
-    "PrefixPath": ("prefix/paths.py", {"plain", "below", "parent", "<module>"}),
-    "MemberName": ("archive/strict_zip.py", {"member_name"}),
+    "PrefixPath": ("prefix/paths.py", {"plain", "below", "all_below", "parent", "<module>"}),
+    "MemberName": ("archive/strict_zip.py", {"member_name", "member_in"}),
     "FullPath": ("fs/paths.py", {"full"}),
 }
 
