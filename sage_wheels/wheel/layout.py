@@ -56,6 +56,7 @@ class Layout:
         self._locator = locator or Locator(prefix.root)
         self._landmarks = landmarks(prefix, self._locator)
         self._spelled: dict[str, str] = {}
+        self._new: dict[str, bool] = {}
         self._library: str = getattr(scheme, wheel.root_scheme)
         self.library = parent(self._located(f"{self._library}/{wheel.dist_info}"))
         self.dist_info = parent(self._located(f"{self._library}/{wheel.dist_info}/RECORD"))
@@ -90,6 +91,10 @@ class Layout:
         """The destinations of the members of `group`. A directory in which all files are allowed is looked at once."""
         scheme, rest = self.wheel.scheme_and_path(group.member(0))
         whole = range(len(group.names))
+        if scheme == self.wheel.root_scheme and "/" in rest and self._is_new(rest, group):
+            directory = parent(plain(f"{self._library}/{rest}"))
+            yield Placed(group, whole, all_below(directory, group.names))
+            return
         if scheme != "scripts":
             destination = self._checked(group.member(0))
             directory = parent(destination)
@@ -110,6 +115,20 @@ class Layout:
                 self._add_scripts({path: scripts.launcher(self.prefix.python, path)})
                 destination = self._located(self._relative_to_root(scripts.launched_by(path)))
             yield Placed(group, [index], [destination])
+
+    def _is_new(self, path: str, group: Group) -> bool:
+        """Whether the outermost directory of `path`, that of the first member of `group` in the library directory, does
+        not exist yet, and would be no directory of the prefix itself. So there is no link in it, and every file is
+        allowed there."""
+        top = path.partition("/")[0]
+        if top not in self._new:
+            directory = f"{self._library}/{top}"
+            self._new[top] = (
+                self._checked(group.member(0)) == f"{self._library}/{path}"
+                and not os.path.lexists(f"{self._locator.root}/{directory}")
+                and not any(f"{each}/".startswith(f"{directory}/") for each in self._landmarks.skeleton)
+            )
+        return self._new[top]
 
     def _without_clash(self, found: list[Placed]) -> set[PrefixPath]:
         """The directories of all files. Raises `WheelRefused` if two files have the same path, or one that of a

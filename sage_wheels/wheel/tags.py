@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 
 from sage_wheels.errors import InterpreterError, WheelRefused
@@ -93,6 +94,7 @@ def _python_fits(wanted: str, prefix: Prefix) -> bool:
     return versions.is_allowed(interpreter.full_version(prefix), wanted)
 
 
+@functools.cache  # most wheels have one of few clauses
 def _clause_holds(clause: str, version: tuple[int, int]) -> bool | None:
     """Whether a clause of a version specifier is true for `version`; None if it depends on more than major and minor.
 

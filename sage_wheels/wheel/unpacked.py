@@ -49,7 +49,8 @@ from sage_wheels.wheel.index import WheelIndex
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from typing import Any
 
     from sage_wheels.wheel.groups import Placed
     from sage_wheels.wheel.wheel import Wheel
@@ -166,11 +167,29 @@ class Unpacked:
     ) -> None:
         self.staging = staging
         self.is_spoiled = False
+        self._fd = -1
         self._wheels = wheels
         self._wheel = wheel
         self._directory = directory
         self._known = known
         self._entries: list[bytes] = []
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[None]:
+        """Keep the directory of the stored files open: to look up a file by its full path takes longer."""
+        if self._known is None or self._wheels.way != LINK:
+            yield
+            return
+        try:
+            self._fd = os.open(f"{self._directory}/tree", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except OSError:
+            self.is_spoiled = True
+            yield
+            return
+        try:
+            yield
+        finally:
+            os.close(self._fd)
 
     def take(
         self, placed: Placed, tree: str, mode: Callable[[int], int], create: Callable[[str, int], int]
@@ -178,50 +197,74 @@ class Unpacked:
         """Make the files `placed` below `tree` from those in the store, and return which of them.
 
         `mode` has the permissions of a new file, and `create` makes and opens it; both are told whether it is
-        executable. Raises `FileExistsError` with its path. If a stored file was changed or deleted, `is_spoiled` is
+        executable. Raises `FileExistsError` with its name. If a stored file was changed or deleted, `is_spoiled` is
         set.
         """
-        taken = TakenFiles([], [])
-        if self._known is None:
-            return taken
-        group = placed.group
-        known = list(_STAT.iter_unpack(self._known.stored[group.number]))
-        links = self._wheels.way == LINK
-        modes = [stat.S_IFREG | mode(0), stat.S_IFREG | mode(1)]
-        owner = (os.geteuid(), self._wheels.group)
-        start = f"{self._directory}/tree/"
-        is_same = links
-        lstat, link = os.lstat, os.link  # this is done for each file of a wheel
+        if self._known is None or self.is_spoiled:
+            return TakenFiles([], [])
+        stored = list(_STAT.iter_unpack(self._known.stored[placed.group.number]))
+        if self._wheels.way != LINK:
+            return self._copy_all(placed, stored, tree, create)
+        directory = os.path.dirname(f"{tree}/{placed.paths[0]}")
+        target = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            return self._link_all(placed, stored, target, [stat.S_IFREG | mode(0), stat.S_IFREG | mode(1)])
+        finally:
+            os.close(target)
+
+    def _link_all(self, placed: Placed, stored: list[Any], target: int, modes: list[int]) -> TakenFiles:
+        """Make links in the directory `target`. This is done for each file of a wheel, so little is done."""
+        group, source, owner = placed.group, self._fd, (os.geteuid(), self._wheels.group)
+        first, executable, names = group.first, group.executable, group.names
+        positions: list[int] = []
+        is_same = True
+        look, link = os.stat, os.link
         for at, number in enumerate(placed.indexes):
-            stored = known[number]
-            if not stored[0] or self.is_spoiled:
+            wanted, size, time_ns, inode, _ = stored[number]
+            if not wanted:
                 continue
-            source, path = f"{start}{group.first + number}", f"{tree}/{placed.paths[at]}"
+            name = str(first + number)
             try:
-                if not links:
-                    status = self._copy(source, path, StoredStat(*stored), create, group.executable[number])
-                    if status is None:
-                        continue
-                    taken.stats.append(unchanged.entry(status, group.row(number).digest))
-                else:
-                    status = lstat(source)
-                    if (status.st_mode, status.st_size, status.st_mtime_ns) != stored[:3]:
-                        self.is_spoiled = True
-                        continue
-                    if stored[0] != modes[group.executable[number]] or (status.st_uid, status.st_gid) != owner:
-                        continue  # another umask, or another group of the directory
-                    link(source, path, follow_symlinks=False)
-                    is_same = is_same and status.st_ino == stored[3]
+                status = look(name, dir_fd=source, follow_symlinks=False)
+                if status.st_mode != wanted or status.st_size != size or status.st_mtime_ns != time_ns:
+                    self.is_spoiled = True
+                    break
+                if wanted != modes[executable[number]] or (status.st_uid, status.st_gid) != owner:
+                    continue  # another umask, or another group of the directory
+                link(name, names[number], src_dir_fd=source, dst_dir_fd=target, follow_symlinks=False)
             except FileExistsError:
                 raise
             except FileNotFoundError:
                 self.is_spoiled = True  # the store is being deleted
-                continue
+                break
             except OSError:
-                continue  # too many links, unreadable, or full: then writing it from the wheel reports the error
-            taken.positions.append(at)
-        if is_same and taken.positions:  # else, in a store that was moved, the files are hashed when somebody asks
-            taken.stats.append(self._remembered(placed, taken.positions))
+                continue  # too many links, or the disk is full: then writing it from the wheel reports the error
+            is_same = is_same and status.st_ino == inode
+            positions.append(at)
+        # the inodes differ in a copy of a store: then the files are hashed when somebody asks whether they were edited
+        return TakenFiles(positions, [self._remembered(placed, positions)] if is_same and positions else [])
+
+    def _copy_all(self, placed: Placed, stored: list[Any], tree: str, create: Callable[[str, int], int]) -> TakenFiles:
+        group, taken = placed.group, TakenFiles([], [])
+        for at, (number, path) in enumerate(zip(placed.indexes, placed.paths, strict=True)):
+            known = StoredStat(*stored[number])
+            if not known.mode:
+                continue
+            source = f"{self._directory}/tree/{group.first + number}"
+            try:
+                status = self._copy(source, f"{tree}/{path}", known, create, group.executable[number])
+            except FileExistsError:
+                raise
+            except FileNotFoundError:
+                self.is_spoiled = True  # the store is being deleted
+                break
+            except OSError:
+                continue  # unreadable, or the disk is full: then writing it from the wheel reports the error
+            if self.is_spoiled:
+                break
+            if status is not None:
+                taken.positions.append(at)
+                taken.stats.append(unchanged.entry(status, group.row(number).digest))
         return taken
 
     def _remembered(self, placed: Placed, positions: list[int]) -> bytes:

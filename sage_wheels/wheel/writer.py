@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 
@@ -139,10 +140,9 @@ class Writer:
             codes = Codes(self._wheel, unit.name, self._store)
         result = Written({}, [], [], [])
         try:
-            for part in unit.parts:
-                taken = self._take(part, result, codes) if self._unpacked else ()
-                for at in sorted(set(range(len(part.paths))).difference(taken)) if taken else range(len(part.paths)):
-                    self._write_member(part.group, part.indexes[at], part.paths[at], result, codes)
+            with self._unpacked.opened() if self._unpacked else contextlib.nullcontext():
+                for part in unit.parts:
+                    self._write_part(part, result, codes)
         except Damaged as error:
             raise self._wheel.damaged(error) from error
         return result._replace(
@@ -151,6 +151,12 @@ class Writer:
             cached=codes is not None and codes.keep(),
             is_spoiled=self._unpacked is not None and self._unpacked.is_spoiled,
         )
+
+    def _write_part(self, part: Placed, result: Written, codes: Codes | None) -> None:
+        taken = self._take(part, result, codes) if self._unpacked else []
+        if len(taken) != len(part.paths):
+            for at in sorted({*range(len(part.paths))}.difference(taken)):
+                self._write_member(part.group, part.indexes[at], part.paths[at], result, codes)
 
     def take(self, written: Written) -> None:
         """Add the result of a worker."""
@@ -183,8 +189,8 @@ class Writer:
         try:
             taken = self._unpacked.take(part, self.tree, self._mode, self._create)
         except FileExistsError as error:
-            name = str(error.filename2 or error.filename)
-            destination = next(each for each in part.paths if name == f"{self.tree}/{each}")
+            name = os.path.basename(error.filename2 or error.filename)
+            destination = next(each for each in part.paths if os.path.basename(each) == name)
             raise same_on_disk(self._wheel, destination) from error
         result.stats.extend(taken.stats)
         for at in taken.positions if codes else ():
