@@ -34,7 +34,7 @@ from sage_wheels.prefix import memo
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from sage_wheels.prefix import Prefix
 
@@ -83,16 +83,17 @@ def _entry(inode: int, size: int, time: int, changed: int, digest: str) -> bytes
     return _ENTRY.pack(inode, size, time, changed, text.encode())
 
 
-def store(prefix: Prefix, name: str, entries: bytes, began: int) -> None:
-    """Store the `entries` of the distribution with the normalised `name`; they replace any earlier ones.
+def store(prefix: Prefix, entries: Mapping[str, bytes], began: int) -> None:
+    """Store the `entries` of each distribution, by its normalised name; they replace any earlier ones.
 
     `began` is when planning began (ns, by the clock of the file system of the prefix). Nothing is stored for small
     distributions, and errors are ignored.
     """
-    if _is_worth_while(entries) and clock_of(prefix) is not None:
-        memo.write(prefix, _memo(name), _FORMAT + _MOMENT.pack(began) + entries)
-    else:
-        forget(prefix, [name])
+    has_clock = clock_of(prefix) is not None
+    kept = {name for name, each in entries.items() if has_clock and _is_worth_while(each)}
+    forget(prefix, entries.keys() - kept)
+    for name in kept:
+        memo.write(prefix, _memo(name), _FORMAT + _MOMENT.pack(began) + entries[name])
 
 
 def _is_worth_while(entries: bytes) -> bool:
@@ -104,8 +105,8 @@ def _is_worth_while(entries: bytes) -> bool:
 
 def forget(prefix: Prefix, names: Iterable[str]) -> None:
     """Delete the stored entries of the distributions with the normalised `names`."""
-    for name in names:
-        memo.forget(prefix, _memo(name))
+    if found := [_memo(name) for name in names]:
+        memo.forget(prefix, found)
 
 
 class UnchangedFiles:

@@ -88,6 +88,14 @@ def ask(prefix: Prefix) -> Facts:
     return facts
 
 
+def key_of(prefix: Prefix) -> list[Any] | None:
+    """What the marker environment of the target depends on, and what `packaging` makes of it; None if it is unknown."""
+    import packaging
+
+    file = identity(base_executable(prefix))
+    return file and [*file, *_system(), prefix.executable, prefix.full_version, packaging.__version__]
+
+
 def markers_of(prefix: Prefix) -> dict[str, str]:
     """The marker environment (PEP 508) of the target; if it cannot be run, only the variables for the version."""
     try:

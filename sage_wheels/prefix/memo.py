@@ -19,6 +19,7 @@ from sage_wheels.prefix.paths import below
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Any
 
     from sage_wheels.prefix.model import Prefix
@@ -68,12 +69,14 @@ def write(prefix: Prefix, name: str, body: bytes) -> None:
             raise
 
 
-def forget(prefix: Prefix, name: str) -> None:
-    """Delete the cache entry `name`. Errors are ignored."""
+def forget(prefix: Prefix, names: Iterable[str]) -> None:
+    """Delete the cache entries `names`. Errors are ignored."""
     from sage_wheels.prefix.tree import Tree
 
     with contextlib.suppress(OSError, UnsafePath), Tree(prefix.root) as tree:
-        tree.unlink(below(_DIRECTORY, name))
+        for name in names:
+            with contextlib.suppress(OSError):
+                tree.unlink(below(_DIRECTORY, name))
 
 
 def _head(body: bytes) -> bytes:

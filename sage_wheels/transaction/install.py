@@ -9,15 +9,13 @@ from sage_wheels import environment, trace
 from sage_wheels.errors import FileOperationFailed, Outdated, UsageError
 from sage_wheels.fs import caches
 from sage_wheels.fs.paths import full
-from sage_wheels.installed import requirements, unchanged
-from sage_wheels.installed.distributions import find_in, readable_metadata
+from sage_wheels.installed import unchanged
 from sage_wheels.installed.files import runs_at_start
-from sage_wheels.installed.requirements import KnownDistribution
 from sage_wheels.metadata import canonical_name
 from sage_wheels.named import NamedTuple
 from sage_wheels.prefix import interpreter
-from sage_wheels.prefix.beside import libraries_beside
 from sage_wheels.prefix.locator import landmarks
+from sage_wheels.store.remembered import remembered
 from sage_wheels.store.store import Store
 from sage_wheels.transaction import commit, history, sweep
 from sage_wheels.transaction.commit import Purpose
@@ -26,6 +24,7 @@ from sage_wheels.transaction.outcome import report_of
 from sage_wheels.transaction.plan import is_same, look
 from sage_wheels.transaction.recover import recover_first
 from sage_wheels.transaction.report import Change, Report, Unchanged
+from sage_wheels.transaction.unmet import unmet_requirements
 from sage_wheels.wheel import image, tags
 from sage_wheels.wheel.image import Image, Request
 from sage_wheels.wheel.layout import Layout
@@ -42,7 +41,6 @@ if TYPE_CHECKING:
     from sage_wheels.transaction.commit import CommitOptions, CommitOutcome
     from sage_wheels.transaction.plan import Listing, Plan
     from sage_wheels.transaction.stage import Stage
-    from sage_wheels.wheel import Wheel
 
 
 class InstallOptions(NamedTuple):
@@ -133,7 +131,8 @@ def _install(
         if not options.reinstall:
             requests, unchanged, there = _without_unchanged(prefix, requests, listing.distributions, options)
         new = [each for each in everything if each in requests or each.extras]
-        unmet = _unmet(prefix, new, listing.distributions)
+        root = _store_for(options, commit_options.say)
+        unmet = unmet_requirements(prefix, new, listing.distributions, _store_in(root, options, commit_options.say))
         if options.ignore_requires_python:
             unmet = (*_made_for_others(prefix, new), *unmet)
         if not requests:
@@ -144,7 +143,6 @@ def _install(
                 commit_options.say(
                     f"{each.wheel.path} has Wheel-Version {each.wheel.newer_format}, and only 1.0 is known"
                 )
-        root = _store_for(options, commit_options.say)
         with (
             sweep.own_stage(prefix, commit_options.say, commit_options.history) as own,
             _unpacked(root, options, own.path, commit_options.say) as unpacked,
@@ -157,7 +155,7 @@ def _install(
                 compile_bytecode=options.compile_bytecode,
                 on_progress=on_progress,
                 unpacked=unpacked,
-                store=Store(root, limit=options.cache_size) if root else None,
+                store=_store_in(root, options, commit_options.say),
                 processes=options.processes,
             )
             outcome = _commit(prefix, own, requests, images, options, commit_options, listing, there, undoes)
@@ -194,31 +192,31 @@ def store_of_wheels(options: InstallOptions, say: Callable[[str], None]) -> Stor
     root = _store_for(options, say)
     if root is None or not may_be_in(root, linking=_is_linking(options)):
         return None
-    return Store(root, limit=options.cache_size, on_note=say)
+    return _store_in(root, options, say)
+
+
+def _store_in(root: str | None, options: InstallOptions, say: Callable[[str], None]) -> Store | None:
+    return Store(root, limit=options.cache_size, on_note=say) if root else None
 
 
 def remembering_interpreters(
     options: InstallOptions, say: Callable[[str], None]
 ) -> contextlib.AbstractContextManager[None]:
     """Take the answers of interpreters from the store: to run one takes as long as a small installation."""
-    root = _store_for(options, say)
+    store = _store_in(_store_for(options, say), options, say)
 
     def keep(key: object, run: Callable[[], Any]) -> Any:
-        from sage_wheels.store.remembered import remembered
+        return remembered(store, "facts", key, dict, run) if store else run()
 
-        return remembered(Store(str(root), limit=options.cache_size, on_note=say), "facts", key, dict, run)
-
-    return interpreter.keeping(keep if root else None)
+    return interpreter.keeping(keep if store else None)
 
 
 def _unpacked(
     root: str | None, options: InstallOptions, stage: str, say: Callable[[str], None]
 ) -> contextlib.AbstractContextManager[UnpackedWheels | None]:
     """The unpacked wheels of the store in `root`. Raises `UsageError`."""
-    linking = _is_linking(options)
-    if root is None:
-        return contextlib.nullcontext()
-    return UnpackedWheels(Store(root, limit=options.cache_size, on_note=say), stage, linking=linking, say=say)
+    linking, store = _is_linking(options), _store_in(root, options, say)
+    return UnpackedWheels(store, stage, linking=linking, say=say) if store else contextlib.nullcontext()
 
 
 def _is_linking(options: InstallOptions) -> bool:
@@ -305,20 +303,12 @@ def _told(request: Request) -> history.HistoryChange:
 def _remember(prefix: Prefix, images: list[Image], outcome: CommitOutcome, options: InstallOptions) -> None:
     """Store the stats of the new files (see `installed.unchanged`). Errors are ignored: the change is committed."""
     unchanged.forget(prefix, options.also_remove)
-    for each in images:
-        unchanged.store(prefix, each.canonical_name, each.stats, outcome.plan.began)
+    unchanged.store(prefix, {each.canonical_name: each.stats for each in images}, outcome.plan.began)
 
 
 def _version_of(name: str, replaced: list[Distribution]) -> str:
     # an .egg-link has no version
     return ", ".join(each.version for each in replaced if each.canonical_name == name and each.version)
-
-
-def _unmet(prefix: Prefix, requests: list[Request], listing: list[Distribution]) -> tuple[str, ...]:
-    """A sentence for each requirement of the wheels, and of their extras, that is still missing after installation."""
-    available = {each.canonical_name: _installed(prefix, each) for each in listing}
-    available.update({each.wheel.canonical_name: _new(each.wheel) for each in requests})
-    return _unmet_by(prefix, requests, available) and _unmet_by(prefix, requests, {**_beside(prefix), **available})
 
 
 def _made_for_others(prefix: Prefix, requests: list[Request]) -> Iterator[str]:
@@ -327,33 +317,6 @@ def _made_for_others(prefix: Prefix, requests: list[Request]) -> Iterator[str]:
         if wanted := tags.other_python(each.wheel, prefix):
             there = interpreter.full_version(prefix)
             yield f"{each.wheel.name} {each.wheel.version} needs Python {wanted}, not {there}"
-
-
-def _beside(prefix: Prefix) -> dict[str, KnownDistribution]:
-    """The distributions outside `prefix` that its Python can import, by normalised name."""
-    found: dict[str, KnownDistribution] = {}
-    for directory in libraries_beside(prefix):
-        there = prefix._replace(root=os.path.abspath(directory))
-        for each in find_in(directory, prefix):
-            found.setdefault(each.canonical_name, _installed(there, each))  # the first one on sys.path is imported
-    return found
-
-
-def _unmet_by(prefix: Prefix, requests: list[Request], available: dict[str, KnownDistribution]) -> tuple[str, ...]:
-    markers = requirements.Markers(prefix)
-    return tuple(
-        sentence
-        for each in requests
-        for sentence in requirements.unmet(markers, available[each.wheel.canonical_name], each.extras, available)
-    )
-
-
-def _new(wheel: Wheel) -> KnownDistribution:
-    return KnownDistribution(wheel.name, wheel.version, lambda: wheel.metadata)
-
-
-def _installed(prefix: Prefix, distribution: Distribution) -> KnownDistribution:
-    return KnownDistribution(distribution.name, distribution.version, lambda: readable_metadata(prefix, distribution))
 
 
 def _without_unchanged(

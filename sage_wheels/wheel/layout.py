@@ -265,10 +265,12 @@ class Layout:
 
     def lines(self, placed: Placed) -> list[tuple[str, str]]:
         """The lines of RECORD, after their paths, for files that are as in the wheel."""
-        head, slash, name = placed.paths[0].rpartition("/")
+        group, (head, slash, name) = placed.group, placed.paths[0].rpartition("/")
         directory = self.relative(placed.paths[0]).removesuffix(name)
+        if len(placed.paths) == len(group.names) > 1:
+            return record.lines_in(directory, group.names, group.endings)
         names = [path[len(head + slash) :] for path in placed.paths]
-        return record.lines_in(directory, names, [placed.group.endings[index] for index in placed.indexes])
+        return record.lines_in(directory, names, [group.endings[index] for index in placed.indexes])
 
 
 def _compiled_again(found: list[Placed]) -> Iterator[PrefixPath]:

@@ -17,8 +17,8 @@ def test_what_is_written_can_be_read_until_it_is_forgotten(tmp_path: Path) -> No
     memo.write(prefix, "a", b"one")
     memo.write(prefix, "a", b"two")
     assert memo.read(prefix, "a") == b"two"
-    memo.forget(prefix, "a")
-    memo.forget(prefix, "a")
+    memo.forget(prefix, ["a"])
+    memo.forget(prefix, ["a"])
     assert memo.read(prefix, "a") is None
     assert os.listdir(prefix.path(f"{STATE}/cache")) == []
 
@@ -30,7 +30,7 @@ def test_a_cache_that_is_a_link_is_not_written(tmp_path: Path) -> None:
     (prefix / STATE).mkdir(parents=True)
     (prefix / STATE / "cache").symlink_to(outside)
     install(prefix, make_wheel(tmp_path, "probe", "1", {f"probe/m{n}.py": "" for n in range(60)}))
-    memo.forget(find_prefix(prefix), "probe.stats")
+    memo.forget(find_prefix(prefix), ["probe.stats"])
     assert [each.read_text() for each in outside.iterdir()] == ["precious"]
 
 
@@ -49,5 +49,5 @@ def test_where_the_prefix_was_nothing_is_made(tmp_path: Path) -> None:
     prefix = find_prefix(make_prefix(tmp_path))
     os.rename(prefix.root, tmp_path / "moved")
     memo.write(prefix, "a", b"new")
-    memo.forget(prefix, "a")
+    memo.forget(prefix, ["a"])
     assert not os.path.lexists(prefix.root)

@@ -330,10 +330,10 @@ def test_it_is_written_when_the_lock_is_free(tmp_path: Path, monkeypatch: pytest
     usual = unchanged.store
     stored: list[str] = []
 
-    def noted(where: Any, name: str, *arguments: Any) -> None:
+    def noted(where: Any, entries: dict[str, bytes], *arguments: Any) -> None:
         with contextlib.suppress(LockTimeout), lock.hold(where.path(LOCK), timeout=0):
-            stored.append(name)
-        usual(where, name, *arguments)
+            stored.extend(entries)
+        usual(where, entries, *arguments)
 
     monkeypatch.setattr(unchanged, "store", noted)
     install(prefix, wheel(tmp_path, "1"))
@@ -387,7 +387,7 @@ def test_what_was_written_in_the_tick_of_the_plan_does_not_count(prefix: Path) -
     entries = unchanged.entry(status, digest_of(OLD)) * 40
     where = find_prefix(prefix)
     for began, counts in ((status.st_ctime_ns - 1, False), (status.st_ctime_ns, False), (status.st_ctime_ns + 1, True)):
-        unchanged.store(where, "pkg", entries, began)
+        unchanged.store(where, {"pkg": entries}, began)
         assert UnchangedFiles(where, ["pkg"]).holds(status, digest_of(OLD)) is counts
     assert not UnchangedFiles(where, ["pkg"]).holds(status, digest_of(NEW))
     assert not UnchangedFiles(where, ["other"]).holds(status, digest_of(OLD))
@@ -396,7 +396,7 @@ def test_what_was_written_in_the_tick_of_the_plan_does_not_count(prefix: Path) -
 @pytest.mark.parametrize("name", ["../../../x", "a/b", "", "nul\0", "x" * 300])
 def test_a_name_that_can_be_none_is_no_path(prefix: Path, name: str) -> None:
     where = find_prefix(prefix)
-    unchanged.store(where, name, b"", 1)
+    unchanged.store(where, {name: b""}, 1)
     unchanged.forget(where, [name])
     assert not UnchangedFiles(where, [name]).known
     assert os.listdir(prefix / STATE / "cache") == ["pkg.stats"]
