@@ -121,15 +121,19 @@ class Archive:
         self.path = path
         self.limits = limits or WheelLimits()
         self._sdist = sdist
+        self._inflater = inflater
         self._fd = regular(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             self.file_size = os.fstat(self._fd).st_size
-            self._library = inflater or inflating.inflater(self.file_size)
             if not lazily:
                 self.members  # noqa: B018  read and checked here
         except BaseException:
             os.close(self._fd)
             raise
+
+    @functools.cached_property
+    def _library(self) -> Any:
+        return self._inflater or inflating.inflater(self.file_size)
 
     @functools.cached_property
     def members(self) -> dict[MemberName, Member]:

@@ -25,6 +25,7 @@ from sage_wheels.installed.record import digest_of
 from sage_wheels.installed.unchanged import clock_of
 from sage_wheels.prefix import memo
 from sage_wheels.prefix.locator import Locator, landmarks
+from sage_wheels.prefix.paths import parent
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -74,14 +75,21 @@ def areas(libraries: Iterable[str], paths: Iterable[str]) -> set[str]:
 def areas_of_new(libraries: Iterable[str], locator: Locator, paths: Iterable[PrefixPath]) -> set[str]:
     """The areas that contain the new files `paths`, in which links are not resolved yet."""
     found: set[str] = set()
-    inside: dict[str, bool] = {}  # whether all files of a directory are in the same area
+    known: dict[PrefixPath, bool] = {}  # whether all files of a directory are in an area that was found
+
+    def is_known(directory: PrefixPath) -> bool:
+        if directory not in known:
+            above = parent(directory)
+            known[directory] = bool(above) and is_known(above) and locator.is_missing(above)
+        return known[directory]
+
     for path in paths:
-        directory = path.rpartition("/")[0]
-        if not inside.get(directory):
+        directory = parent(path)
+        if not is_known(directory):
             located = locator.locate("", path) or path
             here = area(libraries, located)
             found.add(here)
-            inside[directory] = here != located
+            known[directory] = here != located
     return found
 
 

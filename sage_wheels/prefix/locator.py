@@ -28,6 +28,7 @@ class Locator:
         self.root = root
         self.real_root = os.path.realpath(root)
         self._directories: dict[str, PrefixPath | None] = {"": NOWHERE}
+        self._missing: set[PrefixPath] = set()
         self._above: dict[tuple[str, str], PrefixPath | None] = {}
         self.known_landmarks: dict[Scheme, Landmarks] = {}
 
@@ -92,15 +93,24 @@ class Locator:
         above = self.directory(parent)
         real = above
         if above is not None and name:
-            real = below(above, name)
+            real = here = below(above, name)
             full = f"{self.root}/{real}"
             try:
-                if stat.S_ISLNK(os.lstat(full).st_mode):
+                if above in self._missing:
+                    self._missing.add(here)
+                elif stat.S_ISLNK(os.lstat(full).st_mode):
                     real = self._inside(os.path.realpath(full))
+            except FileNotFoundError:
+                self._missing.add(here)
             except OSError:
-                pass  # it does not exist
+                pass  # it cannot be examined
         self._directories[relative] = real
         return real
+
+    def is_missing(self, directory: PrefixPath) -> bool:
+        """Whether the resolved `directory` did not exist when it was looked at."""
+        self.directory(directory)
+        return directory in self._missing
 
     def _inside(self, path: str) -> PrefixPath | None:
         for base in (self.root, self.real_root):

@@ -27,6 +27,8 @@ _SHAPE = {
     "values": {str: object},
 }
 
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
+
 
 class Content(NamedTuple):
     """A file of a result: its `name` there, the SHA-256 of its bytes (hexadecimal digits), and its `size` in bytes."""
@@ -55,7 +57,7 @@ def canonical(value: object) -> bytes:
     >>> canonical({"b": 1, "a": ["x"]})
     b'{"a":["x"],"b":1}'
     """
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+    return _ENCODER.encode(value).encode()
 
 
 def key_of(kind: str, inputs: object) -> str:

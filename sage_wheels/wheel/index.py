@@ -13,14 +13,12 @@ from sage_wheels.fs import caches
 from sage_wheels.fs.digest import sha256
 from sage_wheels.named import NamedTuple
 from sage_wheels.store import trees
-from sage_wheels.store.results import key_of
 from sage_wheels.wheel.groups import Group
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_KIND = "unpacked"
 _FORMAT = 2
 _DIGEST = 32  # bytes
 _MARSHAL = 4  # the version of its format that every Python can read
@@ -62,7 +60,7 @@ class WheelIndex(NamedTuple):
 
 def key(digest: str) -> str:
     """The key of the unpacked wheel with that SHA-256."""
-    return key_of(_KIND, [_FORMAT, digest])
+    return sha256(f"unpacked {_FORMAT} {digest}".encode()).hexdigest()
 
 
 def directory_of(root: str, digest: str) -> str:

@@ -98,14 +98,17 @@ def _python_fits(wanted: str, prefix: Prefix) -> bool:
 def _clause_holds(clause: str, version: tuple[int, int]) -> bool | None:
     """Whether a clause of a version specifier is true for `version`; None if it depends on more than major and minor.
 
-    >>> [_clause_holds(each, (3, 11)) for each in (">=2.7", "!=3.11.*", "<4", ">=3.8.1")]
-    [True, False, True, None]
+    >>> [_clause_holds(each, (3, 11)) for each in (">=2.7", "!=3.11.*", "<4", ">=3.8.1", ">=3.11.1", "!=3.4")]
+    [True, False, True, True, None, True]
     """
-    found = re.fullmatch(r"(>=|<)\s*(\d+)(?:\.(\d+)(?:\.0)?)?|!=\s*(\d+)\.(\d+)\.\*", clause, re.ASCII)
+    found = re.fullmatch(r"(>=|<)\s*(\d+)(?:\.(\d+)(?:\.(\d+))?)?|!=\s*(\d+)\.(\d+)(\.\*)?", clause, re.ASCII)
     if not found:
         return None
-    operator, major, minor, *excluded = found.groups()
+    operator, major, minor, micro, *excluded, any_micro = found.groups()
     if not operator:
-        return version != (int(excluded[0]), int(excluded[1]))
+        is_other = version != (int(excluded[0]), int(excluded[1]))
+        return is_other if any_micro or is_other else None
     bound = (int(major), int(minor or 0))
+    if version == bound and int(micro or 0):
+        return None
     return version >= bound if operator == ">=" else version < bound

@@ -205,7 +205,7 @@ class Unpacked:
         stored = list(_STAT.iter_unpack(self._known.stored[placed.group.number]))
         if self._wheels.way != LINK:
             return self._copy_all(placed, stored, tree, create)
-        directory = os.path.dirname(f"{tree}/{placed.paths[0]}")
+        directory = f"{tree}/{placed.paths[0].rpartition('/')[0]}"
         target = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
         try:
             return self._link_all(placed, stored, target, [stat.S_IFREG | mode(0), stat.S_IFREG | mode(1)])

@@ -59,6 +59,8 @@ def share_out(
     workers = min(workers, len(items))
     if workers < 2 or len(items) > QUEUE or _has_threads():
         return [observed(index) for index in range(len(items))]
+    import pickle  # noqa: F401  before the first fork
+
     parent = os.getpid()
     numbers, feed = os.pipe()
     os.write(feed, b"".join(_NUMBER.pack(index) for index in range(len(items))))

@@ -117,9 +117,14 @@ class Writer:
         parts: list[Placed] = []
         size = count = begin = end = 0
         for each in self.placed:
+            inside = [each.group.sizes[index] for index in each.indexes]
+            if size + sum(inside) + (count + len(inside)) * _FILE_COST <= _UNIT_SIZE:
+                size, count = size + sum(inside), count + len(inside)
+                parts.append(each)
+                continue
             start = 0
-            for stop, index in enumerate(each.indexes, 1):
-                size += each.group.sizes[index]
+            for stop, more in enumerate(inside, 1):
+                size += more
                 count += 1
                 if size + count * _FILE_COST > _UNIT_SIZE:
                     parts.append(Placed(each.group, each.indexes[start:stop], each.paths[start:stop]))
