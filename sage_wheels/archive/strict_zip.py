@@ -47,7 +47,7 @@ _FLAG_SIZES_FOLLOW = 0x0008
 _FLAG_UTF8 = 0x0800
 _DESCRIPTORS = (0, 12, 16, 20, 24)  # bytes that may follow then: CRC and sizes of 4 or 8 bytes, a signature (4.3.9)
 _UNICODE_PATH = 0x7075
-_CHUNK = 256 << 10  # bytes that are read or inflated at once: they stay in the cache of a processor
+_CHUNK = 512 << 10  # bytes that are read or inflated at once: they stay in the cache of a processor
 _RATIO_FREE = 16 << 20  # bytes; smaller members may have any ratio, because real wheels have tables of zeros
 MAX_DIRECTORY = 256 << 20  # bytes, read in one piece: 400,000 members with 600 bytes each
 # Of the wheels that `WheelLimits` names, the longest path has 238 bytes, the deepest 15 directories. PATH_MAX is 4,096.
@@ -153,7 +153,7 @@ class Archive:
         return b"".join(self.chunks(member))
 
     def chunks(self, member: Member) -> Iterator[bytes]:
-        """The content of `member`, at most 256 KiB at a time. Raises `Damaged` if it does not match the headers."""
+        """The content of `member`, at most 512 KiB at a time. Raises `Damaged` if it does not match the headers."""
         here = min(member.end - member.offset, _CHUNK)
         block = os.pread(self._fd, here, member.offset)
         start = self._check_local_header(member, block)

@@ -32,7 +32,7 @@ INSTALLER = b"sage-wheels\n"
 _UNIT_SIZE = 1 << 20  # bytes
 # Larger sources are not compiled: that needs a hundred times their size. The largest real sources have 5 MB.
 _LARGEST_SOURCE = 8 << 20  # bytes
-LARGE = 8 << 20  # bytes; a larger member is written by a process with two threads
+LARGE = 8 << 20  # bytes; no smaller member is written by two threads
 
 
 class Unit(NamedTuple):
@@ -69,7 +69,7 @@ class Writer:
     `skipped` are destinations that another wheel of this transaction writes, with the same content, and their rows.
     `compiled` are sources that have byte-code. `rows` are the rows of the new RECORD; `stats` are entries for
     `installed.unchanged`. `unpacked` is the wheel in the store, if there is one or is to be one. `store` is for
-    byte-code. With `alone`, no process is made for a large member.
+    byte-code.
     """
 
     def __init__(
@@ -82,7 +82,6 @@ class Writer:
         compiling: bool,
         unpacked: Unpacked | None = None,
         store: Store | None = None,
-        alone: bool = False,
     ) -> None:
         self.layout = layout
         self.tree = tree
@@ -97,7 +96,6 @@ class Writer:
         self._unpacked = unpacked
         self._store = store
         self._compiling = compiling
-        self._alone = alone
 
     def take_compiled(self, sources: set[PrefixPath]) -> None:
         """Note that those of `sources` which were left out here have byte-code."""
@@ -120,8 +118,11 @@ class Writer:
         if unit:
             yield Unit(self, f"{start}-", unit, numbers)
 
-    def write(self, unit: Unit) -> Written:
-        """Write a unit. Raises `OSError`, and `WheelRefused` if a member does not match its headers or RECORD."""
+    def write(self, unit: Unit, limit: int | None = None) -> Written:
+        """Write a unit; members of more than `limit` bytes by two threads.
+
+        Raises `OSError`, and `WheelRefused` if a member does not match its headers or RECORD.
+        """
         codes = None
         if self._compiling:
             from sage_wheels.wheel.codes import Codes
@@ -131,7 +132,7 @@ class Writer:
         try:
             for number, member in zip(unit.numbers, unit.members, strict=True):
                 if not (self._unpacked and self._take_member(number, member, result, codes)):
-                    self._write_member(number, member, result, codes)
+                    self._write_member(number, member, result, codes, limit)
         except Damaged as error:
             raise self._wheel.damaged(error) from error
         return result._replace(
@@ -185,7 +186,9 @@ class Writer:
                 result.compiled.append(destination)
         return True
 
-    def _write_member(self, number: int, member: Member, result: Written, codes: Codes | None) -> None:
+    def _write_member(
+        self, number: int, member: Member, result: Written, codes: Codes | None, limit: int | None
+    ) -> None:
         wheel, destination = self._wheel, self.layout.destinations[member.name]
         row = wheel.rows.get(member.name)
         algorithm = row.digest.partition("=")[0] if row and row.digest else "sha256"
@@ -203,7 +206,7 @@ class Writer:
         except FileExistsError as error:
             raise same_on_disk(wheel, destination) from error
         try:
-            if member.size > LARGE and not is_script and not self._alone:
+            if limit is not None and member.size > limit and not is_script:
                 write_all(fd, first)
                 found, size = _write_large(fd, digest, chunks), member.size
             else:
@@ -302,10 +305,9 @@ def _write_large(fd: int, digest: hashlib._Hash, chunks: Iterator[bytes]) -> byt
 
     zlib, hashlib and write(2) release the global interpreter lock.
     """
-    parent = os.getpid()
 
     def consume(chunk: bytes) -> None:
-        workers.leave_if_orphaned(parent)
+        workers.leave_if_orphaned()
         digest.update(chunk)
         write_all(fd, chunk)
 
