@@ -34,7 +34,7 @@ def check_fits(wheel: Wheel, prefix: Prefix, *, ignore_requires_python: bool = F
 
 
 def seems_to_fit(wheel: Wheel, prefix: Prefix) -> bool:
-    """Whether `check_fits` will most probably accept `wheel`, as far as that is known without asking the interpreter."""
+    """Whether `check_fits` will probably accept `wheel`, as far as that is known without asking the interpreter."""
     pythons, abis, platforms = wheel.file_name.tags.split("-")
     major, minor = prefix.version
     is_for_python = "abi3" in abis or not {f"cp{major}{minor}", f"py{major}"}.isdisjoint(pythons.split("."))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-    from sage_wheels.archive.strict_zip import Member
+    from sage_wheels.archive.strict_zip import Checksum, Member
     from sage_wheels.prefix.paths import PrefixPath
     from sage_wheels.store.store import Store
     from sage_wheels.wheel.codes import Codes
@@ -193,9 +193,11 @@ class Writer:
         row = wheel.rows.get(member.name)
         algorithm = row.digest.partition("=")[0] if row and row.digest else "sha256"
         digest = digests.new(algorithm, size=member.size)
-        chunks = wheel.archive.chunks(member)
         is_launched = member.name in self.layout.launched
         is_script = wheel.scheme_and_path(member.name)[0] == "scripts"
+        is_large = limit is not None and member.size > limit and not is_script
+        checksum = wheel.archive.checksum(member) if is_large else None
+        chunks = wheel.archive.unchecked(member) if checksum else wheel.archive.chunks(member)
         first = next(chunks, b"")
         digest.update(first)
         head = self.layout.rewritten(member.name, first)
@@ -206,9 +208,10 @@ class Writer:
         except FileExistsError as error:
             raise same_on_disk(wheel, destination) from error
         try:
-            if limit is not None and member.size > limit and not is_script:
+            if checksum:
+                checksum.update(first)
                 write_all(fd, first)
-                found, size = _write_large(fd, digest, chunks), member.size
+                found, size = _write_large(fd, digest, checksum, chunks), member.size
             else:
                 size = write_all(fd, head)
                 for chunk in chunks:
@@ -300,26 +303,30 @@ class Writer:
         self.rows[own] = record.Row(own)
 
 
-def _write_large(fd: int, digest: hashlib._Hash, chunks: Iterator[bytes]) -> bytes:
-    """Write `chunks` and hash them in a second thread while they are inflated; returns the digest.
+def _write_large(fd: int, digest: hashlib._Hash, checksum: Checksum, chunks: Iterator[bytes]) -> bytes:
+    """Check, hash and write `chunks` in a second thread while they are inflated; returns the digest.
 
     zlib, hashlib and write(2) release the global interpreter lock.
     """
 
     def consume(chunk: bytes) -> None:
         workers.leave_if_orphaned()
+        checksum.update(chunk)
         digest.update(chunk)
         write_all(fd, chunk)
 
+    def finish() -> bytes:
+        checksum.check()
+        return digest.digest()
+
     def beside() -> bytes:
         workers.pass_on(chunks, consume)
-        return digest.digest()
+        return finish()
 
     def one_after_the_other() -> bytes:
         for chunk in chunks:
-            digest.update(chunk)
-            write_all(fd, chunk)
-        return digest.digest()
+            consume(chunk)
+        return finish()
 
     return workers.apart(beside, one_after_the_other)
 
