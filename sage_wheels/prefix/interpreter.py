@@ -21,8 +21,6 @@ from sage_wheels.prefix import answers, memo, names, versions
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import subprocess
-    from collections.abc import Iterator
     from typing import Any
 
     from sage_wheels.prefix.model import Prefix
@@ -65,15 +63,19 @@ def ask(prefix: Prefix) -> Facts:
     Raises `InterpreterError` if it has to be run and cannot, or if its version is not that of `prefix`.
     """
     exe = base_executable(prefix)
-    ours = _knows(prefix)
-    if ours and (prefix.executable or _is_in_venv()):
+    is_in_venv = sys.prefix != sys.base_prefix
+    # if this tool runs in a virtual environment, its sysconfig gives the paths of that, which on Debian are different
+    ours = is_ours(prefix) and (prefix.is_venv or not is_in_venv)
+    if ours and (prefix.executable or is_in_venv):
         return _own_facts()
     file = identity(exe)
     if prefix.executable:
         return _run(exe, "", tuple(file or ()))
-    if stored := _remembered(prefix, file):
-        return stored
-    facts = _own_facts() if ours else _run(*_question(prefix))
+    key = [file, *_system()]
+    stored = _stored(memo.read(prefix, _MEMO))
+    if stored and (file is None or stored[0] == key):
+        return stored[1]
+    facts = _own_facts() if ours else _run(exe, "" if prefix.is_venv else prefix.root, tuple(file or ()))
     if not facts.full_version.startswith(f"{prefix.version[0]}.{prefix.version[1]}."):
         raise InterpreterError(
             f"the Python {exe} is {facts.full_version}, but {prefix.root} was made for "
@@ -81,50 +83,8 @@ def ask(prefix: Prefix) -> Facts:
             "make that prefix again, or install that Python again",
         )
     if os.path.isdir(prefix.state):  # nothing is cached in a prefix into which this tool has not installed
-        key = [file, *_system()]
         memo.write(prefix, _MEMO, json.dumps({"key": key, "facts": facts._asdict()}).encode())
     return facts
-
-
-@contextlib.contextmanager
-def asked_beside(prefix: Prefix) -> Iterator[bool]:
-    """Begin to run the interpreter of `prefix`, if `ask` would run it; `ask` waits for the answer then.
-
-    The value is whether `ask` would wait. A process that nobody has waited for is ended at the end.
-    """
-    question = _question(prefix)
-    if _knows(prefix) or _remembered(prefix, identity(question[0])) or question in _answered or question in _begun:
-        yield False
-        return
-    with contextlib.suppress(InterpreterError):  # `ask` will raise it
-        _begun[question] = answers.begun(*_command(*question[:2]), advice=_ADVICE)
-    try:
-        yield question in _begun
-    finally:
-        if process := _begun.pop(question, None):
-            answers.end(process)
-
-
-def _question(prefix: Prefix) -> _Question:
-    """The arguments of `_run` for the interpreter of `prefix`."""
-    exe = base_executable(prefix)
-    return exe, "" if prefix.executable or prefix.is_venv else prefix.root, tuple(identity(exe) or ())
-
-
-def _knows(prefix: Prefix) -> bool:
-    """Whether the facts are those of this process."""
-    # if this tool runs in a virtual environment, its sysconfig gives the paths of that, which on Debian are different
-    return is_ours(prefix) and (prefix.is_venv or not _is_in_venv())
-
-
-def _is_in_venv() -> bool:
-    return sys.prefix != sys.base_prefix
-
-
-def _remembered(prefix: Prefix, file: list[Any] | None) -> Facts | None:
-    """The facts in the cache, if they are those of the interpreter with that `identity`."""
-    stored = None if prefix.executable else _stored(memo.read(prefix, _MEMO))
-    return stored[1] if stored and (file is None or stored[0] == [file, *_system()]) else None
 
 
 def markers_of(prefix: Prefix) -> dict[str, str]:
@@ -271,31 +231,20 @@ def _system() -> list[str]:
     return [name, *kernel, library or ""]
 
 
-_Question = tuple[str, str, tuple[object, ...]]  # arguments of `_run`
-_begun: dict[_Question, subprocess.Popen[str]] = {}
-_answered: dict[_Question, Facts] = {}
-_ADVICE = "repair that Python, or name another prefix"
-
-
-def _run(exe: str, home: str, file: tuple[object, ...]) -> Facts:
+@functools.cache
+def _run(exe: str, home: str, file: tuple[Any, ...]) -> Facts:
     """Run `ask.py` in the interpreter `exe`, once. If `home` is not "", `sys.base_prefix` must be that directory.
 
     `file` is its `identity`, so that a changed interpreter is run again. Raises `InterpreterError`.
     """
-    question = exe, home, file
-    if question not in _answered:
-        process = _begun.pop(question, None) or answers.begun(*_command(exe, home), advice=_ADVICE)
-        answer = answers.answer_from(process, advice=_ADVICE)
-        try:
-            _answered[question] = _facts(answer)
-        except (ValueError, TypeError) as error:
-            raise InterpreterError(f"the Python {exe} gives no answer ({error})", _ADVICE) from error
-    return _answered[question]
-
-
-def _command(exe: str, home: str) -> list[str]:
     import packaging
 
     loader, origin = __spec__.loader, os.path.join(os.path.dirname(__file__), "ask.py")
     source = loader.get_data(origin).decode()  # type: ignore[union-attr]  # works from a directory and from a zip
-    return [exe, *answers.ISOLATED, "-c", source, os.path.dirname(os.path.dirname(packaging.__file__)), home]
+    above_packaging = os.path.dirname(os.path.dirname(packaging.__file__))
+    advice = "repair that Python, or name another prefix"
+    answer = answers.answer_of(exe, *answers.ISOLATED, "-c", source, above_packaging, home, advice=advice)
+    try:
+        return _facts(answer)
+    except (ValueError, TypeError) as error:
+        raise InterpreterError(f"the Python {exe} gives no answer ({error})", advice) from error

@@ -101,41 +101,28 @@ def install(
     unchanged then.
     """
     refuse_twice([request.wheel for request in requests])
+    for request in requests:
+        tags.check_fits(request.wheel, prefix, ignore_requires_python=options.ignore_requires_python)
     options = options._replace(also_remove=options.also_remove - {each.wheel.canonical_name for each in requests})
-    is_pure = all(tags.is_pure_for(each.wheel.file_name.tags, *prefix.version) for each in requests)
-    with contextlib.nullcontext(False) if is_pure else interpreter.asked_beside(prefix) as is_asked:
-        # to run the interpreter takes as long as to stage some megabytes
-        later = [each for each in requests if is_asked and tags.seems_to_fit(each.wheel, prefix)]
-        _check_fit(prefix, [each for each in requests if each not in later], options)
-        try:
-            return _install(prefix, requests, later, options, commit_options, on_progress, undoes)
-        except _Changed:
-            trace.decided("deciding again what is to be installed: what was left out has changed meanwhile")
-        # Then nothing is left out, so this cannot happen twice. But what `is_there` accepts must be left out; if it
-        # happens again, the caller, who gave that, has to decide.
-        again = options if options.is_there else options._replace(reinstall=True)
-        return _install(prefix, requests, later, again, commit_options, on_progress, undoes)
-
-
-def _check_fit(prefix: Prefix, requests: list[Request], options: InstallOptions) -> None:
-    """Raise `WheelRefused` for a wheel that does not fit the interpreter."""
-    for each in requests:
-        tags.check_fits(each.wheel, prefix, ignore_requires_python=options.ignore_requires_python)
+    try:
+        return _install(prefix, requests, options, commit_options, on_progress, undoes)
+    except _Changed:
+        trace.decided("deciding again what is to be installed: what was left out has changed meanwhile")
+    # Then nothing is left out, so this cannot happen twice. But what `is_there` accepts must be left out; if it happens
+    # again, the caller, who gave that, has to decide.
+    again = options if options.is_there else options._replace(reinstall=True)
+    return _install(prefix, requests, again, commit_options, on_progress, undoes)
 
 
 def _install(
     prefix: Prefix,
     requests: list[Request],
-    later: list[Request],
     options: InstallOptions,
     commit_options: CommitOptions,
     on_progress: Callable[[int, int], None] | None,
     undoes: tuple[int, ...],
 ) -> Report:
-    """Decide what is to be installed, and do it. Raises `_Changed` as well.
-
-    Whether `later` fit the interpreter is checked when it has answered, which it may do while files are staged.
-    """
+    """Decide what is to be installed, and do it. Raises `_Changed` as well."""
     recover_first(prefix, commit_options)
     unchanged: tuple[Unchanged, ...] = ()
     there: list[Distribution] = []
@@ -145,9 +132,10 @@ def _install(
         if not options.reinstall:
             requests, unchanged, there = _without_unchanged(prefix, requests, listing.distributions, options)
         new = [each for each in everything if each in requests or each.extras]
+        unmet = _unmet(prefix, new, listing.distributions)
+        if options.ignore_requires_python:
+            unmet = (*_made_for_others(prefix, new), *unmet)
         if not requests:
-            _check_fit(prefix, later, options)
-            unmet = _unmet(prefix, new, listing.distributions, options)
             _check_there(prefix, there, listing, options, commit_options)
             return _remove_only(prefix, options, commit_options, undoes)._replace(unchanged=unchanged, unmet=unmet)
         for each in requests:
@@ -171,8 +159,6 @@ def _install(
                 store=Store(root, limit=options.cache_size) if root else None,
                 processes=options.processes,
             )
-            _check_fit(prefix, later, options)
-            unmet = _unmet(prefix, new, listing.distributions, options)
             outcome = _commit(prefix, own, requests, images, options, commit_options, listing, there, undoes)
             if not commit_options.dry_run:
                 _remember(prefix, images, outcome, options)
@@ -299,16 +285,11 @@ def _version_of(name: str, replaced: list[Distribution]) -> str:
     return ", ".join(each.version for each in replaced if each.canonical_name == name and each.version)
 
 
-def _unmet(
-    prefix: Prefix, requests: list[Request], listing: list[Distribution], options: InstallOptions
-) -> tuple[str, ...]:
-    """A sentence for each requirement of the wheels, and of their extras, that is still missing after installation,
-    and for each Requires-Python that is ignored."""
-    ignored = _made_for_others(prefix, requests) if options.ignore_requires_python else ()
+def _unmet(prefix: Prefix, requests: list[Request], listing: list[Distribution]) -> tuple[str, ...]:
+    """A sentence for each requirement of the wheels, and of their extras, that is still missing after installation."""
     available = {each.canonical_name: _installed(prefix, each) for each in listing}
     available.update({each.wheel.canonical_name: _new(each.wheel) for each in requests})
-    missing = _unmet_by(prefix, requests, available)
-    return (*ignored, *(missing and _unmet_by(prefix, requests, {**_beside(prefix), **available})))
+    return _unmet_by(prefix, requests, available) and _unmet_by(prefix, requests, {**_beside(prefix), **available})
 
 
 def _made_for_others(prefix: Prefix, requests: list[Request]) -> Iterator[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 
 from sage_wheels.errors import InterpreterError, WheelRefused
@@ -31,14 +30,6 @@ def check_fits(wheel: Wheel, prefix: Prefix, *, ignore_requires_python: bool = F
             f"{wheel.path} requires Python {wanted}, and {prefix.root} has {interpreter.full_version(prefix)}",
             "take a version made for that Python, or give --ignore-requires-python",
         )
-
-
-def seems_to_fit(wheel: Wheel, prefix: Prefix) -> bool:
-    """Whether `check_fits` will probably accept `wheel`, as far as that is known without asking the interpreter."""
-    pythons, abis, platforms = wheel.file_name.tags.split("-")
-    major, minor = prefix.version
-    is_for_python = "abi3" in abis or not {f"cp{major}{minor}", f"py{major}"}.isdisjoint(pythons.split("."))
-    return is_for_python and platforms.endswith(("any", os.uname().machine)) and not other_python(wheel, prefix)
 
 
 def other_python(wheel: Wheel, prefix: Prefix) -> str:
