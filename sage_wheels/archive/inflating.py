@@ -1,7 +1,8 @@
 """Choose the module that inflates: `zlib-ng` for large archives, if it is installed (extra `fast`), or else `zlib`.
 
-`zlib-ng` is a fork of `zlib`: it has the same functions, and accepts the same streams. (`isal` is a little faster, but
-accepts some streams that `zlib` refuses.)
+`zlib-ng` is a fork of `zlib`: it has the same functions, and accepts the same streams. `isal` is not used: it accepts
+streams that `zlib` refuses (66 of 80,000 that were spoilt at random). It inflates a fifth faster, but wheels of 60 MB
+were installed only up to 7 % faster.
 """
 
 from __future__ import annotations

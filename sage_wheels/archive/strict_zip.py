@@ -29,7 +29,7 @@ from sage_wheels.named import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from typing import Any, NewType
 
     MemberName = NewType("MemberName", str)  # a plain path inside an archive, from `member_name`
@@ -48,7 +48,7 @@ _FLAG_SIZES_FOLLOW = 0x0008
 _FLAG_UTF8 = 0x0800
 _DESCRIPTORS = (0, 12, 16, 20, 24)  # bytes that may follow then: CRC and sizes of 4 or 8 bytes, a signature (4.3.9)
 _UNICODE_PATH = 0x7075
-_CHUNK = 256 << 10  # bytes that are read or inflated at once: they stay in the cache of a processor
+_CHUNK = 512 << 10  # bytes that are read or inflated at once: they stay in the cache of a processor
 _RATIO_FREE = 16 << 20  # bytes; smaller members may have any ratio, because real wheels have tables of zeros
 MAX_DIRECTORY = 256 << 20  # bytes, read in one piece: 400,000 members with 600 bytes each
 # Of the wheels that `WheelLimits` names, the longest path has 238 bytes, the deepest 15 directories. PATH_MAX is 4,096.
@@ -98,6 +98,23 @@ class Member(NamedTuple):
     compressed: int
     size: int
     executable: bool
+
+
+class Checksum:
+    """The CRC of the pieces of `member` so far."""
+
+    def __init__(self, member: Member, crc32: Callable[[bytes, int], int]) -> None:
+        self._member = member
+        self._crc32 = crc32
+        self._value = 0
+
+    def update(self, piece: bytes) -> None:
+        self._value = self._crc32(piece, self._value)
+
+    def check(self) -> None:
+        """Raise `Damaged` if it is not that in the headers."""
+        if self._value != self._member.crc:
+            raise Damaged(f"{self._member.name} fails its CRC check")
 
 
 class Archive:
@@ -169,7 +186,19 @@ class Archive:
         return b"".join(self.chunks(member))
 
     def chunks(self, member: Member) -> Iterator[bytes]:
-        """The content of `member`, at most 256 KiB at a time. Raises `Damaged` if it does not match the headers."""
+        """The content of `member`, at most 512 KiB at a time. Raises `Damaged` if it does not match the headers."""
+        checksum = self.checksum(member)
+        for piece in self.unchecked(member):
+            checksum.update(piece)
+            yield piece
+        checksum.check()
+
+    def checksum(self, member: Member) -> Checksum:
+        """The CRC of `member`, for whoever reads its `unchecked` content."""
+        return Checksum(member, self._library.crc32)
+
+    def unchecked(self, member: Member) -> Iterator[bytes]:
+        """As `chunks`, but whether the content has the CRC in the headers is left to the caller."""
         here = min(member.end - member.offset, _CHUNK)
         block = os.pread(self._fd, here, member.offset)
         start = self._check_local_header(member, block)
@@ -183,17 +212,14 @@ class Archive:
             pieces = self._blocks(member, block, member.offset + start)
         else:
             pieces = self._inflate(member, self._blocks(member, block, member.offset + start))
-        crc = size = 0
+        size = 0
         for piece in pieces:
             size += len(piece)
             if size > member.size:
                 break
-            crc = self._library.crc32(piece, crc)
             yield piece
         if size != member.size:
             raise Damaged(f"{member.name} does not have the {member.size} bytes that its header says")
-        if crc != member.crc:
-            raise Damaged(f"{member.name} fails its CRC check")
 
     def _inflate(self, member: Member, blocks: Iterator[bytes]) -> Iterator[bytes]:
         """The inflated content of `blocks`; in one piece if it is not larger than a chunk, as nearly always."""

@@ -111,7 +111,7 @@ def write_images(
         Layout(request.wheel, prefix, compiling=compile_bytecode, headers=request.headers, locator=locator)
         for request in requests
     ]
-    writers = _writers(layouts, tree, unpacked, store, compiling=compiling, alone=processes == 1)
+    writers = _writers(layouts, tree, unpacked, store, compiling=compiling)
     _make_directories(tree, layouts)
     units = [unit for writer in writers for unit in writer.units()]
     units.sort(key=lambda unit: -unit.size)  # largest first, for an even load
@@ -146,7 +146,6 @@ def _writers(
     store: Store | None,
     *,
     compiling: bool,
-    alone: bool,
 ) -> list[Writer]:
     """A writer for each of `layouts`; what two wheels have in common is written by the first one."""
     umask = current_umask()
@@ -156,7 +155,6 @@ def _writers(
             compiling=compiling,
             unpacked=unpacked.of(layout.wheel) if unpacked else None,
             store=store,
-            alone=alone,
         )
         for layout, skipped in zip(layouts, _written_by_others(layouts), strict=True)
     ]
@@ -165,11 +163,17 @@ def _writers(
 def _work(
     units: list[Unit], hashed: list[Wheel], count: int, on_progress: Callable[[int, int], None] | None
 ) -> tuple[list[Written], list[str]]:
-    """Write the units, and beside that hash the files of the wheels `hashed`, by `count` processes."""
+    """Write the units, and beside that hash the files of the wheels `hashed`, by `count` processes.
+
+    A member with more than its share of the bytes is written by two threads, because nothing else would be left to do
+    for the other processes.
+    """
     items: list[Unit | Wheel] = [*hashed, *units]
+    share = sum(unit.size for unit in units) // count
+    limit = max(LARGE, share) if count > 1 else None
 
     def work(item: Unit | Wheel) -> Written | str:
-        return item.writer.write(item) if isinstance(item, Unit) else item.digest
+        return item.writer.write(item, limit) if isinstance(item, Unit) else item.digest
 
     done = workers.share_out(work, items, count, on_item=on_progress)
     return [each for each in done if not isinstance(each, str)], [each for each in done if isinstance(each, str)]

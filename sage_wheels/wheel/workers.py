@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     T = TypeVar("T")
     R = TypeVar("R")
 
-AHEAD = 8  # pieces that may wait between two threads
+AHEAD = 12  # pieces that two threads have between them, waiting and consumed
 _NUMBER = struct.Struct("=H")
+_forked_by = 0  # the process that forked this one, if this module did that
 QUEUE = 60_000 // _NUMBER.size  # item numbers that fit into the buffer of a pipe (64 KiB on Linux, 16 to 64 on macOS)
 
 
@@ -53,15 +54,12 @@ def share_out(
         return function(items[index])
 
     def unless_orphaned(index: int) -> R:
-        leave_if_orphaned(parent)
+        leave_if_orphaned()
         return function(items[index])
 
     workers = min(workers, len(items))
     if workers < 2 or len(items) > QUEUE or _has_threads():
         return [observed(index) for index in range(len(items))]
-    import pickle  # noqa: F401  before the first fork
-
-    parent = os.getpid()
     numbers, feed = os.pipe()
     os.write(feed, b"".join(_NUMBER.pack(index) for index in range(len(items))))
     os.close(feed)
@@ -88,13 +86,15 @@ def share_out(
 
 
 def apart(function: Callable[[], R], otherwise: Callable[[], R]) -> R:
-    """Run `function()` in a child process, which may use threads; or `otherwise()` in this process, if that has threads
-    or cannot fork.
+    """Run `function()`, which may use threads, in a child process, such as this one may be; or `otherwise()` in this
+    process, if that has threads or cannot fork.
 
     Returns the result. An exception of either function is raised here.
     """
     if _has_threads():
         return otherwise()
+    if _forked_by:
+        return function()
     try:
         children = [_fork(function)]
     except OSError:  # not enough processes, descriptors or memory
@@ -111,12 +111,17 @@ def apart(function: Callable[[], R], otherwise: Callable[[], R]) -> R:
 def pass_on(pieces: Iterable[bytes], consume: Callable[[bytes], object]) -> None:
     """Call `consume` with each of `pieces` in a second thread, while this one makes them. Only for a child of `apart`.
 
-    An exception of either thread is raised here, after both have ended.
+    An exception of either thread is raised here, after both have ended. Consumed pieces come back, and are deleted in
+    turn: the next piece takes the memory of the one that was consumed first. That of the last one is still in the
+    cache of the other processor, and to inflate into it takes a third longer.
     """
     import queue
     import threading
 
-    waiting: queue.Queue[bytes | None] = queue.Queue(AHEAD)
+    waiting: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+    consumed: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    for _ in range(AHEAD):
+        consumed.put(b"")
     failures: list[BaseException] = []
 
     def take() -> None:
@@ -126,6 +131,7 @@ def pass_on(pieces: Iterable[bytes], consume: Callable[[bytes], object]) -> None
                     consume(piece)
             except BaseException as error:
                 failures.append(error)
+            consumed.put(piece)
 
     thread = threading.Thread(target=take, daemon=True)
     thread.start()
@@ -133,6 +139,7 @@ def pass_on(pieces: Iterable[bytes], consume: Callable[[bytes], object]) -> None
         for piece in pieces:
             if failures:
                 break
+            consumed.get()
             waiting.put(piece)
     finally:
         waiting.put(None)
@@ -141,9 +148,9 @@ def pass_on(pieces: Iterable[bytes], consume: Callable[[bytes], object]) -> None
         raise failures[0]
 
 
-def leave_if_orphaned(parent: int) -> None:
-    """End this process if its parent, the process `parent`, was killed: then nobody waits for the result."""
-    if os.getppid() != parent:
+def leave_if_orphaned() -> None:
+    """End this process, a child, if its parent was killed: then nobody waits for the result."""
+    if _forked_by and os.getppid() != _forked_by:
         os._exit(1)
 
 
@@ -163,6 +170,10 @@ def _work(function: Callable[[int], R], numbers: int) -> dict[int, R]:
 
 def _fork(function: Callable[[], object]) -> tuple[int, int]:
     """Fork a child that calls `function`; returns its process id, and the pipe with its result or exception."""
+    import pickle  # here, so that the child need not
+
+    global _forked_by
+    parent = os.getpid()
     receive, send = os.pipe()
     try:
         pid = os.fork()
@@ -173,13 +184,12 @@ def _fork(function: Callable[[], object]) -> tuple[int, int]:
     if pid:
         os.close(send)
         return pid, receive
+    _forked_by = parent
     try:
         try:
             result: Any = function()
         except Exception as error:
             result = error
-        import pickle
-
         with open(send, "wb") as f:
             f.write(pickle.dumps(result))
     finally:

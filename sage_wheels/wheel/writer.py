@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
+    from sage_wheels.archive.strict_zip import Checksum
     from sage_wheels.prefix.paths import PrefixPath
     from sage_wheels.store.store import Store
     from sage_wheels.wheel.codes import Codes
@@ -35,7 +36,7 @@ _UNIT_SIZE = 1 << 20  # bytes
 _FILE_COST = 4096  # bytes; to create a file takes as long as to write a few thousand bytes
 # Larger sources are not compiled: that needs a hundred times their size. The largest real sources have 5 MB.
 _LARGEST_SOURCE = 8 << 20  # bytes
-LARGE = 8 << 20  # bytes; a larger member is written by a process with two threads
+LARGE = 8 << 20  # bytes; no smaller member is written by two threads
 
 
 class Unit(NamedTuple):
@@ -78,7 +79,7 @@ class Writer:
     `skipped` are destinations that another wheel of this transaction writes, with the same content, and their rows.
     `compiled` are sources that have byte-code. `rows` are the rows of the new RECORD; `stats` are entries for
     `installed.unchanged`. `unpacked` is the wheel in the store, if there is one or is to be one. `store` is for
-    byte-code. With `alone`, no process is made for a large member.
+    byte-code.
     """
 
     def __init__(
@@ -91,7 +92,6 @@ class Writer:
         compiling: bool,
         unpacked: Unpacked | None = None,
         store: Store | None = None,
-        alone: bool = False,
     ) -> None:
         self.layout = layout
         self.tree = tree
@@ -107,7 +107,6 @@ class Writer:
         self._unpacked = unpacked
         self._store = store
         self._compiling = compiling
-        self._alone = alone
 
     def take_compiled(self, sources: set[PrefixPath]) -> None:
         """Note that those of `sources` which were left out here have byte-code."""
@@ -136,8 +135,11 @@ class Writer:
         if parts:
             yield Unit(self, f"{begin}-", parts, size)
 
-    def write(self, unit: Unit) -> Written:
-        """Write a unit. Raises `OSError`, and `WheelRefused` if a member does not match its headers or RECORD."""
+    def write(self, unit: Unit, limit: int | None = None) -> Written:
+        """Write a unit; members of more than `limit` bytes by two threads.
+
+        Raises `OSError`, and `WheelRefused` if a member does not match its headers or RECORD.
+        """
         codes = None
         if self._compiling:
             from sage_wheels.wheel.codes import Codes
@@ -147,7 +149,7 @@ class Writer:
         try:
             with self._unpacked.opened() if self._unpacked else contextlib.nullcontext():
                 for part in unit.parts:
-                    self._write_part(part, result, codes)
+                    self._write_part(part, result, codes, limit)
         except Damaged as error:
             raise self._wheel.damaged(error) from error
         return result._replace(
@@ -157,11 +159,11 @@ class Writer:
             is_spoiled=self._unpacked is not None and self._unpacked.is_spoiled,
         )
 
-    def _write_part(self, part: Placed, result: Written, codes: Codes | None) -> None:
+    def _write_part(self, part: Placed, result: Written, codes: Codes | None, limit: int | None) -> None:
         taken = self._take(part, result, codes) if self._unpacked else []
         if len(taken) != len(part.paths):
             for at in sorted({*range(len(part.paths))}.difference(taken)):
-                self._write_member(part.group, part.indexes[at], part.paths[at], result, codes)
+                self._write_member(part.group, part.indexes[at], part.paths[at], result, codes, limit)
 
     def take(self, written: Written) -> None:
         """Add the result of a worker."""
@@ -209,16 +211,24 @@ class Writer:
         return taken.positions
 
     def _write_member(
-        self, group: Group, index: int, destination: PrefixPath, result: Written, codes: Codes | None
+        self,
+        group: Group,
+        index: int,
+        destination: PrefixPath,
+        result: Written,
+        codes: Codes | None,
+        limit: int | None,
     ) -> None:
         wheel = self._wheel
         member = wheel.archive.members[group.member(index)]
         row = wheel.rows.get(member.name)
         algorithm = row.digest.partition("=")[0] if row and row.digest else "sha256"
         digest = digests.new(algorithm, size=member.size)
-        chunks = wheel.archive.chunks(member)
         is_launched = member.name in self.layout.launched
         is_script = wheel.is_script(group)
+        is_large = limit is not None and member.size > limit and not is_script
+        checksum = wheel.archive.checksum(member) if is_large else None
+        chunks = wheel.archive.unchecked(member) if checksum else wheel.archive.chunks(member)
         first = next(chunks, b"")
         digest.update(first)
         head = self.layout.rewritten(member.name, first)
@@ -229,9 +239,10 @@ class Writer:
         except FileExistsError as error:
             raise same_on_disk(wheel, destination) from error
         try:
-            if member.size > LARGE and not is_script and not self._alone:
+            if checksum:
+                checksum.update(first)
                 write_all(fd, first)
-                found, size = _write_large(fd, digest, chunks), member.size
+                found, size = _write_large(fd, digest, checksum, chunks), member.size
             else:
                 size = write_all(fd, head)
                 for chunk in chunks:
@@ -330,27 +341,30 @@ class Writer:
         self.rows[own] = record.Row(own)
 
 
-def _write_large(fd: int, digest: hashlib._Hash, chunks: Iterator[bytes]) -> bytes:
-    """Write `chunks` and hash them in a second thread while they are inflated; returns the digest.
+def _write_large(fd: int, digest: hashlib._Hash, checksum: Checksum, chunks: Iterator[bytes]) -> bytes:
+    """Check, hash and write `chunks` in a second thread while they are inflated; returns the digest.
 
     zlib, hashlib and write(2) release the global interpreter lock.
     """
-    parent = os.getpid()
 
     def consume(chunk: bytes) -> None:
-        workers.leave_if_orphaned(parent)
+        workers.leave_if_orphaned()
+        checksum.update(chunk)
         digest.update(chunk)
         write_all(fd, chunk)
 
+    def finish() -> bytes:
+        checksum.check()
+        return digest.digest()
+
     def beside() -> bytes:
         workers.pass_on(chunks, consume)
-        return digest.digest()
+        return finish()
 
     def one_after_the_other() -> bytes:
         for chunk in chunks:
-            digest.update(chunk)
-            write_all(fd, chunk)
-        return digest.digest()
+            consume(chunk)
+        return finish()
 
     return workers.apart(beside, one_after_the_other)
 

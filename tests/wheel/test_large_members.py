@@ -69,6 +69,20 @@ def test_what_arrives_is_what_was_packed(
     assert file.stat().st_mode & 0o111
 
 
+def test_members_that_keep_all_processes_busy_have_one_thread_each(
+    inflater: ModuleType, tmp_path: Path, made: Callable[[], int]
+) -> None:
+    """Two threads for a member take more processor time than one, so only what would be left over is split."""
+    prefix = make_prefix(tmp_path)
+    files: dict[str, str | bytes] = {f"big/{name}.bin": CONTENT for name in "abc"}
+    path = make_wheel(tmp_path, "big", "1", files, compression=zipfile.ZIP_DEFLATED)
+    install(prefix, path, processes=2, inflater=inflater)
+    assert made() == 0
+    install(prefix, path, processes=4, inflater=inflater, reinstall=True)
+    assert made() == 3
+    assert {(site_packages(prefix) / name).read_bytes() for name in files} == {CONTENT}
+
+
 def threads() -> set[object]:
     """The threads of this process, as Python and as the system sees them; those that run tests have some."""
     tasks = "/proc/self/task"

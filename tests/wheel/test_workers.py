@@ -182,8 +182,35 @@ def test_a_killed_child_apart_is_a_failure_in_one_sentence() -> None:
 
 
 def test_a_child_whose_parent_is_gone_ends() -> None:
-    with pytest.raises(SageWheelsError, match=r"worker process [0-9]+ was killed"):
-        workers.apart(lambda: workers.leave_if_orphaned(1 << 30), lambda: None)
+    receive, send = os.pipe()
+    parent = os.fork()
+    if not parent:
+        os.close(receive)
+
+        def work() -> None:
+            os.write(send, b"begun")
+            while True:
+                workers.leave_if_orphaned()
+                time.sleep(0.001)
+
+        workers.apart(work, lambda: None)
+        os._exit(1)
+    os.close(send)
+    assert os.read(receive, 5) == b"begun"
+    os.kill(parent, signal.SIGKILL)
+    os.waitpid(parent, 0)
+    assert not os.read(receive, 1)  # the child has the other end, as long as it runs
+    os.close(receive)
+
+
+def test_a_child_makes_no_further_child() -> None:
+    """It may have threads itself, because it ends when its work is done."""
+
+    def nested() -> tuple[int, int]:
+        return os.getpid(), workers.apart(os.getpid, lambda: 0)
+
+    outer, inner = workers.apart(nested, lambda: (0, 0))
+    assert inner == outer != os.getpid()
 
 
 def passed_on(pieces: Any, consume: Any = None) -> Any:
