@@ -13,6 +13,7 @@ from sage_wheels.prefix.model import STATE
 from sage_wheels.prefix.paths import NOWHERE, ancestors, below, parent, plain
 from sage_wheels.prefix.tree import Tree
 from sage_wheels.transaction import history, journal, kept
+from sage_wheels.transaction.forgotten import forgotten, sentence_about
 from sage_wheels.transaction.history import HISTORY, HistoryBounds
 from sage_wheels.transaction.stage import (
     SET_ASIDE,
@@ -78,6 +79,8 @@ def sweep_dead(prefix: Prefix, say: Callable[[str], None], bounds: HistoryBounds
         swept = sweep(tree, say, bounds)
         for path in swept.unfinished:
             say(f"{unfinished(tree, path)}; {journal.WAY_OUT}")
+        for path in forgotten(prefix, tree):
+            say(f"{sentence_about(tree, path)}; {journal.WAY_OUT}")
     return swept.kept
 
 
