@@ -35,11 +35,10 @@ def run(options: argparse.Namespace) -> int:
     prefix = common.prefix_of(options)
     common.note_pending(prefix)
     if may_have_left(prefix):
-        from sage_wheels.transaction.journal import WAY_OUT
         from sage_wheels.transaction.recover import left_behind
 
         for sentence in left_behind(prefix):
-            common.warn(f"{sentence}; {WAY_OUT}")
+            common.warn(f"{sentence}; run '{common.command(prefix, 'recover --set-aside')}'")
     named = [common.one_distribution(prefix, name).canonical_name for name in options.names]
     found = verify_settled(prefix, frozenset(named) or None, common.warn)
     for name in options.names:

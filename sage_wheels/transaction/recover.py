@@ -65,7 +65,7 @@ def recover(prefix: Prefix, commit_options: CommitOptions, *, set_aside: bool = 
     if unfinished:
         for sentence in sentences:
             commit_options.say(sentence)
-        raise JournalDamaged(unfinished[0], journal.WAY_OUT, "\n".join(unfinished[1:]))
+        raise JournalDamaged(unfinished[0], journal.way_out(prefix.root), "\n".join(unfinished[1:]))
     return [*saved, *sentences]
 
 

@@ -78,9 +78,9 @@ def sweep_dead(prefix: Prefix, say: Callable[[str], None], bounds: HistoryBounds
     with tree:
         swept = sweep(tree, say, bounds)
         for path in swept.unfinished:
-            say(f"{unfinished(tree, path)}; {journal.WAY_OUT}")
+            say(f"{unfinished(tree, path)}; {journal.way_out(tree.root)}")
         for path in forgotten(prefix, tree):
-            say(f"{sentence_about(tree, path)}; {journal.WAY_OUT}")
+            say(f"{sentence_about(tree, path)}; {journal.way_out(tree.root)}")
     return swept.kept
 
 
