@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import os
 import re
 import shlex
 import subprocess
 
-from sage_wheels.store.remembered import remembered, stat_of
+from sage_wheels.building.inputs.directories import is_managed
+from sage_wheels.fs.digest import of_file
+from sage_wheels.store.remembered import remembered, remembered_digest, stat_of
 from sage_wheels.store.results import canonical
 
 TYPE_CHECKING = False
@@ -41,21 +44,56 @@ _DEPTH = 4  # wrappers of wrappers
 _NEUTRAL = {"LC_ALL": "C", "TERM": "dumb"}
 
 
-def versions(environ: Mapping[str, str], compilers: str, store: Store) -> dict[str, str]:
-    """What each tool that is found on the PATH of `environ` says of its version; "" for one that is not there.
+class Tools:
+    """The tools that are found on the PATH of `environ`, and `compilers`, which the interpreter names."""
 
-    `compilers` are those that the interpreter names. The answers are remembered by path and stat of every program of
-    these names on PATH: a compiler cache may come before the compiler. If one is a script, what it starts counts, too.
-    """
-    path = {each: os.path.realpath(each) for each in environ.get("PATH", os.defpath).split(os.pathsep) if each}
-    names = dict.fromkeys([*_TOOLS, *compilers.split(), *_named(environ)])
-    programs = {name: _programs(name, path) for name in names if name}
-    of_rust = _rustup(environ)
-    started = {each for found in programs.values() if found for each in _started_by(found[0][1], path)}
-    about = [_FORMAT, sorted(programs.items()), of_rust, *([list(map(stat_of, sorted(started)))] if started else [])]
-    answer: dict[str, str] = remembered(store, "tools", about, {str: str}, lambda: _ask(programs, environ))
-    found = {name: said for name, said in answer.items() if said or name in _TOOLS}
-    return {**found, "rustup": hashlib.sha256(canonical(of_rust)).hexdigest()} if of_rust else found
+    def __init__(self, environ: Mapping[str, str], compilers: str) -> None:
+        self._environ = environ
+        path = environ.get("PATH", os.defpath).split(os.pathsep)
+        self._path = {each: os.path.realpath(each) for each in path if each}
+        names = dict.fromkeys([*_TOOLS, *compilers.split(), *_named(environ)])
+        self._programs = {name: _programs(name, self._path) for name in names if name}
+
+    def versions(self, store: Store) -> dict[str, str]:
+        """What each tool says of its version; "" for one that is not there.
+
+        The answers are remembered by path and stat of every program of these names on PATH: a compiler cache may come
+        before the compiler. If one is a script, what it starts counts, too.
+        """
+        programs = self._programs
+        of_rust = _rustup(self._environ)
+        started = {each for found in programs.values() if found for each in _started_by(found[0][1], self._path)}
+        about = [
+            _FORMAT,
+            sorted(programs.items()),
+            of_rust,
+            *([list(map(stat_of, sorted(started)))] if started else []),
+        ]
+        answer: dict[str, str] = remembered(store, "tools", about, {str: str}, lambda: _ask(programs, self._environ))
+        found = {name: said for name, said in answer.items() if said or name in _TOOLS}
+        return {**found, "rustup": hashlib.sha256(canonical(of_rust)).hexdigest()} if of_rust else found
+
+    def elsewhere(self, store: Store) -> dict[str, str]:
+        """The digest of each tool of which neither the list of packages nor a look at /usr/local says what it is, by
+        its name: one that was built again may print the same version."""
+        found = {}
+        for name, programs in self._programs.items():
+            if programs and not is_managed(programs[0][0]) and not programs[0][0].startswith("/usr/local/"):
+                path, *status = programs[0]
+                with contextlib.suppress(OSError):
+                    found[f"program {name}"] = remembered_digest(
+                        store, ["tool", *status[1:]], functools.partial(_digest, path)
+                    )
+        return found
+
+
+def _digest(program: str) -> str:
+    """The SHA-256 of a program; of a script without its first line, which names an interpreter of this machine."""
+    with open(program, "rb") as f:
+        if f.read(2) != b"#!":
+            return of_file(program).hex()
+        f.readline()
+        return hashlib.sha256(f.read()).hexdigest()
 
 
 def _named(environ: Mapping[str, str]) -> Iterable[str]:
