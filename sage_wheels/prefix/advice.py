@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 
 from sage_wheels import environment
 
@@ -16,5 +15,14 @@ def command(root: str, words: str) -> str:
     """
     told = environment.prefix()
     if not told or os.path.abspath(told) != root:
-        words = f"{words} --prefix {shlex.quote(root)}"
+        words = f"{words} --prefix {_quoted(root)}"
     return f"sage-wheels {words}"
+
+
+def _quoted(path: str) -> str:
+    """`path` as a word of a shell; the module `shlex` is imported only if there is something to quote."""
+    if path.isascii() and path.replace("/", "").replace("-", "").replace("_", "").replace(".", "").isalnum():
+        return path
+    import shlex
+
+    return shlex.quote(path)

@@ -75,25 +75,33 @@ class Tools:
 
     def elsewhere(self, store: Store) -> dict[str, str]:
         """The digest of each tool of which neither the list of packages nor a look at /usr/local says what it is, by
-        its name: one that was built again may print the same version."""
+        its name: one that was built again may print the same version. Scripts are passed over: this tool makes some
+        itself (`stand_ins`), and others name an interpreter of this machine."""
         found = {}
         for name, programs in self._programs.items():
-            if programs and not is_managed(programs[0][0]) and not programs[0][0].startswith("/usr/local/"):
-                path, *status = programs[0]
+            program = next((each for each in programs if _is_known(each[0]) or not _is_script(each[0])), None)
+            if program and not _is_known(program[0]):
+                path, _, *status = program
                 with contextlib.suppress(OSError):
-                    found[f"program {name}"] = remembered_digest(
-                        store, ["tool", *status[1:]], functools.partial(_digest, path)
-                    )
+                    found[f"program {name}"] = remembered_digest(store, status, functools.partial(_digest, path))
         return found
 
 
+def _is_known(program: str) -> bool:
+    """Whether the list of packages, or the digest of /usr/local, says what it is."""
+    return is_managed(program) or program.startswith("/usr/local/")
+
+
 def _digest(program: str) -> str:
-    """The SHA-256 of a program; of a script without its first line, which names an interpreter of this machine."""
-    with open(program, "rb") as f:
-        if f.read(2) != b"#!":
-            return of_file(program).hex()
-        f.readline()
-        return hashlib.sha256(f.read()).hexdigest()
+    return of_file(program).hex()
+
+
+def _is_script(program: str) -> bool:
+    try:
+        with open(program, "rb", buffering=0) as f:
+            return f.read(2) == b"#!"
+    except OSError:
+        return False
 
 
 def _named(environ: Mapping[str, str]) -> Iterable[str]:
