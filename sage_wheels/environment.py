@@ -92,6 +92,9 @@ SAGE_WHEELS_LOG = "SAGE_WHEELS_LOG"
 SAGE_WHEELS_SLOTS = "SAGE_WHEELS_SLOTS"
 """Set by this tool for builds: how many compilers a build may run that are in no jobserver (`building.stand_ins`)."""
 
+SAGE_WHEELS_IN_MAKE = "SAGE_WHEELS_IN_MAKE"
+"""Set by the make rules for their recipes: a process of this tool is above them, and ends them if a signal ends it."""
+
 SAGE_WHEELS_TIMINGS = "SAGE_WHEELS_TIMINGS"
 """Set by users: the file to which each build appends its start and end time, for `sage-wheels timings`."""
 
@@ -118,7 +121,7 @@ def of_pip() -> dict[str, str]:
 
 def of_options() -> dict[str, str]:
     """The variables SAGE_WHEELS_* that give options a default: their values, by name."""
-    others = (SAGE_WHEELS_HOLDS, SAGE_WHEELS_LOG, SAGE_WHEELS_SLOTS, SAGE_WHEELS_TIMINGS)
+    others = (SAGE_WHEELS_HOLDS, SAGE_WHEELS_IN_MAKE, SAGE_WHEELS_LOG, SAGE_WHEELS_SLOTS, SAGE_WHEELS_TIMINGS)
     names = sorted(name for name in os.environ if name.startswith(OPTION) and name not in others)
     return {name: os.environ[name] for name in names}
 

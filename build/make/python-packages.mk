@@ -50,8 +50,9 @@ sage-wheels-empty :=
 sage-wheels-space := $(sage-wheels-empty) $(sage-wheels-empty)
 # make splits names at spaces
 sage-wheels-stamps = $(subst $(sage-wheels-space),\ ,$(STAMPS))
+# The shell runs each program by `exec`, so that make's signals reach it.
 sage-wheels-package = SAGE_WHEELS='$(SAGE_WHEELS)' PREFIX='$(PREFIX)' WHEELS='$(WHEELS)' STAMPS='$(STAMPS)' LOGS='$(LOGS)' PACKAGES='$(PACKAGES)' \
-    '$(SAGE_WHEELS_MAKE)/package'
+    exec '$(SAGE_WHEELS_MAKE)/package'
 
 # $(1) name, $(2) source, $(3) options, $(4) dependencies, $(5) dependencies that only have to be installed first, $(6) the
 # source, which another rule may make; and, if the line or the source has changed, a target that is always made
@@ -71,8 +72,7 @@ endef
 .PHONY: sage-wheels-anew
 # make runs no rule after a goal that failed. So this make calls another one, and then prints the results.
 python-packages:
-	+@status=0; $(MAKE) --no-print-directory -f '$(sage-wheels-makefile)' sage-wheels-everything || status=$$?; \
-	    $(sage-wheels-package) summary; exit $$status
+	+@$(sage-wheels-package) make $(MAKE) --no-print-directory -f '$(sage-wheels-makefile)' sage-wheels-everything
 python-packages-summary:
 	@$(sage-wheels-package) summary
 python-packages-prune:

@@ -239,7 +239,7 @@ def look_ahead(options: BuildOptions, environ: Mapping[str, str]) -> None:
         building = find_building(options.python, options.prefix, store.root)
         if not stored.why_not(options):
             compilers = interpreter.facts(building, store)["compilers"]
-            tools.versions(for_build(environ).environ, compilers, store)
+            tools.Tools(for_build(environ).environ, compilers).versions(store)
             machine.look_ahead()
 
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from sage_wheels.store.results import Result
     from sage_wheels.store.store import Store
 
-_FORMAT = 4  # of the inputs of a build; raise it when this program builds differently
+_FORMAT = 5  # of the inputs of a build; raise it when this program builds differently
 LOG = "build.log"
 # Variables whose values are in a result, because they explain it and are not secret.
 _TOLD = ("CC", "CXX", "FC", "CFLAGS", "CXXFLAGS", "CPPFLAGS", "FFLAGS", "LDFLAGS", "ARCHFLAGS", "SOURCE_DATE_EPOCH")
@@ -163,18 +163,22 @@ class StoredBuild:
             from sage_wheels.building.inputs import machine, tools
 
             options = self._options
+            found = tools.Tools(self._environ, self.common["interpreter"]["compilers"])
             texts = [
                 f"-D{key.removeprefix('cmake.define.')}={each}" if key.startswith("cmake.define.") else f"{key}={each}"
                 for key, value in options.config_settings.items()
                 for each in ([value] if isinstance(value, str) else value)
             ]
             self._machine = {
-                "tools": tools.versions(self._environ, self.common["interpreter"]["compilers"], self.store),
+                "tools": found.versions(self.store),
                 "home": machine.home(self._environ),
                 "files": machine.named_files(self._environ, texts, self.named_paths),
                 "processor": options.cache_cpu or machine.processor(),
                 "system": options.cache_system
-                or machine.system(self._environ, texts, options.sandbox_read, self.named_paths, self.store),
+                or {
+                    **machine.system(self._environ, texts, options.sandbox_read, self.named_paths, self.store),
+                    **found.elsewhere(self.store),
+                },
             }
         return self._machine
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 
 from sage_wheels.cli import build, build_options, common, done, screen
-from sage_wheels.errors import SageWheelsError, UsageError
+from sage_wheels.errors import FileOperationFailed, SageWheelsError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,7 +64,11 @@ def run(arguments: argparse.Namespace) -> int:
             for kind, (number, size) in kinds.items():
                 print(f"  {kind:<12}{number:>8}  {screen.human_size(size):>10}")
         return 0
-    freed = eviction.evict(root, store.limit) if arguments.what == "gc" else eviction.clear(root)
+    try:
+        freed = eviction.evict(root, store.limit) if arguments.what == "gc" else eviction.clear(root)
+    except OSError as error:
+        advice = "nothing can be deleted in it unless you may write there"
+        raise FileOperationFailed.from_os_error(error, f"'cache {arguments.what}'", denied=advice) from error
     done.note("the store was changed")
     if arguments.json:
         common.print_json({"directory": root, "freed": freed})

@@ -261,15 +261,9 @@ def counted(count: int, what: str) -> str:
 
 def command(prefix: Prefix, words: str) -> str:
     """The command line `sage-wheels WORDS` for `prefix`, for messages: it can be copied as it is."""
-    told = environment.prefix()
-    if not told or os.path.abspath(told) != prefix.root:
-        root = prefix.root
-        if not re.fullmatch(r"[\w@%+=:,./-]+", root, re.ASCII):
-            import shlex
+    from sage_wheels.prefix import advice
 
-            root = shlex.quote(root)
-        words = f"{words} --prefix {root}"
-    return f"sage-wheels {words}"
+    return advice.command(prefix.root, words)
 
 
 def hint(prefix: Prefix, name: str) -> str:
@@ -299,7 +293,7 @@ def one_distribution(prefix: Prefix, name: str) -> Distribution:
         from sage_wheels.installed.neighbours import close_to
 
         close = close_to(prefix, name, find_all(prefix))
-        advice = f"did you mean {close}?" if close else "'sage-wheels list' shows what is installed"
+        advice = f"did you mean {close}?" if close else f"'{command(prefix, 'list')}' shows what is installed"
         raise NotThere(f"{name} is not installed in {prefix.root}", advice)
     return described(prefix, found[0])
 

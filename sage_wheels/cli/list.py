@@ -87,11 +87,12 @@ def run(options: argparse.Namespace) -> int:
     if options.outdated_by is not None:
         return 0
     if known := ", ".join(f"{entry.name} {entry.version}" for entry in missing if entry.is_restorable):
-        common.warn(f"missing, though packages had installed them: {known}; 'sage-wheels restore' installs them")
+        restore = common.command(prefix, "restore")
+        common.warn(f"missing, though packages had installed them: {known}; '{restore}' installs them")
     for entry in missing:
         if not entry.is_restorable:
             what = f"{entry.name}, which package {entry.package} had installed, is missing"
-            common.warn(f"{what}; {entry.way_back} installs it")
+            common.warn(f"{what}; {entry.way_back(prefix)} installs it")
     return 1 if options.names and not rows else 0
 
 

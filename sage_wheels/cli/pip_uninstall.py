@@ -73,7 +73,7 @@ def _uninstall(options: argparse.Namespace, said: argparse.Namespace, voice: _Vo
         if keeps:
             raise Conflict(f"{sentence} and is kept", "give --replace-packages to remove it")
         if said.quiet < 2:
-            voice.note(f"note: {sentence}; {entry.way_back} installs it")
+            voice.note(f"note: {sentence}; {entry.way_back(prefix)} installs it")
     going = []
     for each in found.there:
         voice.tell(f"Found existing installation: {each}")

@@ -73,7 +73,7 @@ def _find(prefix: Prefix, name: str) -> tuple[Distribution, ManifestEntry | None
         if not entry:
             raise
         what = f"{error.what}, though package {entry.package} had installed {entry.version or entry.source}"
-        raise NotThere(what, f"{entry.way_back} installs it") from error
+        raise NotThere(what, f"{entry.way_back(prefix)} installs it") from error
 
 
 def _of_package(prefix: Prefix, distribution: Distribution, entry: ManifestEntry, *, as_json: bool) -> dict[str, Any]:

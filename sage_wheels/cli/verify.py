@@ -30,9 +30,15 @@ def run(options: argparse.Namespace) -> int:
     from sage_wheels.installed.settled import verify_settled
     from sage_wheels.installed.verify import Problem
     from sage_wheels.metadata import canonical_name
+    from sage_wheels.transaction.pending import may_have_left
 
     prefix = common.prefix_of(options)
     common.note_pending(prefix)
+    if may_have_left(prefix):
+        from sage_wheels.transaction.recover import left_behind
+
+        for sentence in left_behind(prefix):
+            common.warn(f"{sentence}; run '{common.command(prefix, 'recover --set-aside')}'")
     named = [common.one_distribution(prefix, name).canonical_name for name in options.names]
     found = verify_settled(prefix, frozenset(named) or None, common.warn)
     for name in options.names:

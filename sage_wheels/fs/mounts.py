@@ -50,6 +50,11 @@ class Mounts:
         """The volume of `directory`, a full path, which has that status."""
         return status.st_dev, _nearest(os.path.realpath(directory), self._points) if self._points else ""
 
+    def below(self, top: str) -> list[str]:
+        """The mount points below `top`, one of the `tops`, relative to it."""
+        real = os.path.realpath(top)
+        return [os.path.relpath(point, real) for point in self._points if _is_below(point, real)]
+
 
 def _points() -> list[str]:
     """All mount points; none on systems that do not tell."""

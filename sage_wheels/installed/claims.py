@@ -52,11 +52,20 @@ def believed(prefix: Prefix, locator: Locator, distribution: Distribution, rows:
             result.rows[path] = row
             continue
         found = locator.locate(base, row.path)
+        if found is None and _is_cached_elsewhere(locator, base, row):
+            continue
         if found is None or row.path.endswith("/") or is_protected(marks, found):
             result.ignored.append(row.path)
         else:
             result.rows[found] = row
     return result
+
+
+def _is_cached_elsewhere(locator: Locator, base: str, row: record.Row) -> bool:
+    """Whether `row` is of byte-code in a `__pycache__` of the prefix that somebody has replaced by a link out of it."""
+    head = row.path.rpartition("/")[0]
+    is_bytecode = not row.digest and row.path.endswith(".pyc") and head.rpartition("/")[2] == "__pycache__"
+    return is_bytecode and locator.locate(base, head) is not None
 
 
 def inside(prefix: Prefix, locator: Locator, distribution: Distribution, name: str = "") -> PrefixPath:

@@ -12,6 +12,7 @@ from sage_wheels.fs import digest
 from sage_wheels.installed import record
 from sage_wheels.installed.claims import FileClaims, believed, inside
 from sage_wheels.installed.distributions import NO_FILE, read_record, read_text
+from sage_wheels.prefix import advice
 from sage_wheels.prefix.locator import Landmarks, Locator
 
 TYPE_CHECKING = False
@@ -64,7 +65,8 @@ def _way_out(prefix: Prefix, distribution: Distribution) -> str:
     if installer not in ("", "pip", "sage-wheels"):
         return f"see whether {installer!r}, which installed it, can uninstall it"
     name = f"{distribution.name}=={distribution.version}"
-    return f"run 'sage-wheels install --reinstall {name}', which makes a new one, and try again"
+    again = advice.command(prefix.root, f"install --reinstall {name}")
+    return f"run '{again}', which makes a new one, and try again"
 
 
 def state_of(prefix: Prefix, path: PrefixPath, row: record.Row, status: os.stat_result | None = None) -> str:

@@ -24,6 +24,7 @@ from sage_wheels.installed.claims import FileClaims, believed, inside, is_protec
 from sage_wheels.installed.distributions import KINDS, NO_FILE
 from sage_wheels.installed.record import Row
 from sage_wheels.metadata import canonical_name
+from sage_wheels.prefix import advice
 from sage_wheels.prefix.locator import landmarks
 from sage_wheels.prefix.paths import below
 
@@ -105,10 +106,11 @@ def _named(prefix: Prefix, distribution: Distribution, locator: Locator) -> File
     tops = _lines(prefix, distribution, locator, "top_level.txt")
     library = locator.directory(distribution.library)
     if tops is None or library is None:
+        overwrite = advice.command(prefix.root, "install --on-conflict overwrite")
         raise NotRemovable(
             f"what belongs to {distribution} is not known: {prefix.path(distribution.path)} was left by distutils or "
             "setuptools without a list of files",
-            "remove its files by hand, or run 'sage-wheels install --on-conflict overwrite' with a wheel of that name",
+            f"remove its files by hand, or run '{overwrite}' with a wheel of that name",
         )
     shared = _lines(prefix, distribution, locator, "namespace_packages.txt") or ()
     names = set(filter(None, tops)).difference(shared)

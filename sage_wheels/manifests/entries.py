@@ -29,6 +29,7 @@ from sage_wheels.manifests import providers
 from sage_wheels.manifests.providers import Manifest
 from sage_wheels.metadata import canonical_name
 from sage_wheels.named import NamedTuple
+from sage_wheels.prefix import advice
 from sage_wheels.requirements import lines, references
 
 TYPE_CHECKING = False
@@ -74,11 +75,10 @@ class ManifestEntry(NamedTuple):
         """Whether the wheel still exists, so that `restore` can install it again."""
         return not self.is_editable and presence.is_file(self.source)
 
-    @property
-    def way_back(self) -> str:
+    def way_back(self, prefix: Prefix) -> str:
         """How to install the distribution of the package again, for messages: a command in quotes, if there is one."""
         if self.is_restorable:
-            return f"'sage-wheels restore {self.name}'"
+            return f"'{advice.command(prefix.root, f'restore {self.name}')}'"
         return f"'{self.rebuild}'" if self.rebuild else f"building package {self.package} again"
 
 

@@ -14,6 +14,7 @@ from sage_wheels.installed.dead_scripts import dead_scripts
 from sage_wheels.manifests.entries import entries
 from sage_wheels.manifests.state import is_from, state
 from sage_wheels.metadata import canonical_name
+from sage_wheels.prefix import advice
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -95,9 +96,10 @@ def _named(prefix: Prefix, brought: dict[str, ManifestEntry], names: list[str]) 
 
             known = [*brought, *(entry.package for entry in brought.values())]
             close = difflib.get_close_matches(wanted, known, 1)
+            listing = advice.command(prefix.root, "list")
             raise NotThere(
                 f"no package has installed {name} into {prefix.root}",
-                f"did you mean {close[0]}?" if close else "'sage-wheels list' shows what they have installed",
+                f"did you mean {close[0]}?" if close else f"'{listing}' shows what they have installed",
             )
         found.update((entry.name, entry) for entry in own)
     return list(found.values())

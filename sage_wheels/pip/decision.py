@@ -71,7 +71,7 @@ class Decision:
             change = f"{each}, which package {entry.package} installed, would become {instead}"
             if self.options.keep_packages:
                 raise Conflict(change, "give --replace-packages if that is what you want")
-            self.options.commit_options.say(f"note: {change}; {entry.way_back} undoes that")
+            self.options.commit_options.say(f"note: {change}; {entry.way_back(self.prefix)} undoes that")
 
     def check_unchanged(self) -> None:
         """Raise `Outdated` if another process has changed the installed distributions since pip began."""

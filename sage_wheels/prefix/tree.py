@@ -19,7 +19,7 @@ from sage_wheels.errors import UnsafePath
 from sage_wheels.fs import deletion, exchange, mounts
 from sage_wheels.fs.files import DIRECTORY, LinkInTheWay, open_at
 from sage_wheels.prefix.model import BESIDE, STATE
-from sage_wheels.prefix.paths import below, parent
+from sage_wheels.prefix.paths import below, parent, plain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -96,9 +96,16 @@ class Tree:
     def volume(self, directory: PrefixPath, status: os.stat_result) -> Volume:
         """The volume (see `mounts`) of `directory`, which has that status: the same for a file in it, unless something
         is mounted there."""
+        return self._known_mounts().volume(self.path(directory), status)
+
+    def mount_points(self) -> list[PrefixPath]:
+        """The directories in the prefix on which something is mounted."""
+        return [plain(each) for each in self._known_mounts().below(self.root)]
+
+    def _known_mounts(self) -> Mounts:
         if self._mounts is None:
             self._mounts = mounts.Mounts(self.root, self.path(STATE))
-        return self._mounts.volume(self.path(directory), status)
+        return self._mounts
 
     # --- the state directory ---------------------------------------------------------------------------------------
 

@@ -13,14 +13,17 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("what", choices=("rules", "fingerprint", "left", "summary"))
-    parser.add_argument("--list", required=True, metavar="FILE")
-    parser.add_argument("--stamps", required=True, metavar="DIR")
+    parser.add_argument("what", choices=("rules", "fingerprint", "left", "summary", "run"))
+    parser.add_argument("command", nargs="*", metavar="WORD", help="what 'run' runs")
+    parser.add_argument("--list", metavar="FILE", default="")
+    parser.add_argument("--stamps", metavar="DIR", default="")
     parser.add_argument("--logs", metavar="DIR", default="")
     parser.add_argument("--name", metavar="PACKAGE")
 
 
 def run(options: argparse.Namespace) -> int:
+    if options.what == "run":
+        return _run(options.command)
     from sage_wheels.rules import lists
 
     try:
@@ -52,6 +55,26 @@ def run(options: argparse.Namespace) -> int:
     else:
         return _summary(options, packages)
     return 0
+
+
+def _run(command: list[str]) -> int:
+    """Run a recipe, or another make. If a signal ends this process, everything that was started ends with it: a shell
+    would leave it behind, and make tells only its own children to end."""
+    import subprocess
+
+    from sage_wheels import processes
+    from sage_wheels.cli import signals
+
+    processes.prepare()
+    try:
+        status = subprocess.Popen(command, close_fds=False).wait()  # make's jobserver has descriptors
+    except KeyboardInterrupt:  # the commands that end with it say what they have done
+        signals.go_deaf()
+        processes.end_all()
+        return signals.exit_status()
+    if status < 0:  # by a signal: what it had started may still run
+        processes.end_all()
+    return status if status >= 0 else 128 - status
 
 
 def _for_make(text: str) -> str:

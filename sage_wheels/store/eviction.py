@@ -80,11 +80,19 @@ def _evict(root: str, limit: int, spared: float) -> int:
 
 
 def clear(root: str) -> int:
-    """Delete everything that is kept. Returns how many bytes were deleted. Raises `OSError`."""
+    """Delete everything that is kept. Returns how many bytes were deleted. Raises `OSError` if something stays."""
     freed = 0
+    failure: OSError | None = None
     for each in entries(root):
-        freed += each.size
-        remove(root, each)
+        try:
+            _remove(root, each)
+            freed += each.size
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            failure = error
+    if failure:
+        raise failure
     with contextlib.suppress(FileNotFoundError):
         os.unlink(f"{root}/added")
     return freed
@@ -100,15 +108,19 @@ def summary(root: str) -> dict[str, tuple[int, int]]:
 
 
 def remove(root: str, entry: Entry) -> None:
-    """Delete one entry. A tree is renamed first, so that nobody finds a half of it; then its files are deleted."""
+    """Delete one entry if that can be. A tree is renamed first, so that nobody finds a half of it."""
     with contextlib.suppress(OSError):
-        if not os.path.isdir(entry.path) or os.path.islink(entry.path):
-            os.unlink(entry.path)
-            return
-        caches.make_directory(f"{root}/staging")
-        trash = f"{root}/staging/{os.getpid()}-{os.urandom(4).hex()}"
-        os.rename(entry.path, trash)
-        delete_tree(trash)
+        _remove(root, entry)
+
+
+def _remove(root: str, entry: Entry) -> None:
+    if not os.path.isdir(entry.path) or os.path.islink(entry.path):
+        os.unlink(entry.path)
+        return
+    caches.make_directory(f"{root}/staging")
+    trash = f"{root}/staging/{os.getpid()}-{os.urandom(4).hex()}"
+    os.rename(entry.path, trash)
+    delete_tree(trash)
 
 
 def entries(root: str) -> Iterator[Entry]:

@@ -31,7 +31,7 @@ def put(root: str, ready: str, path: str, size: int, is_whole: Callable[[], obje
     stays where it is. If not, it is half-deleted, and is replaced; so is what is no directory.
     """
     caches.write(f"{ready}/size", b"%d" % size)
-    caches.make_directory(os.path.dirname(path))
+    _make_shard(os.path.dirname(path))
     try:
         os.rename(ready, path)
     except OSError as error:
@@ -40,6 +40,20 @@ def put(root: str, ready: str, path: str, size: int, is_whole: Callable[[], obje
         if error.errno == errno.ENOTDIR or not is_whole():
             discard(root, path)
             os.rename(ready, path)
+
+
+def _make_shard(shard: str) -> None:
+    """Make the directory `shard` of trees. What is no directory in its place, or in that of all trees, is deleted."""
+    try:
+        caches.make_directory(shard)
+    except OSError:
+        in_the_way = [
+            each for each in (os.path.dirname(shard), shard) if os.path.lexists(each) and not os.path.isdir(each)
+        ]
+        if not in_the_way:
+            raise
+        os.unlink(in_the_way[0])
+        caches.make_directory(shard)
 
 
 def discard(root: str, path: str) -> None:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from sage_wheels.installed import Distribution
     from sage_wheels.prefix import Prefix
+    from sage_wheels.prefix.paths import PrefixPath
     from sage_wheels.transaction.commit import CommitOptions, CommitOutcome
     from sage_wheels.transaction.plan import Listing, Plan
     from sage_wheels.transaction.stage import Stage
@@ -157,6 +158,7 @@ def _install(
                 unpacked=unpacked,
                 store=_store_in(root, options, commit_options.say),
                 processes=options.processes,
+                on_uncached=lambda paths: commit_options.say(_uncached(prefix, paths)),
             )
             outcome = _commit(prefix, own, requests, images, options, commit_options, listing, there, undoes)
             if not commit_options.dry_run:
@@ -172,6 +174,14 @@ def _install(
     marks = landmarks(prefix)
     starts = tuple(prefix.path(path) for each in images for path in each.files if runs_at_start(marks, path))
     return report._replace(unchanged=unchanged, not_compiled=not_compiled, runs_at_start=starts, unmet=unmet)
+
+
+def _uncached(prefix: Prefix, paths: list[PrefixPath]) -> str:
+    """The message about `paths`, each of which is in the place of a directory for byte-code."""
+    more = f" (and {len(paths) - 1} like it)" if len(paths) > 1 else ""
+    return (
+        f"no byte-code is written to {prefix.path(paths[0])}{more}, which is not a directory of the prefix; delete it"
+    )
 
 
 def _store_for(options: InstallOptions, say: Callable[[str], None]) -> str | None:

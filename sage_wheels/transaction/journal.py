@@ -74,6 +74,7 @@ import zlib
 
 from sage_wheels.errors import JournalDamaged, path_of
 from sage_wheels.named import NamedTuple
+from sage_wheels.prefix import advice
 from sage_wheels.prefix.paths import NOWHERE, is_plain, parent
 from sage_wheels.version import __version__
 
@@ -92,7 +93,6 @@ ANY_TIMES = -1
 _CANNOT = "an interrupted installation cannot be undone"
 # The errors that mean that something else is at a path of the step, so that trying again would not help.
 _FOR_GOOD = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY, errno.ELOOP, errno.EXDEV)
-WAY_OUT = "run 'sage-wheels recover --set-aside', which keeps what is left and lets other commands work again"
 
 
 class Step(NamedTuple):
@@ -183,6 +183,12 @@ def _other_format(content: dict[str, Any]) -> str:
     )
 
 
+def way_out(root: str) -> str:
+    """Advice for what cannot be undone in the prefix at `root`."""
+    set_aside = advice.command(root, "recover --set-aside")
+    return f"run '{set_aside}', which keeps what is left and lets other commands work again"
+
+
 def keep_replaced(tree: Tree, steps: list[Step]) -> bool:
     """Take the first half of every `replace`: make the backup link B. Returns whether there was any.
 
@@ -246,7 +252,7 @@ def undo_step(tree: Tree, step: Step) -> None:
         if error.errno not in _FOR_GOOD:
             raise
         where = path_of(error) or tree.path(step.path)
-        raise JournalDamaged(f"{_CANNOT}: {where} is in the way ({error.strerror})", WAY_OUT) from error
+        raise JournalDamaged(f"{_CANNOT}: {where} is in the way ({error.strerror})", way_out(tree.root)) from error
 
 
 def who(step: Step, status: os.stat_result | None) -> str:
@@ -395,7 +401,8 @@ def _check_whole(tree: Tree, step: Step, kept: PrefixPath) -> None:
 
 def _lost(tree: Tree, step: Step) -> JournalDamaged:
     return JournalDamaged(
-        f"{_CANNOT}: {tree.path(step.path)} was changed by another program, or its backup is missing", WAY_OUT
+        f"{_CANNOT}: {tree.path(step.path)} was changed by another program, or its backup is missing",
+        way_out(tree.root),
     )
 
 

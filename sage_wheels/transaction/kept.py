@@ -17,6 +17,7 @@ from sage_wheels.errors import LockTimeout, LockUnusable, SageWheelsError
 from sage_wheels.fs.files import LinkInTheWay
 from sage_wheels.installed.unchanged import changed_at
 from sage_wheels.named import NamedTuple
+from sage_wheels.prefix import advice
 from sage_wheels.prefix.paths import PrefixPath, below
 from sage_wheels.transaction import history, stage
 from sage_wheels.transaction.history import KEPT
@@ -188,7 +189,7 @@ def forget(tree: Tree, numbers: set[int] | None, timeout: float | None) -> int:
     with hold_lock(tree, timeout, lambda sentence: None):
         if tree.is_there(JOURNAL):
             what = "another command is changing the prefix, or was interrupted"
-            raise _Pending(what, "run 'sage-wheels recover' first")
+            raise _Pending(what, f"run '{advice.command(tree.root, 'recover')}' first")
         let_go(tree, [each for each in everything(tree) if numbers is None or each.number in numbers])
         names = []
         for name in tree.names(history.HISTORY):

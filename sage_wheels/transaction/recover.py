@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from sage_wheels.errors import FileOperationFailed, JournalDamaged
 from sage_wheels.fs import presence
+from sage_wheels.prefix.paths import below
 from sage_wheels.prefix.tree import Tree
 from sage_wheels.transaction import journal, recovery, stage, sweep
+from sage_wheels.transaction.forgotten import forgotten, sentence_about
 from sage_wheels.transaction.pending import pending
-from sage_wheels.transaction.stage import hold_lock
+from sage_wheels.transaction.stage import STAGES, hold_lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from typing import TypeVar
 
     from sage_wheels.prefix import Prefix
@@ -53,7 +57,7 @@ def recover(prefix: Prefix, commit_options: CommitOptions, *, set_aside: bool = 
     without it, `JournalDamaged` is raised for that. Also raises `LockTimeout`, `LockUnusable`, `FileOperationFailed`.
     """
     saved: list[str] = []
-    if set_aside and presence.is_directory(prefix.state):
+    if set_aside and _is_used(prefix):
         from sage_wheels.transaction.salvage import salvage
 
         saved = salvage(prefix, commit_options)
@@ -61,14 +65,36 @@ def recover(prefix: Prefix, commit_options: CommitOptions, *, set_aside: bool = 
     if unfinished:
         for sentence in sentences:
             commit_options.say(sentence)
-        raise JournalDamaged(unfinished[0], journal.WAY_OUT, "\n".join(unfinished[1:]))
+        raise JournalDamaged(unfinished[0], journal.way_out(prefix.root), "\n".join(unfinished[1:]))
     return [*saved, *sentences]
+
+
+def _is_used(prefix: Prefix) -> bool:
+    """Whether this tool has left anything in the prefix."""
+    return presence.is_directory(prefix.state) or bool(left_behind(prefix))
+
+
+def left_behind(prefix: Prefix) -> list[str]:
+    """Sentences about old files that only `recover --set-aside` can put away. Nothing is changed, no lock is taken."""
+    with contextlib.suppress(OSError), Tree(prefix.root) as tree:
+        return [*_unfinished(tree), *(sentence_about(tree, each) for each in forgotten(prefix, tree))]
+    return []
+
+
+def _unfinished(tree: Tree) -> Iterator[str]:
+    if not tree.is_there(STAGES):
+        return
+    for name in tree.names(STAGES):
+        path = below(STAGES, name)
+        with stage.locked(tree, path, lambda sentence: None) as is_dead:
+            if is_dead and stage.state_of(tree, path) == "unfinished":
+                yield stage.unfinished(tree, path)
 
 
 def _recover(prefix: Prefix, commit_options: CommitOptions) -> tuple[list[str], list[str]]:
     """The sentences of `recover`, and those about unfinished stages."""
     try:
-        if not presence.is_directory(prefix.state):
+        if not _is_used(prefix):
             return [], []  # nothing was ever installed here: do not make a lock file
         stage.check_trust(prefix, commit_options.say)
         recovery.prepare(prefix)
@@ -78,6 +104,7 @@ def _recover(prefix: Prefix, commit_options: CommitOptions) -> tuple[list[str], 
             swept = sweep.sweep(tree, commit_options.say, commit_options.history)
             kept = [f"kept a file that was in the way as {tree.path(each)}" for each in swept.kept]
             unfinished = [stage.unfinished(tree, each) for each in swept.unfinished]
+            unfinished += [sentence_about(tree, each) for each in forgotten(prefix, tree)]
     except OSError as error:
         raise FileOperationFailed.from_os_error(error, f"recovering {prefix.root}") from error
     return [*([undone] if undone else []), *kept], unfinished

@@ -58,7 +58,7 @@ def undo_pending(tree: Tree, held: Held | None) -> str | None:
         what = f"the journal {tree.path(JOURNAL)} of an interrupted installation cannot be read: {why}"
         copy = _copy(tree)
         if copy is None:
-            raise JournalDamaged(what, journal.WAY_OUT) from error
+            raise JournalDamaged(what, journal.way_out(tree.root)) from error
         left, note = copy, f"; {what}, so its copy was used"
     journal.undo(tree, left)
     if left.durable:  # order on the disk: the restored files, the removal of the journal, that of the stage

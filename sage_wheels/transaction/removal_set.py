@@ -207,13 +207,15 @@ class RemovalSet:
         Byte-code beside its source is not named if all of the directory is removed.
         """
         sources = [path for path in [*self.rows, *self._overwritten] if path.endswith(".py")]
+        done: set[PrefixPath] = set()
         for directory in sorted({parent(path) for path in sources}):
             caches = [below(directory, "__pycache__")]
             if presence.is_real_directory(self._prefix.path(directory)) and self.whole(directory) is None:
                 caches.append(directory)
             for cache in caches:
-                if self._locator.directory(cache) != cache:
-                    continue  # a link to another directory
+                if cache in done or self._locator.directory(cache) != cache:
+                    continue  # it was listed, because it has sources of its own; or it is a link to another directory
+                done.add(cache)
                 try:
                     names = os.listdir(self._prefix.path(cache))
                 except (FileNotFoundError, NotADirectoryError):

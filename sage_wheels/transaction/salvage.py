@@ -19,6 +19,7 @@ from sage_wheels.installed.owners import Owners
 from sage_wheels.prefix.paths import below, parent, plain
 from sage_wheels.prefix.tree import Tree
 from sage_wheels.transaction import journal, recovery, stage
+from sage_wheels.transaction.forgotten import forgotten
 from sage_wheels.transaction.pending import JOURNAL
 from sage_wheels.transaction.stage import SET_ASIDE, STAGES, hold_lock
 
@@ -45,7 +46,7 @@ def salvage(prefix: Prefix, commit_options: CommitOptions) -> list[str]:
         recovery.prepare(prefix)
         with Tree(prefix.root) as tree:
             with hold_lock(tree, commit_options.timeout, commit_options.say):
-                saved, metadata = _set_aside_all(tree, commit_options)
+                saved, metadata = _set_aside_all(prefix, tree, commit_options)
             missing = sorted(os.path.basename(each) for each in metadata if not os.path.lexists(prefix.path(each)))
         if not saved:
             return []
@@ -58,7 +59,7 @@ def salvage(prefix: Prefix, commit_options: CommitOptions) -> list[str]:
         raise FileOperationFailed.from_os_error(error, f"setting aside what was left in {prefix.root}") from error
 
 
-def _set_aside_all(tree: Tree, commit_options: CommitOptions) -> tuple[list[PrefixPath], set[str]]:
+def _set_aside_all(prefix: Prefix, tree: Tree, commit_options: CommitOptions) -> tuple[list[PrefixPath], set[str]]:
     """Undo the steps that can be undone, and set aside the stages and the journal of the rest.
 
     Returns their new paths, and the `.dist-info` directories of distributions that the transaction had changed.
@@ -72,18 +73,21 @@ def _set_aside_all(tree: Tree, commit_options: CommitOptions) -> tuple[list[Pref
             commit_options.say(undone)
     counting = _undo_what_can_be(tree)
     metadata = _metadata_in(counting)
+    known = [counting]
     saved = []
     for path in _stages(tree, counting):
         with stage.locked(tree, path, commit_options.say) as is_dead:
             if is_dead:
                 left = counting or stage.copy_of_journal(tree, path)
                 metadata |= _metadata_in(left)
+                known.append(left)
                 saved += _set_aside(tree, path, left)
     if tree.is_there(JOURNAL):
         destination = saved[0] if saved else _path_aside(f"{os.getpid()}-{time.time_ns():x}")
         tree.make_directories(destination)
         tree.rename(JOURNAL, below(destination, "journal"))
         saved = saved or [destination]
+    saved += _rename_away(tree, forgotten(prefix, tree), known)
     return saved, metadata
 
 
@@ -123,21 +127,37 @@ def _path_aside(name: str) -> PrefixPath:
 
 def _set_aside(tree: Tree, path: PrefixPath, left: Journal | None) -> list[PrefixPath]:
     """Set aside the stage at `path`; its parts on other file systems are renamed there. Returns the new paths."""
-    saved = []
-    stages = [*stage.stages_beside(tree, path), path]
-    for top in stages:
-        if tree.is_there(top):
-            for step in left.steps if left else ():
-                _name_again(tree, top, step)
-    for top in stages:
-        destination = _path_aside(os.path.basename(path)) if top == path else plain(f"{top}-interrupted")
-        if tree.is_there(top):
-            tree.make_directories(parent(destination))
-            tree.rename(top, destination)
-            tree.forget_below(top)
-            stage.set_bit(tree, destination, begun=False)
-            saved.append(destination)
+    saved = _rename_away(tree, stage.stages_beside(tree, path), [left])
+    if tree.is_there(path):
+        _name_files_again(tree, path, left)
+        destination = _path_aside(os.path.basename(path))
+        tree.make_directories(parent(destination))
+        tree.rename(path, destination)
+        tree.forget_below(path)
+        stage.set_bit(tree, destination, begun=False)
+        saved.append(destination)
     return saved[::-1]
+
+
+def _rename_away(tree: Tree, tops: list[PrefixPath], known: list[Journal | None]) -> list[PrefixPath]:
+    """Rename directories of old files where they are, so that they belong to no stage; returns their new paths.
+
+    In them, the files that the steps of the `known` journals mention get their own paths again.
+    """
+    saved = []
+    for top in tops:
+        if tree.is_there(top):
+            for left in known:
+                _name_files_again(tree, top, left)
+            tree.rename(top, plain(f"{top}-interrupted"))
+            tree.forget_below(top)
+            saved.append(plain(f"{top}-interrupted"))
+    return saved
+
+
+def _name_files_again(tree: Tree, top: PrefixPath, left: Journal | None) -> None:
+    for step in left.steps if left else ():
+        _name_again(tree, top, step)
 
 
 def _name_again(tree: Tree, top: PrefixPath, step: Step) -> None:

@@ -13,6 +13,7 @@ from sage_wheels.prefix.model import STATE
 from sage_wheels.prefix.paths import NOWHERE, ancestors, below, parent, plain
 from sage_wheels.prefix.tree import Tree
 from sage_wheels.transaction import history, journal, kept
+from sage_wheels.transaction.forgotten import forgotten, sentence_about
 from sage_wheels.transaction.history import HISTORY, HistoryBounds
 from sage_wheels.transaction.stage import (
     SET_ASIDE,
@@ -77,7 +78,9 @@ def sweep_dead(prefix: Prefix, say: Callable[[str], None], bounds: HistoryBounds
     with tree:
         swept = sweep(tree, say, bounds)
         for path in swept.unfinished:
-            say(f"{unfinished(tree, path)}; {journal.WAY_OUT}")
+            say(f"{unfinished(tree, path)}; {journal.way_out(tree.root)}")
+        for path in forgotten(prefix, tree):
+            say(f"{sentence_about(tree, path)}; {journal.way_out(tree.root)}")
     return swept.kept
 
 

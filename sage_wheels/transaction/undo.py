@@ -9,6 +9,7 @@ from sage_wheels.errors import Conflict, FileOperationFailed, NotThere, OldFiles
 from sage_wheels.installed import unchanged
 from sage_wheels.metadata import canonical_name
 from sage_wheels.named import NamedTuple
+from sage_wheels.prefix import advice
 from sage_wheels.prefix.model import STATE
 from sage_wheels.prefix.tree import Tree
 from sage_wheels.transaction import commit, history, sweep
@@ -125,22 +126,25 @@ def choose(prefix: Prefix, options: UndoOptions) -> EntriesToUndo:
         pass
     if options.to is not None:
         if not known:
-            raise NotThere(f"nothing was changed in {prefix.root} after number {options.to}", _LIST)
+            raise NotThere(f"nothing was changed in {prefix.root} after number {options.to}", _list(prefix))
         return EntriesToUndo(known, known, options.force)
     if not known or (options.number is not None and known[-1].number != options.number):
         which = "no transaction" if options.number is None else f"no transaction with number {options.number}"
-        raise NotThere(f"{which} is in the history of {prefix.root}", _LIST)
+        raise NotThere(f"{which} is in the history of {prefix.root}", _list(prefix))
     chosen = known[-1]
-    _check_later(chosen, known[:-1])
+    _check_later(prefix, chosen, known[:-1])
     return EntriesToUndo([chosen], known, options.force)
 
 
 _LONGEST = 10.0  # seconds to wait for a command that has made its change and still moves old files
-_LIST = "'sage-wheels history' lists its entries"
 _OTHERWISE = "install by hand what you want back"
 
 
-def _check_later(chosen: Entry, later: list[Entry]) -> None:
+def _list(prefix: Prefix) -> str:
+    return f"'{advice.command(prefix.root, 'history')}' lists its entries"
+
+
+def _check_later(prefix: Prefix, chosen: Entry, later: list[Entry]) -> None:
     """Raise `Conflict` if a later transaction has changed the same files or distributions, and was not undone."""
     gone: set[int] = set()
     numbers = {entry.number for entry in later}
@@ -154,10 +158,10 @@ def _check_later(chosen: Entry, later: list[Entry]) -> None:
             first.append(entry.number)
     if first:
         told = ", ".join(map(str, first))
+        back = advice.command(prefix.root, f"undo --to {chosen.number - 1}")
         raise Conflict(
             f"what number {chosen.number} changed was changed again by number {told}",
-            f"undo {'that' if len(first) == 1 else 'those'} first, or go back with 'sage-wheels undo --to "
-            f"{chosen.number - 1}'",
+            f"undo {'that' if len(first) == 1 else 'those'} first, or go back with '{back}'",
         )
 
 

@@ -15,6 +15,7 @@ from sage_wheels.installed.owners import Owners
 from sage_wheels.installed.unchanged import changed_at
 from sage_wheels.metadata import canonical_name
 from sage_wheels.named import NamedTuple
+from sage_wheels.prefix import advice
 from sage_wheels.prefix.locator import landmarks
 from sage_wheels.prefix.paths import NOWHERE, ancestors, below, parent, plain
 from sage_wheels.transaction.journal import Step, who
@@ -210,7 +211,7 @@ class Found:
             raise Conflict(
                 f"{name.removesuffix('.dist-info')} was changed by a tool that writes no history, "
                 f"after number {entry.number} and before later ones",
-                f"go back with 'sage-wheels undo --to {entry.number}' first",
+                f"go back with '{advice.command(self._prefix.root, f'undo --to {entry.number}')}' first",
             )
 
     def _was_brought(self, steps: dict[PrefixPath, list[Step]], distribution: Distribution) -> bool:

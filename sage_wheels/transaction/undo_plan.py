@@ -17,6 +17,7 @@ import time
 from sage_wheels.errors import Conflict
 from sage_wheels.fs import copies
 from sage_wheels.installed.unchanged import TICK_NS, changed_at, is_recent
+from sage_wheels.prefix import advice
 from sage_wheels.prefix.model import BESIDE
 from sage_wheels.prefix.paths import NOWHERE, below, parent, plain
 from sage_wheels.transaction import stage
@@ -69,7 +70,7 @@ class _Undoing:
         self._listing = listing
         self._whole_directories = whole_directories
         undo = next((entry for entry in wanted.chain if is_exact(entry)), wanted.chain[0])
-        too_much = f"go back with 'sage-wheels undo --to {undo.number - 1}' first"
+        too_much = f"go back with '{advice.command(prefix.root, f'undo --to {undo.number - 1}')}' first"
         self._draft = Draft(prefix, own, too_much, whole_directories=whole_directories)
         self._later = self._draft.later
         self._found = Found(prefix, own, wanted, listing, self._draft)

@@ -9,20 +9,22 @@ and RECORD are added; byte-code is listed in RECORD without hash.
 from __future__ import annotations
 
 import os
+import stat
 
 from sage_wheels.errors import Conflict
+from sage_wheels.fs import presence
 from sage_wheels.fs.files import current_umask
 from sage_wheels.named import NamedTuple
 from sage_wheels.prefix import interpreter
 from sage_wheels.prefix.locator import Locator
-from sage_wheels.prefix.paths import NOWHERE, parent
+from sage_wheels.prefix.paths import NOWHERE, below, parent
 from sage_wheels.wheel import workers
 from sage_wheels.wheel.layout import Layout
 from sage_wheels.wheel.writer import INSTALLER, LARGE, Unit, Writer, same_on_disk
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Container, Iterable
     from typing import Any
 
     from sage_wheels.installed import record
@@ -93,14 +95,16 @@ def write_images(
     unpacked: UnpackedWheels | None = None,
     store: Store | None = None,
     processes: int | None = None,
+    on_uncached: Callable[[list[PrefixPath]], None] = lambda paths: None,
 ) -> list[Image]:
     """Write the images of all requests into the new directory `tree`, by up to `processes` processes.
 
     By default, there are as many processes as this one may use processors, and less work is done by this one alone.
     Files of wheels that are `unpacked` already are taken from there, and byte-code from `store`. If two wheels have the
     same file with the same content, it is written once. `on_progress` is called with the number of pieces of work
-    begun, and of all pieces. Raises `WheelRefused`, `Conflict` if two wheels have different files of the same path, and
-    `OSError` if a file cannot be written.
+    begun, and of all pieces, `on_uncached` with what is in the place of directories for byte-code. Raises
+    `WheelRefused`, `Conflict` if two wheels have different files of the same path, and `OSError` if a file cannot be
+    written.
     """
     processes = processes or workers.processors()
     compiling = compile_bytecode and interpreter.makes_our_bytecode(prefix)
@@ -111,7 +115,11 @@ def write_images(
         Layout(request.wheel, prefix, compiling=compile_bytecode, headers=request.headers, locator=locator)
         for request in requests
     ]
-    writers = _writers(layouts, tree, unpacked, store, compiling=compiling)
+    sources = [path for layout in layouts for path in layout.sources()] if compile_bytecode else []
+    uncached = blocked_caches(prefix, sources, locator)
+    if uncached:
+        on_uncached(sorted(uncached.values()))
+    writers = _writers(layouts, tree, unpacked, store, uncached, compiling=compiling)
     _make_directories(tree, layouts)
     units = [unit for writer in writers for unit in writer.units()]
     units.sort(key=lambda unit: -unit.size)  # largest first, for an even load
@@ -139,11 +147,32 @@ def write_images(
     return [_finish(writer, request) for writer, request in zip(writers, requests, strict=True)]
 
 
+def blocked_caches(
+    prefix: Prefix, sources: Iterable[PrefixPath], locator: Locator | None
+) -> dict[PrefixPath, PrefixPath]:
+    """The directories of `sources` in which there can be no byte-code, with the path of what is in its place.
+
+    It is a file, or a link that leads out of the prefix or nowhere. pip goes on without byte-code, too, but writes
+    through such a link.
+    """
+    found = {}
+    locator = locator or Locator(prefix.root)
+    for directory in {parent(path) for path in sources}:
+        cache = below(directory, "__pycache__")
+        status = presence.lstat(prefix.path(cache))
+        if status is None or stat.S_ISDIR(status.st_mode):
+            continue
+        if locator.directory(cache) is None or not presence.is_directory(prefix.path(cache)):
+            found[directory] = cache
+    return found
+
+
 def _writers(
     layouts: list[Layout],
     tree: str,
     unpacked: UnpackedWheels | None,
     store: Store | None,
+    uncached: Container[PrefixPath],
     *,
     compiling: bool,
 ) -> list[Writer]:
@@ -155,6 +184,7 @@ def _writers(
             compiling=compiling,
             unpacked=unpacked.of(layout.wheel) if unpacked else None,
             store=store,
+            uncached=uncached,
         )
         for layout, skipped in zip(layouts, _written_by_others(layouts), strict=True)
     ]

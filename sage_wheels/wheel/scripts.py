@@ -11,6 +11,7 @@ import re
 import sys
 
 from sage_wheels.archive.strict_zip import MAX_COMPONENT
+from sage_wheels.fs.digest import sha256
 from sage_wheels.prefix.names import is_interpreter
 
 TYPE_CHECKING = False
@@ -87,10 +88,19 @@ def files_of(path: str, executable: str, text: bytes) -> dict[str, bytes]:
 def launched_by(path: str) -> str:
     """The path of the unchanged script that the launcher at `path` runs, in the same directory.
 
+    If its name would be too long for a file system, the end of the program's name is replaced by a digest.
+
     >>> launched_by("/p/bin/tool")
     '/p/bin/.tool.script'
+    >>> len(os.path.basename(launched_by("/p/bin/" + "long" * 63)))
+    255
     """
     directory, name = os.path.split(path)
+    encoded = os.fsencode(name)
+    if len(encoded) + len("..script") > MAX_COMPONENT:
+        digest = sha256(encoded).hexdigest()[:16]
+        beginning = encoded[: MAX_COMPONENT - len(f"...script{digest}")]
+        name = f"{beginning.decode('utf-8', 'ignore')}.{digest}"
     return os.path.join(directory, f".{name}.script")
 
 

@@ -11,14 +11,14 @@ from sage_wheels.errors import WheelRefused
 from sage_wheels.fs import digest as digests
 from sage_wheels.installed import record, unchanged
 from sage_wheels.named import NamedTuple
-from sage_wheels.prefix.paths import below, plain
+from sage_wheels.prefix.paths import below, parent, plain
 from sage_wheels.wheel import workers
 from sage_wheels.wheel.groups import Placed, without
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import hashlib
-    from collections.abc import Iterator
+    from collections.abc import Container, Iterator
     from typing import Any
 
     from sage_wheels.archive.strict_zip import Checksum
@@ -79,7 +79,7 @@ class Writer:
     `skipped` are destinations that another wheel of this transaction writes, with the same content, and their rows.
     `compiled` are sources that have byte-code. `rows` are the rows of the new RECORD; `stats` are entries for
     `installed.unchanged`. `unpacked` is the wheel in the store, if there is one or is to be one. `store` is for
-    byte-code.
+    byte-code. Sources in the directories `uncached` get no byte-code.
     """
 
     def __init__(
@@ -92,6 +92,7 @@ class Writer:
         compiling: bool,
         unpacked: Unpacked | None = None,
         store: Store | None = None,
+        uncached: Container[PrefixPath] = (),
     ) -> None:
         self.layout = layout
         self.tree = tree
@@ -107,6 +108,7 @@ class Writer:
         self._unpacked = unpacked
         self._store = store
         self._compiling = compiling
+        self._uncached = uncached
 
     def take_compiled(self, sources: set[PrefixPath]) -> None:
         """Note that those of `sources` which were left out here have byte-code."""
@@ -174,8 +176,9 @@ class Writer:
             self._unpacked.add(b"".join(written.kept), is_spoiled=written.is_spoiled)
 
     def sources(self) -> list[PrefixPath]:
-        """The sources that this writer writes, as paths relative to the prefix."""
-        return [each for each in self.layout.sources() if each not in self.skipped]
+        """The sources that this writer writes and that may have byte-code, as paths relative to the prefix."""
+        found = (each for each in self.layout.sources() if each not in self.skipped)
+        return [each for each in found if parent(each) not in self._uncached]
 
     def take_bytecode(self, cache_tag: str, compiled: set[str]) -> None:
         """Note that an interpreter with `cache_tag` has `compiled` these sources, of any wheel."""
@@ -202,7 +205,7 @@ class Writer:
         result.stats.extend(taken.stats)
         for at in taken.positions if codes else ():
             destination, index = part.paths[at], part.indexes[at]
-            if codes and destination.endswith(".py") and group.sizes[index] <= _LARGEST_SOURCE:
+            if codes and self._is_compiled(destination, group.sizes[index]):
                 path = f"{self.tree}/{destination}"
                 with open(path, "rb") as f:
                     source, status = f.read(), os.fstat(f.fileno())
@@ -263,13 +266,17 @@ class Writer:
             status = os.fstat(fd)
             if listed := result.changed.get(destination, row):
                 result.stats.append(unchanged.entry(status, listed.digest, linked=is_link))
-            if codes and destination.endswith(".py") and size <= _LARGEST_SOURCE:
+            if codes and self._is_compiled(destination, size):
                 source = head if size == len(head) else os.pread(fd, size, 0)
                 final_path = self.layout.prefix.path(destination)
                 if codes.write(path, source, final_path, None if rewritten else member.name, status):
                     result.compiled.append(destination)
         finally:
             os.close(fd)
+
+    def _is_compiled(self, path: PrefixPath, size: int) -> bool:
+        """Whether the file at `path` is a source that gets byte-code."""
+        return path.endswith(".py") and size <= _LARGEST_SOURCE and parent(path) not in self._uncached
 
     def _create(self, path: str, executable: int) -> int:
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -591,26 +592,84 @@ def test_settings_of_the_repository_hold_in_the_copy(tmp_path: Path, git: Git) -
 
 GIT_FILES = [
     ".gitignore",
+    "../.gitmodules",
     ".gitattributes",
     "package/.gitignore",
     "../.gitignore",
     "../.git/info/exclude",
+    "../.git/info/attributes",
     "../.git/HEAD",
+    "../.git/config",
+    "../.git/index",
+    "../.git/packed-refs",
+    "../.git/shallow",
+    "../.git/commondir",
+    "../.git/refs/heads/main",
+    "../.git/refs/tags/deep/er",
+    "../.git/objects/info/alternates",
+    "../.git/objects/pack/pack-1.idx",
+    "../.git/MERGE_HEAD",
 ]
 
 
+def _device(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, _device], ids=["pipe", "device"])
 @pytest.mark.parametrize("name", GIT_FILES)
-def test_git_does_not_wait_for_a_named_pipe(tmp_path: Path, git: Git, name: str) -> None:
+def test_git_does_not_wait_for_a_pipe_or_a_device(
+    tmp_path: Path, git: Git, name: str, make: Callable[[Path], None]
+) -> None:
     """Git would wait for ever; a build without git does not need what it reads."""
     top = tmp_path / "top"
     tree = project(top / "tree")
     (tree / "package").mkdir(exist_ok=True)
     commit(git, top)
     (tree / name).unlink(missing_ok=True)
-    os.mkfifo(tree / name)
+    (tree / name).parent.mkdir(parents=True, exist_ok=True)
+    make(tree / name)
     copy = copy_source_tree(str(tree), str(tmp_path / "place"))
     assert (Path(copy.path) / "VERSION").exists()
     assert copy.refused
     (note,) = copy.notes
     assert os.path.normpath(tree / name) in note
+    assert ("a named pipe" in note) == (make is os.mkfifo)
     assert not list(Path(copy.path).parent.glob("**/.git"))
+
+
+def test_git_does_not_wait_for_a_pipe_in_a_directory_that_is_elsewhere(tmp_path: Path, git: Git) -> None:
+    """A linked worktree has a git directory of its own, and one that it shares."""
+    top = project(tmp_path / "top")
+    commit(git, top)
+    git(top, "worktree", "add", "-q", tmp_path / "linked")
+    for name in ("worktrees/linked/index", "info/exclude"):
+        path = top / ".git" / name
+        path.parent.mkdir(exist_ok=True)
+        content = path.read_bytes() if path.exists() else b""
+        path.unlink(missing_ok=True)
+        os.mkfifo(path)
+        (note,) = copy_source_tree(str(tmp_path / "linked"), str(tmp_path / name.replace("/", "-"))).notes
+        assert str(path) in note
+        path.unlink()
+        path.write_bytes(content)
+
+
+@pytest.mark.parametrize("name", [".gitignore", "../.git/info/exclude", "../.git/index.lock", "../.git/a.ipc"])
+def test_what_git_can_read_or_does_not_is_no_reason_to_leave_it_out(
+    tmp_path: Path, git: Git, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """/dev/null is an empty file, a socket cannot be opened; the daemon of git itself has one."""
+    top = tmp_path / "top"
+    tree = project(top / "tree")
+    commit(git, top)
+    (tree / name).unlink(missing_ok=True)
+    if name.endswith((".ipc", ".lock")):
+        monkeypatch.chdir((tree / name).parent)  # the path of a socket must be short
+        with socket.socket(socket.AF_UNIX) as listening:
+            listening.bind(os.path.basename(name))
+    else:
+        (tree / name).symlink_to("/dev/null")
+    copy = copy_source_tree(str(tree), str(tmp_path / "place"))
+    assert copy.notes == []
+    assert list(Path(copy.path).parent.glob("**/.git"))

@@ -371,6 +371,30 @@ def test_read_only_file_system(tmp_path: Path, prefix: Path, command: str) -> No
 
 
 @pytest.mark.usefixtures("mounts")
+@pytest.mark.parametrize("what", ["gc", "clear"])
+def test_nothing_is_deleted_from_a_read_only_store(tmp_path: Path, what: str) -> None:
+    """And it is neither said that it was, nor to name another place."""
+    store = tmp_path / "store"
+    (store / "content" / "ab").mkdir(parents=True)
+    old = store / "content" / "ab" / "abcd"
+    old.write_text("content")
+    os.utime(old, (0, 0))
+    script = 'mount --bind "$1" "$1"\nmount -o remount,ro,bind "$1"\nshift\nexec "$@"'
+    command = [sys.executable, "-m", "sage_wheels", "cache", what, "--cache-dir", str(store), "--cache-size", "1"]
+    done = subprocess.run(
+        ["unshare", "-m", "sh", "-ec", script, "sh", str(store), *command],
+        capture_output=True,
+        text=True,
+        env=tool_environment(),
+    )
+    message = sentence(done)
+    assert message.startswith(f"'cache {what}' failed at {store}")
+    assert message.endswith("; nothing can be deleted in it unless you may write there")
+    assert done.stdout == ""
+    assert old.exists()
+
+
+@pytest.mark.usefixtures("mounts")
 @pytest.mark.parametrize("options", [[], ["--rebuild"], ["--in-place"], ["--rebuild", "a second source"]])
 def test_read_only_cache(tmp_path: Path, options: list[str | Path]) -> None:
     """What it has is taken; what it does not have is built in a temporary directory."""

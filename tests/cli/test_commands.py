@@ -329,7 +329,8 @@ def test_recover(run: Tool, prefix: Path, one: Path) -> None:
 
 @pytest.mark.parametrize("command", ["show", "files", "verify"])
 def test_a_name_that_is_not_installed(run: Tool, prefix: Path, command: str) -> None:
-    message = f"sage-wheels: error: six is not installed in {prefix}; 'sage-wheels list' shows what is installed\n"
+    advice = f"'sage-wheels list --prefix {prefix}' shows what is installed"
+    message = f"sage-wheels: error: six is not installed in {prefix}; {advice}\n"
     assert run(command, "six") == Ran(1, "", message)
 
 

@@ -68,7 +68,8 @@ def test_list_says_who_and_what_of_it(run: Tool) -> None:
         "rebuilt 1.0       -             replaced: package the_rebuilt had installed another build of 1.0",
     ]
     assert err.splitlines() == [
-        "sage-wheels: missing, though packages had installed them: absent 3.0; 'sage-wheels restore' installs them",
+        "sage-wheels: missing, though packages had installed them: absent 3.0; "
+        f"'sage-wheels restore --prefix {run.prefix}' installs them",
         *(
             f"sage-wheels: {name}, which package the_{name} had installed, is missing; "
             f"building package the_{name} again installs it"
@@ -112,7 +113,8 @@ def test_show(run: Tool) -> None:
     assert "wheelhouse" not in run("show", "own")[0]
     out, err = run("show", "absent", status=1)
     said = f"absent is not installed in {run.prefix}, though package the_absent had installed 3.0"
-    assert (out, err) == ("", f"sage-wheels: error: {said}; 'sage-wheels restore absent' installs it\n")
+    restore = f"sage-wheels restore absent --prefix {run.prefix}"
+    assert (out, err) == ("", f"sage-wheels: error: {said}; '{restore}' installs it\n")
     assert "building package the_tree again installs it" in run("show", "tree", status=1)[1]
 
 

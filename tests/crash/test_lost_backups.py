@@ -257,7 +257,7 @@ def test_a_stage_without_its_journal_is_named_by_every_command(puppet: Puppet, f
         done = tool(command, "--prefix", stand.prefix, item)
         assert done.returncode == 0, done
         assert str(stage_of(stand.prefix)) in done.stderr, done
-        assert "'sage-wheels recover --set-aside'" in done.stderr
+        assert f"'sage-wheels recover --set-aside --prefix {stand.prefix}'" in done.stderr
     refused = tool("recover", "--prefix", stand.prefix)
     assert refused.returncode == 1
     assert refused.stderr.count("\n") == 1

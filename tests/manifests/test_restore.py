@@ -154,7 +154,7 @@ def test_what_cannot_be_restored_is_one_sentence(
     elif gone == "record":
         (house.manifests / "the_package").unlink()
         sentence = f"no package has installed lib into {house.prefix}; "
-        sentence += "'sage-wheels list' shows what they have installed"
+        sentence += f"'sage-wheels list --prefix {house.prefix}' shows what they have installed"
     elif gone == "editable":
         (house.manifests / "the_package").write_text(f"lib @ file://{tmp_path}\n")
         sentence = f"package the_package had installed lib as a source tree, not as a wheel; {advice}"

@@ -36,13 +36,12 @@ def others(prefix: Path) -> list[str]:
 
 
 def notes(done: Done) -> list[str]:
-    return [
-        line.removeprefix("sage-wheels: note: ") for line in done.stderr.splitlines() if "sage-wheels: note" in line
-    ]
+    lines = re.sub(r"--prefix [^ ']+", "--prefix P", done.stderr).splitlines()
+    return [line.removeprefix("sage-wheels: note: ") for line in lines if "sage-wheels: note" in line]
 
 
-LIB = "lib 1.0, which package base installed, would become 2.1; 'sage-wheels restore lib' undoes that"
-APP = "app 1.0, which package application installed, would become 2.0; 'sage-wheels restore app' undoes that"
+LIB = "lib 1.0, which package base installed, would become 2.1; 'sage-wheels restore lib --prefix P' undoes that"
+APP = "app 1.0, which package application installed, would become 2.0; 'sage-wheels restore app --prefix P' undoes that"
 
 
 @pytest.mark.parametrize("options", [["install"], ["install", "--dry-run"], ["install", "--dry-run", "-q"]])

@@ -232,6 +232,7 @@ def test_the_installer_is_named_where_there_is_no_record(prefix: Path, home: Pat
         done = end(start(our_command(prefix, "uninstall", "-y", "own"), environment(home)))
         assert done.returncode == 1
         foreign = f"see whether {' '.join(installer.split())!r}, which installed it, can uninstall it\n"
-        ours = "run 'sage-wheels install --reinstall own==1.0', which makes a new one, and try again\n"
+        again = f"sage-wheels install --reinstall own==1.0 --prefix {prefix}"
+        ours = f"run '{again}', which makes a new one, and try again\n"
         assert done.stderr.endswith(ours if installer in ("", "pip", "sage-wheels") else foreign)
         assert snapshot(prefix).keys() == before.keys()

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
+import signal
 import subprocess
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -316,3 +321,64 @@ def test_the_example_is_run(checkout: Path, tmp_path: Path, index_environment: d
     assert done.stdout.endswith("python-packages: 12 in packages.txt: 12 installed, 0 failed\n")
     program = "import certifi, dateutil, idna, jinja2, packaging, pexpect, requests; print(jinja2.__version__)"
     assert python(tmp_path / "prefix", program) == "3.1.6"
+
+
+# A backend that never ends, with a child in a session of its own and one that ignores signals.
+ENDLESS = """\
+import os, subprocess
+def build_wheel(*arguments):
+    subprocess.Popen(["sleep", MARK], start_new_session=True)
+    subprocess.Popen(["sh", "-c", "trap '' TERM HUP INT; sleep " + MARK + "; sleep " + MARK])
+    open(BEGUN, "w").close()
+    subprocess.call(["sleep", MARK])
+"""
+
+
+def wait_for(is_so: Callable[[], bool]) -> None:
+    for _ in range(6000):
+        if is_so():
+            return
+        time.sleep(0.01)
+    raise AssertionError("it does not come about")
+
+
+def still_there(mark: str) -> list[str]:
+    """The processes that the backend has started, by their numbers."""
+    done = subprocess.run(["ps", "-eo", "pid,stat,args"], capture_output=True, text=True, check=True)
+    lines = [line.split(None, 2) for line in done.stdout.splitlines()]
+    return [pid for pid, state, arguments in lines if f"sleep {mark}" in arguments and state[0] != "Z"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere, daemons are not found")
+@pytest.mark.parametrize("goal", ["python-packages", "endless"])
+@pytest.mark.parametrize("how", ["TERM", "TERM to all", "TERM twice", "INT to all", "HUP to all", "INT to all twice"])
+def test_nothing_is_left_running_and_the_next_make_goes_on(packages: Packages, how: str, goal: str) -> None:
+    """Make tells its own children to end at SIGTERM only; a terminal tells all processes of the job."""
+    mark = str(77_000_000 + os.getpid())
+    begun = packages.directory / "begun"
+    tree = packages.directory / "endless"
+    tree.mkdir()
+    (tree / "pyproject.toml").write_text("[build-system]\nrequires = []\nbuild-backend = 'b'\nbackend-path = ['.']\n")
+    (tree / "b.py").write_text(f"MARK, BEGUN = {mark!r}, {str(begun)!r}\n{ENDLESS}")
+    packages.list("one upstream/one-1.0-py3-none-any.whl\nendless endless/ --no-store : one\n")
+    make = subprocess.Popen(
+        ["make", "-j2", goal],
+        cwd=packages.directory,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    wait_for(begun.exists)
+    send = os.killpg if "to all" in how else os.kill
+    for _ in range(2 if "twice" in how else 1):
+        with contextlib.suppress(ProcessLookupError):
+            send(make.pid, signal.Signals[f"SIG{how.split()[0]}"])
+    make.communicate(timeout=60)
+    assert make.returncode != 0
+    wait_for(lambda: not still_there(mark))
+    assert (packages.stamps / "one").exists()
+    assert not (packages.stamps / "endless").exists()
+    assert not list(packages.stamps.glob("*.new"))
+    packages.list("one upstream/one-1.0-py3-none-any.whl\ntwo upstream/two-1.0-py3-none-any.whl : one\n")
+    packages.make("-j2", "python-packages")
+    assert names(packages.prefix) == ["one 1.0", "two 1.0"]

@@ -173,3 +173,80 @@ def test_an_overlay_does_not_rename_the_directories_of_its_lower_layer(
     )
     output = within(mounts, program, merged / prefix.name, *wheels)
     assert output == str(sorted(empty))
+
+
+@pytest.mark.parametrize(
+    "deed",
+    [
+        "for each in ('copy', 'beside'): (stage / each).unlink()\n(state / 'journal').unlink()\n",
+        "shutil.rmtree(stage)\n(state / 'journal').unlink()\n",
+        "shutil.rmtree(state)\n",
+        "(stage / 'beside').unlink()\nshutil.move(next((beside / 'old').iterdir()), prefix / 'lost')\n",
+    ],
+    ids=["what names it", "the stage", "the state directory", "what names it, and a file"],
+)
+def test_old_files_on_another_file_system_are_named_whatever_was_deleted(
+    tmp_path: Path, wheels: tuple[Path, Path], deed: str
+) -> None:
+    """By `recover`, `verify` and the commands that change the prefix, until `recover --set-aside`. Promise 2."""
+    prefix = make_prefix(tmp_path)
+    other = make_wheel(tmp_path / "wheels", "other", "1.0", {"other.py": ""})
+    program = PREAMBLE + (
+        "import shutil, signal, subprocess\n"
+        "library, state = next(prefix.glob('lib/python*/site-packages')), prefix / 'var/lib/sage-wheels'\n"
+        "def files():\n"
+        "    return {each.read_bytes() for each in prefix.rglob('*') if each.is_file()}\n"
+        "sage_wheels.install([str(wheels[0])], prefix)\n"
+        "shutil.rmtree(state / 'history')\n"
+        "if not os.fork():\n"
+        "    def kill(event, arguments):\n"
+        "        if event == 'os.rename' and arguments[0] == 'journal' and arguments[1] != 'journal':\n"
+        "            os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    sys.addaudithook(kill)\n"
+        "    sage_wheels.install([str(wheels[1])], prefix)\n"
+        "os.wait()\n"
+        "[stage], [beside] = (state / 'stage').iterdir(), library.glob('.sage-wheels-*')\n"
+        "kept = {each.read_bytes() for each in beside.rglob('*') if each.is_file()}\n"
+        "assert b'v = 1\\n' in kept, kept\n"
+        f"{deed}"
+        "def run(*command):\n"
+        "    command = [sys.executable, '-m', 'sage_wheels', *command, '--prefix', str(prefix)]\n"
+        "    return subprocess.run(command, capture_output=True, text=True)\n"
+        "commands = [('install', str(wheels[2])), ('verify',)] if not (state / 'journal').exists() else []\n"
+        "for command in [*commands, ('recover',)]:\n"
+        "    done = run(*command)\n"
+        "    assert '--set-aside' in done.stderr, done\n"
+        "    if commands:\n"
+        "        assert done.stderr.count(str(beside)) == 1, done\n"
+        "    assert (done.returncode == 1) == (command == ('recover',)), done\n"
+        "done = run('recover', '--set-aside')\n"
+        "assert done.returncode == 0, done\n"
+        "assert f'{beside}-interrupted' in done.stderr, done\n"
+        "assert kept <= files(), kept - files()\n"
+        "for command in ('recover', 'verify'):\n"
+        "    done = run(command)\n"
+        "    assert beside.name not in done.stderr and 'set-aside' not in done.stderr, done\n"
+        "assert (done := run('recover')).stderr.endswith(f'nothing was left unfinished in {prefix}\\n'), done\n"
+        "print('done')\n"
+    )
+    mount = f"mount -t tmpfs none {shlex.quote(str(site_packages(prefix)))}"
+    assert within(mount, program, prefix, *wheels, other) == "done"
+
+
+def test_old_files_of_the_history_on_another_file_system_are_not_taken_for_forgotten_ones(
+    tmp_path: Path, wheels: tuple[Path, Path]
+) -> None:
+    prefix = make_prefix(tmp_path)
+    program = PREAMBLE + (
+        "from sage_wheels.transaction.recover import left_behind\n"
+        "from sage_wheels.prefix import find_prefix\n"
+        "for each in (*wheels, wheels[0]):\n"
+        "    sage_wheels.install([str(each)], prefix)\n"
+        "    assert left_behind(find_prefix(prefix)) == [] == sage_wheels.recover(prefix)\n"
+        "sage_wheels.undo(None, prefix)\n"
+        "assert left_behind(find_prefix(prefix)) == [] == sage_wheels.recover(prefix, set_aside=True)\n"
+        "assert len(list(next(prefix.glob('lib/python*/site-packages')).glob('.sage-wheels-*'))) >= 2\n"
+        "print('done')\n"
+    )
+    mount = f"mount -t tmpfs none {shlex.quote(str(site_packages(prefix)))}"
+    assert within(mount, program, prefix, *wheels) == "done"

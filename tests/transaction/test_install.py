@@ -242,7 +242,7 @@ def test_the_same_wheel_again_gives_back_the_record(tmp_path: Path, prefix: Path
     wheel = pkg(tmp_path, "1", {"mod.py": ""}, entry_points={"t": "pkg:f"})
     install(prefix, wheel)
     (site_packages(prefix) / "pkg-1.dist-info/RECORD").unlink()
-    with pytest.raises(NotRemovable, match=r"install --reinstall pkg==1', which makes a new one, and try again"):
+    with pytest.raises(NotRemovable, match=r"install --reinstall pkg==1 --prefix \S+', which makes a new one"):
         uninstall(prefix, "pkg")
     assert install(prefix, wheel, reinstall=True).set_aside == ()
     uninstall(prefix, "pkg")

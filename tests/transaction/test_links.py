@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,7 @@ import sage_wheels
 from sage_wheels.errors import Conflict, WheelRefused
 from sage_wheels.prefix import find_prefix
 from sage_wheels.sage import stamps
+from support.pythons import other_pythons
 from support.run import install, names, tool, uninstall
 from support.trees import STATE, difference, leftovers, make_prefix, site_packages, snapshot
 from support.wheels import make_wheel
@@ -214,3 +218,70 @@ def test_a_link_in_the_state_directory_is_named(tmp_path: Path) -> None:
     assert "); replace the symbolic link there with what it points to" in done.stderr
     assert list((tmp_path / "outside").iterdir()) == []
     assert "# mine" in (site_packages(prefix) / "probe.py").read_text()
+
+
+def _file(path: Path) -> None:
+    path.write_text("mine")
+
+
+def _link_out(path: Path) -> None:
+    out = Path(str(path).partition("/prefix/")[0], f"out-{len(path.parts)}")
+    out.mkdir()
+    path.symlink_to(out)
+
+
+def _link_to_a_file(path: Path) -> None:
+    path.symlink_to(sys.executable)
+
+
+def _dangling(path: Path) -> None:
+    path.symlink_to("/nowhere/at/all")
+
+
+def _pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def seen(path: Path) -> tuple[object, ...]:
+    status = path.lstat()
+    return status.st_mode, status.st_ino, status.st_mtime_ns, os.listdir(path) if path.is_dir() else None
+
+
+@pytest.mark.parametrize("foreign", [False, True], ids=["own Python", "another Python"])
+@pytest.mark.parametrize("was_there", [False, True], ids=["new", "upgrade"])
+@pytest.mark.parametrize("make", [_file, _link_out, _link_to_a_file, _dangling, _pipe])
+def test_what_is_in_the_place_of_pycache_leaves_byte_code_out(
+    tmp_path: Path, make: Callable[[Path], None], was_there: bool, foreign: bool
+) -> None:
+    """As with pip, the change goes on; pip writes through a link that leads out."""
+    prefix = make_prefix(tmp_path)
+    if foreign:
+        others = other_pythons()
+        if not others:
+            pytest.skip("no Python of another version here")
+        prefix = tmp_path / "other" / "prefix"
+        subprocess.run([others[0].executable, "-I", "-m", "venv", "--without-pip", prefix], check=True)
+    files = {"pkg/__init__.py": "", "pkg/sub/a.py": "", "mod.py": ""}
+    library = prefix / find_prefix(prefix).scheme.purelib
+    if was_there:
+        install(prefix, make_wheel(tmp_path / "w", "pkg", "1", dict(files)))
+    places = [library / "__pycache__", library / "pkg/__pycache__"]
+    for place in places:
+        place.parent.mkdir(exist_ok=True)
+        if place.exists():
+            shutil.rmtree(place)
+        make(place)
+    before = [seen(each) for each in places]
+    done = tool("install", "--prefix", prefix, make_wheel(tmp_path / "w", "pkg", "2", dict(files)))
+    assert done.returncode == 0, done.stderr
+    [sentence] = [line for line in done.stderr.splitlines() if "pycache" in line]
+    assert sentence.startswith(f"sage-wheels: no byte-code is written to {places[0]} (and 1 like it)")
+    assert names(prefix) == ["pkg 2"]
+    assert [each.name for each in library.rglob("*.pyc")] != []  # that of pkg/sub
+    listed = (library / "pkg-2.dist-info/RECORD").read_text()
+    assert listed.count(".pyc,,") == 1
+    assert {each.state for each in sage_wheels.verify("pkg", prefix)} <= {"foreign"}
+    report = uninstall(prefix, "pkg")
+    assert report.ignored == ()
+    assert [seen(each) for each in places] == before
+    assert leftovers(prefix) == []

@@ -121,6 +121,26 @@ def test_only_what_cannot_be_kept_has_a_second_file(tmp_path: Path) -> None:
     assert not list(programs(tmp_path / "p", sys.executable, tmp_path).glob(".*"))
 
 
+@pytest.mark.parametrize("length", [246, 247, 248, 254, 255])
+@pytest.mark.parametrize("letter", ["x", "\u00e4", "\u20ac"])
+def test_programs_with_the_longest_names_have_a_second_file(tmp_path: Path, letter: str, length: int) -> None:
+    """Two of them whose names differ at the end only do not share it."""
+    width = len(letter.encode())
+    stem = letter * ((length - 1) // width)
+    stem += "y" * (length - 1 - len(stem.encode()))
+    data = {f"scripts/{stem}{end}": f"#!python\n'Doc.'\nprint('{end}', __doc__)\n" for end in "12"}
+    wheel = make_wheel(tmp_path, "long", "1.0", {"long.py": ""}, data=data, entry_points={f"{stem}3": "long:main"})
+    prefix = make_prefix(tmp_path, "with blank")
+    before = sorted((prefix / "bin").iterdir())
+    install(prefix, wheel)
+    for end in "12":
+        assert shown(prefix / "bin", f"{stem}{end}") == (0, f"{end} Doc.\n", b"")
+    assert sage_wheels.verify("long", prefix) == []
+    assert len(set((prefix / "bin").iterdir())) == len(before) + 2 + 2 + 1
+    uninstall(prefix, "long")
+    assert sorted((prefix / "bin").iterdir()) == before
+
+
 def test_the_wrappers_of_setuptools_give_way_to_entry_points(tmp_path: Path) -> None:
     """By each of the names that setuptools gave them, as pip has it."""
     names = ("tool", "tool.exe", "Tool-script.py", "tool-script.py", "tool.pya", "tool.py", "other-script.py")

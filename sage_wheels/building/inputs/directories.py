@@ -10,6 +10,8 @@ import os
 import re
 from typing import NamedTuple
 
+from sage_wheels.building.backend.variables import is_keyed
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -36,6 +38,23 @@ _DEFINITION = re.compile(
     r"|(?<=-D)(?!\w*(?:INSTALL|[Pp]ython|PYTHON))\w+_(?:ROOT|DIR|DIRS|LIBRARY|LIBRARIES))"
     r"""(?::\w+)?(?:\s*=\s*|\s+)["'\[]*(/[^\s"')\]]*)"""
 )
+# Options that name a root for headers and libraries, and where these are below it.
+_SYSROOT = re.compile(
+    r"""(?:^|[\s=,;"'])(?:--sysroot[=\s]\s*|-isysroot\s*|-DCMAKE_SYSROOT(?::\w+)?=)["']?(/[^\s,;:"']+)"""
+)
+_IN_SYSROOT = (
+    "include",
+    "lib",
+    "lib64",
+    "usr/include",
+    "usr/lib",
+    "usr/lib64",
+    "usr/local",
+    "System/Library/Frameworks",
+)
+# Variables such as Boost_ROOT, HDF5_DIR and CUDA_HOME say where something is installed. Build files read them.
+_INSTALLED_AT = re.compile(r"\w+_(?:ROOT|DIR|HOME|PREFIX)", re.IGNORECASE)
+_IN_INSTALLED = ("include", "lib", "lib32", "lib64", "cmake", "share/cmake", "share/pkgconfig")
 _MANAGED = re.compile(r"/(?:usr(?!/local(?:/|$))|lib\d*|s?bin|opt/homebrew|home/linuxbrew/\.linuxbrew)(?:/.*)?")
 # Where pkg-config looks in any case, but for what is of the system, and pip's and cmake's users put .pc files.
 _USUAL = ("/usr/local/lib/pkgconfig", "/usr/local/lib64/pkgconfig", "/usr/local/share/pkgconfig")
@@ -58,10 +77,15 @@ def named(environ: Mapping[str, str], more: Iterable[str], files: Iterable[str])
     found = Named(set(), set())
     for name in (*_PATHS, *_OF_PKG_CONFIG):
         found.whole.update(os.path.normpath(each) for each in environ.get(name, "").split(":") if each.startswith("/"))
+    for root in _roots(environ):
+        _add(found, _there(root, _IN_INSTALLED), is_whole=True)
+        _add(found, _with_cmake_files(root), is_whole=False)
     defined = [f"-D{each}" for each in environ.get("SKBUILD_CMAKE_DEFINE", "").split(";")]
     pkg_config = [each for name in _OF_PKG_CONFIG for each in environ.get(name, "").split(":")]
     for text in (*environ.values(), *defined, *more, *map(_text_of, files)):
         found.whole.update(path for _, path in _options(text))
+        for root in map(os.path.normpath, _SYSROOT.findall(text)):
+            _add(found, _there(root, _IN_SYSROOT), is_whole=True)
         for name, path in _definitions(text):
             _add(found, [path], is_whole=True)
             pkg_config += [path] if "pkg" in name else []
@@ -72,6 +96,30 @@ def named(environ: Mapping[str, str], more: Iterable[str], files: Iterable[str])
         for is_whole, path in _of_pc_files(directory, root):
             _add(found, [path, *([os.path.normpath(root + path)] if root else [])], is_whole=is_whole)
     return found._replace(flat=found.flat - found.whole)
+
+
+def _roots(environ: Mapping[str, str]) -> Iterator[str]:
+    """The directories that keyed variables of `_INSTALLED_AT` name. Virtual environments are none: they have no
+    libraries."""
+    for name, value in environ.items():
+        if _INSTALLED_AT.fullmatch(name) and is_keyed(name) and name not in _PATHS:
+            roots = (os.path.normpath(each) for each in value.split(":") if each.startswith("/"))
+            yield from (each for each in roots if not os.path.exists(f"{each}/pyvenv.cfg"))
+
+
+def _with_cmake_files(directory: str) -> Iterator[str]:
+    """`directory`, if it is one that a variable such as Boost_DIR names: with files for CMake's find_package."""
+    try:
+        if any(name.endswith(".cmake") for name in os.listdir(directory)):
+            yield directory
+    except OSError:
+        return
+
+
+def _there(root: str, names: Iterable[str]) -> Iterator[str]:
+    """Those of the directories `names` that are in `root`."""
+    paths = (os.path.join(root, name).rstrip("/") for name in names)
+    return (path for path in paths if path and os.path.isdir(path))
 
 
 def _definitions(text: str) -> Iterator[tuple[str, str]]:

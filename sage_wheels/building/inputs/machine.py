@@ -228,12 +228,13 @@ def _read_packages(path: str, command: tuple[str, ...]) -> str:
 
 
 def tree(top: str, but: re.Pattern[str] = _NOT_READ, most: int = _MOST) -> str:
-    """The digest of name, size and time of all files below `top`, without directories whose paths there match `but`.
+    """The digest of name, size and time of all files below `top`, without directories whose paths match `but`.
 
     What links lead to counts, too. Raises `NotKeyable` if there are more than `most` files.
     """
     found, count, waiting = [], 0, [""]
     real, outside = os.path.realpath(top), set[str]()
+    own = os.path.basename(top)  # for `lib`, whose `python3.11` is left out
     while waiting:
         path = waiting.pop()
         lines, directories, links = _contents(os.path.join(top, path))
@@ -242,10 +243,10 @@ def tree(top: str, but: re.Pattern[str] = _NOT_READ, most: int = _MOST) -> str:
             raise NotKeyable(f"there are more than {most} files in {top}")
         found.append("\0".join([path, *lines]))
         below = [f"{path}/{name}" if path else name for name in directories]
-        waiting.extend(each for each in below if not but.fullmatch(each))
+        waiting.extend(each for each in below if not but.fullmatch(f"{own}/{each}"))
         for name, target in links:
             is_new = target not in outside and not f"{target}/".startswith(f"{real}/")
-            if is_new and not but.fullmatch(f"{path}/{name}"):
+            if is_new and not but.fullmatch(f"{own}/{path}/{name}"):
                 outside.add(target)
                 waiting.append(target)
     found.sort()

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import os
 import re
 import shlex
 import subprocess
 
-from sage_wheels.store.remembered import remembered, stat_of
+from sage_wheels.building.inputs.directories import is_managed
+from sage_wheels.fs.digest import of_file
+from sage_wheels.store.remembered import remembered, remembered_digest, stat_of
 from sage_wheels.store.results import canonical
 
 TYPE_CHECKING = False
@@ -41,21 +44,64 @@ _DEPTH = 4  # wrappers of wrappers
 _NEUTRAL = {"LC_ALL": "C", "TERM": "dumb"}
 
 
-def versions(environ: Mapping[str, str], compilers: str, store: Store) -> dict[str, str]:
-    """What each tool that is found on the PATH of `environ` says of its version; "" for one that is not there.
+class Tools:
+    """The tools that are found on the PATH of `environ`, and `compilers`, which the interpreter names."""
 
-    `compilers` are those that the interpreter names. The answers are remembered by path and stat of every program of
-    these names on PATH: a compiler cache may come before the compiler. If one is a script, what it starts counts, too.
-    """
-    path = {each: os.path.realpath(each) for each in environ.get("PATH", os.defpath).split(os.pathsep) if each}
-    names = dict.fromkeys([*_TOOLS, *compilers.split(), *_named(environ)])
-    programs = {name: _programs(name, path) for name in names if name}
-    of_rust = _rustup(environ)
-    started = {each for found in programs.values() if found for each in _started_by(found[0][1], path)}
-    about = [_FORMAT, sorted(programs.items()), of_rust, *([list(map(stat_of, sorted(started)))] if started else [])]
-    answer: dict[str, str] = remembered(store, "tools", about, {str: str}, lambda: _ask(programs, environ))
-    found = {name: said for name, said in answer.items() if said or name in _TOOLS}
-    return {**found, "rustup": hashlib.sha256(canonical(of_rust)).hexdigest()} if of_rust else found
+    def __init__(self, environ: Mapping[str, str], compilers: str) -> None:
+        self._environ = environ
+        path = environ.get("PATH", os.defpath).split(os.pathsep)
+        self._path = {each: os.path.realpath(each) for each in path if each}
+        names = dict.fromkeys([*_TOOLS, *compilers.split(), *_named(environ)])
+        self._programs = {name: _programs(name, self._path) for name in names if name}
+
+    def versions(self, store: Store) -> dict[str, str]:
+        """What each tool says of its version; "" for one that is not there.
+
+        The answers are remembered by path and stat of every program of these names on PATH: a compiler cache may come
+        before the compiler. If one is a script, what it starts counts, too.
+        """
+        programs = self._programs
+        of_rust = _rustup(self._environ)
+        started = {each for found in programs.values() if found for each in _started_by(found[0][1], self._path)}
+        about = [
+            _FORMAT,
+            sorted(programs.items()),
+            of_rust,
+            *([list(map(stat_of, sorted(started)))] if started else []),
+        ]
+        answer: dict[str, str] = remembered(store, "tools", about, {str: str}, lambda: _ask(programs, self._environ))
+        found = {name: said for name, said in answer.items() if said or name in _TOOLS}
+        return {**found, "rustup": hashlib.sha256(canonical(of_rust)).hexdigest()} if of_rust else found
+
+    def elsewhere(self, store: Store) -> dict[str, str]:
+        """The digest of each tool of which neither the list of packages nor a look at /usr/local says what it is, by
+        its name: one that was built again may print the same version. Scripts are passed over: this tool makes some
+        itself (`stand_ins`), and others name an interpreter of this machine."""
+        found = {}
+        for name, programs in self._programs.items():
+            program = next((each for each in programs if _is_known(each[0]) or not _is_script(each[0])), None)
+            if program and not _is_known(program[0]):
+                path, _, *status = program
+                with contextlib.suppress(OSError):
+                    found[f"program {name}"] = remembered_digest(store, status, functools.partial(_digest, path))
+        return found
+
+
+def _is_known(program: str) -> bool:
+    """Whether the list of packages, or the digest of /usr/local, says what it is."""
+    return is_managed(program) or program.startswith("/usr/local/")
+
+
+def _digest(program: str) -> str:
+    return of_file(program).hex()
+
+
+def _is_script(program: str) -> bool:
+    try:
+        with open(program, "rb", buffering=0) as f:
+            return f.read(2) == b"#!"
+    except OSError:
+        return False
 
 
 def _named(environ: Mapping[str, str]) -> Iterable[str]:

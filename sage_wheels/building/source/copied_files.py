@@ -18,7 +18,7 @@ import stat
 import sys
 from typing import NamedTuple
 
-from sage_wheels.building.source.git import READ_IN_EACH_DIRECTORY
+from sage_wheels.building.source.git import READ_IN_EACH_DIRECTORY, endless
 from sage_wheels.errors import SourceError
 from sage_wheels.fs import files
 
@@ -53,7 +53,8 @@ class CopiedFiles:
 
     unreadable: the paths that could not be read, or would be too long in the copy, and are not in it.
     repositories: the directories that hold a `.git`, relative to the tree ("" is its root); no `.git` is copied.
-    pipes: the named pipes, relative to the tree, that git would wait for (see `git.READ_IN_EACH_DIRECTORY`).
+    endless: the pipes and devices, relative to the tree, that git would wait for (see `git.READ_IN_EACH_DIRECTORY`),
+        and which of these it is.
     climbs: where relative links lead that leave the tree.
     """
 
@@ -63,7 +64,7 @@ class CopiedFiles:
         self.destination = destination
         self.unreadable: list[str] = []
         self.repositories: list[str] = []
-        self.pipes: list[str] = []
+        self.endless: list[tuple[str, str]] = []
         self.climbs: set[Climb] = set()
         self._leave_out = frozenset(leave_out)
         kinds = f"{_ENVIRONMENTS}|{_SETUPTOOLS}" if _may_be_built_by_setuptools(tree) else _ENVIRONMENTS
@@ -148,12 +149,12 @@ class CopiedFiles:
             is_directory, is_file = entry.is_dir(follow_symlinks=False), entry.is_file(follow_symlinks=False)
         except OSError as error:
             return self._not_copied(entry.path, error)
+        if not is_directory and not is_file and entry.name in READ_IN_EACH_DIRECTORY and (kind := endless(entry.path)):
+            self.endless.append((below, kind))
         if link:
             return self._link(entry.path, below, link)
         if is_directory and not self._not_source.fullmatch(below) and entry.path not in self._leave_out:
             waiting.append(below)
-        if not is_directory and not is_file and entry.name in READ_IN_EACH_DIRECTORY:
-            self.pipes.append(below)
         return self._file(entry.path, os.path.join(self.destination, below)) if is_file else True
 
     def _link(self, source: str, below: str, status: os.stat_result) -> bool:

@@ -1,15 +1,4 @@
-"""Make a git directory for the copy of a source tree, so that git sees the same commit and the same changes there.
-
-HEAD and the index in it are copies; everything else is a link to the repository, and `commondir`
-(gitrepository-layout(5)) points to it, as in a linked worktree. So nothing large is copied, and the index of the
-repository is not changed when git runs in the copy.
-
-In the index of the copy, files that are unchanged in the tree get the stat that they have in the copy. So even plumbing
-commands such as `git diff-index`, which only compare the stat, call them unchanged. Files that are not in the copy,
-because they are outside the tree or cannot be read, are marked "skip worktree", unless they were changed in the tree.
-
-If git is not installed, the copied index is not changed.
-"""
+"""Ask git about the repositories that contain a source tree, or that are in it."""
 
 from __future__ import annotations
 
@@ -25,20 +14,17 @@ from typing import NamedTuple
 
 from sage_wheels import environment
 from sage_wheels.building.git_variables import OF_ONE_REPOSITORY
-from sage_wheels.building.source import git_index
-from sage_wheels.fs import presence
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
-# What the worktrees of a repository share (gitrepository-layout(5)).
-_SHARED = ("branches", "config", "description", "hooks", "objects", "packed-refs", "refs", "remotes", "shallow", "svn")
-# What each worktree has for itself, or what points to the real directory.
-_NOT_TAKEN = re.compile(r"commondir|gitdir|index|info|locked|logs|sharedindex\..*|worktrees|.*\.lock|.*\.pid")
 # What git reads in each directory of a tree, and at the top before anything else.
-READ_IN_EACH_DIRECTORY = (".gitignore", ".gitattributes")
-_READ_FIRST = ("HEAD", "config", "index", "packed-refs", "info/exclude", "info/attributes")
+READ_IN_EACH_DIRECTORY = (".gitignore", ".gitattributes", ".gitmodules")
+# What git reads in a git directory itself, and in the directories below it.
+_READ_FIRST = r"([A-Z]+_)?HEAD|config(\.worktree)?|index|packed-refs|shallow|commondir|gitdir|sharedindex\..*"
+_READ_BELOW = ("info", "objects/info", "objects/pack", "refs")
+_MOST_OF_GITFILE = 64 << 10  # bytes of a `.git` that is a file
 _DOUBTFUL = "safe.directory"  # part of git's message about a repository of another user, in any language
 
 
@@ -83,9 +69,21 @@ def refused_as_foreign(path: str) -> Refused:
     )
 
 
-def refused_for_pipe(path: str) -> Refused:
-    """Git would wait for ever for somebody to write to the named pipe at `path`."""
-    return Refused(f"git cannot read {path}, which is a named pipe, so the build sees nothing of git; delete it")
+def refused_for(path: str, kind: str) -> Refused:
+    """Git would wait for ever for what comes from `path`, which is of that `kind`."""
+    return Refused(f"git cannot read {path}, which is {kind}, so the build sees nothing of git; delete it")
+
+
+def endless(path: str) -> str:
+    """What there is at `path` if reading it may never end: a named pipe or a device; else "". Links are followed."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return ""
+    if stat.S_ISFIFO(status.st_mode):
+        return "a named pipe"
+    is_device = stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode)
+    return "a device" if is_device and not os.path.samestat(status, os.stat(os.devnull)) else ""
 
 
 class Git:
@@ -210,7 +208,7 @@ def _only_looking(repository: Repository) -> Iterator[dict[str, str]]:
     """Environment variables with which git writes no objects to `repository` (as it would for a sparse index)."""
     import tempfile
 
-    known = [_quoted(f"{repository.common}/objects"), environment.get(environment.GIT_ALTERNATE_OBJECT_DIRECTORIES)]
+    known = [quoted(f"{repository.common}/objects"), environment.get(environment.GIT_ALTERNATE_OBJECT_DIRECTORIES)]
     with tempfile.TemporaryDirectory(prefix="sage-wheels-") as objects:
         yield {
             "GIT_OBJECT_DIRECTORY": objects,
@@ -218,7 +216,7 @@ def _only_looking(repository: Repository) -> Iterator[dict[str, str]]:
         }
 
 
-def _quoted(path: str) -> str:
+def quoted(path: str) -> str:
     """`path`, quoted for git's configuration files and lists of directories."""
     escaped = path.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
@@ -235,17 +233,54 @@ def _nearest_with_git(directory: str) -> str | None:
 
 
 def _check_files(directory: str, top: str) -> None:
-    """Raise `Refused` if one of the files that git reads in `directory`, or above it up to `top`, is a named pipe."""
-    paths = [f"{top}/.git/{name}" for name in _READ_FIRST]
+    """Raise `Refused` if what git reads in `directory`, or above it up to `top`, is a named pipe or a device."""
+    paths = list(_unusual_files(top))
     while True:
         paths += [os.path.join(directory, name) for name in READ_IN_EACH_DIRECTORY]
         if directory == top or directory == os.path.dirname(directory):
             break
         directory = os.path.dirname(directory)
     for path in paths:
-        with contextlib.suppress(OSError):
-            if stat.S_ISFIFO(os.stat(path).st_mode):
-                raise refused_for_pipe(path)
+        if kind := endless(path):
+            raise refused_for(path, kind)
+
+
+def _unusual_files(top: str) -> Iterator[str]:
+    """Of the files that git reads in the git directories of `top`, those that are not regular, among them links."""
+    own = os.path.join(top, ".git")
+    if not os.path.isdir(own):
+        yield own
+        own = _named_in(own, "gitdir:") or own
+    directories = [own]
+    if common := _named_in(f"{own}/commondir"):
+        directories.append(common)
+    for each in directories:
+        yield from (path for path in _irregular(each, []) if re.fullmatch(_READ_FIRST, os.path.basename(path)))
+        waiting = [os.path.join(each, name) for name in _READ_BELOW]
+        while waiting:
+            yield from _irregular(waiting.pop(), waiting)
+
+
+def _named_in(path: str, word: str = "") -> str:
+    """The directory that the small file `path` names, behind `word`; "" if it is no regular file."""
+    if not os.path.isfile(path):
+        return ""
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as f:
+            name = f.read(_MOST_OF_GITFILE).removeprefix(word).strip()
+        return os.path.realpath(os.path.join(os.path.dirname(path), name))
+    except (OSError, ValueError):
+        return ""
+
+
+def _irregular(directory: str, waiting: list[str]) -> Iterator[str]:
+    """What is no regular file in `directory`; `waiting` gets its directories."""
+    with contextlib.suppress(OSError), os.scandir(directory) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                waiting.append(entry.path)
+            elif not entry.is_file(follow_symlinks=False):
+                yield entry.path
 
 
 def read_git_directory(top: str) -> Repository | None:
@@ -267,181 +302,3 @@ def read_git_directory(top: str) -> Repository | None:
 
 def _repository(top: str, own: str, common: str, hash_size: int) -> Repository:
     return Repository(os.path.realpath(top), os.path.realpath(own), os.path.realpath(common), hash_size)
-
-
-def make_git_directory(
-    git: Git,
-    repository: Repository,
-    *,
-    top: str,
-    tree: str,
-    beside: Iterable[str],
-    bring: Callable[[str], None],
-    seen: Callable[[str], str] = str,
-) -> None:
-    """Give the copy of (a part of) `repository` whose root is `top` a git directory of its own.
-
-    Of the repository, `tree` was copied, a directory in it or its top; `beside` are the directories of the repository
-    for which there are links, relative to the top. `bring` copies a path below the tree that is not there yet; `seen`
-    says at which path a build sees one in the copy. Raises `OSError` if it cannot be written.
-    """
-    directory = f"{top}/.git"
-    os.mkdir(directory)
-    is_whole = tree == repository.top  # else it needs an info/exclude of its own, which git looks for in the commondir
-    _link_what_is_shared(repository, directory, own_exclude=not is_whole)
-    with open(f"{directory}/commondir", "w", encoding="utf-8", errors="surrogateescape") as f:
-        f.write(f"{repository.common if is_whole else _own_commondir(repository, directory)}\n")
-    _write_worktree_settings(directory, seen(top))
-    index = f"{directory}/index"
-    if not _copy_file(f"{repository.git_directory}/index", index):
-        if not is_whole:
-            _exclude(repository, directory, [])
-        return
-    changed = git.refresh(repository, index)
-    parsed = _parse(index, repository.hash_size) if changed is not None else None
-    if not is_whole:
-        _exclude(repository, directory, _not_to_be_listed(git, repository, list(beside), parsed))
-    if changed is None or parsed is None:
-        return
-    below = os.fsencode(repository.path_of(tree))
-    within = below + b"/" if below else b""
-    entries = []
-    for entry in parsed.entries:
-        if entry.name == below or entry.name.startswith(within):
-            entries.append(_of_copied(entry, repository.top, top, len(within), changed, bring))
-        else:
-            entries.append(entry if entry.name in changed else entry.not_looked_at())
-    _rewrite(index, git_index.assemble(parsed._replace(entries=entries)))
-
-
-def _of_copied(
-    entry: git_index.Entry, original: str, top: str, start: int, changed: set[bytes], bring: Callable[[str], None]
-) -> git_index.Entry:
-    """The entry of something that the copy should have, whose root is `top`; that of the repository is `original`."""
-    if entry.is_submodule:
-        return entry
-    path = os.path.join(top, os.fsdecode(entry.name))
-    copied = presence.lstat(path)
-    if copied is None:
-        bring(os.fsdecode(entry.name[start:]))
-        copied = presence.lstat(path)
-    if entry.name in changed:
-        return entry
-    if copied is None:
-        return entry.not_looked_at()
-    file = presence.lstat(os.path.join(original, os.fsdecode(entry.name)))
-    is_what_git_saw = file and (file.st_size, file.st_mtime_ns) == (copied.st_size, copied.st_mtime_ns)
-    return entry.seen_as(copied) if is_what_git_saw else entry
-
-
-def _link_what_is_shared(repository: Repository, directory: str, *, own_exclude: bool) -> None:
-    """Link what the worktrees of `repository` share, for programs that read it directly; copy its own files."""
-    own, common = repository.git_directory, repository.common
-    for name in _SHARED:
-        if os.path.lexists(f"{common}/{name}"):
-            os.symlink(f"{common}/{name}", f"{directory}/{name}")
-    if own_exclude:
-        os.mkdir(f"{directory}/info")
-        for source in (f"{own}/info", f"{common}/info"):
-            _link_all(source, f"{directory}/info", but="exclude")
-    elif os.path.lexists(f"{own}/info"):
-        os.symlink(f"{own}/info", f"{directory}/info")
-    with os.scandir(own) as entries:
-        for entry in entries:
-            destination = f"{directory}/{entry.name}"
-            if _NOT_TAKEN.fullmatch(entry.name) or os.path.lexists(destination):
-                continue
-            if entry.name == "HEAD" and entry.is_symlink():
-                os.symlink(os.readlink(entry.path), destination)  # of the oldest kind, to refs/heads/NAME
-            elif entry.is_file():
-                _copy_file(entry.path, destination)
-            elif entry.is_dir():
-                os.symlink(entry.path, destination)
-
-
-def _own_commondir(repository: Repository, directory: str) -> str:
-    """The commondir of a copy that has an info/exclude of its own: the git directory itself, unless the references of
-    the worktree and those of all worktrees are two stacks of reftables, each in the directory `reftable` of its own."""
-    if repository.own_is_common or not os.path.isdir(f"{repository.common}/reftable"):
-        return "."
-    os.mkdir(f"{directory}/common")
-    os.symlink("../info", f"{directory}/common/info")
-    for name in (*_SHARED, "reftable"):
-        if os.path.lexists(f"{repository.common}/{name}"):
-            os.symlink(f"{repository.common}/{name}", f"{directory}/common/{name}")
-    return "common"
-
-
-def _link_all(source: str, destination: str, *, but: str) -> None:
-    with contextlib.suppress(FileNotFoundError, NotADirectoryError, PermissionError):
-        for name in os.listdir(source):
-            if name != but and not os.path.lexists(f"{destination}/{name}"):
-                os.symlink(f"{source}/{name}", f"{destination}/{name}")
-
-
-def _write_worktree_settings(directory: str, top: str) -> None:
-    """Write the settings of the copy, which count with extensions.worktreeConfig: there the repository's own settings
-    may name the original checkout. In a sparse checkout, allow unexpected files beside the tree, and write no objects.
-    """
-    with open(f"{directory}/config.worktree", "a", encoding="utf-8", errors="surrogateescape") as f:
-        f.write(f"\n[core]\n\tbare = false\n\tworktree = {_quoted(top)}\n")
-        f.write("[sparse]\n\texpectFilesOutsideOfPatterns = true\n[index]\n\tsparse = false\n")
-
-
-def _parse(index: str, hash_size: int) -> git_index.Index | None:
-    with open(index, "rb") as f:
-        try:
-            return git_index.parse(f.read(), hash_size)
-        except ValueError:
-            return None
-
-
-def _not_to_be_listed(
-    git: Git, repository: Repository, beside: list[str], index: git_index.Index | None
-) -> list[bytes]:
-    """The links among `beside` that git would list as untracked, although it tracks or ignores those directories."""
-    names = [os.fsencode(each) for each in beside]
-    if index is None:
-        return names
-    tracked = set()
-    for entry in index.entries:
-        name = entry.name
-        while slash := name.rfind(b"/") + 1:
-            name = name[: slash - 1]
-            if name in tracked:
-                break
-            tracked.add(name)
-    rest = [name for name in names if name not in tracked]
-    return [name for name in names if name in tracked] + git.ignored(repository, rest)
-
-
-def _exclude(repository: Repository, directory: str, names: list[bytes]) -> None:
-    """Write info/exclude of the copy: that of the repository, and `names`, relative to its top (gitignore(5))."""
-    known = b""
-    with contextlib.suppress(OSError), open(f"{repository.common}/info/exclude", "rb") as f:
-        known = f.read() + b"\n"
-    lines = [b"/" + re.sub(rb"([\\*?\[ ])", rb"\\\1", name) + b"\n" for name in names if b"\n" not in name]
-    with open(f"{directory}/info/exclude", "wb") as f:
-        f.write(known + b"".join(lines))
-
-
-def _copy_file(source: str, destination: str) -> bool:
-    """Copy a small file with its time, which git compares with those of files; False if it does not exist."""
-    try:
-        with open(source, "rb") as f:
-            data, status = f.read(), os.fstat(f.fileno())
-    except OSError:
-        return False
-    with open(destination, "wb") as f:
-        f.write(data)
-    os.utime(destination, ns=(status.st_atime_ns, status.st_mtime_ns))
-    os.chmod(destination, stat.S_IMODE(status.st_mode) | stat.S_IRUSR | stat.S_IWUSR)
-    return True
-
-
-def _rewrite(path: str, data: bytes) -> None:
-    """Rewrite a file and keep its time, so that git still checks files that were changed at that very time."""
-    status = os.stat(path)
-    with open(path, "wb") as f:
-        f.write(data)
-    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))

@@ -1,7 +1,7 @@
 """Copy a source tree so that a backend sees the same in the copy as in the tree itself.
 
 The copy consists of the files (`copied_files`), links to files beside and above the tree (`surroundings`), and a git
-directory for each repository that contains the tree or is in it (`git`).
+directory for each repository that contains the tree or is in it (`git_directory`).
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from sage_wheels.building.source.git import (
     Git,
     Refused,
     Repository,
-    make_git_directory,
     read_git_directory,
-    refused_for_pipe,
+    refused_for,
 )
+from sage_wheels.building.source.git_directory import make_git_directory
 from sage_wheels.errors import FileOperationFailed
 
 TYPE_CHECKING = False
@@ -71,9 +71,9 @@ def _copy(tree: str, directory: str, leave_out: frozenset[str], seen: Callable[[
     files.run()
     files.destination = surroundings.make_room(directory, part, files.climbs)
     beside = surroundings.link(tree, files.destination, top, files.climbs)
-    if files.pipes:
+    for below, kind in files.endless[:1]:
         around, files.repositories = [], []
-        notes = [str(refused_for_pipe(os.path.join(tree, files.pipes[0])))]
+        notes = [str(refused_for(os.path.join(tree, below), kind))]
     for repository in around:
         repositories[os.path.relpath(repository.top, tree)] = repository
         root = files.destination.removesuffix(f"/{repository.path_of(tree)}")

@@ -69,3 +69,39 @@ def test_what_a_pc_file_names(nobody: dict[str, str], tmp_path: Path) -> None:
     assert found.whole >= {str(where), str(tmp_path / "include"), "/with a blank"}
     assert found.flat == {str(tmp_path / "lib"), "/private"}
     assert "/usr/include/x" not in found.whole
+
+
+@pytest.mark.parametrize("name", ["Boost_ROOT", "HDF5_DIR", "CUDA_HOME", "fftw_prefix"])
+def test_what_is_installed_where_a_variable_says(nobody: dict[str, str], tmp_path: Path, name: str) -> None:
+    """Its headers and libraries; the files for CMake, if the variable names their directory; nothing else there."""
+    root = tmp_path / "boost"
+    for each in ("include", "lib", "src", "lib/cmake/Boost"):
+        (root / each).mkdir(parents=True)
+    wanted = {f"{root}/include", f"{root}/lib"}
+    assert named({**nobody, name: str(root)}, [], []) == (wanted, set())
+    assert named({**nobody, name: f"/usr:{root}/"}, [], []) == (wanted, set())
+    (root / "lib/cmake/Boost/BoostConfig.cmake").touch()
+    assert named({**nobody, name: f"{root}/lib/cmake/Boost"}, [], []) == (set(), {f"{root}/lib/cmake/Boost"})
+
+
+@pytest.mark.parametrize("name", ["SAGE_WHEELS_DIR", "XDG_RUNTIME_DIR", "BOOST", "SSL_CERT_DIR", "LD_LIBRARY_PATH"])
+def test_other_variables_name_nothing(nobody: dict[str, str], tmp_path: Path, name: str) -> None:
+    (tmp_path / "include").mkdir()
+    assert named({**nobody, name: str(tmp_path)}, [], []) == (set(), set())
+
+
+def test_a_virtual_environment_has_no_libraries(nobody: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "pyvenv.cfg").touch()
+    assert named({**nobody, "MY_PREFIX": str(tmp_path)}, [], []) == (set(), set())
+
+
+@pytest.mark.parametrize(
+    "text", ["--sysroot={}", "-O2 --sysroot {}", "-isysroot {}", "-isysroot{}", "-DCMAKE_SYSROOT={}", "'--sysroot={}'"]
+)
+def test_a_sysroot(nobody: dict[str, str], tmp_path: Path, text: str) -> None:
+    for each in ("usr/include", "lib", "home"):
+        (tmp_path / each).mkdir(parents=True)
+    found = named({**nobody, "CFLAGS": text.format(tmp_path)}, [], [])
+    assert found == ({f"{tmp_path}/usr/include", f"{tmp_path}/lib"}, set())
+    assert named({**nobody, "CFLAGS": text.format("/")}, [], []).whole <= {"/usr/local"}

@@ -563,15 +563,18 @@ def test_what_the_caller_vouches_for(project: Project, name: str) -> None:
     assert not is_stored("two")
 
 
-@pytest.mark.parametrize("how", ["CPATH", "PKG_CONFIG_PATH", "CMAKE_PREFIX_PATH", "CFLAGS", "a setting"])
+@pytest.mark.parametrize(
+    "how", ["CPATH", "PKG_CONFIG_PATH", "CMAKE_PREFIX_PATH", "CFLAGS", "--sysroot", "Foo_ROOT", "a setting"]
+)
 def test_directories_that_are_compiled_against(project: Project, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
     include = project.top / "include"
     include.mkdir()
     more: dict[str, Any] = {"cache_system": None}
     if how == "a setting":
         more["config_settings"] = {"x": f"-I{include}"}
-    if how != "a setting":
-        monkeypatch.setenv(how, f"-I{include}" if how == "CFLAGS" else str(include))
+    else:
+        values = {"CFLAGS": f"-I{include}", "--sysroot": f"--sysroot={project.top}", "Foo_ROOT": str(project.top)}
+        monkeypatch.setenv("CXXFLAGS" if how == "--sysroot" else how, values.get(how, str(include)))
     assert not project.is_stored(**more)
     assert project.is_stored(**more)
     (include / "x.h").write_text("one")

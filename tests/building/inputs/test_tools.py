@@ -27,7 +27,7 @@ def test_a_program_of_two_names_is_asked_for_one_after_the_other(tmp_path: Path)
     os.link(programs / "cargo", programs / "rustc")
     (programs / "ninja").symlink_to("cargo")
     environ = {"PATH": f"{programs}:/usr/bin:/bin", "HOME": str(tmp_path)}
-    said = tools.versions(environ, "", Store(str(tmp_path / "store")))
+    said = tools.Tools(environ, "").versions(Store(str(tmp_path / "store")))
     assert {name: said[name] for name in ("cargo", "ninja", "rustc")} == {
         name: f"{name} 1.0" for name in ("cargo", "ninja", "rustc")
     }
@@ -50,7 +50,7 @@ def test_a_version_may_be_in_any_line(tmp_path: Path, lines: list[str], version:
     (tmp_path / "nvcc").write_text(f"#!/bin/sh\ncat <<'END'\n{text}\nEND\n")
     (tmp_path / "nvcc").chmod(0o755)
     environ = {"PATH": f"{tmp_path}:/usr/bin:/bin", "HOME": str(tmp_path)}
-    assert tools.versions(environ, "", Store(str(tmp_path / "store")))["nvcc"] == version
+    assert tools.Tools(environ, "").versions(Store(str(tmp_path / "store")))["nvcc"] == version
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_a_compiler_that_a_script_starts(tmp_path: Path, wrapper: str) -> None:
     store = Store(str(tmp_path / "store"))
     for version in ("1.0", "2.0"):
         program(real / "real-cc", f"echo real-cc {version}")
-        assert tools.versions(environ, "", store)["cc"] == f"real-cc {version}"
+        assert tools.Tools(environ, "").versions(store)["cc"] == f"real-cc {version}"
 
 
 def test_a_toolchain_that_is_not_the_default(tmp_path: Path) -> None:
@@ -82,10 +82,26 @@ def test_a_toolchain_that_is_not_the_default(tmp_path: Path) -> None:
     environ = {"PATH": str(tmp_path), "HOME": str(tmp_path)}
     store = Store(str(tmp_path / "store"))
     (hashes / "stable").write_text("1")
-    before = tools.versions(environ, "", store)
+    before = tools.Tools(environ, "").versions(store)
     (hashes / "nightly").write_text("2")
-    after = tools.versions(environ, "", store)
+    after = tools.Tools(environ, "").versions(store)
     (hashes / "nightly").write_text("3")
-    assert len({before["rustup"], after["rustup"], tools.versions(environ, "", store)["rustup"]}) == 3
+    assert len({before["rustup"], after["rustup"], tools.Tools(environ, "").versions(store)["rustup"]}) == 3
     (hashes / "nightly").unlink()
-    assert tools.versions(environ, "", store) == before
+    assert tools.Tools(environ, "").versions(store) == before
+
+
+def test_a_tool_that_was_built_again_is_another_one(tmp_path: Path) -> None:
+    """Though it prints the same version. A script before it is passed over: a build among many has such."""
+    store = Store(str(tmp_path / "store"))
+    environ = {"PATH": f"{tmp_path}/scripts:{tmp_path}/bin:/usr/bin:/bin", "HOME": str(tmp_path)}
+    seen = []
+    for number in (1, 2):
+        for directory, content in (("bin", b"\x7fELF%d" % number), ("scripts", b"#!/bin/sh\n# %d\n" % number)):
+            (tmp_path / directory).mkdir(exist_ok=True)
+            (tmp_path / directory / "cc").write_bytes(content)
+            (tmp_path / directory / "cc").chmod(0o755)
+            found = tools.Tools(environ, "").elsewhere(store)
+            assert "program ld" not in found  # the list of packages tells
+            seen.append(found["program cc"])
+    assert seen[0] == seen[1] != seen[2] == seen[3]
