@@ -183,6 +183,7 @@ class FileOperationFailed(SageWheelsError):
         reason = os.strerror(error.errno) if error.errno else " ".join(map(str, error.args))
         advice = _ADVICE.get(error.errno or 0, "solve that problem and run the command again")
         if error.errno in (errno.EACCES, errno.EPERM):
+            path = _nearest(path)
             advice = _own_mode(path) or (_own_attribute(path) if error.errno == errno.EPERM else "") or advice
         if error.errno == errno.ENOENT and not path and not _is_somewhere():
             reason, advice = "the current directory was deleted", "go to another one and run the command again"
@@ -204,6 +205,14 @@ def _is_somewhere() -> bool:
     except FileNotFoundError:
         return False
     return True
+
+
+def _nearest(path: str) -> str:
+    """`path`, or the nearest directory above it that is there: that one has an owner, and refuses what is below it."""
+    above = path
+    while above.startswith("/") and not os.path.lexists(above):
+        above = os.path.dirname(above)
+    return above or path
 
 
 def _own_mode(path: str) -> str:

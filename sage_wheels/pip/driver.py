@@ -315,7 +315,8 @@ class Conversation:
     # --- what stands in for parts of pip ------------------------------------------------------------------------------
 
     def run(self, command: Any, options: Any, arguments: list[str]) -> int:
-        if options.use_user_site is None and self.is_for_user_only(options):
+        is_told = options.use_user_site is None and self.is_for_user_only(options)  # pip has said why
+        if is_told:
             options.use_user_site = True
         given = {
             "--user": options.use_user_site or None,
@@ -328,7 +329,7 @@ class Conversation:
         self.is_users = set(paths) == {"--user"}
         is_dry = getattr(options, "dry_run", False)
         if paths:
-            self.ask("elsewhere", options=paths, dry=is_dry)
+            self.ask("elsewhere", options=paths, quiet=is_dry or is_told)
             self.replaces = self.answer["replaces"]
             if not self.replaces:
                 return int(self.pips_run(command, options, arguments))

@@ -182,7 +182,7 @@ class _Conversation:
         if what == "elsewhere":
             options = {name: _from_hex(value) for name, value in question["options"].items()}
             destinations = list(_destinations(options, self.decision.prefix))
-            if not question["dry"]:
+            if not question["quiet"]:
                 self._elsewhere(options, destinations, held)
             return {
                 "replaces": any(

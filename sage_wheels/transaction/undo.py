@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 
@@ -116,7 +117,9 @@ def choose(prefix: Prefix, options: UndoOptions) -> EntriesToUndo:
                 if options.to is not None and entry.number <= options.to:
                     break
                 if entry.problem:
-                    raise NotThere(f"number {entry.number} cannot be undone: {entry.problem}", _OTHERWISE)
+                    is_denied = entry.problem.endswith(os.strerror(errno.EACCES))
+                    advice = "run the command as the user who made that change" if is_denied else _OTHERWISE
+                    raise NotThere(f"number {entry.number} cannot be undone: {entry.problem}", advice)
                 known.append(entry)
                 if options.to is None and options.number in (None, entry.number):
                     break

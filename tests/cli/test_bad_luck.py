@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -249,20 +250,40 @@ def wheels(directory: Path) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody who may not write")
 @pytest.mark.parametrize("command", COMMANDS)
 def test_no_permission(tmp_path: Path, prefix: Path, command: str) -> None:
-    user = as_nobody()
+    user = nobody(tmp_path)
     wheels(tmp_path)
-    for directory in [tmp_path, *tmp_path.parents]:
-        if not directory.stat().st_mode & stat.S_IXOTH and directory.owner() == "root":
-            directory.chmod(directory.stat().st_mode | 0o711) if directory.name.startswith(
-                ("test_", "pytest-")
-            ) else None
     before = snapshot(prefix)
     done = tool(*COMMANDS[command], "--prefix", prefix, cwd=tmp_path, **user)
     message = sentence(done)
     assert os.strerror(errno.EACCES) in message
     assert str(prefix) in message
     assert message.endswith("; run the command as a user who has the permission, such as the owner of that path")
+    assert os.path.exists(message.partition(" failed at ")[2].partition(" (")[0]), "it has an owner"
     assert snapshot(prefix) == before
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_a_change_of_another_user_is_not_for_us_to_undo(tmp_path: Path, prefix: Path) -> None:
+    user = nobody(tmp_path)
+    for path in [prefix, *prefix.rglob("*")]:
+        if path.parent.name != "history":
+            os.chown(path, user["user"], user["group"], follow_symlinks=False)
+    message = sentence(tool("undo", "--prefix", prefix, cwd=tmp_path, **user))
+    assert message.endswith(f"{os.strerror(errno.EACCES)}; run the command as the user who made that change")
+
+
+def nobody(tmp_path: Path) -> dict[str, Any]:
+    """As `as_nobody`, with a home, and with the permission to go to `tmp_path`."""
+    user = as_nobody()
+    for directory in [tmp_path, *tmp_path.parents]:
+        if not directory.stat().st_mode & stat.S_IXOTH and directory.owner() == "root":
+            directory.chmod(directory.stat().st_mode | 0o711) if directory.name.startswith(
+                ("test_", "pytest-")
+            ) else None
+    home = tmp_path / "home"
+    home.mkdir()
+    os.chown(home, user["user"], user["group"])
+    return {"env": tool_environment(HOME=str(home)), **user}
 
 
 def test_no_permission_to_write_as_anybody_but_root(tmp_path: Path, prefix: Path) -> None:

@@ -199,6 +199,7 @@ def check_unwritable(machine: Machine) -> None:
     try:
         done = machine.install("1")
         assert "Defaulting to user installation" in done.stdout
+        assert "--user" not in done.stderr, "nobody has given that option"
         assert machine.imported() == "1"
         assert names(machine.prefix) == []
         assert list(machine.user.rglob("one.py"))

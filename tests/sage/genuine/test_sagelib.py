@@ -144,7 +144,7 @@ class TestOneKind:
     def test_sage_config_is_what_meson_has_made(self, library: Library, editable: bool) -> None:
         config = Path(library.sage.python("import sage.config; print(sage.config.__file__)"))
         assert config.read_bytes() == (library.build / "src/sage/config.py").read_bytes()
-        assert f'MESON_SOURCE_ROOT = r"{library.sage.root}"' in config.read_text()
+        assert f'"{library.sage.root}' in config.read_text(), "MESON_SOURCE_ROOT, or EDITABLE_SRC before 11.0"
 
     def test_imports_beside_builds(self, library: Library, editable: bool) -> None:
         """sagemath/sage#41065: each import of an editable library starts ninja."""

@@ -98,11 +98,7 @@ def test_a_day(library: Library, repository: Path, tmp_path: Path) -> None:
     assert git(repository, "status", "--porcelain", "--untracked-files=no") == ""
     git(repository, "switch", "-q", "next")
     sage.overlay()
-    assert (
-        sage.run(sage.checkout / "build/overlay", repository, "--status")
-        .stdout.rstrip()
-        .endswith("is in " + str(repository))
-    )
+    assert is_in(sage)
     sage.make("six-no-deps")
     sage.make("six-clean")
     sage.make("six-no-deps")
@@ -111,7 +107,23 @@ def test_a_day(library: Library, repository: Path, tmp_path: Path) -> None:
     assert sage.python("import six, trial_own; print('both')") == "both"
     done = sage.run(repository / "sage", "--pip", "uninstall", "-y", "trial_own")
     assert done.returncode == 0, done.stdout
+
+    # back, with the overlay in: git puts back the genuine scripts, and they work beside those that it does not know
+    git(repository, "checkout", "-q", "-f", "release")
+    assert not is_in(sage)
+    sage.make("six-no-deps")
+    assert "Successfully installed six" in sage.spkg_log("six")
+    sage.overlay()
+    assert is_in(sage)
+    sage.make("six-no-deps")
+    assert "Successfully installed" not in sage.spkg_log("six")
+    assert sage.run("sage-wheels", "verify", "six").returncode == 0
+    assert library.value() == "in the morning"
     sage.overlay("--undo")
     assert git(repository, "status", "--porcelain", "--untracked-files=no") == ""
-    git(repository, "switch", "-q", "release")
-    assert git(repository, "status", "--porcelain", "--untracked-files=no") == ""
+
+
+def is_in(sage: Sage) -> bool:
+    """Whether the whole overlay is in the tree."""
+    said = sage.run(sage.checkout / "build/overlay", sage.root, "--status").stdout
+    return said.rstrip().endswith(f"is in {sage.root}")
