@@ -116,7 +116,7 @@ def write_images(
         for request in requests
     ]
     sources = [path for layout in layouts for path in layout.sources()] if compile_bytecode else []
-    uncached = blocked_caches(prefix, sources, locator)
+    uncached = _blocked_caches(prefix, sources, locator)
     if uncached:
         on_uncached(sorted(uncached.values()))
     writers = _writers(layouts, tree, unpacked, store, uncached, compiling=compiling)
@@ -147,16 +147,13 @@ def write_images(
     return [_finish(writer, request) for writer, request in zip(writers, requests, strict=True)]
 
 
-def blocked_caches(
-    prefix: Prefix, sources: Iterable[PrefixPath], locator: Locator | None
-) -> dict[PrefixPath, PrefixPath]:
+def _blocked_caches(prefix: Prefix, sources: Iterable[PrefixPath], locator: Locator) -> dict[PrefixPath, PrefixPath]:
     """The directories of `sources` in which there can be no byte-code, with the path of what is in its place.
 
     It is a file, or a link that leads out of the prefix or nowhere. pip goes on without byte-code, too, but writes
     through such a link.
     """
     found = {}
-    locator = locator or Locator(prefix.root)
     for directory in {parent(path) for path in sources}:
         cache = below(directory, "__pycache__")
         status = presence.lstat(prefix.path(cache))
