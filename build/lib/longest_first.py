@@ -61,7 +61,7 @@ class Package(NamedTuple):
 def rules_of(database: str) -> dict[str, Rule]:
     """The rules in what `make -p` has printed.
 
-    >>> rules_of("# Files\\n\\na: b | c\\n#  Phony target\\n\\tgo\\n\\n# Not a target:\\nb:\\n")
+    >>> rules_of("\\n# Files\\n\\na: b | c\\n#  Phony target\\n\\tgo\\n\\n# Not a target:\\nb:\\n")
     {'a': Rule(normal=['b'], order_only=['c'], recipe=['\\tgo'])}
     """
     found: dict[str, Rule] = {}
@@ -163,6 +163,8 @@ class Jobserver:
         if self.own_is_free:
             self.own_is_free = False
             return b""
+        if not select.select([self.reader], [], [], 0)[0]:  # where O_NONBLOCK does not count (macOS), a read would wait
+            return None
         try:
             return os.read(self.reader, 1) or None
         except BlockingIOError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import os
 import shutil
 import signal
@@ -10,6 +11,8 @@ import time
 from pathlib import Path
 
 import pytest
+
+from support.modules import loaded
 
 pytestmark = pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
 
@@ -232,3 +235,8 @@ def test_a_makefile_of_another_kind_is_left_to_make(tree: Tree) -> None:
     tree.run(*LEAVES, "fonttools")
     assert sorted(tree.begun) == sorted(["venv", *ALL])
     assert tree.begun[-1] == "fonttools"
+
+
+def test_the_examples_in_it(checkout: Path) -> None:
+    with loaded(checkout / "build/lib/longest_first.py") as module:
+        assert doctest.testmod(module).failed == 0
