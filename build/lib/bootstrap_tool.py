@@ -19,7 +19,7 @@ from types import ModuleType
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import tarfile
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from typing import Any
 
 # For each tool, the module of sage_bootstrap, and the function in it that runs the tool.
@@ -41,6 +41,7 @@ def main(name: str) -> None:
     sys.path.insert(0, build)
     if name == "sage-uncompress-spkg":
         give_data_filter()
+        remember_owners()
     elif name == "sage-package" and sys.argv[1:2] == ["properties"]:
         import_no_network()
     elif name == "sage-package" and sys.argv[1:2] == ["download"]:
@@ -139,6 +140,34 @@ def give_data_filter() -> None:
         extractall(self, path, chosen)  # members are taken one by one
 
     tarfile.TarFile.extractall = extract_filtered  # type: ignore[assignment,method-assign]
+
+
+def remember_owners() -> None:
+    """Look up each name of a user or group once. For root, tarfile does that for each member of an archive, and where
+    the name is unknown, the system may open a hundred files for it each time."""
+    with contextlib.suppress(ImportError):
+        import grp
+        import pwd
+
+        for module, name in ((pwd, "getpwnam"), (grp, "getgrnam")):
+            setattr(module, name, _once(getattr(module, name)))
+
+
+def _once(find: Callable[[str], Any]) -> Callable[[str], Any]:
+    """`find`, which is called once for each name; it may raise `KeyError`."""
+    answers: dict[str, Any] = {}
+
+    def remembered(name: str) -> Any:
+        if name not in answers:
+            try:
+                answers[name] = find(name)
+            except KeyError:
+                answers[name] = None
+        if answers[name] is None:
+            raise KeyError(name)
+        return answers[name]
+
+    return remembered
 
 
 def harmless(members: Iterable[tarfile.TarInfo], destination: str) -> Iterator[tarfile.TarInfo]:

@@ -88,6 +88,28 @@ def test_what_it_lets_through_is_what_the_data_filter_lets_through(
     assert "outside" not in extracted(tmp_path / "ours")
 
 
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("strace"), reason="needs root and strace")
+def test_root_asks_for_each_owner_once(tmp_path: Path, checkout: Path) -> None:
+    with tarfile.open(tmp_path / "many.tar", "w") as archive:
+        for number in range(20):
+            info = member(f"top/{number}")
+            info.uname, info.gname = "nobody-of-this-name", "no-group-of-this-name"
+            archive.addfile(info)
+    program = """if True:
+        import runpy, sys, tarfile
+        tool = runpy.run_path(sys.argv[1])
+        tool["remember_owners"]()
+        tarfile.open(sys.argv[2]).extractall(sys.argv[3])
+    """
+    arguments = [str(checkout / "build/lib/bootstrap_tool.py"), str(tmp_path / "many.tar"), str(tmp_path / "out")]
+    trace = ["strace", "-f", "-qq", "-o", str(tmp_path / "trace"), "-e", "trace=openat"]
+    subprocess.run([*trace, sys.executable, "-I", "-W", "ignore", "-c", program, *arguments], check=True)
+    opened = (tmp_path / "trace").read_text()
+    assert opened.count('"/etc/passwd"') <= 1
+    assert opened.count('"/etc/group"') <= 1
+    assert {(path.stat().st_uid, path.stat().st_gid) for path in (tmp_path / "out/top").iterdir()} == {(12345, 12345)}
+
+
 def test_the_virtual_environment_is_known_without_sage_venv(
     tool: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
