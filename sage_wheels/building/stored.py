@@ -163,7 +163,8 @@ class StoredBuild:
             from sage_wheels.building.inputs import machine, tools
 
             options = self._options
-            found = tools.Tools(self._environ, self.common["interpreter"]["compilers"])
+            vouched_for = self.named_paths.values() if options.cache_system else ()
+            found = tools.Tools(self._environ, self.common["interpreter"]["compilers"], vouched_for)
             texts = [
                 f"-D{key.removeprefix('cmake.define.')}={each}" if key.startswith("cmake.define.") else f"{key}={each}"
                 for key, value in options.config_settings.items()

@@ -26,6 +26,7 @@ _TOOLS = (
     *("cc", "gcc", "clang", "c++", "g++", "clang++", "gfortran", "f77", "f95", "ld", "ar", "as", "make", "cmake"),
     *("meson", "ninja", "pkg-config", "swig", "cargo", "rustc", "git", "cython", "nvcc"),
 )
+_OF_WHEELS = frozenset({"cmake", "cython", "meson", "ninja"})  # tools that Python packages install, too
 # Variables whose value is a command; the programs in it are tools, too.
 _COMMANDS = re.compile(
     r"(HOST|BUILD|TARGET)?_?(CC|CXX|CPP|FC|F77|F90|F95|LD|LDSHARED|LDCXXSHARED|AR|NM|RANLIB|AS|MAKE|NINJA|CYTHON|SWIG"
@@ -45,14 +46,20 @@ _NEUTRAL = {"LC_ALL": "C", "TERM": "dumb"}
 
 
 class Tools:
-    """The tools that are found on the PATH of `environ`, and `compilers`, which the interpreter names."""
+    """The tools that are found on the PATH of `environ`, and `compilers`, which the interpreter names.
 
-    def __init__(self, environ: Mapping[str, str], compilers: str) -> None:
+    Tools that Python packages install are not looked for in the directories `vouched_for` and below: the caller says
+    what is installed there.
+    """
+
+    def __init__(self, environ: Mapping[str, str], compilers: str, vouched_for: Iterable[str] = ()) -> None:
         self._environ = environ
         path = environ.get("PATH", os.defpath).split(os.pathsep)
         self._path = {each: os.path.realpath(each) for each in path if each}
         names = dict.fromkeys([*_TOOLS, *compilers.split(), *_named(environ)])
-        self._programs = {name: _programs(name, self._path) for name in names if name}
+        below = tuple(f"{directory}/" for directory in vouched_for)
+        others = {each: real for each, real in self._path.items() if not f"{each}/".startswith(below)}
+        self._programs = {name: _programs(name, others if name in _OF_WHEELS else self._path) for name in names if name}
 
     def versions(self, store: Store) -> dict[str, str]:
         """What each tool says of its version; "" for one that is not there.

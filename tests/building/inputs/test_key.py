@@ -611,6 +611,21 @@ def test_the_prefix_and_named_paths_stand_for_themselves(
     assert project.is_stored(**there(1))
 
 
+@pytest.mark.parametrize(("tool", "is_told"), [("meson", True), ("gcc", False)])
+def test_tools_that_packages_of_the_prefix_install(
+    project: Project, monkeypatch: pytest.MonkeyPatch, tool: str, is_told: bool
+) -> None:
+    """`--cache-system` says whether meson is there; it does not speak of compilers."""
+    monkeypatch.setenv("PATH", f"{project.tools}:{os.environ['PATH']}")
+    told: dict[str, Any] = {"cache_paths": (("LOCAL", str(project.tools.parent)),)}
+    untold = {**told, "cache_system": None}
+    for options in (told, untold):
+        assert [project.is_stored(**options), project.is_stored(**options)] == [False, True]
+    project.program(tool, "77.7")
+    assert project.is_stored(**told) == is_told
+    assert not project.is_stored(**untold)
+
+
 def test_what_only_looks_like_a_named_path(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """The name in braces, and a path that ends in the same way, each where the other place has it differently."""
     project.hook("about['v'] = os.environ['V'].replace('/', '|')")
