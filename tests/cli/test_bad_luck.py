@@ -278,7 +278,7 @@ def nobody(tmp_path: Path) -> dict[str, Any]:
     for directory in [tmp_path, *tmp_path.parents]:
         if not directory.stat().st_mode & stat.S_IXOTH and directory.owner() == "root":
             directory.chmod(directory.stat().st_mode | 0o711) if directory.name.startswith(
-                ("test_", "pytest-")
+                ("test_", "pytest-", "popen-")
             ) else None
     home = tmp_path / "home"
     home.mkdir()
