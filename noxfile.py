@@ -30,7 +30,7 @@ SHELL_FILES = (
     *("build/check", "build/demo", "build/overlay", "build/lib/system-python.sh", "build/make/package", ".ci/run"),
     *("tools/check", "tools/demo", "build/make/fetch-packages"),
     *("build/bin/sage-bootstrap-python", "build/bin/sage-build-num-threads", "build/bin/sage-dist-helpers"),
-    *("build/bin/sage-flock", "build/bin/sage-make-packages", "tests/sage/genuine/set-up"),
+    *("build/bin/sage-flock", "tests/sage/genuine/set-up"),
     *("build/bin/sage-move-tree", "build/bin/sage-pip", "build/bin/sage-pip-install", "build/bin/sage-pip-uninstall"),
     *("build/bin/sage-spkg-uninstall", "build/bin/sage-wheels"),
     *("tests/sage/genuine/set-up-today", "tests/sage/genuine/reduce-sagelib", "tests/sage/genuine/all-packages"),

@@ -71,9 +71,6 @@ RELIED_ON: dict[str, tuple[str, ...]] = {
     "build/sage_bootstrap/download/cmdline.py": ("has def run_safe ( ) :",),
     "build/bin/sage-uncompress-spkg": (OUTSIDE,),
     "build/sage_bootstrap/uncompress/cmdline.py": ("has def run ( ) :",),
-    "build/make/install?": ('has $MAKE "$@"',),
-    # What its recipes are, longest_first.py asks make, each time.
-    "build/make/Makefile.in?": ("has MAKE_REC = $(MAKE:-j%=) --no-print-directory",),
 }
 
 KNOWN = Path(__file__).with_name("interfaces.json")

@@ -16,9 +16,9 @@ What is replaced as a whole:
     sage-spkg-uninstall: by one that first removes what the genuine one cannot remove well
 
 What is edited: one line is added to sage-dist-helpers, and two are changed in sage-spkg, in that of passagemath three.
-If the tree has these files, the line for --pip and the one that starts ninja are changed in src/bin/sage, those that
-start meson in src/doc/Makefile, and the one that starts make in build/make/install. Lines of sage-spkg, sage-logger and
-src/bin/sage-env are changed so that they do the same with fewer processes (cheaper.py), where the tree has them.
+If the tree has these files, the line for --pip and the one that starts ninja are changed in src/bin/sage, and those
+that start meson in src/doc/Makefile. Lines of sage-spkg, sage-logger and src/bin/sage-env are changed so that they do
+the same with fewer processes (cheaper.py), where the tree has them.
 
 A tree is recognised by what these scripts do, not by its version: see interfaces.py.
 
@@ -55,9 +55,6 @@ LIST = f"{HOME}/overlay.json"
 GENUINE = f"{HOME}/genuine"
 UNFINISHED = f"{HOME}.new"
 _OURS_SAYS = b"sage-wheels is in this tree only in part"  # each of our scripts prints this if the tool is gone
-
-# Where the files are that we change.
-_CHANGED = ("build/bin", "build/make/install", "src/bin", "src/doc/Makefile")
 
 
 class Refused(Exception):
@@ -133,14 +130,6 @@ _DOCUMENT = tuple(
     )
     for target in ("doc-html", "doc-pdf")
 )
-_MAKE = Edit(
-    ('$MAKE "$@"',),
-    (
-        'packages=; [ ! -x "$SAGE_ROOT/build/bin/sage-make-packages" ] || packages=sage-make-packages',
-        '${packages:-$MAKE} "$@"',
-    ),
-    optional=True,
-)
 _END = "set +o allexport"
 _OURS_TOO = Edit(
     (_END,),
@@ -190,20 +179,16 @@ REPLACED = (
     Replacement("src/bin/sage-env", edits=_cheaper("src/bin/sage-env"), optional=True),
     Replacement("src/bin/sage", edits=(_OUR_PIP, _BUILD), optional=True),
     Replacement("src/doc/Makefile", edits=_DOCUMENT, optional=True),
-    Replacement("build/make/install", edits=(_MAKE,), optional=True),
 )
 ADDED = {
     "build/bin/sage-wheels": "build/bin/sage-wheels",
     "build/bin/sage-pip": "build/bin/sage-pip",
     "build/bin/sage-move-tree": "build/bin/sage-move-tree",
     "build/bin/sage-ninja": "build/bin/sage-ninja",
-    "build/bin/sage-make-packages": "build/bin/sage-make-packages",
     "build/bin/sage-dist-helpers-python": "build/bin/sage-dist-helpers",
     "build/lib/system-python.sh": "build/lib/system-python.sh",
     "build/lib/flock.py": "build/lib/flock.py",
     "build/lib/bootstrap_tool.py": "build/lib/bootstrap_tool.py",
-    "build/lib/longest_first.py": "build/lib/longest_first.py",
-    "build/lib/longest_first.mk": "build/lib/longest_first.mk",
 }
 # Added if the tree has no such file; otherwise it is in `REPLACED`.
 ADDED_IF_MISSING = {"build/bin/sage-bootstrap-python": "build/bin/sage-bootstrap-python"}
@@ -558,7 +543,7 @@ def _left_alone(root: Path) -> str:
                 return (
                     f"{root / entry.path} is ours, but {HOME} is gone, which 'git clean -x' deletes; put the genuine"
                     " scripts back from the archive of that release, or run:"
-                    f" {_git(root, 'checkout', *_CHANGED)}"
+                    f" {_git(root, 'checkout', 'build/bin', 'src/bin', 'src/doc/Makefile')}"
                 )
         except OSError:
             continue

@@ -93,8 +93,6 @@ STOCK = {
         "build_sage() {\n     ninja -C $SAGE_ROOT/build/sage-distro || exit $?\n}\n"
     ),
     "src/doc/Makefile": "doc-html:\n\tmeson compile -C ../../build/sage-distro doc-html\n",
-    "build/make/install": '#!/usr/bin/env bash\n$MAKE _clean-broken-gcc\n    $MAKE "$@"\nif [ $? -ne 0 ]; then\n',
-    "build/make/Makefile.in": "# As the others.\nMAKE_REC = $(MAKE:-j%=) --no-print-directory\n",
     "build/sage_bootstrap/__init__.py": "",
     "build/sage_bootstrap/download/__init__.py": "",
     "build/sage_bootstrap/uncompress/__init__.py": "",
@@ -123,7 +121,7 @@ STOCK = {
         "def dir_type(path):\n    return path\ndef run(argv=None):\n    print('genuine', sys.argv[1:])\n"
     ),
 }
-SCRIPTS_IN_GIT = "build/bin build/make/install src/bin src/doc/Makefile"
+SCRIPTS_IN_GIT = "build/bin src/bin src/doc/Makefile"
 ONLY_CHEAPER = ("build/bin/sage-logger", "src/bin/sage-env")  # nothing of ours depends on them
 SCRIPTS = [path for path in STOCK if path.startswith("build/bin/") and path not in ONLY_CHEAPER]
 

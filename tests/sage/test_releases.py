@@ -82,8 +82,8 @@ class Scripts:
         text = self.texts[path]
         if name.startswith("has "):
             lines = text.splitlines()
-            compact = "".join(name[4:].split())
-            yield "gone", "\n".join(line for line in lines if "".join(line.split()) != compact)
+            compact = name[4:].replace(" ", "")
+            yield "gone", "\n".join(line for line in lines if line.replace(" ", "") != compact)
             return
         lines = self.interfaces.parts_of(path, text)[name]
         if name == self.interfaces.OUTSIDE or name.endswith("="):
