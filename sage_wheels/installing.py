@@ -7,7 +7,7 @@ import contextlib
 from sage_wheels.building import wheels_of
 from sage_wheels.fs import trust
 from sage_wheels.transaction.commit import CommitOptions
-from sage_wheels.transaction.install import InstallOptions, remembering_interpreters, store_of_wheels
+from sage_wheels.transaction.install import InstallOptions, may_know_wheels, remembering_interpreters, store_for
 from sage_wheels.transaction.install import install as install_wheels
 from sage_wheels.wheel import Request, Wheel
 
@@ -33,14 +33,15 @@ def install(
 ) -> Report:
     """Install wheels, or what wheels can be made of; see `sage_wheels.install`."""
     options, commit_options = options or InstallOptions(), commit_options or CommitOptions()
-    store = store_of_wheels(options, commit_options.say)
+    store = store_for(options, commit_options.say)
+    known = store if store and may_know_wheels(store, options) else None
     with contextlib.ExitStack() as stack:
         stack.enter_context(trust.masked())
-        stack.enter_context(remembering_interpreters(options, commit_options.say))
+        stack.enter_context(remembering_interpreters(store))
         found = stack.enter_context(wheels_of(items, prefix, build_options))
         requests = [
             Request(
-                stack.enter_context(Wheel(each.path, limits, store=store)),
+                stack.enter_context(Wheel(each.path, limits, store=known)),
                 each.direct_url,
                 extras=each.extras,
                 origin=each.origin,

@@ -132,8 +132,8 @@ def _install(
         if not options.reinstall:
             requests, unchanged, there = _without_unchanged(prefix, requests, listing.distributions, options)
         new = [each for each in everything if each in requests or each.extras]
-        root = _store_for(options, commit_options.say)
-        unmet = unmet_requirements(prefix, new, listing.distributions, _store_in(root, options, commit_options.say))
+        store = store_for(options, commit_options.say)
+        unmet = unmet_requirements(prefix, new, listing.distributions, store)
         if options.ignore_requires_python:
             unmet = (*_made_for_others(prefix, new), *unmet)
         if not requests:
@@ -146,7 +146,7 @@ def _install(
                 )
         with (
             sweep.own_stage(prefix, commit_options.say, commit_options.history) as own,
-            _unpacked(root, options, own.path, commit_options.say) as unpacked,
+            _unpacked(store, options, own.path, commit_options.say) as unpacked,
         ):
             trace.step("staging %d wheels in %s", len(requests), own.path)
             images = image.write_images(
@@ -156,7 +156,7 @@ def _install(
                 compile_bytecode=options.compile_bytecode,
                 on_progress=on_progress,
                 unpacked=unpacked,
-                store=_store_in(root, options, commit_options.say),
+                store=store,
                 processes=options.processes,
                 on_uncached=lambda paths: commit_options.say(_uncached(prefix, paths)),
             )
@@ -184,36 +184,27 @@ def _uncached(prefix: Prefix, paths: list[PrefixPath]) -> str:
     )
 
 
-def _store_for(options: InstallOptions, say: Callable[[str], None]) -> str | None:
-    """The directory of the store, None for none. Raises what `caches.named` does for one that is named."""
+def store_for(options: InstallOptions, say: Callable[[str], None]) -> Store | None:
+    """The store, None for none. Raises what `caches.named` does for one that is named."""
     if not options.store:
         return None
     if options.cache_dir:
-        return caches.named(os.path.abspath(options.cache_dir))
-    found = caches.of_user()
-    if options.compile_bytecode:
-        caches.say_once(found.notes, say)
-    return found.directory
-
-
-def store_of_wheels(options: InstallOptions, say: Callable[[str], None]) -> Store | None:
-    """The store if it may know wheels that are installed with these `options`. Raises what `_store_for` does, and
-    `UsageError`."""
-    root = _store_for(options, say)
-    if root is None or not may_be_in(root, linking=_is_linking(options)):
-        return None
-    return _store_in(root, options, say)
-
-
-def _store_in(root: str | None, options: InstallOptions, say: Callable[[str], None]) -> Store | None:
+        root: str | None = caches.named(os.path.abspath(options.cache_dir))
+    else:
+        found = caches.of_user()
+        if options.compile_bytecode:
+            caches.say_once(found.notes, say)
+        root = found.directory
     return Store(root, limit=options.cache_size, on_note=say) if root else None
 
 
-def remembering_interpreters(
-    options: InstallOptions, say: Callable[[str], None]
-) -> contextlib.AbstractContextManager[None]:
+def may_know_wheels(store: Store, options: InstallOptions) -> bool:
+    """Whether `store` may know wheels that are installed with these `options`. Raises `UsageError`."""
+    return may_be_in(store.root, linking=_is_linking(options))
+
+
+def remembering_interpreters(store: Store | None) -> contextlib.AbstractContextManager[None]:
     """Take the answers of interpreters from the store: to run one takes as long as a small installation."""
-    store = _store_in(_store_for(options, say), options, say)
 
     def keep(key: object, run: Callable[[], Any]) -> Any:
         return remembered(store, "facts", key, dict, run) if store else run()
@@ -222,10 +213,10 @@ def remembering_interpreters(
 
 
 def _unpacked(
-    root: str | None, options: InstallOptions, stage: str, say: Callable[[str], None]
+    store: Store | None, options: InstallOptions, stage: str, say: Callable[[str], None]
 ) -> contextlib.AbstractContextManager[UnpackedWheels | None]:
-    """The unpacked wheels of the store in `root`. Raises `UsageError`."""
-    linking, store = _is_linking(options), _store_in(root, options, say)
+    """The unpacked wheels of the store. Raises `UsageError`."""
+    linking = _is_linking(options)
     return UnpackedWheels(store, stage, linking=linking, say=say) if store else contextlib.nullcontext()
 
 
