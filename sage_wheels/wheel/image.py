@@ -232,7 +232,7 @@ def _compile_elsewhere(prefix: Prefix, tree: str, writers: list[Writer], store: 
     elif wheels:
         for writer in writers:
             writer.do_without_bytecode()
-        brought = {destination for writer in writers for destination in writer.layout.destinations.values()}
+        brought = {path for writer in writers for each in writer.layout.placed for path in each.paths}
         codes.remove_bytecode(tree, [source for writer in writers for source in writer.layout.sources()], brought)
 
 

@@ -77,16 +77,6 @@ class Layout:
             left_out.update(dict.fromkeys(_compiled_again(found)))
         self.placed = without(found, left_out)
 
-    @property
-    def destinations(self) -> dict[MemberName, PrefixPath]:
-        """The path of each member that is installed."""
-        found = {
-            each.group.member(index): path
-            for each in self.placed
-            for index, path in zip(each.indexes, each.paths, strict=True)
-        }
-        return {**found, self.wheel.own_record: below(self.dist_info, "RECORD")}
-
     def _place(self, group: Group) -> Iterator[Placed]:
         """The destinations of the members of `group`. A directory in which all files are allowed is looked at once."""
         scheme, rest = self.wheel.scheme_and_path(group.member(0))
