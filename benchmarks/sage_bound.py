@@ -1,7 +1,7 @@
 """How fast `make -j2` could have been: the bound that the build backends of the packages set, in one run.
 
-Two processors cannot need less than half of the seconds that all backends, with the compilers that they start, have
-taken; and no number of processors less than the longest chain of packages of which each waits for the one before.
+Two processors cannot need less than half of the processor time that all backends, with the compilers that they start,
+have taken; and no number of processors less than the longest chain of packages of which each waits for the one before.
 """
 
 from __future__ import annotations
@@ -18,20 +18,21 @@ _OF_THE_BACKEND = ("get_requires", "build")
 
 
 class Bound(NamedTuple):
-    """Seconds: those of all backends, and of the longest chain, with the packages of that which build something."""
+    """`processor`: the seconds of processor time of all backends. `chain`: the seconds that those of the longest chain
+    have run, one after the other; `packages` are those of the chain that build something."""
 
-    all: float
+    processor: float
     chain: float
     packages: list[str]
 
     @property
     def seconds(self) -> float:
         """What two processors need at least."""
-        return max(self.chain, self.all / 2)
+        return max(self.chain, self.processor / 2)
 
     def __str__(self) -> str:
         chain = f"{self.chain:.0f} s in a chain ({', '.join(self.packages)})"
-        return f"backends took {self.all:.0f} s, of these {chain}"
+        return f"backends took {self.processor:.0f} s of processor time, and {chain}"
 
 
 def bound(timings: str, root: Path) -> Bound:
@@ -42,7 +43,7 @@ def bound(timings: str, root: Path) -> Bound:
     for project, taken in seconds_of_backends(timings).items():
         seconds[of_project.get(project, project)] += taken
     chain, packages = longest(seconds, needs)
-    return Bound(sum(seconds.values()), chain, packages)
+    return Bound(processor_seconds(timings), chain, packages)
 
 
 def seconds_of_backends(timings: str) -> dict[str, float]:
@@ -59,6 +60,15 @@ def seconds_of_backends(timings: str) -> dict[str, float]:
             if phase in _OF_THE_BACKEND:
                 found[_normalised(entry["name"])] += ended - began
     return dict(found)
+
+
+def processor_seconds(timings: str) -> float:
+    """The processor time of all backends.
+
+    >>> processor_seconds('{"name": "a", "processor": 1.5}\\n{"name": "b", "processor": 2.0}')
+    3.5
+    """
+    return sum(float(entry["processor"]) for entry in map(json.loads, timings.splitlines()))
 
 
 def dependencies(makefile: str) -> dict[str, list[str]]:

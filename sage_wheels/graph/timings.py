@@ -6,7 +6,8 @@ It is made from entries, one for each build:
      "worker"}
 
 with times in seconds. `build --timings` has them in one run. Separate processes (a make that builds a collection)
-collect them as lines of the file that $SAGE_WHEELS_TIMINGS names, with times since the epoch.
+collect them as lines of the file that $SAGE_WHEELS_TIMINGS names, with times since the epoch. The entry of a process
+that built one thing has "processor", too: the processor time of the programs that it ran, such as backend and compiler.
 """
 
 from __future__ import annotations
@@ -85,7 +86,9 @@ def entries_of(outcomes: Sequence[Outcome]) -> list[Entry]:
 
 
 def entry_of_one(name: str, status: str, began: float, phases: Sequence[tuple[str, float]]) -> Entry:
-    """The entry of a build that ends now, by itself; `began`, and each of the `phases`, in seconds since the epoch."""
+    """The entry of the only build of this process, which ends now; `began`, and each of the `phases`, in seconds since
+    the epoch."""
+    used = os.times()
     return {
         "name": name,
         "version": "",
@@ -94,6 +97,7 @@ def entry_of_one(name: str, status: str, began: float, phases: Sequence[tuple[st
         "ended": round(time.time(), 3),
         "phases": [[phase, round(at, 3)] for phase, at in phases],
         "after": [],
+        "processor": round(used.children_user + used.children_system, 3),
     }
 
 

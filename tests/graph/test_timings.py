@@ -69,6 +69,15 @@ def test_separate_processes_are_one_picture(workshop: Workshop) -> None:
     assert "bad 1.0: failed" in page.read_text()
 
 
+def test_the_processor_time_of_a_backend_and_of_what_it_starts(workshop: Workshop) -> None:
+    collected = workshop.root / "timings.jsonl"
+    busy = "import time\nwhile time.process_time() < 0.2: pass"
+    hook = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {busy!r}]); exec({busy!r})"
+    single = workshop.command(workshop.project("busy", hook=hook))
+    assert tool(*single[3:], env=tool_environment(SAGE_WHEELS_TIMINGS=str(collected))).returncode == 0
+    assert json.loads(collected.read_text())["processor"] >= 0.4
+
+
 def test_what_is_no_timings(workshop: Workshop) -> None:
     file = workshop.root / "file"
     for content in ("nonsense", "[1]", '{"name": "x"}', "\0"):
