@@ -92,9 +92,9 @@ class RemovalSet:
         try:
             rows, ignored = files.owned(self._prefix, distribution, self._locator)
             self.ignored += [f"{distribution}: {row}" for row in ignored]
-        except NotRemovable:
-            if distribution.canonical_name not in new.values():
-                raise
+        except NotRemovable as error:
+            if distribution.canonical_name not in new.values():  # pip's words, for which scripts may look
+                raise NotRemovable(f"Cannot uninstall {distribution}: {error.what}", error.advice) from error
             # a new wheel replaces it: remove those files of its metadata directory that are not foreign
             self.unknown.append(distribution)
             is_dist_info = distribution.kind == ".dist-info"
