@@ -149,7 +149,7 @@ class Writer:
             codes = Codes(self._wheel, unit.name, self._store)
         result = Written({}, [], [], [])
         try:
-            with self._unpacked.opened() if self._unpacked else contextlib.nullcontext():
+            with self._unpacked.opened(self.tree) if self._unpacked else contextlib.nullcontext():
                 for part in unit.parts:
                     self._write_part(part, result, codes, limit)
         except Damaged as error:
