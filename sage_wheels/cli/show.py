@@ -111,7 +111,7 @@ def _links(metadata: Mapping[str, list[str]]) -> list[tuple[str, str, str]]:
 def _facts(prefix: Prefix, distribution: Distribution) -> dict[str, Any]:
     from sage_wheels.errors import NotRemovable
     from sage_wheels.installed.distributions import read_metadata, read_text
-    from sage_wheels.installed.files import owned, runs_at_start
+    from sage_wheels.installed.files import owned, running_at_start
     from sage_wheels.prefix.locator import landmarks
     from sage_wheels.requirements import direct_url
 
@@ -138,7 +138,7 @@ def _facts(prefix: Prefix, distribution: Distribution) -> dict[str, Any]:
         files = owned(prefix, distribution).rows
         facts["files"] = len(files)
         marks = landmarks(prefix)
-        facts["runs-at-start"] = [prefix.path(path) for path in files if runs_at_start(marks, path)]
+        facts["runs-at-start"] = [prefix.path(path) for path in running_at_start(marks, files)]
     except NotRemovable as error:
         facts["files"] = f"unknown: {error.what}"
     return facts

@@ -17,7 +17,7 @@ from sage_wheels.prefix.locator import Landmarks, Locator
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from typing import overload
 
     from sage_wheels.installed.distributions import Distribution
@@ -115,12 +115,13 @@ def digest_of(path: str, algorithm: str, size: int) -> bytes:
         os.close(fd)
 
 
-def runs_at_start(marks: Landmarks, path: PrefixPath) -> bool:
-    """Whether Python runs code in the file `path` at each start (`site`, PEP 829): a .pth file and similar ones."""
-    if not path.endswith((".pth", ".start")) and "customize" not in path:
-        return False  # nearly always
-    inside = marks.inside_library(path)
-    return bool(re.fullmatch(r"[^/]+\.(pth|start)|(site|user)customize(/__init__)?\.[^/]+", inside))
+def running_at_start(marks: Landmarks, paths: Iterable[PrefixPath]) -> list[PrefixPath]:
+    """Those of the files `paths` in which Python runs code at each start (`site`, PEP 829): .pth files and similar
+    ones."""
+    # few, so that the rest is not done for each file
+    possible = [path for path in paths if path.endswith((".pth", ".start")) or "customize" in path]
+    form = r"[^/]+\.(pth|start)|(site|user)customize(/__init__)?\.[^/]+"
+    return [path for path in possible if re.fullmatch(form, marks.inside_library(path))]
 
 
 if TYPE_CHECKING:

@@ -74,7 +74,7 @@ def forget(prefix: Prefix, names: Iterable[str]) -> None:
     from sage_wheels.prefix.tree import Tree
 
     with contextlib.suppress(OSError, UnsafePath), Tree(prefix.root) as tree:
-        for name in names:
+        for name in set(tree.names(_DIRECTORY)).intersection(names):
             with contextlib.suppress(OSError):
                 tree.unlink(below(_DIRECTORY, name))
 

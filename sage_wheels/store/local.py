@@ -21,6 +21,7 @@ import time
 
 from sage_wheels.fs import caches, copies
 from sage_wheels.fs.digest import sha256
+from sage_wheels.fs.files import read_most
 from sage_wheels.store.results import MOST
 
 TYPE_CHECKING = False
@@ -47,9 +48,9 @@ class LocalTier:
     def get_result(self, key: str) -> bytes | None:
         path = self.result_path(key)
         try:
-            with open(path, "rb", opener=caches.own) as f:
+            with open(path, "rb", buffering=0, opener=caches.own) as f:
                 used = os.fstat(f.fileno()).st_mtime
-                head, _, body = f.read(MOST).partition(b"\n")
+                head, _, body = read_most(f, MOST).partition(b"\n")
         except OSError as error:
             self._failed(error, path)
             return None

@@ -10,7 +10,7 @@ from sage_wheels.errors import FileOperationFailed, Outdated, UsageError
 from sage_wheels.fs import caches
 from sage_wheels.fs.paths import full
 from sage_wheels.installed import unchanged
-from sage_wheels.installed.files import runs_at_start
+from sage_wheels.installed.files import running_at_start
 from sage_wheels.metadata import canonical_name
 from sage_wheels.named import NamedTuple
 from sage_wheels.prefix import interpreter
@@ -172,7 +172,7 @@ def _install(
     not_compiled = tuple((each.name, each.not_compiled) for each in images if each.not_compiled)
     report = report_of(prefix, outcome, changes, kept)
     marks = landmarks(prefix)
-    starts = tuple(prefix.path(path) for each in images for path in each.files if runs_at_start(marks, path))
+    starts = tuple(prefix.path(path) for each in images for path in running_at_start(marks, each.files))
     return report._replace(unchanged=unchanged, not_compiled=not_compiled, runs_at_start=starts, unmet=unmet)
 
 

@@ -18,7 +18,7 @@ from sage_wheels.named import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from sage_wheels.installed.distributions import Distribution
     from sage_wheels.prefix import Prefix
@@ -45,9 +45,10 @@ class Plan(NamedTuple):
     """The steps, in order, and the state of the prefix that they require. Paths are relative to the prefix.
 
     State: `identities` has the identity of the file at each path (None: nothing is there); `directories` the time of
-    the last change of each directory that is moved as a whole; `listing` the installed distributions; `areas` the areas
-    (see `installed.owners`) that the plan uses; `old_areas` the areas of each installed distribution; `names` the names
-    of the distributions that are installed, removed or watched.
+    the last change of each directory that is moved as a whole; `listing` the installed distributions; `areas` finds the
+    areas (see `installed.owners`) that the plan uses, which matter only if distributions were installed or removed
+    since; `old_areas` the areas of each installed distribution; `names` the names of the distributions that are
+    installed, removed or watched.
 
     For the report: `removed` are the distributions that are removed or replaced; `overwritten` the files of others that
     are replaced, with their owners; `set_aside` the new paths of edited files; `ignored` the rows of RECORD that are
@@ -58,7 +59,7 @@ class Plan(NamedTuple):
     identities: dict[PrefixPath, Identity | None]
     directories: dict[PrefixPath, int]
     listing: Listing
-    areas: frozenset[str]
+    areas: Callable[[], set[str]]
     old_areas: dict[str, list[str]]
     names: frozenset[str]
     removed: list[Distribution]
@@ -115,7 +116,8 @@ def _irrelevant(prefix: Prefix, plan: Plan, changed: set[Distribution]) -> bool:
     before = set(plan.listing.distributions)
     came = Owners(prefix, changed - before, remember=False).areas()
     gone = [plan.old_areas.get(each.path, []) for each in changed & before]
-    return all(plan.areas.isdisjoint(areas) for areas in [*came.values(), *gone])
+    used = plan.areas()
+    return all(used.isdisjoint(areas) for areas in [*came.values(), *gone])
 
 
 def _metadata(prefix: Prefix, libraries: Iterable[str]) -> frozenset[tuple[str, str, int]]:

@@ -75,7 +75,6 @@ def make_plan(
     edited = [each for each in edited if _can_be_kept(prefix, each)]
     for path, content in legacy.easy_install_without(prefix, destination.remove, locator):
         steps.rewrite(path, content)
-    touched = areas(marks.libraries, removals.rows) | areas_of_new(marks.libraries, locator, destination.new)
     names = {*(each.canonical_name for each in destination.remove), *destination.new.values(), *destination.watched}
     set_aside = _set_aside(prefix, stage, steps, edited)
     return Plan(
@@ -83,7 +82,7 @@ def make_plan(
         steps.identities,
         steps.directories,
         listing,
-        frozenset(touched),
+        lambda: areas(marks.libraries, removals.rows) | areas_of_new(marks.libraries, locator, destination.new),
         owners.areas() if removals.rows else {},
         frozenset(names),
         destination.remove,

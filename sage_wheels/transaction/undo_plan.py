@@ -115,7 +115,7 @@ class _Undoing:
             draft.identities,
             draft.directories,
             self._listing,
-            frozenset(),
+            set,
             {},
             frozenset(names),
             self._found.foreign,

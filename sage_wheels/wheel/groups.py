@@ -5,6 +5,7 @@ from __future__ import annotations
 from sage_wheels.archive.strict_zip import member_in
 from sage_wheels.installed import record
 from sage_wheels.named import NamedTuple
+from sage_wheels.prefix.paths import parent
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,11 +39,15 @@ class Group(NamedTuple):
 
 
 class Placed(NamedTuple):
-    """Members of a group, by their index in it, and the path of each in the prefix."""
+    """Members of a group, by their index in it, and the path of each in the prefix; all are in one directory."""
 
     group: Group
     indexes: Sequence[int]
     paths: list[PrefixPath]
+
+    @property
+    def directory(self) -> PrefixPath:
+        return parent(self.paths[0])
 
 
 def without(placed: list[Placed], paths: Mapping[PrefixPath, object]) -> list[Placed]:
@@ -50,8 +55,9 @@ def without(placed: list[Placed], paths: Mapping[PrefixPath, object]) -> list[Pl
     if not paths:
         return placed
     found = []
+    directories = set(map(parent, paths))
     for each in placed:
-        if paths.keys().isdisjoint(each.paths):
+        if each.directory not in directories or paths.keys().isdisjoint(each.paths):
             found.append(each)
         elif left := [pair for pair in zip(each.indexes, each.paths, strict=True) if pair[1] not in paths]:
             found.append(Placed(each.group, [index for index, _ in left], [path for _, path in left]))

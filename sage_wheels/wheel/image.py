@@ -67,6 +67,18 @@ class Request(NamedTuple):
         return direct_url.of_archive(self.url, "sha256", self.wheel.digest)
 
 
+class Finishing(NamedTuple):
+    """A piece of work: the files of the wheel of a request that are not in it."""
+
+    writer: Writer
+    request: Request
+    cost: int = 0
+
+    def write(self, limit: int | None = None) -> Written:
+        request = self.request
+        return self.writer.finish(request.told(), requested=request.requested, installer=request.installer or INSTALLER)
+
+
 class Image(NamedTuple):
     """The complete files of one distribution in the staging tree.
 
@@ -122,17 +134,23 @@ def write_images(
     writers = _writers(layouts, tree, unpacked, store, uncached, compiling=compiling)
     _make_directories(tree, layouts)
     units = [unit for writer in writers for unit in writer.units()]
-    units.sort(key=lambda unit: -unit.size)  # largest first, for an even load
-    work = sum(unit.size for unit in units) + (_COMPILE_COST - 1) * sum(unit.sources() for unit in units if compiling)
+    units.sort(key=lambda unit: -unit.cost)  # largest first, for an even load
+    work = sum(unit.cost for unit in units) + (_COMPILE_COST - 1) * sum(unit.sources() for unit in units if compiling)
     count = processes if work > _WORTH_A_FORK else 1
-    if count > 1:
+    if count > 1 and not all(request.wheel.index for request in requests):
         import hashlib  # noqa: F401  loads OpenSSL once, for all workers
+    finishing = [
+        Finishing(writer, request)
+        for writer, request in zip(writers, requests, strict=True)
+        if not compile_bytecode and writer.can_finish_early()
+    ]
     # large wheels whose hash direct_url.json will have; others are hashed when somebody asks for it, if at all
     large = [request.wheel for request in requests if request.url and request.wheel.archive.file_size > LARGE]
     hashed = large if count > 1 else []
-    written, digests = _work(units, hashed, count, on_progress)
-    for unit, result in zip(units, written, strict=True):
-        unit.writer.take(result)
+    pieces: list[Unit | Finishing] = [*finishing, *units]
+    written, digests = _work(pieces, hashed, count, on_progress)
+    for piece, result in zip(pieces, written, strict=True):
+        piece.writer.take(result)
     for wheel, digest in zip(hashed, digests, strict=True):
         wheel.note_digest(digest)
     if unpacked:
@@ -144,7 +162,11 @@ def write_images(
     compiled = {destination for writer in writers for destination in writer.compiled}
     for writer in writers:
         writer.take_compiled(compiled)
-    return [_finish(writer, request) for writer, request in zip(writers, requests, strict=True)]
+    done = {piece.writer for piece in finishing}
+    for writer, request in zip(writers, requests, strict=True):
+        if writer not in done:
+            Finishing(writer, request).write()
+    return [_image_of(writer) for writer in writers]
 
 
 def _blocked_caches(prefix: Prefix, sources: Iterable[PrefixPath], locator: Locator) -> dict[PrefixPath, PrefixPath]:
@@ -188,32 +210,31 @@ def _writers(
 
 
 def _work(
-    units: list[Unit], hashed: list[Wheel], count: int, on_progress: Callable[[int, int], None] | None
+    pieces: list[Unit | Finishing], hashed: list[Wheel], count: int, on_progress: Callable[[int, int], None] | None
 ) -> tuple[list[Written], list[str]]:
-    """Write the units, and beside that hash the files of the wheels `hashed`, by `count` processes.
+    """Write the pieces, and beside that hash the files of the wheels `hashed`, by `count` processes.
 
     A member with more than its share of the bytes is written by two threads, because nothing else would be left to do
     for the other processes.
     """
-    items: list[Unit | Wheel] = [*hashed, *units]
-    share = sum(unit.size for unit in units) // count
+    items: list[Unit | Finishing | Wheel] = [*hashed, *pieces]
+    share = sum(piece.cost for piece in pieces) // count
     limit = max(LARGE, share) if count > 1 else None
 
-    def work(item: Unit | Wheel) -> Written | str:
-        return item.writer.write(item, limit) if isinstance(item, Unit) else item.digest
+    def work(item: Unit | Finishing | Wheel) -> Written | str:
+        return item.write(limit) if isinstance(item, (Unit, Finishing)) else item.digest
 
     done = workers.share_out(work, items, count, on_item=on_progress)
     return [each for each in done if not isinstance(each, str)], [each for each in done if isinstance(each, str)]
 
 
-def _finish(writer: Writer, request: Request) -> Image:
-    writer.finish(request.told(), requested=request.requested, installer=request.installer or INSTALLER)
-    wheel, layout = request.wheel, writer.layout
+def _image_of(writer: Writer) -> Image:
+    wheel = writer.layout.wheel
     return Image(
         wheel.name,
         wheel.canonical_name,
         wheel.version,
-        layout.dist_info,
+        writer.layout.dist_info,
         writer.files(),
         writer.not_compiled,
         b"".join(writer.stats),

@@ -1,16 +1,20 @@
 """What the store knows about a wheel that was opened, verified and installed before: all that is in its archive but the
 contents, and the stats of the files that are unpacked.
 
-It is a tuple written by `marshal`, after its SHA-256. A damaged one counts as missing.
+It is a tuple written by `marshal`. In a second file are the entries for `installed.unchanged`, which are as long as all
+else, and not needed where the prefix remembers no stats. Both files begin with a checksum; a damaged one counts as
+missing.
 """
 
 from __future__ import annotations
 
 import marshal
+import zlib
 
 from sage_wheels.archive.strict_zip import WheelLimits
 from sage_wheels.fs import caches
 from sage_wheels.fs.digest import sha256
+from sage_wheels.fs.files import read_most
 from sage_wheels.named import NamedTuple
 from sage_wheels.store import trees
 from sage_wheels.wheel.groups import Group
@@ -19,8 +23,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_FORMAT = 2
-_DIGEST = 32  # bytes
+_FORMAT = 3
+_CHECKSUM = 4  # bytes
+_MOST = 1 << 30  # bytes
 _MARSHAL = 4  # the version of its format that every Python can read
 
 
@@ -42,8 +47,7 @@ class WheelFacts(NamedTuple):
 class WheelIndex(NamedTuple):
     """The `facts` and `groups` of a wheel that had this `file_name`, and was opened with these `limits`.
 
-    For each group, `stored` has the stats of its files in the store, and `remembered` the entries for
-    `installed.unchanged` if all of them are links to these.
+    For each group, `stored` has the stats of its files in the store.
     """
 
     file_name: str
@@ -51,7 +55,6 @@ class WheelIndex(NamedTuple):
     facts: WheelFacts
     groups: list[Group]
     stored: list[bytes]
-    remembered: list[bytes]
 
     def allows(self, file_name: str, limits: WheelLimits) -> bool:
         """Whether a wheel with that `file_name` would be accepted with these `limits`, too."""
@@ -68,26 +71,48 @@ def directory_of(root: str, digest: str) -> str:
     return trees.path_of(root, key(digest))
 
 
-def write(path: str, index: WheelIndex) -> None:
-    """Write `index` to the new file `path`. Raises `OSError`."""
-    plain: Any = (*index[:1], *map(tuple, index[1:3]), [tuple(each) for each in index.groups], *index[4:])
-    body = marshal.dumps(plain, _MARSHAL)
-    caches.write(path, sha256(body).digest() + body)
+def write(directory: str, index: WheelIndex, entries: bytes) -> None:
+    """Write `index` and `entries` to new files in `directory`.
+
+    `entries` are those for `installed.unchanged` of all files, in their order, if they are links to the stored ones; an
+    empty one has zeros. Raises `OSError`.
+    """
+    plain: Any = (*index[:1], *map(tuple, index[1:3]), [tuple(each) for each in index.groups], index.stored)
+    _write(f"{directory}/about", marshal.dumps(plain, _MARSHAL))
+    _write(f"{directory}/entries", entries)
 
 
 def read(directory: str) -> WheelIndex | None:
     """The index of the unpacked wheel in `directory`; None if there is none, or it is damaged."""
-    try:
-        with open(f"{directory}/about", "rb", opener=caches.own) as f:
-            data = f.read()
-    except OSError:
-        return None
-    body = data[_DIGEST:]
-    if data[:_DIGEST] != sha256(body).digest():
+    body = _read(f"{directory}/about")
+    if body is None:
         return None
     try:
-        file_name, limits, facts, groups, stored, remembered = marshal.loads(body)
-        found = [Group(*each) for each in groups]
-        return WheelIndex(file_name, WheelLimits(*limits), WheelFacts(*facts), found, stored, remembered)
+        file_name, limits, facts, groups, stored = marshal.loads(body)
+        found = list(map(Group._make, groups))
+        return WheelIndex(file_name, WheelLimits(*limits), WheelFacts(*facts), found, stored)
     except (EOFError, ValueError, TypeError):
         return None
+
+
+def read_entries(directory: str) -> bytes:
+    """The entries for `installed.unchanged`, as in `write`; b"" if there are none, or they are damaged."""
+    return bytes(_read(f"{directory}/entries") or b"")
+
+
+def _write(path: str, body: bytes) -> None:
+    caches.write(path, _checksum(body) + body)
+
+
+def _read(path: str) -> memoryview | None:
+    try:
+        with open(path, "rb", buffering=0, opener=caches.own) as f:
+            data = read_most(f, _MOST)
+    except OSError:
+        return None
+    body = memoryview(data)[_CHECKSUM:]
+    return body if data[:_CHECKSUM] == _checksum(body) else None
+
+
+def _checksum(body: bytes | memoryview) -> bytes:
+    return zlib.crc32(body).to_bytes(_CHECKSUM, "big")

@@ -79,12 +79,11 @@ class Layout:
 
     def _place(self, group: Group) -> Iterator[Placed]:
         """The destinations of the members of `group`. A directory in which all files are allowed is looked at once."""
-        scheme, rest = self.wheel.scheme_and_path(group.member(0))
         whole = range(len(group.names))
-        if scheme == self.wheel.root_scheme and "/" in rest and self._is_new(rest, group):
-            directory = parent(plain(f"{self._library}/{rest}"))
-            yield Placed(group, whole, all_below(directory, group.names))
+        if self._is_new(group):
+            yield Placed(group, whole, all_below(plain(f"{self._library}/{group.head}"), group.names))
             return
+        scheme, rest = self.wheel.scheme_and_path(group.member(0))
         if scheme != "scripts":
             destination = self._checked(group.member(0))
             directory = parent(destination)
@@ -106,15 +105,16 @@ class Layout:
                 destination = self._located(self._relative_to_root(scripts.launched_by(path)))
             yield Placed(group, [index], [destination])
 
-    def _is_new(self, path: str, group: Group) -> bool:
-        """Whether the outermost directory of `path`, that of the first member of `group` in the library directory, does
-        not exist yet, and would be no directory of the prefix itself. So there is no link in it, and every file is
-        allowed there."""
-        top = path.partition("/")[0]
+    def _is_new(self, group: Group) -> bool:
+        """Whether `group` is in a directory of the library directory whose outermost directory there does not exist
+        yet, and would be no directory of the prefix itself. So there is no link in it, and every file is allowed
+        there."""
+        top = group.head.partition("/")[0]
         if top not in self._new:
             directory = f"{self._library}/{top}"
             self._new[top] = (
-                self._checked(group.member(0)) == f"{self._library}/{path}"
+                top not in ("", self.wheel.data)
+                and self._checked(group.member(0)) == f"{self._library}/{group.member(0)}"
                 and not os.path.lexists(f"{self._locator.root}/{directory}")
                 and not any(f"{each}/".startswith(f"{directory}/") for each in self._landmarks.skeleton)
             )
@@ -123,7 +123,7 @@ class Layout:
     def _without_clash(self, found: list[Placed]) -> set[PrefixPath]:
         """The directories of all files. Raises `WheelRefused` if two files have the same path, or one that of a
         directory."""
-        last = [parent(each.paths[0]) for each in found]
+        last = [each.directory for each in found]
         directories = {*last, *map(parent, self.scripts), self.dist_info}
         directories |= directories_above(directories)
         directories.discard(NOWHERE)
@@ -220,7 +220,7 @@ class Layout:
         if generated:
             rows = {path: record.row_of(path, content) for path, content in self.scripts.items()}
         for each in self.placed:
-            if inside is None or parent(each.paths[0]) in inside:
+            if inside is None or each.directory in inside:
                 is_script = self.wheel.is_script(each.group)
                 for index, path in zip(each.indexes, each.paths, strict=True):
                     row = self._row_rewritten(each.group.member(index)) if is_script else None

@@ -2,6 +2,7 @@
 
     ROOT/trees/KE/KEY/tree/NUMBER    a member of the wheel, by its number in the groups of the index
     ROOT/trees/KE/KEY/about          the index of the wheel (`wheel.index`), with the stat of each file
+    ROOT/trees/KE/KEY/entries        what a prefix remembers of each file (`installed.unchanged`), if that is a link
     ROOT/trees/KE/KEY/size           how many bytes it has, for the eviction of the store
 
 KEY is the digest of the SHA-256 of the wheel. The files were verified when they were written. There are only those that
@@ -38,6 +39,7 @@ import time
 
 from sage_wheels.fs import caches, copies
 from sage_wheels.fs.deletion import delete_tree
+from sage_wheels.fs.files import DIRECTORY
 from sage_wheels.installed import unchanged
 from sage_wheels.installed.unchanged import TICK_NS, clock_at
 from sage_wheels.named import NamedTuple
@@ -93,6 +95,7 @@ class UnpackedWheels:
     def __init__(self, store: Store, stage: str, *, linking: bool, say: Callable[[str], object] = lambda text: None):
         self._store = store
         self.way, self.group = _way(store, stage, linking)
+        self.remembers = clock_at(stage) is not None  # else nobody uses the entries for `installed.unchanged`
         self._made: list[Unpacked] = []
         if linking and self.way != LINK:
             caches.say_once([f"no file can be linked from {store.root} to {stage}, so they are copied"], say)
@@ -167,27 +170,33 @@ class Unpacked:
     ) -> None:
         self.staging = staging
         self.is_spoiled = False
-        self._fd = -1
+        self._fd = self._target = -1
         self._wheels = wheels
         self._wheel = wheel
         self._directory = directory
         self._known = known
         self._entries: list[bytes] = []
+        self._remembered_of_all: bytes | None = None
 
     @contextlib.contextmanager
-    def opened(self) -> Iterator[None]:
-        """Keep the directory of the stored files open: to look up a file by its full path takes longer."""
-        if self._known is None or self._wheels.way != LINK:
+    def opened(self, tree: str) -> Iterator[None]:
+        """Keep the directory of the stored files open, and `tree`, where they go: to look up a file by its full path
+        takes longer."""
+        if not self.has_links:
             yield
             return
         try:
-            self._fd = os.open(f"{self._directory}/tree", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            self._fd = os.open(f"{self._directory}/tree", DIRECTORY)
         except OSError:
             self.is_spoiled = True
             yield
             return
         try:
-            yield
+            self._target = os.open(tree, DIRECTORY)
+            try:
+                yield
+            finally:
+                os.close(self._target)
         finally:
             os.close(self._fd)
 
@@ -205,17 +214,12 @@ class Unpacked:
         stored = list(_STAT.iter_unpack(self._known.stored[placed.group.number]))
         if self._wheels.way != LINK:
             return self._copy_all(placed, stored, tree, create)
-        directory = f"{tree}/{placed.paths[0].rpartition('/')[0]}"
-        target = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
-        try:
-            return self._link_all(placed, stored, target, [stat.S_IFREG | mode(0), stat.S_IFREG | mode(1)])
-        finally:
-            os.close(target)
+        return self._link_all(placed, stored, [stat.S_IFREG | mode(0), stat.S_IFREG | mode(1)])
 
-    def _link_all(self, placed: Placed, stored: list[Any], target: int, modes: list[int]) -> TakenFiles:
-        """Make links in the directory `target`. This is done for each file of a wheel, so little is done."""
-        group, source, owner = placed.group, self._fd, (os.geteuid(), self._wheels.group)
-        first, executable, names = group.first, group.executable, group.names
+    def _link_all(self, placed: Placed, stored: list[Any], modes: list[int]) -> TakenFiles:
+        """Make links below the open tree. This is done for each file of a wheel, so little is done."""
+        source, target, owner = self._fd, self._target, (os.geteuid(), self._wheels.group)
+        first, executable, paths = placed.group.first, placed.group.executable, placed.paths
         positions: list[int] = []
         is_same = True
         look, link = os.stat, os.link
@@ -231,7 +235,7 @@ class Unpacked:
                     break
                 if wanted != modes[executable[number]] or (status.st_uid, status.st_gid) != owner:
                     continue  # another umask, or another group of the directory
-                link(name, names[number], src_dir_fd=source, dst_dir_fd=target, follow_symlinks=False)
+                link(name, paths[at], src_dir_fd=source, dst_dir_fd=target, follow_symlinks=False)
             except FileExistsError:
                 raise
             except FileNotFoundError:
@@ -242,7 +246,8 @@ class Unpacked:
             is_same = is_same and status.st_ino == inode
             positions.append(at)
         # the inodes differ in a copy of a store: then the files are hashed when somebody asks whether they were edited
-        return TakenFiles(positions, [self._remembered(placed, positions)] if is_same and positions else [])
+        wanted = self._wheels.remembers and is_same and positions
+        return TakenFiles(positions, [self._remembered(placed, positions)] if wanted else [])
 
     def _copy_all(self, placed: Placed, stored: list[Any], tree: str, create: Callable[[str, int], int]) -> TakenFiles:
         group, taken = placed.group, TakenFiles([], [])
@@ -269,11 +274,12 @@ class Unpacked:
 
     def _remembered(self, placed: Placed, positions: list[int]) -> bytes:
         """The entries for `installed.unchanged` of files that are links."""
-        assert self._known
-        entries, size = self._known.remembered[placed.group.number], unchanged.ENTRY_SIZE
+        if self._remembered_of_all is None:
+            self._remembered_of_all = index.read_entries(self._directory)
+        entries, size, first = self._remembered_of_all, unchanged.ENTRY_SIZE, placed.group.first
         if len(positions) == len(placed.group.names):
-            return entries
-        starts = [placed.indexes[at] * size for at in positions]
+            return entries[first * size : (first + len(positions)) * size]
+        starts = [(first + placed.indexes[at]) * size for at in positions]
         return b"".join([entries[start : start + size] for start in starts])
 
     def _copy(
@@ -324,6 +330,11 @@ class Unpacked:
         return _NUMBERED.pack(number, *known)
 
     @property
+    def has_links(self) -> bool:
+        """Whether stored files are linked."""
+        return self._known is not None and self._wheels.way == LINK
+
+    @property
     def are_links(self) -> bool:
         """Whether the kept files are links to the installed ones."""
         return bool(self.staging) and self._wheels.way == LINK
@@ -338,11 +349,12 @@ class Unpacked:
         """Move the new unpacked wheel from `staging` into the store. Raises `OSError`."""
         known = {number: StoredStat(*each) for number, *each in _NUMBERED.iter_unpack(b"".join(self._entries))}
         size = sum(each.size for each in known.values())
-        index.write(f"{self.staging}/about", self._index(known))
+        index.write(self.staging, *self._index(known))
         trees.put(store.root, self.staging, self._directory, size, lambda: index.read(self._directory) is not None)
         store.local.note_added(size)
 
-    def _index(self, known: dict[int, StoredStat]) -> WheelIndex:
+    def _index(self, known: dict[int, StoredStat]) -> tuple[WheelIndex, bytes]:
+        """The index, and the entries for `installed.unchanged`."""
         stored, remembered = [], []
         for group in self._wheel.groups:
             found = [known.get(group.first + each) for each in range(len(group.names))]
@@ -351,10 +363,11 @@ class Unpacked:
                 unchanged.linked_entry(each.inode, each.size, each.time, group.row(number).digest) if each else b""
                 for number, each in enumerate(found)
             ]
-            remembered.append(b"".join([each.ljust(unchanged.ENTRY_SIZE, b"\0") for each in entries]))
+            remembered += [each.ljust(unchanged.ENTRY_SIZE, b"\0") for each in entries]
         facts = self._wheel.facts()
         name = os.path.basename(self._wheel.path)
-        return WheelIndex(name, self._wheel.archive.limits, facts, self._wheel.groups, stored, remembered)
+        about = WheelIndex(name, self._wheel.archive.limits, facts, self._wheel.groups, stored)
+        return about, b"".join(remembered)
 
 
 def _known_of(status: os.stat_result) -> StoredStat:

@@ -135,7 +135,8 @@ class Wheel:
 
     def is_script(self, group: Group) -> bool:
         """Whether the members of `group` belong to the scheme "scripts"."""
-        return self.scheme_and_path(group.member(0))[0] == "scripts"
+        is_data = group.head.startswith(self._data_prefix)  # it is called for each group
+        return is_data and self.scheme_and_path(group.member(0))[0] == "scripts"
 
     @functools.cached_property
     def rows(self) -> dict[str, Row]:

@@ -12,6 +12,7 @@ from sage_wheels.fs import digest as digests
 from sage_wheels.installed import record, unchanged
 from sage_wheels.named import NamedTuple
 from sage_wheels.prefix.paths import below, parent, plain
+from sage_wheels.requirements import direct_url
 from sage_wheels.wheel import workers
 from sage_wheels.wheel.groups import Placed, without
 
@@ -31,21 +32,29 @@ if TYPE_CHECKING:
     from sage_wheels.wheel.wheel import Wheel
 
 INSTALLER = b"sage-wheels\n"
+_MADE = ("INSTALLER", "REQUESTED", "RECORD")  # in each .dist-info, beside direct_url.json
 # The size of a piece of work for a worker: large compared with the cost of the queue, small enough for an even load.
 _UNIT_SIZE = 1 << 20  # bytes
 _FILE_COST = 4096  # bytes; to create a file takes as long as to write a few thousand bytes
+_LINK_COST = 1024  # bytes, for a link to a file in the store
 # Larger sources are not compiled: that needs a hundred times their size. The largest real sources have 5 MB.
 _LARGEST_SOURCE = 8 << 20  # bytes
 LARGE = 8 << 20  # bytes; no smaller member is written by two threads
 
 
 class Unit(NamedTuple):
-    """A piece of work for one worker: some members of one wheel, the name of the piece, and the bytes in it."""
+    """A piece of work for one worker: some members of one wheel, and the name of the piece.
+
+    In the time that it `cost`s, as many bytes could be written.
+    """
 
     writer: Writer
     name: str
     parts: list[Placed]
-    size: int
+    cost: int
+
+    def write(self, limit: int | None = None) -> Written:
+        return self.writer.write(self, limit)
 
     def sources(self) -> int:
         """The bytes of the sources in it."""
@@ -116,26 +125,31 @@ class Writer:
 
     def units(self) -> Iterator[Unit]:
         parts: list[Placed] = []
-        size = count = begin = end = 0
+        cost = begin = end = 0
         for each in self.placed:
-            inside = [each.group.sizes[index] for index in each.indexes]
-            if size + sum(inside) + (count + len(inside)) * _FILE_COST <= _UNIT_SIZE:
-                size, count = size + sum(inside), count + len(inside)
+            costs = self._costs(each)
+            if cost + sum(costs) <= _UNIT_SIZE:
+                cost, end = cost + sum(costs), end + len(costs)
                 parts.append(each)
                 continue
             start = 0
-            for stop, more in enumerate(inside, 1):
-                size += more
-                count += 1
-                if size + count * _FILE_COST > _UNIT_SIZE:
+            for stop, more in enumerate(costs, 1):
+                cost, end = cost + more, end + 1
+                if cost > _UNIT_SIZE:
                     parts.append(Placed(each.group, each.indexes[start:stop], each.paths[start:stop]))
-                    end += count
-                    yield Unit(self, f"{begin}-{end}", parts, size)
-                    parts, size, count, begin, start = [], 0, 0, end, stop
+                    yield Unit(self, f"{begin}-{end}", parts, cost)
+                    parts, cost, begin, start = [], 0, end, stop
             if start < len(each.paths):
                 parts.append(Placed(each.group, each.indexes[start:], each.paths[start:]))
         if parts:
-            yield Unit(self, f"{begin}-", parts, size)
+            yield Unit(self, f"{begin}-", parts, cost)
+
+    def _costs(self, placed: Placed) -> list[int]:
+        """What it costs to write each of the files. Byte-code is kept by the names of units, so if there is any, units
+        do not depend on what the store has."""
+        if self._unpacked and self._unpacked.has_links and not self._compiling:
+            return [_LINK_COST] * len(placed.indexes)
+        return [placed.group.sizes[index] + _FILE_COST for index in placed.indexes]
 
     def write(self, unit: Unit, limit: int | None = None) -> Written:
         """Write a unit; members of more than `limit` bytes by two threads.
@@ -149,7 +163,7 @@ class Writer:
             codes = Codes(self._wheel, unit.name, self._store)
         result = Written({}, [], [], [])
         try:
-            with self._unpacked.opened() if self._unpacked else contextlib.nullcontext():
+            with self._unpacked.opened(self.tree) if self._unpacked else contextlib.nullcontext():
                 for part in unit.parts:
                     self._write_part(part, result, codes, limit)
         except Damaged as error:
@@ -290,8 +304,19 @@ class Writer:
             return (0o777 & ~self._umask) | 0o111  # pip: executable is executable, whatever the umask
         return 0o666 & ~self._umask
 
-    def finish(self, direct_url: dict[str, Any] | None, *, requested: bool, installer: bytes = INSTALLER) -> None:
-        """Write the scripts of the entry points, INSTALLER, REQUESTED, direct_url.json and, last, RECORD."""
+    def can_finish_early(self) -> bool:
+        """Whether `finish` may be called before all units are written, if nothing is compiled: they will be as the
+        store knows them from RECORD, and none of them is overwritten."""
+        made = {below(self.layout.dist_info, name) for name in (*_MADE, direct_url.FILE)}
+        return self._wheel.index is not None and not any(
+            self._wheel.is_script(each.group)
+            or (each.directory == self.layout.dist_info and not made.isdisjoint(each.paths))
+            for each in self.placed
+        )
+
+    def finish(self, origin: dict[str, Any] | None, *, requested: bool, installer: bytes = INSTALLER) -> Written:
+        """Write the scripts of the entry points, INSTALLER, REQUESTED, direct_url.json with `origin` (if there is one)
+        and, last, RECORD; returns the rows of these files."""
         dist_info = self.layout.dist_info
         for destination, content in self.layout.scripts.items():
             if destination not in self.skipped:
@@ -299,10 +324,8 @@ class Writer:
         self._write_generated(below(dist_info, "INSTALLER"), installer)
         if requested:
             self._write_generated(below(dist_info, "REQUESTED"), b"")
-        if direct_url is not None:
-            from sage_wheels.requirements.direct_url import FILE, to_bytes
-
-            self._write_generated(below(dist_info, FILE), to_bytes(direct_url))
+        if origin is not None:
+            self._write_generated(below(dist_info, direct_url.FILE), direct_url.to_bytes(origin))
         self._add_rows()
         own = below(dist_info, "RECORD")
         told = [(self.layout.relative(path), record.ending(row)) for path, row in self.rows.items()]
@@ -310,6 +333,7 @@ class Writer:
         for each in self._as_in_wheel():
             lines += self.layout.lines(each)
         self._write_generated(own, record.format_lines(lines))
+        return Written(self.rows, [], [], [])
 
     def files(self) -> list[PrefixPath]:
         """The paths of all files."""

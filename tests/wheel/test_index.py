@@ -17,7 +17,7 @@ from sage_wheels.installed.unchanged import TICK_NS
 from sage_wheels.store.store import Store
 from sage_wheels.wheel import Wheel
 from support.run import install, tool
-from support.trees import make_prefix, site_packages, snapshot
+from support.trees import difference, make_prefix, site_packages, snapshot
 from support.wheels import make_wheel
 
 FILES: dict[str, str | bytes] = {
@@ -151,3 +151,47 @@ def test_an_interpreter_is_asked_once_for_all_prefixes(tmp_path: Path, store: St
         done = tool("install", "--prefix", prefix, "--no-compile", "--cache-dir", store.root, needy, other)
         assert done.returncode == 0, done.stderr
         assert count.read_text() == "run\n" * (1 + (number == 3))
+
+
+@pytest.mark.parametrize("compiling", [True, False])
+def test_known_wheels_are_completed_as_unknown_ones(tmp_path: Path, store: Store, wheel: Path, compiling: bool) -> None:
+    """Of a wheel with nothing else that is made for each prefix, RECORD does not wait for the members: they are links,
+    so many that several processes make them. But a script has another hash, and files of the wheel are overwritten."""
+    many = {f"many/sub{number % 50}/m{number}.txt": f"{number}" for number in range(2100)}
+    wheels = [
+        wheel,
+        make_wheel(tmp_path / "wheels", "many", "1", many),
+        make_wheel(tmp_path / "wheels", "script", "1", {"script.py": ""}, data={"scripts/run2": "#!python\n"}),
+        make_wheel(tmp_path / "wheels", "shares", "1", {**FILES, "shares/a.txt": "a"}),
+        make_wheel(
+            *(tmp_path / "wheels", "own", "1", {"own/a.txt": "a"}),
+            dist_info_files={"INSTALLER": "evil\n", "REQUESTED": "x", "direct_url.json": "{}"},
+        ),
+        make_wheel(
+            *(tmp_path / "wheels", "elsewhere", "1", {"elsewhere/a.txt": "a"}),
+            data={"purelib/elsewhere-1.dist-info/INSTALLER": "evil\n"},
+        ),
+    ]
+    for each in wheels:
+        _wait_for_the_clock(each)
+    trees = []
+    prefix = make_prefix(tmp_path)
+    for options in ({"store": False}, {"link_mode": "hardlink"}, {"link_mode": "hardlink"}):
+        install(prefix, *wheels, cache_dir=store.root, compile_bytecode=compiling, processes=2, **options)
+        assert [sage_wheels.verify(each.name.partition("-")[0], prefix) for each in wheels] == [[]] * len(wheels)
+        trees.append({path: what for path, what in snapshot(prefix).items() if not path.endswith(".pyc")})
+        shutil.rmtree(prefix)
+        make_prefix(tmp_path)
+    assert difference(trees[1], trees[0]) == []
+    assert difference(trees[2], trees[0]) == []
+
+
+def test_byte_code_is_found_again_when_the_wheel_is_known(tmp_path: Path, store: Store) -> None:
+    """It is kept by the pieces of the wheel, which are the same whether its files are written or linked."""
+    large = make_wheel(tmp_path / "wheels", "large", "1", {f"large/m{number}.py": "" for number in range(600)})
+    kept = []
+    for number in range(2):
+        put(make_prefix(tmp_path, f"p{number}"), store, large)
+        kept.append({each.name for each in Path(store.root, "content").rglob("*") if each.is_file()})
+    assert len(kept[0]) == 3
+    assert kept[0] == kept[1]

@@ -19,7 +19,7 @@ import pytest
 import sage_wheels
 from sage_wheels.errors import UsageError
 from sage_wheels.fs import copies
-from sage_wheels.installed import unchanged
+from sage_wheels.installed import record, unchanged
 from sage_wheels.prefix import find_prefix
 from sage_wheels.store import eviction
 from support.run import install, python, tool, tool_environment, uninstall
@@ -297,6 +297,26 @@ def test_what_is_remembered_of_links_is_size_and_time(tmp_path: Path, store: Pat
     assert not remembered.holds(path.stat(), digest)
     [problem] = sage_wheels.verify("many", prefix)
     assert problem.path == str(path)
+
+
+def test_nothing_is_remembered_of_links_if_that_is_damaged(tmp_path: Path, store: Path) -> None:
+    """What the store says of the files of a wheel has a checksum, and nothing else depends on it."""
+    files = {f"many/m{number}.py": f"x = {number}\n" for number in range(40)}
+    wheel = make_wheel(tmp_path / "wheels", "many", "1.0", files)
+    good = without_prefix(put(make_prefix(tmp_path, "first"), store, wheel))
+    [tree] = trees(store)
+    whole = (tree / "entries").read_bytes()
+    for damaged in (whole[:-1] + bytes([whole[-1] ^ 1]), whole[: len(whole) // 2], b"", None):
+        (tree / "entries").unlink()
+        if damaged is not None:
+            (tree / "entries").write_bytes(damaged)
+        shutil.rmtree(tmp_path / "second", ignore_errors=True)
+        prefix = put(make_prefix(tmp_path, "second"), store, wheel)
+        assert without_prefix(prefix) == good
+        digest = record.digest_of((site_packages(prefix) / "many/m39.py").read_bytes())
+        remembered = unchanged.UnchangedFiles(find_prefix(str(prefix)), ["many"])
+        assert not remembered.holds((site_packages(prefix) / "many/m39.py").stat(), digest)
+        (tree / "entries").write_bytes(whole)
 
 
 def test_what_cannot_be_linked_is_written_and_said(tmp_path: Path, wheel: Path) -> None:
