@@ -1,4 +1,4 @@
-"""A signal ends a package script while one of the sdh_* functions builds: nothing goes on, nothing is half installed."""
+"""A signal ends a package script while one of the sdh_* functions builds: nothing goes on or is half installed."""
 
 from __future__ import annotations
 
