@@ -170,11 +170,11 @@ def project_name(source: Source) -> str:
     if source.asked.name:
         return canonical_name(source.asked.name)
     if isinstance(source, SourceTree):
-        return canonical_name(_name_in(source.project) or os.path.basename(source.project))
+        return canonical_name(name_in_tree(source.project) or os.path.basename(source.project))
     return canonical_name(project_of_file(source.path))
 
 
-def _name_in(tree: str) -> str:
+def name_in_tree(tree: str) -> str:
     """The name in a source tree's pyproject.toml, PKG-INFO or setup.cfg; a line that looks like one is enough."""
     for file, pattern in (
         ("PKG-INFO", r"^Name:\s*([\w.-]+)\s*$"),
