@@ -185,7 +185,7 @@ class FileOperationFailed(SageWheelsError):
         if error.errno in (errno.EACCES, errno.EPERM):
             path = _nearest(path)
             advice = _own_mode(path) or (_own_attribute(path) if error.errno == errno.EPERM else "") or advice
-        if error.errno == errno.ENOENT and not path and not _is_somewhere():
+        if error.errno == errno.ENOENT and not path and not is_somewhere():
             reason, advice = "the current directory was deleted", "go to another one and run the command again"
         if denied and error.errno in _DENIED:
             advice = denied
@@ -198,7 +198,7 @@ class FileOperationFailed(SageWheelsError):
         return cls(f"{doing} failed at {error.object} ({lacks})", "set LC_ALL=C.UTF-8 and run the command again")
 
 
-def _is_somewhere() -> bool:
+def is_somewhere() -> bool:
     """Whether the current directory exists."""
     try:
         os.getcwd()

@@ -101,7 +101,8 @@ class Failures:
             if isinstance(error.exception, OSError):  # of this process; the backend's own errors stay in its process
                 import tempfile
 
-                doing = f"building {self._name} with temporary files in {tempfile.gettempdir()}"
+                where = "" if error.exception.filename else f" with temporary files in {tempfile.gettempdir()}"
+                doing = f"building {self._name}{where}"
                 return FileOperationFailed.from_os_error(error.exception, doing)
             return self._of_backend(error.exception, hook)
         if isinstance(error, RecursionError):
