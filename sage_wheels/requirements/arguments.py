@@ -4,7 +4,7 @@ The rules are pip's, so that `sage-wheels install X` means the same as `pip inst
 
 - The path of a directory has a separator or a leading dot. A bare word is a requirement, even if a directory of that
   name exists.
-- An archive is known by its extension. `NAME @ URL` is a direct reference (PEP 508).
+- An archive is known by its extension, and so is a directory with such a name. `NAME @ URL` is a direct reference (PEP 508).
 - Extras stand in brackets after a path or a name, and a marker after a semicolon.
 
 There are two differences: the path in a `file:` URL may also be unquoted, because shell scripts write it so; and a URL
@@ -205,9 +205,11 @@ def _parse(text: str, hashes: tuple[str, ...]) -> Source:
         return (_local_url if is_file_url(reference.url) else _remote_url)(text, reference.url, asked)
     for path, extras in with_extras(text):
         asked = Asked(extras=_normalised(extras), hashes=hashes)
-        if _looks_like_path(path) and presence.is_directory(path):
+        if not (_looks_like_path(path) or _is_archive(path)):
+            continue
+        if presence.is_directory(path):
             return _source_tree(path, asked)
-        if presence.is_file(path) and (_looks_like_path(path) or _is_archive(path)):
+        if presence.is_file(path):
             return _archive(path, asked)
     if _is_reference(text):
         return _requirement(text, hashes)
