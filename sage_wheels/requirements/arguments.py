@@ -4,7 +4,7 @@ The rules are pip's, so that `sage-wheels install X` means the same as `pip inst
 
 - The path of a directory has a separator or a leading dot. A bare word is a requirement, even if a directory of that
   name exists.
-- An archive is known by its extension, and so is a directory with such a name. `NAME @ URL` is a direct reference (PEP 508).
+- An archive, or a directory with such a name, is known by its extension. `NAME @ URL` is a direct reference (PEP 508).
 - Extras stand in brackets after a path or a name, and a marker after a semicolon.
 
 There are two differences: the path in a `file:` URL may also be unquoted, because shell scripts write it so; and a URL

@@ -150,6 +150,11 @@ def project_of_file(path: str) -> str:
     return stem.rpartition("-")[0] or stem
 
 
+def version_of_wheel(path: str) -> str:
+    """The version in the name of a wheel; "" if it has none, which is refused when the wheel is opened."""
+    return (*os.path.basename(path).split("-"), "")[1]
+
+
 def sdist_stem(path: str) -> str:
     """The name of an sdist without its extension."""
     base = os.path.basename(path)
@@ -207,7 +212,7 @@ def check_asked(source: Source, name: str, version: str = "") -> None:
 
         if not SpecifierSet(asked.specifier).contains(version, prereleases=True):
             raise SourceError(
-                f"{what} was asked for as {asked.name}{asked.specifier}, but makes {version}", "tell its authors"
+                f"{what} was asked for as {asked.name}{asked.specifier}, but makes {version}", "ask for that version"
             )
 
 

@@ -78,6 +78,17 @@ def test_constraints(tmp_path: Path, inside: bool) -> None:
     assert "one 2 does not fit" in install(tmp_path, prefix, "--destdir", tmp_path / "d", "-c", "c.txt", new, status=1)
 
 
+@pytest.mark.parametrize("text", ["./{}", "{}", "file:{}", "one @ file:{}"])
+def test_a_wheel_as_a_constraint(tmp_path: Path, text: str) -> None:
+    prefix = make_prefix(tmp_path)
+    wheel = make_wheel(tmp_path, "one", "1", {"one.py": ""})
+    (tmp_path / "c.txt").write_text(f"{text.format(wheel.name)}\n")
+    install(tmp_path, prefix, "-c", "c.txt", "One")
+    assert names(prefix) == ["one 1"]
+    said = install(tmp_path, prefix, "-c", "c.txt", "One>2", status=1)
+    assert f"{wheel} was asked for as One>2, but makes 1" in said
+
+
 def locked(wheel: Path, sdist: Path, digest: str = "") -> str:
     files = [hashlib.sha256(each.read_bytes()).hexdigest() for each in (wheel, sdist)]
     return (
