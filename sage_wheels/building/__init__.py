@@ -19,7 +19,7 @@ from sage_wheels.building.options import BuildOptions, BuiltWheel, finish_upload
 from sage_wheels.errors import UsageError
 from sage_wheels.metadata import canonical_name
 from sage_wheels.named import NamedTuple
-from sage_wheels.requirements.arguments import as_directory, parse_source, selected
+from sage_wheels.requirements.arguments import as_directory, once, parse_source, selected
 from sage_wheels.requirements.direct_url import DirectUrl
 from sage_wheels.requirements.references import file_url
 from sage_wheels.requirements.sources import (
@@ -87,7 +87,7 @@ def sources_of(items: Iterable[str], options: BuildOptions) -> list[Source]:
     if options.constraints:
         from sage_wheels.requirements import constraints
 
-        return constraints.applied(found, options.constraints)
+        return once(constraints.applied(found, options.constraints))
     return found
 
 
@@ -170,6 +170,11 @@ def _joined(
 def _as_told(found: list[FoundWheel], options: BuildOptions) -> list[FoundWheel]:
     """`found`, without direct_url.json for projects from an index. Raises `SourceError` for a constraint."""
     check_constraints((each.path for each in found), options)
+    if options.constraints:
+        from sage_wheels.requirements import constraints
+
+        told = [(each.path, each.url or (each.direct_url or {}).get("url", "")) for each in found]
+        constraints.check_places(told, options.constraints)
     if not options.indexed:
         return found
     return [

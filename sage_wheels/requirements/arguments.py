@@ -110,8 +110,13 @@ def selected(
     A source that is named twice is returned once, with the extras of both, as with pip.
     """
     texts = [applying(item, markers, on_note) for item in items]
+    return once(parse_source(text) for text in texts if text is not None)
+
+
+def once(sources: Iterable[Source]) -> list[Source]:
+    """`sources` without those that are named again; see `selected`. Raises `SourceError` if their names differ."""
     found: dict[Source, Source] = {}
-    for source in (parse_source(text) for text in texts if text is not None):
+    for source in sources:
         is_local = isinstance(source, (WheelFile, SdistFile, SourceTree))
         key = source._replace(asked=Asked()) if is_local else source
         found[key] = source._replace(asked=_both(found[key].asked, source)) if key in found else source
@@ -129,7 +134,8 @@ def _both(asked: Asked, source: Source) -> Asked:
     if asked.name and canonical_name(asked.name) != canonical_name(name):
         raise SourceError(f"{written(source)} is asked for as both {asked.name} and {name}", "name one project")
     extras = tuple(sorted({*asked.extras, *source.asked.extras}))
-    return source.asked._replace(name=name, extras=extras)
+    specifier = ",".join(dict.fromkeys(filter(None, (asked.specifier, source.asked.specifier))))
+    return source.asked._replace(name=name, specifier=specifier, extras=extras)
 
 
 def _split_marker(text: str) -> tuple[str, str]:

@@ -12,7 +12,9 @@ from sage_wheels.errors import SourceError
 from sage_wheels.metadata import canonical_name
 from sage_wheels.named import NamedTuple
 from sage_wheels.requirements.arguments import applying, parse_source
+from sage_wheels.requirements.references import file_url
 from sage_wheels.requirements.sources import (
+    GitRepository,
     RemoteFile,
     Requirement,
     Source,
@@ -20,6 +22,8 @@ from sage_wheels.requirements.sources import (
     check_asked,
     project_of_file,
     version_of_wheel,
+    without_credentials,
+    written,
 )
 
 TYPE_CHECKING = False
@@ -111,6 +115,28 @@ def check_wheels(paths: Iterable[str], constraints: Iterable[tuple[str, str]]) -
     each_parsed = parsed(constraints)
     for path in paths:
         _check_wheel(path, each_parsed)
+
+
+def check_places(wheels: Iterable[tuple[str, str]], constraints: Iterable[tuple[str, str]]) -> None:
+    """Raise `SourceError` for a wheel that comes from elsewhere than a constraint with a URL says, as pip does.
+
+    `wheels` are the paths of wheels, and the URLs of what they were made from.
+    """
+    places = {each.name: each for each in parsed(constraints) if not isinstance(each.source, Requirement)}
+    for path, url in wheels if places else ():
+        constraint = places.get(canonical_name(project_of_file(path)))
+        if constraint and url != _place_of(constraint.source):
+            raise SourceError(
+                f"{project_of_file(path)} from {url or 'an index'} does not fit {constraint.position}, "
+                f"{written(constraint.source)}",
+                "ask for it by its name only, or change the constraint",
+            )
+
+
+def _place_of(source: Source) -> str:
+    if isinstance(source, (RemoteFile, GitRepository)):
+        return without_credentials(source.url).partition("#")[0]
+    return "" if isinstance(source, Requirement) else file_url(source.path)
 
 
 def _check_wheel(path: str, constraints: list[Constraint]) -> None:
