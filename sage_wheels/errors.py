@@ -181,7 +181,7 @@ class FileOperationFailed(SageWheelsError):
         path = path_of(error)
         # errors that `shutil` raises have no errno; their `str` would repeat the path (since Python 3.13)
         reason = os.strerror(error.errno) if error.errno else " ".join(map(str, error.args))
-        advice = _ADVICE.get(error.errno or 0, "solve that problem and run the command again")
+        advice = advice_for(error.errno or 0)
         if error.errno in (errno.EACCES, errno.EPERM):
             path = _nearest(path)
             advice = _own_mode(path) or (_own_attribute(path) if error.errno == errno.EPERM else "") or advice
@@ -196,6 +196,11 @@ class FileOperationFailed(SageWheelsError):
         """The exception for a file name that the locale's character set cannot express."""
         lacks = f"the character set of the locale, {sys.getfilesystemencoding()}, cannot express it"
         return cls(f"{doing} failed at {error.object} ({lacks})", "set LC_ALL=C.UTF-8 and run the command again")
+
+
+def advice_for(number: int) -> str:
+    """What to do about the error of the system with that number."""
+    return _ADVICE.get(number, "solve that problem and run the command again")
 
 
 def is_somewhere() -> bool:
@@ -260,5 +265,6 @@ _ADVICE = {
     errno.EAGAIN: "run the command again when fewer processes run, or raise their limit (ulimit -u)",
     errno.ENOMEM: "free some memory and run the command again",
     errno.EMFILE: "raise the limit of open files (ulimit -n) and run the command again",
+    errno.ENFILE: "run the command again when other programs have fewer files open",
     errno.EIO: "check the disk for errors, then run the command again",
 }
