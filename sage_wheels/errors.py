@@ -181,11 +181,11 @@ class FileOperationFailed(SageWheelsError):
         path = path_of(error)
         # errors that `shutil` raises have no errno; their `str` would repeat the path (since Python 3.13)
         reason = os.strerror(error.errno) if error.errno else " ".join(map(str, error.args))
-        advice = _ADVICE.get(error.errno or 0, "solve that problem and run the command again")
+        advice = advice_for(error.errno or 0)
         if error.errno in (errno.EACCES, errno.EPERM):
             path = _nearest(path)
             advice = _own_mode(path) or (_own_attribute(path) if error.errno == errno.EPERM else "") or advice
-        if error.errno == errno.ENOENT and not path and not _is_somewhere():
+        if error.errno == errno.ENOENT and not path and not is_somewhere():
             reason, advice = "the current directory was deleted", "go to another one and run the command again"
         if denied and error.errno in _DENIED:
             advice = denied
@@ -198,7 +198,12 @@ class FileOperationFailed(SageWheelsError):
         return cls(f"{doing} failed at {error.object} ({lacks})", "set LC_ALL=C.UTF-8 and run the command again")
 
 
-def _is_somewhere() -> bool:
+def advice_for(number: int) -> str:
+    """What to do about the error of the system with that number."""
+    return _ADVICE.get(number, "solve that problem and run the command again")
+
+
+def is_somewhere() -> bool:
     """Whether the current directory exists."""
     try:
         os.getcwd()
@@ -260,5 +265,6 @@ _ADVICE = {
     errno.EAGAIN: "run the command again when fewer processes run, or raise their limit (ulimit -u)",
     errno.ENOMEM: "free some memory and run the command again",
     errno.EMFILE: "raise the limit of open files (ulimit -n) and run the command again",
+    errno.ENFILE: "run the command again when other programs have fewer files open",
     errno.EIO: "check the disk for errors, then run the command again",
 }

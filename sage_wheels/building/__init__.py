@@ -19,7 +19,7 @@ from sage_wheels.building.options import BuildOptions, BuiltWheel, finish_upload
 from sage_wheels.errors import UsageError
 from sage_wheels.metadata import canonical_name
 from sage_wheels.named import NamedTuple
-from sage_wheels.requirements.arguments import as_directory, parse_source, selected
+from sage_wheels.requirements.arguments import as_directory, once, parse_source, selected
 from sage_wheels.requirements.direct_url import DirectUrl
 from sage_wheels.requirements.references import file_url
 from sage_wheels.requirements.sources import (
@@ -87,7 +87,7 @@ def sources_of(items: Iterable[str], options: BuildOptions) -> list[Source]:
     if options.constraints:
         from sage_wheels.requirements import constraints
 
-        return constraints.applied(found, options.constraints)
+        return once(constraints.applied(found, options.constraints))
     return found
 
 
@@ -141,14 +141,40 @@ def wheels_of(items: Iterable[str], prefix: Prefix, options: BuildOptions | None
     import tempfile
 
     with tempfile.TemporaryDirectory(prefix="sage-wheels-") as directory:
-        made = _wheels_of(sources, directory, options.of_builds())
-        made += _wheels_of(editables, f"{directory}/editable", options.of_builds()._replace(editable=True))
+        made = _wheels_of(editables, f"{directory}/editable", options.of_builds()._replace(editable=True))
+        if len(sources) + len(made) > 1 and any(isinstance(each, Requirement) for each in sources):
+            made, options = _joined(sources, made, directory, options)
+        else:
+            made = _wheels_of(sources, directory, options.of_builds()) + made
         yield _as_told(made, options)
+
+
+def _joined(
+    sources: list[Source], made: list[FoundWheel], directory: str, options: BuildOptions
+) -> tuple[list[FoundWheel], BuildOptions]:
+    """The wheels of `sources`, and `made`, where no requirement is of a project that is there in another way.
+
+    What tells no name is built first. Requirements that were left out are constraints in the options returned.
+    """
+    from sage_wheels.requirements import joining
+
+    nameless = [each for each in sources if not joining.name_of(each)]
+    made = _wheels_of(nameless, f"{directory}/nameless", options.of_builds()) + made
+    rest = [each for each in sources if joining.name_of(each)]
+    joined = joining.joined(rest, [project_of_file(each.path) for each in made])
+    options = options._replace(constraints=(*options.constraints, *joined.constraints))
+    made = [each._replace(extras=joined.extras_for(project_of_file(each.path), each.extras)) for each in made]
+    return _wheels_of(joined.sources, directory, options.of_builds()) + made, options
 
 
 def _as_told(found: list[FoundWheel], options: BuildOptions) -> list[FoundWheel]:
     """`found`, without direct_url.json for projects from an index. Raises `SourceError` for a constraint."""
     check_constraints((each.path for each in found), options)
+    if options.constraints:
+        from sage_wheels.requirements import constraints
+
+        told = [(each.path, each.url or (each.direct_url or {}).get("url", "")) for each in found]
+        constraints.check_places(told, options.constraints)
     if not options.indexed:
         return found
     return [

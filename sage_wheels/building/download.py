@@ -31,6 +31,7 @@ from sage_wheels.requirements.sources import (
     check_asked,
     project_of_file,
     sdist_stem,
+    version_of_wheel,
     without_credentials,
     written,
 )
@@ -98,7 +99,9 @@ def fetch(
     origin = written(source) if isinstance(source, RemoteFile) else f"{new[0]} (for {source.text})"
     file = WheelFile(path, asked) if path.endswith(".whl") else SdistFile(path, asked, subdirectory, origin)
     if isinstance(file, WheelFile):
-        check_asked(source, project_of_file(path))
+        # pip has chosen the file for a requirement
+        version = version_of_wheel(path) if isinstance(source, RemoteFile) else ""
+        check_asked(source, project_of_file(path), version)
     return Fetched(file, _direct_url(source, path) if isinstance(source, RemoteFile) else None)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import signal
@@ -17,6 +18,7 @@ from sage_wheels.errors import (
     SageWheelsError,
     SourceError,
     WheelsMissing,
+    advice_for,
     path_of,
 )
 
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
     from sage_wheels.building.log import Log
 
 _TELL_AUTHORS = "tell the authors of the backend"
+# The last line of a log if a resource ran out in a backend that is written in Python.
+_LACKS = re.compile(r"^(?:\w+\.)*\w*Error: \[Errno (\d+)\] .*\Z", re.MULTILINE)
+_RESOURCES = (errno.ENOSPC, errno.EDQUOT, errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 _NO_MODULE = re.compile(r"ModuleNotFoundError: No module named '([\w.]+)'")
 
 
@@ -101,7 +106,8 @@ class Failures:
             if isinstance(error.exception, OSError):  # of this process; the backend's own errors stay in its process
                 import tempfile
 
-                doing = f"building {self._name} with temporary files in {tempfile.gettempdir()}"
+                where = "" if error.exception.filename else f" with temporary files in {tempfile.gettempdir()}"
+                doing = f"building {self._name}{where}"
                 return FileOperationFailed.from_os_error(error.exception, doing)
             return self._of_backend(error.exception, hook)
         if isinstance(error, RecursionError):
@@ -139,7 +145,10 @@ class Failures:
         if status < 0:
             return _of_signal(-status, hook)
         what, advice = f"its build backend failed in {hook}", "correct the error at the end of the log"
-        modules = _NO_MODULE.findall(self._log.tail())
+        end = self._log.tail()
+        if (lacks := _LACKS.search(end)) and (number := int(lacks[1])) in _RESOURCES:
+            return f"{what} ({os.strerror(number)})", advice_for(number)
+        modules = _NO_MODULE.findall(end)
         if modules and self._is_isolated:
             advice = f"{_to_declare(modules[-1])}, or correct the error at the end of the log"
         if self._sandbox:

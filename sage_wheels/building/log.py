@@ -29,8 +29,11 @@ class Log:
         os.close(self.fd)
 
     def write(self, text: str) -> None:
-        """Add one line, or several."""
-        os.write(self.fd, f"{text}\n".encode(errors="surrogateescape"))
+        """Add one line, or several. Raises `OSError`, with the path."""
+        try:
+            os.write(self.fd, f"{text}\n".encode(errors="surrogateescape"))
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, self.path) from error
 
     def size(self) -> int:
         """The size of the log in bytes, which is the offset of the next line."""

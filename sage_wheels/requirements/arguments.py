@@ -4,7 +4,7 @@ The rules are pip's, so that `sage-wheels install X` means the same as `pip inst
 
 - The path of a directory has a separator or a leading dot. A bare word is a requirement, even if a directory of that
   name exists.
-- An archive is known by its extension. `NAME @ URL` is a direct reference (PEP 508).
+- An archive, or a directory with such a name, is known by its extension. `NAME @ URL` is a direct reference (PEP 508).
 - Extras stand in brackets after a path or a name, and a marker after a semicolon.
 
 There are two differences: the path in a `file:` URL may also be unquoted, because shell scripts write it so; and a URL
@@ -110,8 +110,13 @@ def selected(
     A source that is named twice is returned once, with the extras of both, as with pip.
     """
     texts = [applying(item, markers, on_note) for item in items]
+    return once(parse_source(text) for text in texts if text is not None)
+
+
+def once(sources: Iterable[Source]) -> list[Source]:
+    """`sources` without those that are named again; see `selected`. Raises `SourceError` if their names differ."""
     found: dict[Source, Source] = {}
-    for source in (parse_source(text) for text in texts if text is not None):
+    for source in sources:
         is_local = isinstance(source, (WheelFile, SdistFile, SourceTree))
         key = source._replace(asked=Asked()) if is_local else source
         found[key] = source._replace(asked=_both(found[key].asked, source)) if key in found else source
@@ -129,7 +134,8 @@ def _both(asked: Asked, source: Source) -> Asked:
     if asked.name and canonical_name(asked.name) != canonical_name(name):
         raise SourceError(f"{written(source)} is asked for as both {asked.name} and {name}", "name one project")
     extras = tuple(sorted({*asked.extras, *source.asked.extras}))
-    return source.asked._replace(name=name, extras=extras)
+    specifier = ",".join(dict.fromkeys(filter(None, (asked.specifier, source.asked.specifier))))
+    return source.asked._replace(name=name, specifier=specifier, extras=extras)
 
 
 def _split_marker(text: str) -> tuple[str, str]:
@@ -205,9 +211,11 @@ def _parse(text: str, hashes: tuple[str, ...]) -> Source:
         return (_local_url if is_file_url(reference.url) else _remote_url)(text, reference.url, asked)
     for path, extras in with_extras(text):
         asked = Asked(extras=_normalised(extras), hashes=hashes)
-        if _looks_like_path(path) and presence.is_directory(path):
+        if not (_looks_like_path(path) or _is_archive(path)):
+            continue
+        if presence.is_directory(path):
             return _source_tree(path, asked)
-        if presence.is_file(path) and (_looks_like_path(path) or _is_archive(path)):
+        if presence.is_file(path):
             return _archive(path, asked)
     if _is_reference(text):
         return _requirement(text, hashes)

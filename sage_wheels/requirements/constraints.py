@@ -1,7 +1,7 @@
 """Constraints (pip's `-c FILE`): which versions of a project are accepted, if anything requires it.
 
-A constraint is a requirement by name, or `NAME @ URL`, which says where the project comes from. As with pip, it has no
-extras and is not editable, and its hashes count.
+A constraint is a requirement by name, or `NAME @ URL`, which says where the project comes from; the path or URL of a
+wheel names its project, too. As with pip, a constraint has no extras and is not editable, and its hashes count.
 """
 
 from __future__ import annotations
@@ -12,7 +12,19 @@ from sage_wheels.errors import SourceError
 from sage_wheels.metadata import canonical_name
 from sage_wheels.named import NamedTuple
 from sage_wheels.requirements.arguments import applying, parse_source
-from sage_wheels.requirements.sources import Requirement, Source
+from sage_wheels.requirements.references import file_url
+from sage_wheels.requirements.sources import (
+    GitRepository,
+    RemoteFile,
+    Requirement,
+    Source,
+    WheelFile,
+    check_asked,
+    project_of_file,
+    version_of_wheel,
+    without_credentials,
+    written,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,7 +41,7 @@ class Constraint(NamedTuple):
 
     @property
     def name(self) -> str:
-        return canonical_name(self.source.asked.name)
+        return canonical_name(_name_of(self.source))
 
 
 def texts(lines: Iterable[Line], markers: Callable[[], Mapping[str, str]]) -> tuple[tuple[str, str], ...]:
@@ -46,13 +58,20 @@ def texts(lines: Iterable[Line], markers: Callable[[], Mapping[str, str]]) -> tu
             text = applying(line.argument, markers)
             if text is None:
                 continue
-            asked = parse_source(text).asked
-        if not asked.name:
+            source = parse_source(text)
+        if not _name_of(source):
             raise SourceError(f"{line.position} names no project", "write NAME==VERSION, or NAME @ URL")
-        if asked.extras:
+        if source.asked.extras:
             raise SourceError(f"{line.position} is a constraint with extras", "leave the extras out")
         found.append((text, line.position))
     return tuple(found)
+
+
+def _name_of(source: Source) -> str:
+    if source.asked.name or not isinstance(source, (WheelFile, RemoteFile)):
+        return source.asked.name
+    path = source.path if isinstance(source, WheelFile) else source.url.partition("#")[0]
+    return project_of_file(path) if path.endswith(".whl") else ""
 
 
 def parsed(constraints: Iterable[tuple[str, str]]) -> list[Constraint]:
@@ -79,7 +98,10 @@ def _applied(source: Requirement, constraints: list[Constraint]) -> Source:
     for each in constraints:
         if not isinstance(each.source, Requirement):
             asked = each.source.asked._replace(name=source.name, extras=source.asked.extras)
-            return each.source._replace(asked=asked._replace(specifier=source.asked.specifier))
+            found = each.source._replace(asked=asked._replace(specifier=source.asked.specifier))
+            if isinstance(found, WheelFile):
+                check_asked(found, project_of_file(found.path), version_of_wheel(found.path))
+            return found
         specifiers.append(each.source.asked.specifier)
         hashes += each.source.asked.hashes
     specifier = ",".join(filter(None, specifiers))
@@ -93,6 +115,28 @@ def check_wheels(paths: Iterable[str], constraints: Iterable[tuple[str, str]]) -
     each_parsed = parsed(constraints)
     for path in paths:
         _check_wheel(path, each_parsed)
+
+
+def check_places(wheels: Iterable[tuple[str, str]], constraints: Iterable[tuple[str, str]]) -> None:
+    """Raise `SourceError` for a wheel that comes from elsewhere than a constraint with a URL says, as pip does.
+
+    `wheels` are the paths of wheels, and the URLs of what they were made from.
+    """
+    places = {each.name: each for each in parsed(constraints) if not isinstance(each.source, Requirement)}
+    for path, url in wheels if places else ():
+        constraint = places.get(canonical_name(project_of_file(path)))
+        if constraint and url != _place_of(constraint.source):
+            raise SourceError(
+                f"{project_of_file(path)} from {url or 'an index'} does not fit {constraint.position}, "
+                f"{written(constraint.source)}",
+                "ask for it by its name only, or change the constraint",
+            )
+
+
+def _place_of(source: Source) -> str:
+    if isinstance(source, (RemoteFile, GitRepository)):
+        return without_credentials(source.url).partition("#")[0]
+    return "" if isinstance(source, Requirement) else file_url(source.path)
 
 
 def _check_wheel(path: str, constraints: list[Constraint]) -> None:

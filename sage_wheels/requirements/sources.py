@@ -150,6 +150,11 @@ def project_of_file(path: str) -> str:
     return stem.rpartition("-")[0] or stem
 
 
+def version_of_wheel(path: str) -> str:
+    """The version in the name of a wheel; "" if it has none, which is refused when the wheel is opened."""
+    return (*os.path.basename(path).split("-"), "")[1]
+
+
 def sdist_stem(path: str) -> str:
     """The name of an sdist without its extension."""
     base = os.path.basename(path)
@@ -170,11 +175,11 @@ def project_name(source: Source) -> str:
     if source.asked.name:
         return canonical_name(source.asked.name)
     if isinstance(source, SourceTree):
-        return canonical_name(_name_in(source.project) or os.path.basename(source.project))
+        return canonical_name(name_in_tree(source.project) or os.path.basename(source.project))
     return canonical_name(project_of_file(source.path))
 
 
-def _name_in(tree: str) -> str:
+def name_in_tree(tree: str) -> str:
     """The name in a source tree's pyproject.toml, PKG-INFO or setup.cfg; a line that looks like one is enough."""
     for file, pattern in (
         ("PKG-INFO", r"^Name:\s*([\w.-]+)\s*$"),
@@ -207,7 +212,7 @@ def check_asked(source: Source, name: str, version: str = "") -> None:
 
         if not SpecifierSet(asked.specifier).contains(version, prereleases=True):
             raise SourceError(
-                f"{what} was asked for as {asked.name}{asked.specifier}, but makes {version}", "tell its authors"
+                f"{what} was asked for as {asked.name}{asked.specifier}, but makes {version}", "ask for that version"
             )
 
 

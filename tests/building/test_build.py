@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -207,6 +208,24 @@ def test_a_backend_that_is_killed(build: Build, make_project: MakeProject) -> No
     (tree / "hook.py").write_text("import os; os.kill(os.getpid(), 11)")
     with pytest.raises(BuildFailed, match=r"was killed by signal 11 \(SIGSEGV\)"):
         build(tree)
+
+
+@pytest.mark.parametrize(
+    ("number", "advice"), [("ENOSPC", "free some space"), ("EAGAIN", "ulimit -u"), ("EMFILE", "ulimit -n")]
+)
+def test_a_backend_that_lacks_what_the_system_has(
+    build: Build, make_project: MakeProject, number: str, advice: str
+) -> None:
+    reason = os.strerror(getattr(errno, number))
+    program = f"import errno; raise OSError(errno.{number}, {reason!r}, '/a/file')"
+    tree = make_project(hook=program)
+    with pytest.raises(BuildFailed, match=rf"failed in get_requires_for_build_wheel \({reason}\)") as raised:
+        build(tree)
+    assert advice in raised.value.advice
+    (tree / "hook.py").write_text("print('OSError: [Errno 28] x'); 1/0")
+    with pytest.raises(BuildFailed, match="failed in get_requires_for_build_wheel") as raised:
+        build(tree)
+    assert "correct the error" in raised.value.advice
 
 
 def test_a_backend_whose_requirements_are_no_list(build: Build, make_project: MakeProject) -> None:

@@ -37,7 +37,8 @@ def git(monkeypatch: pytest.MonkeyPatch) -> Git:
         monkeypatch.setenv(f"GIT_CONFIG_{name}", value)
 
     def run(directory: Path | str, *arguments: str, check: bool = True) -> str:
-        done = subprocess.run(["git", *arguments], cwd=directory, capture_output=True, text=True, check=False)
+        command = ["git", *arguments]
+        done = subprocess.run(command, cwd=directory, capture_output=True, text=True, errors="replace", check=False)
         assert not check or done.returncode == 0, (arguments, done.stderr)
         return done.stdout
 
@@ -145,6 +146,20 @@ def monorepo(tmp: Path, git: Git, *init: str) -> Path:
         (root / place / "something").touch()
     (root / "generated").touch()
     return root / "bindings" / "python"
+
+
+def odd_names(tmp: Path, git: Git) -> Path:
+    """What a file may be called in the tree, and a directory beside it, whether git tracks or ignores that."""
+    root = project(tmp / "mono")
+    tree = project(root / "tree")
+    for name in (b"a\nb", b"a\r", b"\xff\xfe", b" a", b"a ", b"a\t", b"#a", b"!a", b"*", b"?", b"a\\", b'"', b":a"):
+        for directory in (root, root / "ignored", tree):
+            where = os.path.join(os.fsencode(directory), name)
+            os.makedirs(where)
+            os.close(os.open(os.path.join(where, name), os.O_CREAT))
+        os.symlink(b"ignored/" + name, os.path.join(os.fsencode(root), b"untracked" + name))
+    (root / ".gitignore").write_text("/ignored/\n/untracked*\n")
+    return commit(git, root) / "tree"
 
 
 def sparse(tmp: Path, git: Git) -> Path:
@@ -349,8 +364,18 @@ def reftables_above_in_worktree(tmp: Path, git: Git) -> Path:
 
 
 CLEAN: list[Make] = [
-    *(clone, shallow, with_alternates, submodule, tree_with_submodules, worktree, worktree_of_bare, monorepo, sparse),
-    *(sparse_index, sparse_by_hand, sha256, index_version_4, split_index, untracked_cache, fsmonitor),
+    *(
+        clone,
+        shallow,
+        with_alternates,
+        submodule,
+        tree_with_submodules,
+        worktree,
+        worktree_of_bare,
+        monorepo,
+        odd_names,
+    ),
+    *(sparse, sparse_index, sparse_by_hand, sha256, index_version_4, split_index, untracked_cache, fsmonitor),
     *(lost_filter, tracked_where_we_leave_out, detached, told_not_to_look, repository_within, moved_git_directory),
     *(linked_git_directory, line_break_in_its_path, subdirectory_of_worktree, beside_a_submodule),
     *(in_a_subdirectory_of_a_submodule, reftables, reftables_above, reftables_of_worktree, reftables_above_in_worktree),

@@ -159,13 +159,17 @@ def test_a_current_directory_that_was_deleted(tmp_path: Path, prefix: Path) -> N
         (["pip", "--prefix", prefix, "list"], 2),
         (["config"], 1),
         (["build", "--wheel-dir", "wheels", make_tree(tmp_path / "tree", "early", "1")], 1),
+        (["build", "--wheel-dir", tmp_path, "./tree"], 1),
+        (["install", "--prefix", prefix, "./late-1-py3-none-any.whl"], 1),
+        (["lock", "--prefix", prefix, "-o", "file"], 1),
     ):
         gone.mkdir()
         command = [sys.executable, "-m", "sage_wheels", *line]
         done = subprocess.run(
             ["sh", "-c", script, "sh", *command], env=tool_environment(), capture_output=True, text=True, check=False
         )
-        assert "the current directory was deleted" in sentence(done, status)
+        assert (done.returncode, "Traceback" in done.stderr) == (status, False)
+        assert done.stderr.count("the current directory was deleted") == 1
 
 
 def test_a_locale_that_lacks_characters(tmp_path: Path, prefix: Path) -> None:
@@ -431,6 +435,13 @@ def test_read_only_cache(tmp_path: Path, options: list[str | Path]) -> None:
     assert done.stderr.count("does not work") == 1
     assert f"the store {cache} does not work (Read-only file system)" in done.stderr
     assert ("comes from the store" in done.stderr) == (not options)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full")
+def test_a_log_on_a_full_disk(tmp_path: Path) -> None:
+    tree = make_tree(tmp_path / "tree", "early", "1")
+    done = tool("build", "--wheel-dir", tmp_path, "--log", "/dev/full", "--cache-dir", tmp_path / "cache", tree)
+    assert sentence(done).startswith(f"building early failed at /dev/full ({os.strerror(errno.ENOSPC)}); free some")
 
 
 @pytest.mark.usefixtures("mounts")

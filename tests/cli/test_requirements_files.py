@@ -78,6 +78,33 @@ def test_constraints(tmp_path: Path, inside: bool) -> None:
     assert "one 2 does not fit" in install(tmp_path, prefix, "--destdir", tmp_path / "d", "-c", "c.txt", new, status=1)
 
 
+@pytest.mark.parametrize("text", ["./{}", "{}", "file:{}", "one @ file:{}"])
+def test_a_wheel_as_a_constraint(tmp_path: Path, text: str) -> None:
+    prefix = make_prefix(tmp_path)
+    wheel = make_wheel(tmp_path, "one", "1", {"one.py": ""})
+    (tmp_path / "c.txt").write_text(f"{text.format(wheel.name)}\n")
+    install(tmp_path, prefix, "-c", "c.txt", "One")
+    assert names(prefix) == ["one 1"]
+    said = install(tmp_path, prefix, "-c", "c.txt", "One>2", status=1)
+    assert f"{wheel} was asked for as One>2, but makes 1" in said
+
+
+def test_a_constraint_says_where_a_project_comes_from(tmp_path: Path) -> None:
+    """Also for what is named by another path; as with pip, it is refused then, not replaced."""
+    prefix = make_prefix(tmp_path)
+    make_tree(tmp_path / "tree", "one", "1")
+    make_tree(tmp_path / "other", "one", "1")
+    wheel = make_wheel(tmp_path, "one", "1", {"one.py": ""})
+    (tmp_path / "c.txt").write_text(f"one @ file://{tmp_path}/tree\n")
+    for words in (["./other"], ["-e", "./other"], [str(wheel)], ["./other", "one"]):
+        said = install(tmp_path, prefix, "-c", "c.txt", *words, status=1)
+        assert f"does not fit line 1 of c.txt, {tmp_path}/tree; ask for it by its name only" in said
+    assert "but makes 1" in install(tmp_path, prefix, "-c", "c.txt", "one>1", "./tree", status=1)
+    for words in (["one"], ["./tree"], ["-e", "tree/"], ["one", "./tree/../tree"]):
+        install(tmp_path, prefix, "-c", "c.txt", "--reinstall", *words)
+        assert names(prefix) == ["one 1"]
+
+
 def locked(wheel: Path, sdist: Path, digest: str = "") -> str:
     files = [hashlib.sha256(each.read_bytes()).hexdigest() for each in (wheel, sdist)]
     return (

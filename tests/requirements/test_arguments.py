@@ -29,6 +29,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / directory / "pyproject.toml").touch()
     (tmp_path / "tree" / "empty").mkdir()
     (tmp_path / "tree" / "out").symlink_to("..")
+    (tmp_path / "unpacked.zip").mkdir()
+    (tmp_path / "unpacked.zip/pyproject.toml").touch()
     for extension in (".tar.gz", ".tgz", ".zip", ".tar.bz2", ".tbz", ".tar.xz", ".txz", ".tar", ".tar.lz"):
         (tmp_path / f"foo-1.0{extension}").touch()
     (tmp_path / WHEEL).write_bytes(WHEEL.encode())
@@ -44,6 +46,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("./tree", SourceTree),
         (" tree/ ", SourceTree),
         ("./my tree", SourceTree),
+        ("unpacked.zip", SourceTree),
+        ("unpacked.zip[x]", SourceTree),
         ("tree", Requirement),
         ("tree[x]>=2; python_version>'3'", Requirement),
         ("foo @ https://example.org/foo-1.0.tar.gz", RemoteFile),
@@ -346,7 +350,7 @@ for text in sys.argv[1:]:
         f"foo[x] @ file://{here}/{WHEEL}",
     ]
     texts += [f"foo @ file://{here}/{WHEEL} ; os_name == 'a'", "foo[x]; os_name=='a'", f"file:../{here.name}/tree"]
-    texts += ["foo[x];", "./tree ;", f"./{WHEEL}[x];", f"foo @ file://{here}/{WHEEL};"]
+    texts += ["unpacked.zip", "foo[x];", "./tree ;", f"./{WHEEL}[x];", f"foo @ file://{here}/{WHEEL};"]
     command = [sys.executable, "-c", program, *texts]
     theirs = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
     for text, line in zip(texts, theirs, strict=True):

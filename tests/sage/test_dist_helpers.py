@@ -46,7 +46,8 @@ class Spkg:
         self.stamp = self.state / "installed" / f"{name}-{version}"
         self.log = ""
 
-    def bash(self, script: str, directory: Path, **more: str) -> int:
+    def start(self, script: str, directory: Path, **more: str) -> subprocess.Popen[str]:
+        """Start a script in a session of its own."""
         environment = {
             **{key: value for key, value in os.environ.items() if not key.startswith("SAGE_")},
             "SAGE_ROOT": str(self.scripts.root),
@@ -64,9 +65,13 @@ class Spkg:
             **more,
         }
         command = [*self.user, "bash", "-c", SCRIPT + script]
-        done = subprocess.run(command, capture_output=True, text=True, env=environment)
-        self.log += done.stdout + done.stderr
-        return done.returncode
+        pipe = subprocess.PIPE
+        return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=environment, start_new_session=True)
+
+    def bash(self, script: str, directory: Path, **more: str) -> int:
+        process = self.start(script, directory, **more)
+        self.log += "".join(process.communicate())
+        return process.returncode
 
     def prepare(self) -> None:
         """An empty build directory; and what sage-spkg makes for every package."""

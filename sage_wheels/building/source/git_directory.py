@@ -185,7 +185,9 @@ def _exclude(repository: Repository, directory: str, names: list[bytes]) -> None
     known = b""
     with contextlib.suppress(OSError), open(f"{repository.common}/info/exclude", "rb") as f:
         known = f.read() + b"\n"
-    lines = [b"/" + re.sub(rb"([\\*?\[ ])", rb"\\\1", name) + b"\n" for name in names if b"\n" not in name]
+    lines = [b"/" + re.sub(rb"([\\*?\[ ])", rb"\\\1", name) for name in names]
+    # a line cannot have a line break in it, so any other character is excluded there, too
+    lines = [re.sub(rb"[\r\n]", b"?", line) + b"\n" for line in lines]
     with open(f"{directory}/info/exclude", "wb") as f:
         f.write(known + b"".join(lines))
 
