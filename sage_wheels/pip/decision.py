@@ -68,7 +68,7 @@ class Decision:
     def note_brought(self, new: Sequence[Coming]) -> None:
         """Print a note for each distribution of a package that will be replaced by another version or build.
 
-        The wheel that the package has installed may be installed again. Raises `Conflict` if another one is not allowed.
+        Its own wheel may be installed again. Raises `Conflict` if another one is not allowed.
         """
         if not self.belongs:
             return
