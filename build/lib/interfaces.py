@@ -73,6 +73,7 @@ RELIED_ON: dict[str, tuple[str, ...]] = {
     "build/sage_bootstrap/uncompress/cmdline.py": ("has def run ( ) :",),
 }
 
+PATHS = [entry.rstrip("?") for entry in RELIED_ON]
 KNOWN = Path(__file__).with_name("interfaces.json")
 
 _FUNCTION = re.compile(r"\s*(?:function\s+)?([A-Za-z_]\w*)\s*\(\s*\)\s*\{?\s*$")
