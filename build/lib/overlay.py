@@ -66,7 +66,8 @@ class Refused(Exception):
 class Edit(NamedTuple):
     """A line of a genuine script, in each form that it has in some release, and the lines that take its place.
 
-    Indentation does not count, and the new lines get that of the old one.
+    Indentation does not count, and the new lines get that of the old one. If `old` is only what precedes the handling
+    of an error (`_ERROR`), that is kept, whatever its message is.
     """
 
     old: tuple[str, ...]
@@ -75,21 +76,25 @@ class Edit(NamedTuple):
 
 
 class Replacement(NamedTuple):
-    """A genuine script, and what replaces it: our file, or edits. An `optional` one is not in every tree."""
+    """A genuine script, and what replaces it: our file, or edits. An `optional` one is not in every tree.
+
+    Each line that contains `every` must be one that an edit replaces.
+    """
 
     path: str
     ours: str = ""
     edits: tuple[Edit, ...] = ()
     optional: bool = False
+    every: str = ""
 
 
-_MOVED = '|| exit_with_error_msg "Error moving files for $PKG_NAME."'
+_ERROR = " || exit_with_error_msg "
 _MOVE = Edit(
     (
-        f'$SAGE_SUDO cp -Rp "$PREFIX/." "$SAGE_INST_LOCAL" {_MOVED}',
-        f'(cd "$PREFIX" && tar cf - .) | $SAGE_SUDO tar xpf - -C "$SAGE_INST_LOCAL" {_MOVED}',  # passagemath
+        '$SAGE_SUDO cp -Rp "$PREFIX/." "$SAGE_INST_LOCAL"',
+        '(cd "$PREFIX" && tar cf - .) | $SAGE_SUDO tar xpf - -C "$SAGE_INST_LOCAL"',  # passagemath
     ),
-    (f'$SAGE_SUDO "$SAGE_ROOT/build/bin/sage-move-tree" "$PREFIX" "$SAGE_INST_LOCAL" {_MOVED}',),
+    ('$SAGE_SUDO "$SAGE_ROOT/build/bin/sage-move-tree" "$PREFIX" "$SAGE_INST_LOCAL"',),
 )
 _FIND = """cd "$PREFIX" && find . -type f -o -type l | sed 's|^\\./||'"""
 _MANIFEST = Edit(
@@ -179,8 +184,8 @@ REPLACED = (
     Replacement("build/bin/sage-spkg", edits=(_MOVE, _MANIFEST, _OUR_TAGS, *_cheaper("build/bin/sage-spkg"))),
     Replacement("build/bin/sage-logger", edits=_cheaper("build/bin/sage-logger"), optional=True),
     Replacement("src/bin/sage-env", edits=_cheaper("src/bin/sage-env"), optional=True),
-    Replacement("src/bin/sage", edits=(_OUR_PIP, _BUILD), optional=True),
-    Replacement("src/doc/Makefile", edits=_DOCUMENT, optional=True),
+    Replacement("src/bin/sage", edits=(_OUR_PIP, _BUILD), optional=True, every="ninja -C"),
+    Replacement("src/doc/Makefile", edits=_DOCUMENT, optional=True, every="meson compile"),
 )
 ADDED = {
     "build/bin/sage-wheels": "build/bin/sage-wheels",
@@ -458,7 +463,7 @@ def _is_ours(path: str, text: bytes) -> bool:
     """Whether the script `text` is ours, of whatever version, or has lines of ours."""
     new = [line for entry in REPLACED if entry.path == path for edit in entry.edits for line in edit.new]
     old = [line for entry in REPLACED if entry.path == path for edit in entry.edits for line in edit.old]
-    lines = {line.strip() for line in text.decode(errors="replace").splitlines()}
+    lines = {line.strip().partition(_ERROR)[0] for line in text.decode(errors="replace").splitlines()}
     return _OURS_SAYS in text or not lines.isdisjoint({*new} - {*old, ""})
 
 
@@ -514,13 +519,18 @@ def _put_back(kept: Path, path: Path) -> None:
 def _new_text(checkout: Path, root: Path, entry: Replacement, state: State | None) -> bytes:
     """The new content of `entry.path`. Raises `Refused` if the genuine file is not one that we know."""
     try:
-        text = (_genuine(root, entry.path, state) or b"").decode()
+        genuine = _genuine(root, entry.path, state)
+        text = genuine.decode() if genuine is not None else None
     except (OSError, UnicodeDecodeError):
-        text = ""
-    if not text:
         _not_recognised(root, f"{entry.path} cannot be read")
+    if text is None:
+        _not_recognised(root, f"{entry.path} is not there")
     if entry.ours:
         return (checkout / "build" / "bin" / entry.ours).read_bytes()
+    for number, line in enumerate(map(str.strip, text.splitlines()), 1):
+        is_one = entry.every and entry.every in line and not line.startswith("#")
+        if is_one and not any(_matches(line, edit) for edit in entry.edits):
+            _not_recognised(root, f"{entry.path} has another line {number} with {entry.every!r}, {line!r}")
     edited = _edited(text, entry.edits)
     for edit, count in edited.other:
         _not_recognised(root, f"{entry.path} has {count or 'no'} lines {edit.old[0]!r}")
@@ -537,14 +547,21 @@ class Edited(NamedTuple):
 def _edited(text: str, edits: Iterable[Edit]) -> Edited:
     lines, other = text.rstrip("\n").split("\n"), []
     for edit in edits:
-        found = [at for at, line in enumerate(lines) if " ".join(line.split()) in edit.old]
+        found = [at for at, line in enumerate(lines) if _matches(line, edit)]
         if len(found) != 1 and not edit.optional:
             other.append((edit, len(found)))
             continue
         for at in reversed(found):
             indentation = re.match(r"\s*", lines[at])
-            lines[at : at + 1] = [f"{indentation[0] if indentation and each else ''}{each}" for each in edit.new]
+            kept = "" if " ".join(lines[at].split()) in edit.old else "".join(lines[at].partition(_ERROR)[1:])
+            lines[at : at + 1] = [f"{indentation[0] if indentation and each else ''}{each}{kept}" for each in edit.new]
     return Edited("\n".join([*lines, ""]), other)
+
+
+def _matches(line: str, edit: Edit) -> bool:
+    """Whether `line` is one that `edit` replaces, with or without the handling of an error."""
+    plain = " ".join(line.split())
+    return plain in edit.old or plain.partition(_ERROR)[0] in edit.old
 
 
 def _added(checkout: Path, root: Path, missing: list[str], state: State | None) -> dict[str, Added]:

@@ -234,6 +234,7 @@ def test_what_is_not_recognised_is_refused_whole(overlay: list[str], root: Path,
         ("build/bin/sage-spkg", "\nrun_test_suite\n", "\n[ -z $CHECK ] || run_test_suite\n"),
         ("build/bin/sage-spkg", "    FILE_LIST", "        FILE_LIST"),
         ("build/bin/sage-spkg", COPY, COPY.replace("    ", "\t")),
+        ("build/bin/sage-spkg", COPY, COPY.replace("Error moving files for", "Could not move the files of")),
         (
             "build/sage_bootstrap/uninstall.py",
             "    'Old.'\n    scripts('var', 'lib')  # here",
@@ -280,6 +281,19 @@ def test_what_does_not_matter_may_change(overlay: list[str], root: Path, path: s
         ("build/sage_bootstrap/flock.py", "    parser.add_argument('-s')\n", "    pass\n", "function run"),
         ("build/sage_bootstrap/installcheck.py", "run(argv=None)", "main(argv=None)", "def run"),
         ("src/bin/sage", "exec python3", "exec python4", "exec python3"),
+        (
+            "src/bin/sage",
+            "/build/sage-distro ||",
+            "/build/other ||",
+            "with 'ninja -C', 'ninja -C $SAGE_ROOT/build/other",
+        ),
+        ("src/doc/Makefile", "build/sage-distro doc-html", "build/sage-distro doc", "build/sage-distro doc'"),
+        (
+            "build/bin/sage-dist-helpers",
+            '    stock sdh_store_wheel "$@"\n',
+            '    case $1 in\n        -z)\n            ;;\n    esac\n    stock sdh_store_wheel "$@"\n',
+            "function sdh_store_wheel, 'case $1 in'",
+        ),
     ],
 )
 def test_what_matters_is_refused_by_its_name(
@@ -292,6 +306,11 @@ def test_what_matters_is_refused_by_its_name(
     assert path in done.stderr
     assert what in done.stderr
     assert look(root) == before
+
+
+def test_a_script_that_is_gone_is_named(overlay: list[str], root: Path) -> None:
+    (root / "build/bin/sage-flock").unlink()
+    assert "build/bin/sage-flock is not there" in run(overlay, root).stderr
 
 
 def change(path: Path, old: str, new: str) -> None:
