@@ -73,6 +73,7 @@ RELIED_ON: dict[str, tuple[str, ...]] = {
     "build/sage_bootstrap/uncompress/cmdline.py": ("has def run ( ) :",),
 }
 
+PATHS = [entry.rstrip("?") for entry in RELIED_ON]
 KNOWN = Path(__file__).with_name("interfaces.json")
 
 _FUNCTION = re.compile(r"\s*(?:function\s+)?([A-Za-z_]\w*)\s*\(\s*\)\s*\{?\s*$")
@@ -80,6 +81,8 @@ _VARIABLE = re.compile(r"\s*(?:export\s+|local\s+|readonly\s+)*([A-Za-z_]\w*)\+?
 _HERE_DOCUMENT = re.compile(r"<<-?\s*(['\"]?)([A-Za-z_]\w*)\1")
 # An echo that does nothing else: words, strings and variables, but no command, in neither of them.
 _MESSAGE = re.compile(r"""echo\b(?:[^"'$`;&|<>\\]|>&2|\$(?!\()|\\.|'[^']*'|"(?:[^"$`\\]|\$(?!\()|\\.)*")*$""")
+# The message of a script that reports an error; it is left out of the line.
+_ERROR = re.compile(r"""\b((?:exit_with_)?error_msg|sdh_die) "(?:[^"$`\\]|\$(?!\()|\\.)*\"""")
 
 
 class Line(NamedTuple):
@@ -173,7 +176,7 @@ def _parts_of_shell(text: str) -> dict[str, list[Line]]:
         elif plain.startswith("}") and inside:
             inside.pop()
         elif plain and not _MESSAGE.match(plain):
-            _add(parts, inside, [Line(number, plain)])
+            _add(parts, inside, [Line(number, _ERROR.sub(r"\1", plain))])
     return parts | {CALLS: [line for line in parts.get(OUTSIDE, []) if line.text in parts]}
 
 
@@ -247,7 +250,9 @@ def _difference(name: str, lines: list[Line], releases: list[str]) -> str:
     where = OUTSIDE if name == OUTSIDE else f"in {_called(name)}"
     for kind, _, _, begin, end in best.get_opcodes():
         if kind in ("insert", "replace"):
-            return f"has another line {lines[begin].number} {where}, {lines[begin].text!r}"
+            # the known release may have lines such as `;;` elsewhere: one that it has nowhere says more
+            line = next((each for each in lines[begin:end] if each.digest not in best.a), lines[begin])
+            return f"has another line {line.number} {where}, {line.text!r}"
         if kind == "delete":
             after = f"line {lines[end - 1].number}" if end else "the beginning"
             return f"lacks a line after {after} {where}"

@@ -6,7 +6,8 @@ What is added:
 
     build/sage-wheels/      the tool and its dependencies; `overlay.json`, the list of what was done; the genuine files
                             that were replaced, below `genuine/`; `python`, which system Python was found
-    build/bin, build/lib    our scripts; `sage-bootstrap-python` where the tree has none (Sage since 10.9)
+    build/bin, build/lib    our scripts; `sage-bootstrap-python` where the tree has none (Sage since 10.9); a file
+                            `.gitignore` with their names
 
 What is replaced as a whole:
 
@@ -26,7 +27,8 @@ The list is written first and deleted last. A genuine file is kept by a hard lin
 is put back by a rename, with its time and mode. So --undo works after an interruption at any point. Git may change any
 of these files meanwhile (checkout, stash, rebase). A file that is neither ours nor the one that was kept, but is as git
 has it, is the genuine file from then on. Where git has merged our lines into a file of another release, that is what
-git has without them. This file uses only the standard library of Python 3.10.
+git has without them. What is ours in git's index is taken out of it. This file uses only the standard library of
+Python 3.10.
 """
 
 from __future__ import annotations
@@ -64,7 +66,8 @@ class Refused(Exception):
 class Edit(NamedTuple):
     """A line of a genuine script, in each form that it has in some release, and the lines that take its place.
 
-    Indentation does not count, and the new lines get that of the old one.
+    Indentation does not count, and the new lines get that of the old one. If `old` is only what precedes the handling
+    of an error (`_ERROR`), that is kept, whatever its message is.
     """
 
     old: tuple[str, ...]
@@ -73,21 +76,25 @@ class Edit(NamedTuple):
 
 
 class Replacement(NamedTuple):
-    """A genuine script, and what replaces it: our file, or edits. An `optional` one is not in every tree."""
+    """A genuine script, and what replaces it: our file, or edits. An `optional` one is not in every tree.
+
+    Each line that contains `every` must be one that an edit replaces.
+    """
 
     path: str
     ours: str = ""
     edits: tuple[Edit, ...] = ()
     optional: bool = False
+    every: str = ""
 
 
-_MOVED = '|| exit_with_error_msg "Error moving files for $PKG_NAME."'
+_ERROR = " || exit_with_error_msg "
 _MOVE = Edit(
     (
-        f'$SAGE_SUDO cp -Rp "$PREFIX/." "$SAGE_INST_LOCAL" {_MOVED}',
-        f'(cd "$PREFIX" && tar cf - .) | $SAGE_SUDO tar xpf - -C "$SAGE_INST_LOCAL" {_MOVED}',  # passagemath
+        '$SAGE_SUDO cp -Rp "$PREFIX/." "$SAGE_INST_LOCAL"',
+        '(cd "$PREFIX" && tar cf - .) | $SAGE_SUDO tar xpf - -C "$SAGE_INST_LOCAL"',  # passagemath
     ),
-    (f'$SAGE_SUDO "$SAGE_ROOT/build/bin/sage-move-tree" "$PREFIX" "$SAGE_INST_LOCAL" {_MOVED}',),
+    ('$SAGE_SUDO "$SAGE_ROOT/build/bin/sage-move-tree" "$PREFIX" "$SAGE_INST_LOCAL"',),
 )
 _FIND = """cd "$PREFIX" && find . -type f -o -type l | sed 's|^\\./||'"""
 _MANIFEST = Edit(
@@ -177,8 +184,8 @@ REPLACED = (
     Replacement("build/bin/sage-spkg", edits=(_MOVE, _MANIFEST, _OUR_TAGS, *_cheaper("build/bin/sage-spkg"))),
     Replacement("build/bin/sage-logger", edits=_cheaper("build/bin/sage-logger"), optional=True),
     Replacement("src/bin/sage-env", edits=_cheaper("src/bin/sage-env"), optional=True),
-    Replacement("src/bin/sage", edits=(_OUR_PIP, _BUILD), optional=True),
-    Replacement("src/doc/Makefile", edits=_DOCUMENT, optional=True),
+    Replacement("src/bin/sage", edits=(_OUR_PIP, _BUILD), optional=True, every="ninja -C"),
+    Replacement("src/doc/Makefile", edits=_DOCUMENT, optional=True, every="meson compile"),
 )
 ADDED = {
     "build/bin/sage-wheels": "build/bin/sage-wheels",
@@ -192,6 +199,15 @@ ADDED = {
 }
 # Added if the tree has no such file; otherwise it is in `REPLACED`.
 ADDED_IF_MISSING = {"build/bin/sage-bootstrap-python": "build/bin/sage-bootstrap-python"}
+# Files that make git ignore what is added beside them, and themselves; so `git checkout` may put a tracked file there.
+IGNORING = ("build/bin/.gitignore", "build/lib/.gitignore")
+
+
+class Added(NamedTuple):
+    """A file that is added to the tree."""
+
+    text: bytes
+    mode: int
 
 
 class State(NamedTuple):
@@ -224,15 +240,16 @@ def apply(checkout: Path, root: Path) -> str:
     if state:
         _refuse_what_was_edited(root, state)  # first, because it may be what makes the tree unknown
     there = [entry for entry in REPLACED if not entry.optional or _genuine(root, entry.path, state) is not None]
+    _refuse_conflicts(root, state)
     new = {entry.path: _new_text(checkout, root, entry, state) for entry in there}
     if differences := _module("interfaces").differences(root, lambda path: _genuine(root, path, state)):
         _not_recognised(root, "; ".join(differences))
-    added = ADDED | {path: source for path, source in ADDED_IF_MISSING.items() if path not in new}
+    added = _added(checkout, root, [path for path in ADDED_IF_MISSING if path not in new], state)
     _refuse_what_is_in_the_way(root, added, state)
     undo(root)  # only now, because `Refused` promises that nothing was changed
     fresh = State(
         {path: _hash(text) for path, text in new.items()},
-        {path: _hash((checkout / source).read_bytes()) for path, source in added.items()},
+        {path: _hash(file.text) for path, file in added.items()},
         [each for each in ("build/lib",) if not (root / each).exists()],
     )
     shutil.rmtree(root / UNFINISHED, ignore_errors=True)
@@ -245,9 +262,9 @@ def apply(checkout: Path, root: Path) -> str:
         for entry in sorted((root / HOME / "tool").iterdir()):
             entry.rename(root / HOME / entry.name)
         (root / HOME / "tool").rmdir()
-        for path, source in added.items():
+        for path, file in added.items():
             (root / path).parent.mkdir(exist_ok=True)
-            _write(root / path, (checkout / source).read_bytes(), (checkout / source).stat().st_mode & 0o777)
+            _write(root / path, file.text, file.mode)
         for path, text in new.items():
             kept = root / GENUINE / path
             kept.parent.mkdir(parents=True, exist_ok=True)
@@ -280,6 +297,7 @@ def undo(root: Path) -> str:
             (root / path).unlink()
     for path in [*state.added, *state.replaced]:
         _unfinished(root / path).unlink(missing_ok=True)
+    _unstage(root, state)
     for path in state.made_directories:
         shutil.rmtree(root / path / "__pycache__", ignore_errors=True)
         if (root / path).exists() and not any((root / path).iterdir()):
@@ -445,8 +463,21 @@ def _is_ours(path: str, text: bytes) -> bool:
     """Whether the script `text` is ours, of whatever version, or has lines of ours."""
     new = [line for entry in REPLACED if entry.path == path for edit in entry.edits for line in edit.new]
     old = [line for entry in REPLACED if entry.path == path for edit in entry.edits for line in edit.old]
-    lines = {line.strip() for line in text.decode(errors="replace").splitlines()}
+    lines = {line.strip().partition(_ERROR)[0] for line in text.decode(errors="replace").splitlines()}
     return _OURS_SAYS in text or not lines.isdisjoint({*new} - {*old, ""})
+
+
+def _unstage(root: Path, state: State) -> None:
+    """Take out of git's index what is ours there, also as one side of a conflict: `git stash pop` adds it."""
+    paths = [*state.replaced, *state.added]
+    changed = _run_git(root, "diff", "--cached", "--name-only", "--no-renames", "-z", "--relative", "--", *paths)
+    ours = []
+    for path in sorted({os.fsdecode(each) for each in (changed or b"").split(b"\0") if each}):
+        texts = [_run_git(root, "show", f"{place}:./{path}") or b"" for place in (":0", ":3")]
+        if any(_is_ours(path, text) or (path in state.added and _speaks_of_us(text)) for text in texts):
+            ours.append(path)
+    if ours:
+        _run_git(root, "reset", "-q", "--", *ours)
 
 
 def _is_in_git(root: Path) -> bool:
@@ -488,13 +519,18 @@ def _put_back(kept: Path, path: Path) -> None:
 def _new_text(checkout: Path, root: Path, entry: Replacement, state: State | None) -> bytes:
     """The new content of `entry.path`. Raises `Refused` if the genuine file is not one that we know."""
     try:
-        text = (_genuine(root, entry.path, state) or b"").decode()
+        genuine = _genuine(root, entry.path, state)
+        text = genuine.decode() if genuine is not None else None
     except (OSError, UnicodeDecodeError):
-        text = ""
-    if not text:
         _not_recognised(root, f"{entry.path} cannot be read")
+    if text is None:
+        _not_recognised(root, f"{entry.path} is not there")
     if entry.ours:
         return (checkout / "build" / "bin" / entry.ours).read_bytes()
+    for number, line in enumerate(map(str.strip, text.splitlines()), 1):
+        is_one = entry.every and entry.every in line and not line.startswith("#")
+        if is_one and not any(_matches(line, edit) for edit in entry.edits):
+            _not_recognised(root, f"{entry.path} has another line {number} with {entry.every!r}, {line!r}")
     edited = _edited(text, entry.edits)
     for edit, count in edited.other:
         _not_recognised(root, f"{entry.path} has {count or 'no'} lines {edit.old[0]!r}")
@@ -511,17 +547,46 @@ class Edited(NamedTuple):
 def _edited(text: str, edits: Iterable[Edit]) -> Edited:
     lines, other = text.rstrip("\n").split("\n"), []
     for edit in edits:
-        found = [at for at, line in enumerate(lines) if " ".join(line.split()) in edit.old]
+        found = [at for at, line in enumerate(lines) if _matches(line, edit)]
         if len(found) != 1 and not edit.optional:
             other.append((edit, len(found)))
             continue
         for at in reversed(found):
             indentation = re.match(r"\s*", lines[at])
-            lines[at : at + 1] = [f"{indentation[0] if indentation and each else ''}{each}" for each in edit.new]
+            kept = "" if " ".join(lines[at].split()) in edit.old else "".join(lines[at].partition(_ERROR)[1:])
+            lines[at : at + 1] = [f"{indentation[0] if indentation and each else ''}{each}{kept}" for each in edit.new]
     return Edited("\n".join([*lines, ""]), other)
 
 
-def _refuse_what_is_in_the_way(root: Path, added: dict[str, str], state: State | None) -> None:
+def _matches(line: str, edit: Edit) -> bool:
+    """Whether `line` is one that `edit` replaces, with or without the handling of an error."""
+    plain = " ".join(line.split())
+    return plain in edit.old or plain.partition(_ERROR)[0] in edit.old
+
+
+def _added(checkout: Path, root: Path, missing: list[str], state: State | None) -> dict[str, Added]:
+    """The files to be added to the tree at `root`, by path; `missing` are those of `ADDED_IF_MISSING`."""
+    added = {}
+    for path, source in [*ADDED.items(), *((path, ADDED_IF_MISSING[path]) for path in missing)]:
+        file = checkout / source
+        added[path] = Added(file.read_bytes(), file.stat().st_mode & 0o777)
+    for ignoring in IGNORING:
+        if not os.path.lexists(root / ignoring) or (state and ignoring in state.added) or _was_left(root / ignoring):
+            directory = os.path.dirname(ignoring)
+            names = [ignoring, *(path for path in added if os.path.dirname(path) == directory)]
+            lines = ["# what sage-wheels (build/overlay) has added", *(f"/{os.path.basename(each)}" for each in names)]
+            added[ignoring] = Added("\n".join([*lines, ""]).encode(), 0o644)
+    return added
+
+
+def _refuse_conflicts(root: Path, state: State | None) -> None:
+    """Raise `Refused` if git has left a conflict in a script that matters."""
+    for path in sorted({*(entry.path for entry in REPLACED), *_module("interfaces").PATHS}):
+        if re.search(rb"^(<<<<<<<|>>>>>>>) ", _genuine(root, path, state) or b"", re.MULTILINE):
+            raise Refused(f"git has left a conflict in {root / path}; resolve it, and run this again")
+
+
+def _refuse_what_is_in_the_way(root: Path, added: Iterable[str], state: State | None) -> None:
     ours = {HOME, *state.added} if state else set()
     for path in [HOME, *added]:
         if path not in ours and os.path.lexists(root / path) and not _was_left(root / path):
@@ -532,7 +597,11 @@ def _refuse_what_is_in_the_way(root: Path, added: dict[str, str], state: State |
 
 def _was_left(path: Path) -> bool:
     """Whether the file at `path`, which is to be added, is ours; `git checkout` leaves what git does not know."""
-    return path.is_file() and not path.is_symlink() and re.search(rb"sage[-_]wheels", path.read_bytes()) is not None
+    return path.is_file() and not path.is_symlink() and _speaks_of_us(path.read_bytes())
+
+
+def _speaks_of_us(text: bytes) -> bool:
+    return re.search(rb"sage[-_]wheels", text) is not None
 
 
 def _left_alone(root: Path) -> str:

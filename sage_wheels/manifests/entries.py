@@ -18,6 +18,7 @@ Commands that start often use this module, so it imports very little.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 
@@ -74,6 +75,14 @@ class ManifestEntry(NamedTuple):
     def is_restorable(self) -> bool:
         """Whether the wheel still exists, so that `restore` can install it again."""
         return not self.is_editable and presence.is_file(self.source)
+
+    def is_wheel(self, digest: str) -> bool:
+        """Whether `digest` is the SHA-256 of the wheel that the package has installed, and that still exists."""
+        from sage_wheels.requirements.sources import digest_of
+
+        with contextlib.suppress(SourceError):
+            return bool(digest) and self.is_restorable and digest_of(self.source) == digest
+        return False
 
     def way_back(self, prefix: Prefix) -> str:
         """How to install the distribution of the package again, for messages: a command in quotes, if there is one."""

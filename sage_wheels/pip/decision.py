@@ -19,7 +19,7 @@ from sage_wheels.metadata import canonical_name, requirement_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from typing import Any
 
     from sage_wheels.archive.strict_zip import WheelLimits
@@ -47,6 +47,14 @@ class PipOptions(NamedTuple):
     keep_packages: bool = False
 
 
+class Coming(NamedTuple):
+    """A distribution that pip is going to install; `digest` is the SHA-256 of its wheel, "" if it is not known."""
+
+    name: str
+    version: str
+    digest: str
+
+
 class Decision:
     """One decision of pip: the installed distributions when pip began, and the installation of its result."""
 
@@ -57,16 +65,18 @@ class Decision:
         self.before = _versions(find_all(prefix))
         self.is_done = False
 
-    def note_brought(self, new: Mapping[str, str]) -> None:
+    def note_brought(self, new: Sequence[Coming]) -> None:
         """Print a note for each distribution of a package that will be replaced by another version or build.
 
-        `new` are the new versions by normalised name. Raises `Conflict` if that is not allowed.
+        Its own wheel may be installed again. Raises `Conflict` if another one is not allowed.
         """
         if not self.belongs:
             return
-        versions = {canonical_name(name): version for name, version in new.items()}
-        for each, entry in brought_by_packages(versions, self.belongs, find_all(self.prefix)):
-            version = versions[each.canonical_name]
+        coming = {canonical_name(each.name): each for each in new}
+        for each, entry in brought_by_packages(coming, self.belongs, find_all(self.prefix)):
+            version = coming[each.canonical_name].version
+            if entry.is_wheel(coming[each.canonical_name].digest):
+                continue
             instead = f"another build of {version}" if version == each.version else version
             change = f"{each}, which package {entry.package} installed, would become {instead}"
             if self.options.keep_packages:
@@ -102,7 +112,7 @@ class Decision:
             ]
             for request, each in zip(asked, items, strict=True):
                 self._check_library(request.wheel, each["library"])
-            self.note_brought({request.wheel.name: request.wheel.version for request in asked})
+            self.note_brought([self._coming(request.wheel) for request in asked])
             by_name = {each.wheel.canonical_name: each for each in asked}
             options = InstallOptions(
                 compile_bytecode=all(each["compile"] for each in items),
@@ -118,6 +128,9 @@ class Decision:
                 self.is_done = True
                 self.options.on_report(report)
             return [(change.name, change.old_version) for change in report.changes if change.old_version]
+
+    def _coming(self, wheel: Wheel) -> Coming:
+        return Coming(wheel.name, wheel.version, wheel.digest if wheel.canonical_name in self.belongs else "")
 
     def _check(self, asked: list[Request], satisfied: Mapping[str, str], now: Versions) -> None:
         """Raise `Outdated` if, with the versions `now`, pip might decide in another way about what is installed."""

@@ -38,6 +38,7 @@ if "" in sys.path:
 
 import _thread
 import errno
+import hashlib
 import importlib
 import importlib.util
 import json
@@ -197,6 +198,18 @@ def version_of(requirement: Any) -> str:
     """The version that pip is going to install: that of the wheel, or that of a source tree with an old setup.py."""
     path = requirement.local_file_path or ""
     return os.path.basename(path).split("-")[1] if path.endswith(".whl") else str(requirement.get_dist().version)
+
+
+def digest_of(requirement: Any) -> str:
+    """The SHA-256 of the wheel that pip is going to install; "" for a source tree."""
+    path = requirement.local_file_path or ""
+    if not path.endswith(".whl"):
+        return ""
+    digest = hashlib.sha256()
+    with open(path, "rb") as f:
+        for block in iter(lambda: f.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def origin_of(requirement: Any) -> str:
@@ -388,12 +401,16 @@ class Conversation:
             except OSError as error:
                 sentence = f"the report {destination} cannot be written ({error.strerror}); name another file"
                 raise self.error(sentence) from error
-        found = [each["metadata"] for each in json.loads(text)["install"]]
-        self.ask("would", items=[[each["name"], each["version"]] for each in found])
+        items = []
+        for each in json.loads(text)["install"]:
+            archive = each["download_info"].get("archive_info") or {}
+            digest = (archive.get("hashes") or {}).get("sha256", "")
+            items.append([each["metadata"]["name"], each["metadata"]["version"], digest])
+        self.ask("would", items=items)
 
     def install_given_reqs(self, requirements: list[Any], *arguments: Any, **options: Any) -> Any:
         if self.replaces and self.report:  # before pip itself changes them one by one
-            self.ask("would", items=[[each.name, version_of(each)] for each in requirements])
+            self.ask("would", items=[[each.name, version_of(each), digest_of(each)] for each in requirements])
         self.is_installing = True
         self.origins = {each.local_file_path: origin_of(each) for each in requirements}
         try:

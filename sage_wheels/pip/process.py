@@ -15,7 +15,7 @@ from sage_wheels import environment, processes, trace
 from sage_wheels.errors import FileOperationFailed, InterpreterError, Outdated, PrefixError, SageWheelsError
 from sage_wheels.manifests.entries import entries
 from sage_wheels.pip.candidates import candidates
-from sage_wheels.pip.decision import Decision, constraints
+from sage_wheels.pip.decision import Coming, Decision, constraints
 from sage_wheels.prefix.tree import Tree
 from sage_wheels.transaction.recover import recover_first
 from sage_wheels.transaction.stage import hold_lock
@@ -190,7 +190,7 @@ class _Conversation:
                 )
             }
         if what == "would":
-            self.decision.note_brought(dict(question["items"]))
+            self.decision.note_brought([Coming(*each) for each in question["items"]])
         elif what == "install":
             replaced = self.decision.carry_out(
                 [

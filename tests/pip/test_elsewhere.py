@@ -12,6 +12,7 @@ from support.index import Index
 from support.run import names
 from support.trees import STATE, Tree, difference, site_packages, snapshot
 from support.twins import Twins, comparable, end, environment, our_command, pip_command, start
+from support.wheels import make_wheel
 
 Put = Callable[..., None]
 
@@ -178,7 +179,7 @@ def test_what_is_in_the_users_directory_is_replaced(twins: Twins, index: Index) 
 
 @pytest.mark.parametrize("option", ["--prefix={prefix}", "--root=/", "--target={library}"])
 def test_the_distribution_is_kept_where_it_is_the_prefix_after_all(
-    prefix: Path, home: Path, index: Index, put: Put, wheel_of: Callable[[str], Path], option: str
+    prefix: Path, home: Path, index: Index, put: Put, wheel_of: Callable[[str], Path], tmp_path: Path, option: str
 ) -> None:
     put(prefix, "lib 2.1")
     put_of_the_distribution(prefix, wheel_of("lib 2.1"))
@@ -190,6 +191,8 @@ def test_the_distribution_is_kept_where_it_is_the_prefix_after_all(
     assert "--replace-packages" in done.stderr
     assert "Traceback" not in done.stderr
     assert installed(prefix) == before
+    theirs = make_wheel(tmp_path / "house", "lib", "2.1", {"lib/__init__.py": "patched = True\n"})
+    put_of_the_distribution(prefix, theirs)
     again = ["--force-reinstall", "lib==2.1"]
     done = end(start(our_command(prefix, "--keep-packages", *line, *again), environment(home)))
     assert done.returncode == 1, done.stderr

@@ -10,8 +10,9 @@ import pytest
 
 from support.index import Index
 from support.run import names, uninstall
-from support.trees import snapshot
+from support.trees import site_packages, snapshot
 from support.twins import Done, end, environment, our_command, start
+from support.wheels import make_wheel
 
 Put = Callable[..., None]
 Run = Callable[..., Done]
@@ -111,13 +112,39 @@ def test_a_conflict_without_the_distribution_says_nothing_of_it(run: Run) -> Non
     assert (done.returncode, notes(done)) == (1, [])
 
 
-def test_installing_it_again_is_a_change(prefix: Path, run: Run) -> None:
+@pytest.mark.parametrize("dry", [[], ["--dry-run"]])
+@pytest.mark.parametrize("kept", [["--keep-packages"], []])
+def test_the_packages_own_wheel_may_be_installed_again(prefix: Path, run: Run, kept: list[str], dry: list[str]) -> None:
+    """So it stays what the package has installed, and an edited file is mended."""
+    source = site_packages(prefix) / "lib/__init__.py"
+    before = source.read_text()
+    source.write_text("edited")
+    done = run(*kept, "install", *dry, "--force-reinstall", "--no-deps", "lib==1.0")
+    assert (done.returncode, notes(done)) == (0, []), done.stderr
+    assert source.read_text() == ("edited" if dry else before)
+    assert others(prefix) == ["app 1.0", "lib 1.0", "plain 1.0"]
+
+
+@pytest.mark.parametrize("what", ["another build", "wheel is gone", "wheel is empty"])
+@pytest.mark.parametrize("dry", [[], ["--dry-run"]])
+def test_another_build_is_a_change(prefix: Path, run: Run, tmp_path: Path, what: str, dry: list[str]) -> None:
+    theirs = make_wheel(tmp_path / "house", "lib", "1.0", {"lib/__init__.py": "patched = True\n"})
+    (prefix / "var/lib/sage/scripts/base/spkg-requirements.txt").write_text(f"lib @ file://{theirs}\n")
+    if what == "wheel is gone":
+        theirs.unlink()
+    elif what == "wheel is empty":
+        theirs.write_bytes(b"")
     before = snapshot(prefix)
-    done = run("--keep-packages", "install", "--force-reinstall", "--no-deps", "lib")
+    line = ["install", *dry, "--force-reinstall", "--no-deps", "lib==1.0"]
+    done = run("--keep-packages", *line)
     assert done.returncode == 1, done.stderr
-    assert "--replace-packages" in done.stderr
+    assert "lib 1.0, which package base installed, would become another build of 1.0; give --repl" in done.stderr
     assert "Successfully" not in done.stdout
     assert snapshot(prefix) == before
+    done = run("--replace-packages", *line)
+    assert done.returncode == 0, done.stderr
+    [note] = notes(done)
+    assert note.startswith("lib 1.0, which package base installed, would become another build of 1.0; ")
 
 
 @pytest.mark.parametrize(

@@ -234,6 +234,7 @@ def test_what_is_not_recognised_is_refused_whole(overlay: list[str], root: Path,
         ("build/bin/sage-spkg", "\nrun_test_suite\n", "\n[ -z $CHECK ] || run_test_suite\n"),
         ("build/bin/sage-spkg", "    FILE_LIST", "        FILE_LIST"),
         ("build/bin/sage-spkg", COPY, COPY.replace("    ", "\t")),
+        ("build/bin/sage-spkg", COPY, COPY.replace("Error moving files for", "Could not move the files of")),
         (
             "build/sage_bootstrap/uninstall.py",
             "    'Old.'\n    scripts('var', 'lib')  # here",
@@ -280,6 +281,19 @@ def test_what_does_not_matter_may_change(overlay: list[str], root: Path, path: s
         ("build/sage_bootstrap/flock.py", "    parser.add_argument('-s')\n", "    pass\n", "function run"),
         ("build/sage_bootstrap/installcheck.py", "run(argv=None)", "main(argv=None)", "def run"),
         ("src/bin/sage", "exec python3", "exec python4", "exec python3"),
+        (
+            "src/bin/sage",
+            "/build/sage-distro ||",
+            "/build/other ||",
+            "with 'ninja -C', 'ninja -C $SAGE_ROOT/build/other",
+        ),
+        ("src/doc/Makefile", "build/sage-distro doc-html", "build/sage-distro doc", "build/sage-distro doc'"),
+        (
+            "build/bin/sage-dist-helpers",
+            '    stock sdh_store_wheel "$@"\n',
+            '    case $1 in\n        -z)\n            ;;\n    esac\n    stock sdh_store_wheel "$@"\n',
+            "function sdh_store_wheel, 'case $1 in'",
+        ),
     ],
 )
 def test_what_matters_is_refused_by_its_name(
@@ -292,6 +306,11 @@ def test_what_matters_is_refused_by_its_name(
     assert path in done.stderr
     assert what in done.stderr
     assert look(root) == before
+
+
+def test_a_script_that_is_gone_is_named(overlay: list[str], root: Path) -> None:
+    (root / "build/bin/sage-flock").unlink()
+    assert "build/bin/sage-flock is not there" in run(overlay, root).stderr
 
 
 def change(path: Path, old: str, new: str) -> None:
@@ -519,17 +538,66 @@ def test_git_clean_leaves_one_sentence_that_names_the_command(overlay: list[str]
     assert run(overlay, repository).returncode == 0
 
 
-def test_git_clean_leaves_the_tool_which_it_ignores(overlay: list[str], repository: Path) -> None:
-    """`git clean -fd`, without -x; nor does `git add` take it."""
+def test_git_ignores_what_was_added(overlay: list[str], repository: Path) -> None:
+    """So neither `git clean -fd` nor `git stash -u` nor `git add` takes it."""
+    git(repository, "checkout", "-q", "main")
     assert run(overlay, repository).returncode == 0
-    assert "build/sage-wheels" not in git(repository, "status", "--porcelain", "--untracked-files=all")
+    assert "??" not in git(repository, "status", "--porcelain", "--untracked-files=all")
     git(repository, "clean", "-q", "-f", "-d")
-    assert "in part" in run(overlay, repository, "--status").stdout
-    done = run(overlay, repository)
-    assert done.returncode == 0, done.stderr
+    assert "in part" not in run(overlay, repository, "--status").stdout
+    git(repository, "stash", "-u")
+    git(repository, "stash", "pop")
     assert "in part" not in run(overlay, repository, "--status").stdout
     assert run(overlay, repository, "--undo").returncode == 0
+    assert git(repository, "status", "--porcelain", "--ignored") == ""
+
+
+def test_after_stash_git_switches_to_a_release_that_has_what_was_added(overlay: list[str], repository: Path) -> None:
+    git(repository, "checkout", "-q", "main")
+    assert run(overlay, repository).returncode == 0
+    assert (repository / "build/bin/sage-bootstrap-python").exists()
+    git(repository, "stash")
+    git(repository, "checkout", "-q", "old")
     assert git(repository, "status", "--porcelain") == ""
+    assert run(overlay, repository).returncode == 0
+    assert run(overlay, repository, "--undo").returncode == 0
+    assert git(repository, "status", "--porcelain", "--ignored") == ""
+
+
+@pytest.mark.parametrize("text", ["*.orig\n", ""])
+def test_a_gitignore_of_the_release_stays(overlay: list[str], repository: Path, text: str) -> None:
+    (repository / "build/bin/.gitignore").write_text(text)
+    git(repository, "add", ".")
+    git(repository, "commit", "-q", "-m", "ignore")
+    assert run(overlay, repository).returncode == 0
+    assert (repository / "build/bin/.gitignore").read_text() == text
+    assert run(overlay, repository, "--undo").returncode == 0
+    assert git(repository, "status", "--porcelain", "--ignored") == ""
+
+
+@pytest.mark.parametrize("path", ["build/bin/sage-spkg", "build/bin/sage-flock", "build/sage_bootstrap/flock.py"])
+def test_a_conflict_of_git_is_named(overlay: list[str], root: Path, path: str) -> None:
+    text = (root / path).read_text()
+    (root / path).write_text(f"<<<<<<< HEAD\n{text}=======\n{text}>>>>>>> other\n")
+    before = look(root)
+    done = run(overlay, root)
+    assert done.returncode == 1
+    assert done.stderr == f"overlay: git has left a conflict in {root / path}; resolve it, and run this again\n"
+    assert look(root) == before
+
+
+@pytest.mark.parametrize("options", [[], ["--undo"]])
+def test_what_is_ours_leaves_the_index_of_git(overlay: list[str], repository: Path, options: list[str]) -> None:
+    """`git add -f` and `git add -u` put it there. What the developer has staged stays."""
+    git(repository, "checkout", "-q", "main")
+    own = repository / "build/bin/sage-bootstrap-python"
+    assert run(overlay, repository).returncode == 0
+    change(repository / "src/sage/all.py", "mine", "mine, too")
+    git(repository, "add", "-u")
+    git(repository, "add", "-f", "build/bin/sage-pip", str(own))
+    assert run(overlay, repository, *options).returncode == 0
+    assert git(repository, "diff", "--cached", "--name-only") == "src/sage/all.py\n"
+    assert ("build/bin/sage-flock" in git(repository, "diff", "--name-only")) == (not options)
 
 
 def test_the_scripts_that_git_does_not_know_are_not_in_the_way(overlay: list[str], repository: Path) -> None:
@@ -583,7 +651,8 @@ def test_after_a_conflict_the_advice_leads_out(overlay: list[str], repository: P
     for options in ([], ["--undo"]):
         done = run(overlay, repository, *options)
         assert done.returncode == 0, done.stderr
-    git(repository, "reset", "-q")  # the index still has ours
+        assert git(repository, "diff", "--cached", "--name-only") == ""
+        assert git(repository, "ls-files", "--unmerged") == ""
     assert git(repository, "status", "--porcelain") == ""
 
 

@@ -58,7 +58,7 @@ class Scripts:
         for path, text in self.texts.items():
             is_python = path.endswith(".py") or "python" in text.splitlines()[0]
             function = "\n\ndef trial():\n    return 1\n" if is_python else "\ntrial() {\n    exit 1\n}\n"
-            changes = [with_comment(text), indented(text, is_python), text + function]
+            changes = [with_comment(text), indented(text, is_python), text + function, with_other_messages(text)]
             others = [name for name in functions(text, is_python) if name not in self.names[path]]
             changes += [with_line_in(text, name, is_python) for name in others]
             for changed in changes:
@@ -117,6 +117,11 @@ def edited(text: str, number: int, change: Change) -> str:
 def with_comment(text: str) -> str:
     lines = text.splitlines()
     return "\n".join([lines[0], "# what this is for", *lines[1:]]) + "\n"
+
+
+def with_other_messages(text: str) -> str:
+    """What error messages say is for people."""
+    return re.sub(r'\b(exit_with_error_msg|error_msg|sdh_die) "Error', r'\1 "Cannot do it: error', text)
 
 
 def functions(text: str, is_python: bool) -> list[str]:
