@@ -82,6 +82,20 @@ def test_a_header(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     check_changes(project, lambda: (include / "of-a-test.h").write_text("#define ANSWER 2\n"))
 
 
+def test_a_header_above_the_tree(project: Project) -> None:
+    """Without git, only the source says that it needs what is beside the tree; what it names may need more there."""
+    core = project.tree.parent / "core"
+    core.mkdir()
+    (core / "answer.h").write_text('#include "deep.h"\n')
+    (core / "deep.h").write_text('#include "../more/last.h"\n')
+    (core.parent / "more").mkdir()
+    (core.parent / "more" / "last.h").write_text("#define ANSWER 1\n")
+    write(project, f'#include "../core/answer.h"\n{SOURCE}')
+    check_changes(project, lambda: (core.parent / "more" / "last.h").write_text("#define ANSWER 2\n"))
+    (core / "deep.h").write_text("#define ANSWER 3\n")
+    assert [answers(project), answers(project)] == [("3", False), ("3", True)]
+
+
 @pytest.mark.parametrize("is_directory", [False, True])
 def test_a_header_that_a_link_leads_to(project: Project, monkeypatch: pytest.MonkeyPatch, is_directory: bool) -> None:
     """As in /usr/local of Homebrew and stow, whose files are elsewhere."""

@@ -211,6 +211,54 @@ def test_what_is_not_source(project: Project) -> None:
     assert project.is_stored(elsewhere)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "HERE = Path(__file__).resolve().parent\nROOT = HERE.parent\n",
+        "here = os.path.dirname(os.path.abspath(__file__))\nopen(os.path.dirname(here) + '/VERSION')\n",
+        "root = Path.cwd().parent\n",
+        "root = os.path.dirname(os.getcwd())\n",
+    ],
+)
+def test_a_build_file_that_looks_above(project: Project, text: str) -> None:
+    version = project.tree.parent / "VERSION"
+    version.write_text("1")
+    (project.tree / "setup.py").write_text(text)
+    assert [project.is_stored(), project.is_stored()] == [False, True]
+    version.write_text("2")
+    assert [project.is_stored(), project.is_stored()] == [False, True]
+
+
+def test_a_build_file_that_does_not_look_above(project: Project) -> None:
+    (project.tree / "setup.py").write_text(
+        "HERE = Path(__file__)\nopen(HERE.parent / 'x')\nhere = dirname(__file__)\nmakedirs(dirname(target))\n"
+    )
+    assert [project.is_stored(), project.is_stored()] == [False, True]
+    (project.tree.parent / "VERSION").write_text("2")
+    assert project.is_stored()
+
+
+def test_a_package_in_a_workspace_of_cargo(project: Project) -> None:
+    """The other packages of a workspace are named only in the file above: `core = { workspace = true }`."""
+    top = project.tree.parent
+    (project.tree / "Cargo.toml").write_text("[package]\nversion.workspace = true\n")
+    (top / "core").mkdir()
+    (top / "core" / "lib.rs").write_text("1")
+    (top / "target").mkdir()
+    (top / "Cargo.toml").write_text("[package]\n")
+    assert [project.is_stored(), project.is_stored()] == [False, True]
+    (top / "core" / "lib.rs").write_text("2")
+    assert project.is_stored()  # no workspace
+    (top / "Cargo.toml").write_text('[workspace]\nmembers = ["core"]\n')
+    for path in ("Cargo.toml", "core/lib.rs", "core/new.rs", "Cargo.lock"):
+        assert [project.is_stored(), project.is_stored()] == [False, True], path
+        with (top / path).open("a") as f:
+            f.write("# changed\n")
+    assert [project.is_stored(), project.is_stored()] == [False, True]
+    (top / "target" / "made").write_text("what cargo has made")
+    assert project.is_stored()
+
+
 def test_what_to_leave_out(project: Project) -> None:
     """As hatchling does, the backend searches a .gitignore in the tree and in all directories above."""
     project.hook(
