@@ -462,7 +462,20 @@ def test_a_variable(project: Project, monkeypatch: pytest.MonkeyPatch, name: str
     assert project.is_stored()
 
 
-@pytest.mark.parametrize("name", ["TMPDIR", "XDG_RUNTIME_DIR", "TERM", "CCACHE_DIR", "https_proxy", "SAGE_WHEELS_X"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "TMPDIR",
+        "XDG_RUNTIME_DIR",
+        "TERM",
+        "CCACHE_DIR",
+        "https_proxy",
+        "SAGE_WHEELS_X",
+        "TEMP",
+        "OMP_NUM_THREADS",
+        "GIT_SSL_CAINFO",
+    ],
+)
 def test_a_variable_that_passes_and_is_no_input(
     project: Project, monkeypatch: pytest.MonkeyPatch, name: str, tmp_path: Path
 ) -> None:
@@ -487,6 +500,13 @@ def test_a_variable_that_passes_and_is_no_input(
         "USER",
         "SSH_AUTH_SOCK",
         "PWD",
+        "GIO_LAUNCHED_DESKTOP_FILE_PID",
+        "SHELL_SESSION_ID",
+        "PYENV_DIR",
+        "bamboo_buildNumber",
+        "BUILD_VCS_NUMBER",
+        "CACHE_SERVICE_HOST",
+        "CACHE_PORT_6379_TCP_ADDR",
     ],
 )
 def test_a_variable_that_does_not_reach_the_backend(
