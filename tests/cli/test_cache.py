@@ -50,7 +50,12 @@ def test_what_there_is_and_that_it_goes(run: Run, tmp_path: Path, tree: Path) ->
     assert (info["directory"], info["limit"]) == (str(tmp_path / "store"), 2 << 20)
     assert info["size"] == sum(each["size"] for each in info["kinds"].values()) > 0
     assert str(tmp_path / "store") in run("cache", "info")
-    assert json.loads(run("cache", "gc", "--json", "--cache-size", "1"))["freed"] == 0  # it was used just now
+    assert json.loads(run("cache", "gc", "--json", "--cache-size", "1"))["freed"] == 0
+    told = run("cache", "gc", "--cache-size", "1").splitlines()
+    assert told[0].endswith(": 0 B were deleted") and told[1].endswith(
+        "left, because they were used within the last hour"
+    )
+    assert len(run("cache", "gc").splitlines()) == 1
     assert build(run, tmp_path, tree)
     assert json.loads(run("cache", "clear", "--json"))["freed"] == info["size"]
     assert json.loads(run("cache", "info", "--json"))["size"] == 0
