@@ -52,9 +52,8 @@ def test_what_there_is_and_that_it_goes(run: Run, tmp_path: Path, tree: Path) ->
     assert str(tmp_path / "store") in run("cache", "info")
     assert json.loads(run("cache", "gc", "--json", "--cache-size", "1"))["freed"] == 0
     told = run("cache", "gc", "--cache-size", "1").splitlines()
-    assert told[0].endswith(": 0 B were deleted") and told[1].endswith(
-        "left, because they were used within the last hour"
-    )
+    assert told[0].endswith(": 0 B were deleted")
+    assert told[1].endswith("left, because they were used within the last hour")
     assert len(run("cache", "gc").splitlines()) == 1
     assert build(run, tmp_path, tree)
     assert json.loads(run("cache", "clear", "--json"))["freed"] == info["size"]
