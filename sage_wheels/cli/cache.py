@@ -23,7 +23,12 @@ if TYPE_CHECKING:
     from sage_wheels.building.explaining import Explanation
 
 IS_MIXED = True
-
+_KINDS = {
+    "content": "wheels and logs",
+    "results": "entries of its index",
+    "trees": "unpacked wheels",
+    "wheels": "downloaded wheels",
+}
 
 EXAMPLES = """\
     sage-wheels cache info
@@ -63,7 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
         else:
             print(f"{root}: {screen.human_size(total)} of {screen.human_size(store.limit)}")
             for kind, (number, size) in kinds.items():
-                print(f"  {kind:<12}{number:>8}  {screen.human_size(size):>10}")
+                print(f"  {_KINDS[kind]:<22}{number:>8}  {screen.human_size(size):>10}")
         return 0
     try:
         freed = eviction.evict(root, store.limit) if arguments.what == "gc" else eviction.clear(root)

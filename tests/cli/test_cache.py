@@ -49,7 +49,9 @@ def test_what_there_is_and_that_it_goes(run: Run, tmp_path: Path, tree: Path) ->
     info = json.loads(run("cache", "info", "--json", "--cache-size", "2M"))
     assert (info["directory"], info["limit"]) == (str(tmp_path / "store"), 2 << 20)
     assert info["size"] == sum(each["size"] for each in info["kinds"].values()) > 0
-    assert str(tmp_path / "store") in run("cache", "info")
+    told = run("cache", "info").splitlines()
+    assert told[0].startswith(f"{tmp_path / 'store'}: ")
+    assert len(told) == 1 + len(info["kinds"])
     assert json.loads(run("cache", "gc", "--json", "--cache-size", "1"))["freed"] == 0
     told = run("cache", "gc", "--cache-size", "1").splitlines()
     assert told[0].endswith(": 0 B were deleted")
