@@ -32,6 +32,7 @@ _ODD = (
     '"byteorder": "little", "configuration": "another one", "compilers": ""}}'
 )
 Build = Callable[..., BuiltWheel]
+needs_git = pytest.mark.skipif(not shutil.which("git"), reason="needs git")
 
 
 @pytest.fixture
@@ -211,6 +212,27 @@ def test_what_is_not_source(project: Project) -> None:
     assert project.is_stored(elsewhere)
 
 
+@pytest.mark.parametrize("is_repository", [False, pytest.param(True, marks=needs_git)])
+def test_what_tools_keep_in_the_tree(project: Project, is_repository: bool) -> None:
+    """The wheel of the last build, in the tree itself or in a directory there; caches; a virtual environment."""
+    if is_repository:
+        git(project.tree, "init", "-q")
+        git(project.tree, "add", "-A")
+        git(project.tree, "commit", "-q", "-m", "first")
+    source = parse_source(str(project.tree))
+    stored = [
+        build_wheel(source, wheel_dir=project.tree / each, options=project.options).is_stored
+        for each in ("", "", "dist", "dist")
+    ]
+    assert stored == [False, True, True, True]
+    for name in ("__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache", "venv"):
+        (project.tree / name).mkdir()
+        (project.tree / name / "pyvenv.cfg").touch()
+    assert project.is_stored()
+    (project.tree / "other").touch()
+    assert not project.is_stored()
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -299,7 +321,7 @@ def git(tree: Path, *arguments: str) -> None:
     subprocess.run(["git", "-C", tree, *arguments], check=True, env=environ, capture_output=True)
 
 
-@pytest.mark.skipif(not shutil.which("git"), reason="needs git")
+@needs_git
 @pytest.mark.parametrize("references", ["files", "reftable"])
 @pytest.mark.parametrize("part", [".", "hello"])
 def test_the_repository(project: Project, part: str, references: str) -> None:
@@ -336,7 +358,7 @@ def test_the_repository(project: Project, part: str, references: str) -> None:
     assert project.is_stored()
 
 
-@pytest.mark.skipif(not shutil.which("git"), reason="needs git")
+@needs_git
 def test_what_is_not_committed_outside_of_the_tree(project: Project) -> None:
     top = project.tree.parent
     (top / "kept.log").touch()
