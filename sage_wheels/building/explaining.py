@@ -42,7 +42,9 @@ def compared(stored: StoredBuild, inputs: Mapping[str, Any], found: Result | Non
         if not is_whole:  # which requirements the backend returns is not known before it has run
             now.pop("wheels")
             then = {name: value for name, value in then.items() if name != "wheels"}
-        differences = [*_of_files(last.values.get("files"), stored.files), *_all(then, now)]
+        files = _of_files(last.values.get("files"), stored.files)
+        others = list(_all(then, now))
+        differences = [*files, *(each for each in others if each != _TREE or [*files, *others] == [_TREE])]
     if found and (lack := stored.lack(found)):
         found, differences = None, [lack, *(differences or ())]
     elif not found and is_whole and stored.find(inputs, is_any=True):
@@ -71,16 +73,39 @@ def _all(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
             continue
         if name == "wheels":
             yield from _of_wheels(_flat(one), _flat(other))
+        elif name == "source":
+            yield from _of_source(one, other)
         elif name == "settings":
             yield from _of_settings(_by_key(one), _by_key(other))
+        elif name == "format":
+            yield "another version of this tool has built it"
+        elif name in _AT_TIMES and (one is None or other is None):
+            yield f"{_AT_TIMES[name]} {'counts' if one is None else 'does not count'} now"
         elif isinstance(one, dict) and isinstance(other, dict):
             yield from (
-                _said(_NAMES.get(name, "{}").format(each), one.get(each), other.get(each))
+                _said(_name(name, each), one.get(each), other.get(each))
                 for each in sorted({*one, *other})
                 if one.get(each) != other.get(each)
             )
         else:
             yield _said(_SINGLE.get(name, f"the {name}"), one, other)
+
+
+def _of_source(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+    for name in sorted({*then, *now} - {"repositories", "tree"}):
+        if then.get(name) != now.get(name):
+            yield _said(f"the source's {name}", then.get(name), now.get(name))
+    one, other = (each.get("repositories", {}) for each in (then, now))
+    for top in sorted({*one, *other}):
+        where = "" if top == "." else f" of the repository {top}"
+        if top not in one or top not in other:
+            yield f"the repository {top} {'is gone' if top in one else 'is new'}"
+            continue
+        for name in sorted({*one[top], *other[top]}):
+            if one[top].get(name) != other[top].get(name):
+                yield _said(_OF_GIT.get(name, name).format(where), one[top].get(name), other[top].get(name))
+    if then.get("tree") != now.get("tree"):
+        yield _TREE
 
 
 def _by_key(settings: object) -> dict[str, object]:
@@ -95,13 +120,47 @@ def _of_settings(then: Mapping[str, object], now: Mapping[str, object]) -> Itera
             yield _said(f"the setting {key}", then.get(key), now.get(key))
 
 
+def _name(name: str, each: str) -> str:
+    form = _OF_SYSTEM.get(each.partition(" ")[0], "what is in {}") if name == "system" else _NAMES.get(name, "{}")
+    return form.format(each)
+
+
 _NAMES = {
     "tools": "the tool {}",
     "interpreter": "the interpreter's {}",
     "home": "{}",
     "files": "the file {}",
-    "system": "what {} has",
-    "source": "the source's {}",
+    "installed": "the installed {}",
+}
+# What the key of a system has, by the first word of its name; others are paths.
+_OF_SYSTEM = {
+    "alternatives": "the choice of update-alternatives",
+    "packages": "the list of the system's packages",
+    "program": "the file of the {}",
+    "programs": "pg_config or a similar program on PATH",
+}
+# What is not in every key: of builds without isolation, and of those that may run a compiler.
+_AT_TIMES = {
+    "called": "the name of the interpreter",
+    "home": "what is set in the home",
+    "installed": "what is installed",
+    "processor": "the processor",
+    "system": "the list of the system's packages",
+    "tools": "the version of each compiler",
+}
+# Whatever is not named by itself: the text of a link, whether a .pyx is newer than its .c.
+_TREE = "the source's tree has changed"
+_OF_GIT = {
+    "changed": "what is not committed outside of the tree{}",
+    "commit": "git's commit{}",
+    "config": "git's configuration{}",
+    "head": "git's HEAD{}",
+    "index": "git's index{}",
+    "info": "git's info/attributes or info/exclude{}",
+    "operation": "the merge or rebase in git{}",
+    "refs": "the list of git's branches and tags{}",
+    "shallow": "the depth of git's history{}",
+    "status": "the output of git status{}",
 }
 
 

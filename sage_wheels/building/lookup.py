@@ -134,7 +134,7 @@ class Lookup:
             raise NotKeyable(f"{copy.unreadable[0]} cannot be read")
         if copy.refused:
             raise NotKeyable("git refuses to read a repository that it is part of")
-        repositories = states(copy.repositories, Git(), tree)
+        repositories = states(copy.repositories, Git(), tree, copy.left_out)
         found = fingerprint(copy.path, tree, repositories, self.log.path)
         where = os.path.relpath(project, self.directory)
         return {"tree": found.digest, "project": where, "repositories": repositories}, found.files

@@ -100,7 +100,9 @@ def _copied(tree: str, destination: str, provider: Provider, note: Callable[[str
     """Copy a source tree; there is a note about files that cannot be read."""
     leave_out = (provider.options.cache_root(), provider.options.build_root())
     sandbox = provider.sandbox
-    copy = copy_source_tree(tree, destination, leave_out=leave_out, seen=sandbox.seen if sandbox else str)
+    copy = copy_source_tree(
+        tree, destination, name=provider.name, leave_out=leave_out, seen=sandbox.seen if sandbox else str
+    )
     for each in copy.notes:
         note(each)
     if copy.unreadable:

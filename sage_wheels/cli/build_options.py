@@ -113,18 +113,20 @@ def _add_inputs(group: argparse._ArgumentGroup) -> None:
         metavar="NAME=DIR",
         action="append",
         default=[],
-        help="when the store compares the inputs of builds, NAME stands for DIR in variables and settings; may be "
-        "given several times",
+        help="look for a stored wheel as if variables and settings had NAME in the place of DIR, which may then differ "
+        "between machines; may be given several times",
     )
     group.add_argument(
         "--cache-cpu",
         metavar="TEXT",
-        help="when the store compares the inputs of builds, TEXT stands for the features of the processor",
+        help="look for a stored wheel by TEXT instead of by the features of the processor: whoever gives the same TEXT "
+        "shares wheels",
     )
     group.add_argument(
         "--cache-system",
         metavar="TEXT",
-        help="when the store compares the inputs of builds, TEXT stands for what is installed on this system",
+        help="look for a stored wheel by TEXT instead of by what is installed on this system: whoever gives the same "
+        "TEXT shares wheels",
     )
     group.add_argument(
         "--cache-declared",

@@ -1,7 +1,8 @@
 """Look at the store, where what was built, unpacked and compiled before is kept.
 
     sage-wheels cache info                          print where it is, and how much there is of each kind
-    sage-wheels cache gc                            delete what was not used for longest, down to --cache-size
+    sage-wheels cache gc                            delete what was not used for longest, down to --cache-size,
+                                                    but nothing that was used within the last hour
     sage-wheels cache clear                         delete everything except running builds
     sage-wheels cache explain [OPTION...] SOURCE    say what differs from the last build of the project
     sage-wheels cache keygen FILE                   make a private key; print the line for files of trusted keys
@@ -22,7 +23,12 @@ if TYPE_CHECKING:
     from sage_wheels.building.explaining import Explanation
 
 IS_MIXED = True
-
+_KINDS = {
+    "content": "wheels and logs",
+    "results": "entries of its index",
+    "trees": "unpacked wheels",
+    "wheels": "downloaded wheels",
+}
 
 EXAMPLES = """\
     sage-wheels cache info
@@ -62,7 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
         else:
             print(f"{root}: {screen.human_size(total)} of {screen.human_size(store.limit)}")
             for kind, (number, size) in kinds.items():
-                print(f"  {kind:<12}{number:>8}  {screen.human_size(size):>10}")
+                print(f"  {_KINDS[kind]:<22}{number:>8}  {screen.human_size(size):>10}")
         return 0
     try:
         freed = eviction.evict(root, store.limit) if arguments.what == "gc" else eviction.clear(root)
@@ -74,6 +80,9 @@ def run(arguments: argparse.Namespace) -> int:
         common.print_json({"directory": root, "freed": freed})
     else:
         print(f"{root}: {screen.human_size(freed)} were deleted")
+        left = sum(each.size for each in eviction.entries(root)) if arguments.what == "gc" else 0
+        if left > store.limit:
+            print(f"{screen.human_size(left)} are left, because they were used within the last hour")
     return 0
 
 

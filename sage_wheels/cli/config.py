@@ -59,6 +59,8 @@ def run(options: argparse.Namespace) -> int:
     else:
         for each in settings:
             print(f"{each.command + '.' if each.command else ''}{each.key} = {each.value!r}  # {each.source}")
+    if not (settings or problems or options.json):
+        common.warn("all defaults are the usual ones: no file and no variable sets another")
     for sentence in problems:  # the notes have been told before any command runs
         common.warn(sentence)
     return 1 if problems else 0

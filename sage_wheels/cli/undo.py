@@ -43,4 +43,6 @@ def run(options: argparse.Namespace) -> int:
     wanted = UndoOptions(options.number, options.to, options.force)
     report = undo(prefix, wanted, common.commit_options_of(options), lambda: finding.finder_of(options, prefix))
     common.print_report(report, prefix, options)
+    if not (report.changes or options.quiet):
+        common.warn(f"nothing to undo: {prefix.root} is as it was then")
     return 0

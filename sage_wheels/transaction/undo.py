@@ -77,7 +77,7 @@ def undo(
     try:
         with sweep.own_stage(prefix, commit_options.say, commit_options.history) as own:
             outcome = commit.run(prefix, own, destination, commit_options, purpose, make=make_undo_plan)
-            changes = _changes(wanted[0], outcome.plan.removed)
+            changes = _changes(wanted[0], outcome.plan.removed) if outcome.plan.steps else []
         kept = [*own.kept, *sweep.sweep_dead(prefix, commit_options.say, commit_options.history)]
     except OldFilesGone as error:
         if finder is None:

@@ -111,10 +111,11 @@ def place_of_nobody(nobody: dict[str, Any]) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def real_wheelhouse(tmp_path_factory: pytest.TempPathFactory, index_environment: dict[str, str]) -> Path:
-    """A wheelhouse from the index, for tests marked `network`: setuptools, flit_core, hatchling and what they need."""
+    """A wheelhouse from the index, for tests marked `network`: some backends, and what they need."""
     directory = tmp_path_factory.mktemp("real-wheelhouse")
+    backends = ("setuptools", "flit_core", "hatchling", "poetry-core", "pdm-backend")
     subprocess.run(
-        [sys.executable, "-m", "pip", "wheel", "-q", "--wheel-dir", directory, "setuptools", "flit_core", "hatchling"],
+        [sys.executable, "-m", "pip", "wheel", "-q", "--wheel-dir", directory, *backends],
         check=True,
         env=index_environment,
     )

@@ -149,6 +149,29 @@ def test_what_is_no_source_is_left_out(tree: Path, copy: Path) -> None:
     assert below(copy) == {"package", "package/a.py", "package/.tox"}
 
 
+def test_what_tools_keep_is_left_out(tree: Path, copy: Path) -> None:
+    for name in ("__pycache__", "package/__pycache__", "package/.mypy_cache", ".pytest_cache", ".ruff_cache", ".venv"):
+        (tree / name).mkdir()
+        (tree / name / "x").touch()
+    (tree / ".venv" / "pyvenv.cfg").touch()
+    (tree / "__pycache__.py").touch()
+    run(tree, copy)
+    assert below(copy) == {"package", "package/a.py", "__pycache__.py"}
+
+
+def test_wheels_of_the_project_itself_are_left_out(tree: Path, copy: Path) -> None:
+    """That of an earlier build, in the tree or in a directory that has nothing else; others may be part of it."""
+    kept = {"other-1.0.whl", "package/deep/my_project-1.0-py3-none-any.whl", "wheels/other-1.0.whl"}
+    own = {"My.Project-1.0-py3-none-any.whl", "wheels/my_project-1-py3-none-any.whl", "dist/my_project-1.0.whl"}
+    for name in kept | own:
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        (tree / name).touch()
+    files = CopiedFiles(str(tree), str(copy), name="my-project")
+    files.run()
+    assert below(copy) == {"package", "package/a.py", "package/deep", "wheels"} | kept
+    assert files.left_out == own
+
+
 SETUPTOOLS = '[build-system]\nrequires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n'
 IN_TREE = '[build-system]\nrequires = []\nbuild-backend = "be"\nbackend-path = ["."]\n'
 HATCHLING = '[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n'

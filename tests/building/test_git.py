@@ -236,7 +236,15 @@ def lost_filter(tmp: Path, git: Git) -> Path:
 
 def tracked_where_we_leave_out(tmp: Path, git: Git) -> Path:
     tree = project(tmp / "tree")
-    for name in (".tox/py/keep", ".nox/keep", "build/lib/keep/keep", "build/temp.x/keep", "build/lib.x/link"):
+    for name in (
+        "__pycache__/keep",
+        ".venv/pyvenv.cfg",
+        ".tox/py/keep",
+        ".nox/keep",
+        "build/lib/keep/keep",
+        "build/temp.x/keep",
+        "build/lib.x/link",
+    ):
         (tree / name).parent.mkdir(parents=True, exist_ok=True)
         (tree / name).touch()
     (tree / "build/lib.x/link").unlink()

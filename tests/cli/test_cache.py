@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -48,12 +49,51 @@ def test_what_there_is_and_that_it_goes(run: Run, tmp_path: Path, tree: Path) ->
     info = json.loads(run("cache", "info", "--json", "--cache-size", "2M"))
     assert (info["directory"], info["limit"]) == (str(tmp_path / "store"), 2 << 20)
     assert info["size"] == sum(each["size"] for each in info["kinds"].values()) > 0
-    assert str(tmp_path / "store") in run("cache", "info")
-    assert json.loads(run("cache", "gc", "--json", "--cache-size", "1"))["freed"] == 0  # it was used just now
+    told = run("cache", "info").splitlines()
+    assert told[0].startswith(f"{tmp_path / 'store'}: ")
+    assert len(told) == 1 + len(info["kinds"])
+    assert json.loads(run("cache", "gc", "--json", "--cache-size", "1"))["freed"] == 0
+    told = run("cache", "gc", "--cache-size", "1").splitlines()
+    assert told[0].endswith(": 0 B were deleted")
+    assert told[1].endswith("left, because they were used within the last hour")
+    assert len(run("cache", "gc").splitlines()) == 1
     assert build(run, tmp_path, tree)
     assert json.loads(run("cache", "clear", "--json"))["freed"] == info["size"]
     assert json.loads(run("cache", "info", "--json"))["size"] == 0
     assert not build(run, tmp_path, tree)
+
+
+@pytest.mark.skipif(not shutil.which("git"), reason="needs git")
+def test_what_differs_in_git_is_named(run: Run, tmp_path: Path, tree: Path) -> None:
+    def git(*arguments: str) -> None:
+        who = ("-c", "user.name=x", "-c", "user.email=x@y")
+        subprocess.run(["git", "-C", tree, *who, *arguments], check=True, capture_output=True)
+
+    git("init", "-q", "-b", "main")
+    git("add", "-A")
+    git("commit", "-q", "-m", "first")
+    build(run, tmp_path, tree)
+    git("tag", "v1")
+    refs = "  the list of git's branches and tags has changed"
+    assert explain(run, tree) == ["hello would be built:", refs]
+    git("checkout", "-q", "-b", "other")
+    head = "  git's HEAD was ref: refs/heads/main, is ref: refs/heads/other"
+    assert explain(run, tree) == ["hello would be built:", head, refs]
+    (tree / "new.txt").touch()
+    status = "  the output of git status has changed"
+    assert explain(run, tree) == ["hello would be built:", "  the file new.txt is new", head, refs, status]
+
+
+def test_what_counts_only_at_times_is_named_in_one_line(run: Run, tmp_path: Path, tree: Path) -> None:
+    prefix = tmp_path / "prefix"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", prefix], check=True)
+    build(run, tmp_path, tree, f"--prefix={prefix}")
+    assert explain(run, tree, f"--prefix={prefix}", "--no-isolation", "--skip-dependency-check") == [
+        "hello would be built:",
+        "  the name of the interpreter counts now",
+        "  what is installed counts now",
+        "  isolation was True, is False",
+    ]
 
 
 def test_what_differs_is_named(run: Run, tmp_path: Path, tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -152,3 +152,11 @@ def test_an_unknown_key_is_named(home: Home) -> None:
     assert (
         home.run("config", status=1)[1] == f"sage-wheels: {home.own} sets xyzzy, which is no setting of any command\n"
     )
+
+
+def test_that_nothing_is_set_is_said(home: Home) -> None:
+    assert home.run("config") == (
+        "",
+        "sage-wheels: all defaults are the usual ones: no file and no variable sets another\n",
+    )
+    assert home.run("config", "--json") == ("[]\n", "")

@@ -54,6 +54,16 @@ def test_pip_is_in_it(prefix: Path, tmp_path: Path) -> None:
     assert difference(before, snapshot(prefix)) == []
 
 
+def test_going_back_to_where_one_is_changes_nothing_and_says_so(prefix: Path, tmp_path: Path) -> None:
+    run(prefix, "install", make_wheel(tmp_path, "demo", "1", {"demo.py": ""}))
+    run(prefix, "uninstall", "demo")
+    assert run(prefix, "undo") == f"sage-wheels: demo 1 installed into {prefix}\n"
+    before = snapshot(prefix)
+    assert run(prefix, "undo", "--to", "1") == f"sage-wheels: nothing to undo: {prefix} is as it was then\n"
+    assert difference(before, snapshot(prefix)) == []
+    assert last(prefix)["number"] == 3
+
+
 def test_move_tree_is_in_it(prefix: Path, tmp_path: Path) -> None:
     tree = tmp_path / "tree"
     (tree / "share/x").mkdir(parents=True)

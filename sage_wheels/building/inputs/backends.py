@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _COMMON = frozenset({"packaging", "tomli", "wheel", "setuptools"})
-_HATCHLING = _COMMON | {"hatchling", "pathspec", "pluggy", "trove-classifiers", "editables"}
+_HATCHLING = _COMMON | {"hatchling", "pathspec", "pluggy", "tomlkit", "trove-classifiers", "editables"}
 
 
 def plain_reason(tree: str, document: dict[str, Any], backend: str, backend_path: Iterable[str]) -> str:

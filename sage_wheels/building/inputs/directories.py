@@ -54,6 +54,8 @@ _IN_SYSROOT = (
 )
 # Variables such as Boost_ROOT, HDF5_DIR and CUDA_HOME say where something is installed. Build files read them.
 _INSTALLED_AT = re.compile(r"\w+_(?:ROOT|DIR|HOME|PREFIX)", re.IGNORECASE)
+# Variables such as GEOS_INCLUDE_PATH, PROJ_LIBDIR and OPENSSL_LIB_DIR name the directories themselves.
+_DIRECTORIES = re.compile(r"(?!LD_|DYLD_)\w*(?:INC|INCLUDE|LIB|LIBRARY)S?_?(?:DIR|PATH)S?", re.IGNORECASE)
 _IN_INSTALLED = ("include", "lib", "lib32", "lib64", "cmake", "share/cmake", "share/pkgconfig")
 _MANAGED = re.compile(r"/(?:usr(?!/local(?:/|$))|lib\d*|s?bin|opt/homebrew|home/linuxbrew/\.linuxbrew)(?:/.*)?")
 # Where pkg-config looks in any case, but for what is of the system, and pip's and cmake's users put .pc files.
@@ -80,6 +82,7 @@ def named(environ: Mapping[str, str], more: Iterable[str], files: Iterable[str])
     for root in _roots(environ):
         _add(found, _there(root, _IN_INSTALLED), is_whole=True)
         _add(found, _with_cmake_files(root), is_whole=False)
+    _add(found, _in_variables(environ), is_whole=True)
     defined = [f"-D{each}" for each in environ.get("SKBUILD_CMAKE_DEFINE", "").split(";")]
     pkg_config = [each for name in _OF_PKG_CONFIG for each in environ.get(name, "").split(":")]
     for text in (*environ.values(), *defined, *more, *map(_text_of, files)):
@@ -105,6 +108,13 @@ def _roots(environ: Mapping[str, str]) -> Iterator[str]:
         if _INSTALLED_AT.fullmatch(name) and is_keyed(name) and name not in _PATHS:
             roots = (os.path.normpath(each) for each in value.split(":") if each.startswith("/"))
             yield from (each for each in roots if not os.path.exists(f"{each}/pyvenv.cfg"))
+
+
+def _in_variables(environ: Mapping[str, str]) -> Iterator[str]:
+    """What keyed variables of `_DIRECTORIES` name."""
+    for name, value in environ.items():
+        if _DIRECTORIES.fullmatch(name) and is_keyed(name):
+            yield from (os.path.normpath(each) for each in re.split("[:;]", value) if each.startswith("/"))
 
 
 def _with_cmake_files(directory: str) -> Iterator[str]:

@@ -21,7 +21,7 @@ from sage_wheels.store.results import canonical
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from sage_wheels.store.store import Store
 
@@ -42,6 +42,9 @@ _FILE_OPTION = re.compile(
     r"""(?:^|[\s=,;"'])(?:--(?:cross|native)-file[=\s]|-(?:include|imacros)\s*|-DCMAKE_TOOLCHAIN_FILE(?::\w+)?=)"""
     r"""["']?(/[^\s:,;'"]+)"""
 )
+# Texts with options, or that are libraries themselves; and the paths in them.
+_HAS_FILES = re.compile(r"(?:^|[\s=])[-@]|\.(?:a|so|o|dylib)$")
+_PATH = re.compile(r"""(?:^|[\s,=:;"'@])(/[^\s,=:;"']+)""")
 _LOCAL = "/usr/local"
 # Directories that compilers do not read: modules of Pythons (an isolated build imports none) and of Node.js,
 # documentation.
@@ -62,6 +65,10 @@ _DATABASES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("/usr/local/Cellar", ("sh", "-c", "ls -d /usr/local/Cellar/*/*")),
     ("/home/linuxbrew/.linuxbrew/Cellar", ("sh", "-c", "ls -d /home/linuxbrew/.linuxbrew/Cellar/*/*")),
 )
+# Where programs are in any case, and what the system's administrator has chosen there.
+_USUAL = tuple(f"{each}{name}" for each in ("/usr/local/", "/usr/", "/") for name in ("bin", "sbin"))
+_ALTERNATIVES = "/etc/alternatives"
+_COMPILED_WITH = re.compile(r"/include(?:/|$)|\.(?:so(?:\.[\d.]+)?|a|h|pc|cmake|mod)$|/cuda[^/]*$")
 # Programs that say how to compile with a library: `pg_config`, `llvm-config-14`, `mpicc`.
 _SAYS_HOW = re.compile(r"(?!python).*[-_]config(?:-[\d.]+)?|mpi(?:cc|cxx|c\+\+|f77|f90|fort)|h5p?cc")
 _NEW = 2.0  # seconds
@@ -93,7 +100,17 @@ def _of_home(environ: Mapping[str, str]) -> dict[str, str]:
 
 def named_files(environ: Mapping[str, str], more: Iterable[str], named_paths: Mapping[str, str]) -> dict[str, str]:
     """The digest of each file that an option in variables, or in the texts `more`, names; see `system`."""
-    return {with_names(path, named_paths): _digest_of(path) for path in sorted(_named_files(environ, more))}
+    more = list(more)
+    paths = _named_files(environ, more).union(_linked_files(environ, more))
+    return {with_names(path, named_paths): _digest_of(path) for path in sorted(paths)}
+
+
+def _linked_files(environ: Mapping[str, str], more: Iterable[str]) -> Iterator[str]:
+    """The files that stand between options for a compiler or linker, or in an option: libraries, scripts, profiles."""
+    values = (value for name, value in environ.items() if is_keyed(name))
+    for path in {each for text in (*values, *more) if _HAS_FILES.search(text) for each in _PATH.findall(text)}:
+        if not directories.is_managed(path) and not path.endswith(".log") and os.path.isfile(path):
+            yield path
 
 
 def _named_files(environ: Mapping[str, str], more: Iterable[str]) -> set[str]:
@@ -149,26 +166,50 @@ def system(
         result[with_names(directory, named_paths)] = seen.digest if seen and seen.is_new() else tree(directory)
     if programs := _programs_that_say_how(environ):
         result["programs on PATH"] = hashlib.sha256(canonical(programs)).hexdigest()
+    if chosen := alternatives():
+        result["alternatives"] = hashlib.sha256(canonical(chosen)).hexdigest()
     for directory in sorted(found.flat):
         result[f"{with_names(directory, named_paths)}/*"] = tree(directory, _EVERYTHING)
     return result
 
 
-def _programs_that_say_how(environ: Mapping[str, str]) -> dict[str, list[int]]:
-    """Size and time of each program of `_SAYS_HOW` that PATH leads to.
+def _programs_that_say_how(environ: Mapping[str, str]) -> dict[str, list[int] | str]:
+    """Each program of `_SAYS_HOW` that PATH leads to: size and time, or of a package the directory that it is in.
 
-    What the list of packages, the digest of /usr/local, or RECORDs tell is left out.
+    What is in the usual directories is left out: the list of packages or the digest of /usr/local tells it. So is what
+    RECORDs tell.
     """
-    found: dict[str, list[int]] = {}
+    found: dict[str, list[int] | str] = {}
+    usual: list[str] = []  # the usual directories that come first
     for directory in environ.get("PATH", "").split(os.pathsep):
-        is_told = directories.is_managed(directory) or directory == f"{_LOCAL}/bin"
-        if directory.startswith("/") and not is_told and not os.path.exists(f"{directory}/../pyvenv.cfg"):
+        if directory in _USUAL:
+            usual.append(directory)
+        elif directory.startswith("/") and not os.path.exists(f"{directory}/../pyvenv.cfg"):
+            is_told = directories.is_managed(directory)
             with contextlib.suppress(OSError), os.scandir(directory) as scan:
                 for entry in scan:
-                    if entry.name not in found and _SAYS_HOW.fullmatch(entry.name):
+                    name = entry.name
+                    if name in found or not _SAYS_HOW.fullmatch(name):
+                        continue
+                    if not any(os.path.exists(f"{each}/{name}") for each in usual):
                         with contextlib.suppress(OSError):
                             status = entry.stat()
-                            found[entry.name] = [status.st_size, status.st_mtime_ns]
+                            found[name] = directory if is_told else [status.st_size, status.st_mtime_ns]
+    return found
+
+
+def alternatives(directory: str = _ALTERNATIVES) -> dict[str, str]:
+    """What update-alternatives(1) has chosen of programs that say how to compile, of headers and of libraries.
+
+    No list of packages says that.
+    """
+    found = {}
+    with contextlib.suppress(OSError), os.scandir(directory) as scan:
+        for entry in scan:
+            with contextlib.suppress(OSError):
+                target = os.readlink(entry.path)
+                if _SAYS_HOW.fullmatch(entry.name) or _COMPILED_WITH.search(target):
+                    found[entry.name] = target
     return found
 
 

@@ -16,7 +16,7 @@ from sage_wheels.store.results import canonical
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from typing import Any
 
     from sage_wheels.building.source.git import Git, Repository
@@ -26,15 +26,19 @@ _REFS = ["for-each-ref", "--format=%(refname) %(objectname) %(*objectname) %(sym
 _STATUS = ["status", "--porcelain=v1", "-z", "--untracked-files=all", "--ignore-submodules=none"]
 
 
-def states(repositories: Mapping[str, Repository], git: Git, tree: str) -> dict[str, Any]:
-    """The state of each of `repositories`, which contain `tree` or are in it.
+def states(
+    repositories: Mapping[str, Repository], git: Git, tree: str, left_out: Collection[str] = ()
+) -> dict[str, Any]:
+    """The state of each of `repositories`, which contain `tree` or are in it; `left_out` are paths in `tree` that the
+    build does not see.
 
     Raises `NotKeyable`, and `OSError` if a file cannot be read.
     """
-    return {name: _state(each, git, tree) for name, each in sorted(repositories.items())}
+    hidden = tuple(f"{tree}/{each}/" for each in left_out)
+    return {name: _state(each, git, tree, hidden) for name, each in sorted(repositories.items())}
 
 
-def _state(repository: Repository, git: Git, tree: str) -> dict[str, str]:
+def _state(repository: Repository, git: Git, tree: str, hidden: tuple[str, ...]) -> dict[str, str]:
     own, common = repository.git_directory, repository.common
     result = {
         "head": _read(f"{own}/HEAD").decode(errors="replace").strip(),
@@ -52,7 +56,7 @@ def _state(repository: Repository, git: Git, tree: str) -> dict[str, str]:
     result["refs"] = _digest(_asked(git, _REFS, repository))
     result["commit"] = git.run(["rev-parse", "-q", "--verify", "HEAD"], repository.top).stdout.decode().strip()
     result["index"] = _digest(_asked(git, ["ls-files", "--stage", "-z"], repository))
-    status = _asked(git, _STATUS, repository)
+    status = _without_untracked(_asked(git, _STATUS, repository), repository.top, hidden)
     result["status"] = _digest(status)
     result["changed"] = _changed_outside(repository, status, tree)
     return result
@@ -63,6 +67,14 @@ def _asked(git: Git, arguments: list[str], repository: Repository) -> bytes:
     if done.returncode:
         raise NotKeyable(f"git cannot list what is in {repository.top}")
     return done.stdout
+
+
+def _without_untracked(status: bytes, top: str, hidden: tuple[str, ...]) -> bytes:
+    """The output of git status without the files that git does not track and that are `hidden`, or in such a path."""
+    lines = status.split(b"\0")
+    return b"\0".join(
+        each for each in lines if not (each.startswith(b"?? ") and f"{top}/{os.fsdecode(each[3:])}/".startswith(hidden))
+    )
 
 
 def _changed_outside(repository: Repository, status: bytes, tree: str) -> str:

@@ -2,7 +2,8 @@
 
     files          path, executable bit, content; of a link its text and, if it leads outside, what is there
     generated      whether a .pyx is newer than the .c or .cpp of the same name: then Cython is run
-    beside         files above the tree, if the files that say how to build it mention `..`; .gitignore, .hgignore
+    beside         what is outside of the tree and is named by its build files or by `#include "../x.h"`; the workspace
+                   of Cargo that it is part of; files above the tree, if build files mention `..`; .gitignore, .hgignore
     repositories   what git knows: HEAD, refs, shallow, configuration, index, and what is not committed
 
 The copy is read, not the tree: nobody changes the copy, and it is what the backend gets.
@@ -10,6 +11,7 @@ The copy is read, not the tree: nobody changes the copy, and it is what the back
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -19,12 +21,12 @@ from typing import NamedTuple
 from sage_wheels.building.keyable import NotKeyable
 from sage_wheels.building.source.surroundings import LEVELS
 from sage_wheels.fs.digest import of_file
-from sage_wheels.fs.files import data_in, has_holes
+from sage_wheels.fs.files import data_in, has_holes, regular
 from sage_wheels.store.results import canonical
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
     from typing import Any
 
 _MOST_OUTSIDE = 20_000  # files outside that links may lead to
@@ -40,11 +42,22 @@ _ABOVE = re.compile(
     rb"""(?<![\w.])\.\.(?![\w.])|\bpardir\b|parents?\[|\.parent\.parent|dirname\(\s*(os\.path\.)?dirname"""
 )
 _NAMED_ABOVE = re.compile(rb"""(?<![\w.])((?:\.\./)+[\w.+/-]+)""")
+# A variable with the directory of the file itself, and what is above such a variable, or above the current directory.
+_OWN_DIRECTORY = re.compile(rb"^[ \t]*(\w+)[^=\n]*=(?=[^\n]*__file__)(?=[^\n]*(?:dirname|\.parent\b))", re.MULTILINE)
+_ABOVE_CURRENT = rb"(?:os\.)?getcwd\(\)|(?:\w+\.)?cwd\(\)"
+# Files for compilers; they may include, by `../x.h`, what is outside of the tree.
+_COMPILED = re.compile(
+    r".*\.(?:c|cc|cpp|cxx|cu|h|hh|hpp|hxx|cuh|inc|inl|ipp|m|mm|s|asm|f|f\d\d|for|pyx|pxd|pxi|i|swg|y|l|rs|mk|am)",
+    re.IGNORECASE,
+)
+_OF_CARGO = "Cargo.toml"
+_NO_WORKSPACE = (".git", "target")
+_WORKSPACE = re.compile(rb"^\s*\[workspace\b", re.MULTILINE)
 _GENERATED = (".c", ".cpp", ".cxx", ".cc")
 
 
 class Source(NamedTuple):
-    """The fingerprint of a source tree; `files` has the beginning of the digest of each file, for messages."""
+    """The fingerprint of a source tree; `files` has a part of the digest of each file, for messages."""
 
     digest: str
     files: dict[str, str]
@@ -60,14 +73,16 @@ def fingerprint(copy: str, tree: str, repositories: dict[str, Any], log: str = "
     walk = _Walk(copy)
     own = os.path.relpath(log, tree) if log else ""
     entries = sorted(each for each in walk.below(copy, "") if each[0] != own)
+    is_part = any(name.startswith("..") for name in repositories)
+    outside = list(_Beside(walk, tree).digests(is_part))
     times = {path: entry.mtime for path, entry in walk.times.items()}
     about = {
         "files": entries,
         "generated": sorted(_newer(times)),
-        "beside": sorted([*_beside(copy, tree, walk.speaks_of_above), *_ignored(copy)]),
+        "beside": sorted([*outside, *_ignored(copy)]),
         "repositories": repositories,
     }
-    names = {path: digest[:16] for path, _, digest in entries}
+    names = {path: digest[:16] for path, _, digest in entries} | {path: digest[-16:] for path, digest in outside}
     return Source(hashlib.sha256(canonical(about)).hexdigest(), names, repositories)
 
 
@@ -77,12 +92,15 @@ class _Seen(NamedTuple):
 
 class _Walk:
     """A walk through a copy. `times` are those of files that may be generated, or be the source of such files;
-    `speaks_of_above` are the path and text of files that say how to build and mention `..`."""
+    `speaks_of_above` is whether a file that says how to build mentions what is above the tree, `named` are path and
+    paths with `../` in each file that has any, and `has_package` is whether there is a package of Cargo."""
 
     def __init__(self, top: str) -> None:
         self.top = top
         self.times: dict[str, _Seen] = {}
-        self.speaks_of_above: list[tuple[str, bytes]] = []
+        self.speaks_of_above = False
+        self.named: list[tuple[str, set[bytes]]] = []
+        self.has_package = False
         self._outside = 0
 
     def below(self, directory: str, path: str) -> Iterator[tuple[str, str, str]]:
@@ -101,7 +119,11 @@ class _Walk:
                     yield self._file(entry.path, below)
 
     def _file(self, file: str, path: str) -> tuple[str, str, str]:
-        keeps_text = _SAYS_HOW.fullmatch(os.path.basename(path))
+        """Path, kind and digest of a file. If it is outside of the tree, `path` is absolute."""
+        name = os.path.basename(path)
+        is_inside = not os.path.isabs(path)
+        says_how = _SAYS_HOW.fullmatch(name)
+        keeps_text = says_how or _COMPILED.fullmatch(name)
         digest = hashlib.sha256()
         with open(file, "rb", buffering=0) as f:
             status = os.fstat(f.fileno())
@@ -113,9 +135,13 @@ class _Walk:
                 digest.update(block)
                 if keeps_text:
                     text += block
-        if text and _ABOVE.search(text):
-            self.speaks_of_above.append((path, text))
-        if path.endswith((".pyx", ".py", *_GENERATED)):
+        if b"../" in text:
+            self.named.append((path, set(_NAMED_ABOVE.findall(text))))
+        if is_inside and says_how and _is_above(text):
+            self.speaks_of_above = True
+        if is_inside and name == _OF_CARGO and not _WORKSPACE.search(text):
+            self.has_package = True
+        if is_inside and path.endswith((".pyx", ".py", *_GENERATED)):
             self.times[path] = _Seen(status.st_mtime_ns)
         return _text(path), kind, digest.hexdigest()
 
@@ -131,7 +157,7 @@ class _Walk:
         """The digest of everything at `path`, which is outside the copy. Raises `NotKeyable` if it is too much."""
         self._outside += 1
         if self._outside > _MOST_OUTSIDE:
-            raise NotKeyable(f"its links lead to more than {_MOST_OUTSIDE} files outside of it")
+            raise NotKeyable(f"it names more than {_MOST_OUTSIDE} files outside of it")
         try:
             if os.path.isdir(path):
                 names = sorted(os.listdir(path))
@@ -139,11 +165,11 @@ class _Walk:
                 return hashlib.sha256(canonical(each)).hexdigest()
             if not stat.S_ISREG(os.stat(path).st_mode):
                 return "special"
-            return " ".join(self._file(path, "")[1:])
+            return " ".join(self._file(path, path)[1:])
         except FileNotFoundError:
             return "nothing"
         except (OSError, RecursionError) as error:
-            raise NotKeyable(f"its links lead to {path}, which cannot be read ({error})") from error
+            raise NotKeyable(f"it names {path}, which cannot be read ({error})") from error
 
 
 def _digest_between_holes(fd: int, size: int) -> str:
@@ -173,30 +199,75 @@ def _newer(times: dict[str, int]) -> Iterator[list[str]]:
                     yield [_text(path), each, "newer" if time > times[stem + each] else "older"]
 
 
-def _beside(copy: str, tree: str, speaking: Iterable[tuple[str, bytes]]) -> Iterator[list[str]]:
-    """Name and digest of the files above `tree` that its build may read.
+def _is_above(text: bytes) -> bool:
+    """Whether the `text` of a build file mentions what is above the tree."""
+    if _ABOVE.search(text):
+        return True
+    own = rb"|".join([_ABOVE_CURRENT, *map(re.escape, _OWN_DIRECTORY.findall(text))])
+    return re.search(rb"(?<![\w.])(?:%b)\.parent\b|dirname\(\s*(?:%b)\s*\)" % (own, own), text) is not None
 
-    If a file that says how to build mentions `..`, these are the files in the directory above and those that it names.
-    """
-    walk = _Walk(copy)
-    names: set[str] = set()
-    for path, text in speaking:
-        where = os.path.dirname(path)
-        for found in _NAMED_ABOVE.findall(text):
-            named = os.path.normpath(os.path.join(where, os.fsdecode(found)))
-            if named.startswith("../"):
-                names.add(named)
-    if speaking:
-        above = os.path.dirname(tree)
+
+class _Beside:
+    """What a build may read outside of `tree`, whose copy `walk` has seen."""
+
+    def __init__(self, walk: _Walk, tree: str) -> None:
+        self._walk = walk
+        self._tree = tree
+
+    def digests(self, is_part: bool) -> Iterator[list[str]]:
+        """Path, from the tree on, and digest of each file or directory; `is_part` is whether the tree is a directory in
+        a repository, whose state is in the key. Raises `NotKeyable` if it is too much."""
+        done: dict[str, list[str]] = {}
+        waiting = [*self._files_above(), *([] if is_part else self._workspace())]
+        while waiting or self._walk.named:
+            waiting += self._named()
+            for path in waiting:
+                if path not in done:
+                    done[path] = [_text(os.path.relpath(path, self._tree)), self._walk.outside(path)]
+            waiting = []
+        yield from done.values()
+
+    def _named(self) -> list[str]:
+        """What files mention by `../`: a directory, or of a file the directory that it is in, unless the tree is in
+        that directory, too."""
+        found = []
+        for path, names in self._walk.named:
+            where = os.path.dirname(os.path.join(self._tree, path))
+            for name in names:
+                target = os.path.realpath(os.path.join(where, os.fsdecode(name)))
+                if not self._is_around(target) and not f"{target}/".startswith(f"{self._tree}/"):
+                    above = os.path.dirname(target)
+                    is_file = os.path.isfile(target)
+                    found += [above if is_file and not self._is_around(above) else target] * os.path.lexists(target)
+        self._walk.named.clear()
+        return found
+
+    def _is_around(self, directory: str) -> bool:
+        return f"{self._tree}/".startswith(f"{directory.rstrip('/')}/")
+
+    def _files_above(self) -> list[str]:
+        """The files in the directory above, if a file that says how to build mentions it."""
+        if not self._walk.speaks_of_above:
+            return []
+        above = os.path.dirname(self._tree)
         with os.scandir(above) as scan:
-            files = sorted(entry.name for entry in scan if entry.is_file() and not entry.name.endswith(".log"))
+            files = [entry.path for entry in scan if entry.is_file() and not entry.name.endswith(".log")]
         if len(files) > _MOST_BESIDE:
             raise NotKeyable(f"it may read what is in {above}, where there are {len(files)} files")
-        names.update(f"../{name}" for name in files)
-    for name in names:
-        path = os.path.realpath(os.path.join(tree, name))
-        if os.path.lexists(path) and not (path == tree or f"{tree}/".startswith(f"{path}/")):
-            yield [_text(name), walk.outside(path)]
+        return files
+
+    def _workspace(self) -> list[str]:
+        """Everything but the tree in the workspace of Cargo that the tree is part of, and without saying so."""
+        directory, beside = self._tree, []
+        for _ in range(LEVELS if self._walk.has_package else 0):
+            own, directory = directory, os.path.dirname(directory)
+            with contextlib.suppress(OSError):
+                beside += [f"{directory}/{each}" for each in os.listdir(directory) if each not in _NO_WORKSPACE]
+                beside.remove(own)
+                with open(f"{directory}/{_OF_CARGO}", "rb", opener=regular) as f:
+                    if _WORKSPACE.search(f.read(_BLOCK)):
+                        return beside
+        return []
 
 
 def _ignored(copy: str) -> Iterator[list[str]]:

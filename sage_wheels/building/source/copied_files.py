@@ -21,6 +21,7 @@ from typing import NamedTuple
 from sage_wheels.building.source.git import READ_IN_EACH_DIRECTORY, endless
 from sage_wheels.errors import SourceError
 from sage_wheels.fs import files
+from sage_wheels.metadata import canonical_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 # The directories of test runners in a source tree: they are large, and not part of the source. pip leaves them out,
 # too.
 _ENVIRONMENTS = r"\.tox|\.nox"
+# What Python, linters and tests keep, in any directory. The next build would be that of another source.
+_CACHES = r"(?:.*/)?(?:__pycache__|\.mypy_cache|\.pytest_cache|\.ruff_cache)"
 # The directories of earlier builds by setuptools (distutils.command.build). From these, modules that were deleted in
 # the tree would get into the wheel.
 _SETUPTOOLS = r"build/(lib(\..+)?|temp\..+|bdist\..+|scripts-.+)"
@@ -56,19 +59,24 @@ class CopiedFiles:
     endless: the pipes and devices, relative to the tree, that git would wait for (see `git.READ_IN_EACH_DIRECTORY`),
         and which of these it is.
     climbs: where relative links lead that leave the tree.
+    left_out: the paths that are no source, relative to the tree.
     """
 
-    def __init__(self, tree: str, destination: str, *, leave_out: Iterable[str] = ()) -> None:
-        """`leave_out` are absolute paths without links in them."""
+    def __init__(self, tree: str, destination: str, *, name: str = "", leave_out: Iterable[str] = ()) -> None:
+        """`name` is that of the project: its own wheels are left out, too. `leave_out` are absolute paths without links
+        in them."""
         self.tree = tree
         self.destination = destination
         self.unreadable: list[str] = []
         self.repositories: list[str] = []
         self.endless: list[tuple[str, str]] = []
         self.climbs: set[Climb] = set()
+        self.left_out: set[str] = set()
         self._leave_out = frozenset(leave_out)
-        kinds = f"{_ENVIRONMENTS}|{_SETUPTOOLS}" if _may_be_built_by_setuptools(tree) else _ENVIRONMENTS
-        self._not_source = re.compile(kinds, re.DOTALL)
+        kinds = [_ENVIRONMENTS, _CACHES, *([_SETUPTOOLS] if _may_be_built_by_setuptools(tree) else [])]
+        self._not_source = re.compile("|".join(kinds), re.DOTALL)
+        own = re.escape(canonical_name(name)).replace(r"\-", "[-_.]+")
+        self._own_wheel = re.compile(rf"(?:[^/]+/)?{own}-[^/]*\.whl", re.IGNORECASE)
 
     def run(self) -> None:
         """Copy the tree. Raises `SourceError` if its root cannot be read, `OSError` if the copy cannot be written."""
@@ -106,8 +114,13 @@ class CopiedFiles:
             status = self._directory(below, waiting)
             if status:
                 done.append((os.path.join(self.destination, below), status))
+        with_wheels = {os.path.dirname(each) for each in self.left_out if each.endswith(".whl")} - {""}
+        for each in with_wheels:
+            with contextlib.suppress(OSError):  # there is something else in it
+                os.rmdir(os.path.join(self.destination, each))
         for destination, status in reversed(done):  # now that nothing is written there any more
-            os.utime(destination, ns=(status.st_atime_ns, status.st_mtime_ns))
+            with contextlib.suppress(FileNotFoundError):
+                os.utime(destination, ns=(status.st_atime_ns, status.st_mtime_ns))
 
     def _directory(self, below: str, waiting: list[str]) -> os.stat_result | None:
         """Copy one directory without its subdirectories, which are added to `waiting`; None if it was left out."""
@@ -153,9 +166,18 @@ class CopiedFiles:
             self.endless.append((below, kind))
         if link:
             return self._link(entry.path, below, link)
-        if is_directory and not self._not_source.fullmatch(below) and entry.path not in self._leave_out:
+        if self._is_left_out(entry, below, is_directory=is_directory):
+            self.left_out.add(below)
+            return True
+        if is_directory:
             waiting.append(below)
         return self._file(entry.path, os.path.join(self.destination, below)) if is_file else True
+
+    def _is_left_out(self, entry: os.DirEntry[str], below: str, *, is_directory: bool) -> bool:
+        if not is_directory:
+            return entry.name.endswith(".whl") and self._own_wheel.fullmatch(below) is not None
+        is_environment = "/" not in below and os.path.lexists(f"{entry.path}/pyvenv.cfg")
+        return is_environment or entry.path in self._leave_out or self._not_source.fullmatch(below) is not None
 
     def _link(self, source: str, below: str, status: os.stat_result) -> bool:
         destination = os.path.join(self.destination, below)

@@ -31,7 +31,7 @@ class SourceCopy(NamedTuple):
     """A copy at `path`; `unreadable` are the paths of the tree that are not in it, `notes` sentences for people.
 
     `repositories` are those that the copy has a git directory for, by the paths of their tops relative to the tree;
-    `refused` says that git would not look at one.
+    `refused` says that git would not look at one. `left_out` are paths that are no source, relative to the tree.
     """
 
     path: str
@@ -39,24 +39,25 @@ class SourceCopy(NamedTuple):
     notes: list[str]
     repositories: dict[str, Repository]
     refused: bool
+    left_out: set[str]
 
 
 def copy_source_tree(
-    tree: str, directory: str, *, leave_out: Iterable[str] = (), seen: Callable[[str], str] = str
+    tree: str, directory: str, *, name: str = "", leave_out: Iterable[str] = (), seen: Callable[[str], str] = str
 ) -> SourceCopy:
     """Copy the source tree at `tree` into `directory`, which must not exist; the copy is some levels below it.
 
-    `leave_out` are directories that are not copied; `seen` says at which path a build sees a path in the copy. Raises
-    `FileOperationFailed`, and `SourceError` if the tree cannot be read.
+    `name` is that of the project. `leave_out` are directories that are not copied; `seen` says at which path a build
+    sees a path in the copy. Raises `FileOperationFailed`, and `SourceError` if the tree cannot be read.
     """
     tree = os.path.realpath(tree)
     try:
-        return _copy(tree, directory, frozenset(map(os.path.realpath, leave_out)), seen)
+        return _copy(tree, directory, name, frozenset(map(os.path.realpath, leave_out)), seen)
     except OSError as error:
         raise FileOperationFailed.from_os_error(error, f"copying {tree} to {directory}", denied=ELSEWHERE) from error
 
 
-def _copy(tree: str, directory: str, leave_out: frozenset[str], seen: Callable[[str], str]) -> SourceCopy:
+def _copy(tree: str, directory: str, name: str, leave_out: frozenset[str], seen: Callable[[str], str]) -> SourceCopy:
     notes: list[str] = []
     repositories: dict[str, Repository] = {}
     git = Git()
@@ -67,7 +68,7 @@ def _copy(tree: str, directory: str, leave_out: frozenset[str], seen: Callable[[
         notes.append(str(error))
     top = around[-1].top if around else tree
     part = os.path.relpath(tree, os.path.dirname(top))
-    files = CopiedFiles(tree, surroundings.destination_in(directory, part), leave_out=leave_out)
+    files = CopiedFiles(tree, surroundings.destination_in(directory, part), name=name, leave_out=leave_out)
     files.run()
     files.destination = surroundings.make_room(directory, part, files.climbs)
     beside = surroundings.link(tree, files.destination, top, files.climbs)
@@ -83,7 +84,7 @@ def _copy(tree: str, directory: str, leave_out: frozenset[str], seen: Callable[[
         nested = os.path.join(tree, below) if below else tree
         if all(repository.top != nested for repository in around):
             notes += _repository_within(git, files, nested, below, repositories, seen)
-    return SourceCopy(files.destination, files.unreadable, notes, repositories, bool(notes))
+    return SourceCopy(files.destination, files.unreadable, notes, repositories, bool(notes), files.left_out)
 
 
 def _repository_within(

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from sage_wheels.building.inputs import machine
+from sage_wheels.store.store import Store
 from support.inputs import Project
 from support.run import tool_environment
 from support.sandboxes import no_sandbox
@@ -80,6 +82,20 @@ def test_a_header(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     write(project, "#include <of-a-test.h>\nint answer(void) { return ANSWER; }\n")
     (include / "of-a-test.h").write_text("#define ANSWER 1\n")
     check_changes(project, lambda: (include / "of-a-test.h").write_text("#define ANSWER 2\n"))
+
+
+def test_a_header_above_the_tree(project: Project) -> None:
+    """Without git, only the source says that it needs what is beside the tree; what it names may need more there."""
+    core = project.tree.parent / "core"
+    core.mkdir()
+    (core / "answer.h").write_text('#include "deep.h"\n')
+    (core / "deep.h").write_text('#include "../more/last.h"\n')
+    (core.parent / "more").mkdir()
+    (core.parent / "more" / "last.h").write_text("#define ANSWER 1\n")
+    write(project, f'#include "../core/answer.h"\n{SOURCE}')
+    check_changes(project, lambda: (core.parent / "more" / "last.h").write_text("#define ANSWER 2\n"))
+    (core / "deep.h").write_text("#define ANSWER 3\n")
+    assert [answers(project), answers(project)] == [("3", False), ("3", True)]
 
 
 @pytest.mark.parametrize("is_directory", [False, True])
@@ -221,6 +237,25 @@ def test_a_directory_that_the_users_settings_name(project: Project) -> None:
     check_changes(project, lambda: (place / "x.h").write_text("#define ANSWER 2\n"))
 
 
+@pytest.mark.parametrize("options", ["{}", "-Wl,--no-undefined {}", "@{}.txt"])
+def test_a_library_among_options(project: Project, monkeypatch: pytest.MonkeyPatch, options: str) -> None:
+    library = project.top / "libdeep.a"
+    (project.top / "libdeep.a.txt").write_text(str(library))
+
+    def install(value: int) -> None:
+        source = project.top / "deep.c"
+        source.write_text(f"int deep(void) {{ return {value}; }}\n")
+        subprocess.run(["cc", "-fPIC", "-c", source, "-o", source.with_suffix(".o")], check=True)
+        library.unlink(missing_ok=True)
+        subprocess.run(["ar", "rcs", library, source.with_suffix(".o")], check=True)
+        (project.top / "libdeep.a.txt").write_text(f"{library} -L/nowhere{value}")
+
+    monkeypatch.setenv("LIBS", options.format(library))
+    write(project, "int deep(void);\nint answer(void) { return deep(); }\n")
+    install(1)
+    check_changes(project, lambda: install(2))
+
+
 @pytest.mark.parametrize("how", ["path", "variable"])
 def test_a_program_that_says_how_to_compile(project: Project, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
     """As pg_config and llvm-config, which no package manager has put there."""
@@ -239,6 +274,36 @@ def test_a_program_that_says_how_to_compile(project: Project, monkeypatch: pytes
     write(project, SOURCE, f"MORE = $(shell {program} --cflags)\n{MAKEFILE}")
     install(1)
     check_changes(project, lambda: install(2))
+
+
+def test_which_package_a_program_is_of(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """PATH may choose between the pg_config of two packages, and no list of packages says which one it has chosen."""
+    places = [*Path("/usr/lib").glob("postgresql/*/bin/pg_config"), *Path("/usr/lib").glob("llvm-*/bin/llvm-config")]
+    if not places:
+        pytest.skip("no package has a pg_config or llvm-config outside of /usr/bin")
+    store = Store(str(tmp_path / "store"))
+
+    def seen(path: str) -> dict[str, str]:
+        return machine.system({"PATH": path, "HOME": str(tmp_path)}, [], [], {}, store)
+
+    first = str(places[0].parent)
+    assert seen(f"{first}:/nowhere") != seen("/nowhere")
+    if Path("/usr/bin", places[0].name).exists():
+        assert seen(f"{first}:/usr/bin") != seen(f"/usr/bin:{first}") == seen("/usr/bin")
+
+
+def test_what_update_alternatives_has_chosen(tmp_path: Path) -> None:
+    for name, target in {
+        "mpicc": "/usr/bin/mpicc.openmpi",
+        "mpi": "/usr/lib/x86_64-linux-gnu/openmpi/include",
+        "libblas.so-x86_64-linux-gnu": "/usr/lib/x86_64-linux-gnu/blas/libblas.so",
+        "editor": "/usr/bin/vim.basic",
+        "mpicc.1.gz": "/usr/share/man/man1/mpicc.openmpi.1.gz",
+    }.items():
+        (tmp_path / name).symlink_to(target)
+    (tmp_path / "README").touch()
+    assert sorted(machine.alternatives(str(tmp_path))) == ["libblas.so-x86_64-linux-gnu", "mpi", "mpicc"]
+    assert machine.alternatives(str(tmp_path / "missing")) == {}
 
 
 def test_settings_that_a_variable_names(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -339,6 +404,8 @@ def test_what_is_of_the_system(project: Project, what: str) -> None:
         other.write_text(text.replace("flags", "flags of-a-test").replace("\nVersion: 1", "\nVersion: 91"))
 
     program = f"""
+from sage_wheels.building.inputs import machine
+from sage_wheels.store.store import Store
 from support.inputs import Project
 from sage_wheels.building import *
 options = BuildOptions(cache_dir={project.options.cache_dir!r}, find_links={project.options.find_links!r})

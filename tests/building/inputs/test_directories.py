@@ -84,7 +84,16 @@ def test_what_is_installed_where_a_variable_says(nobody: dict[str, str], tmp_pat
     assert named({**nobody, name: f"{root}/lib/cmake/Boost"}, [], []) == (set(), {f"{root}/lib/cmake/Boost"})
 
 
-@pytest.mark.parametrize("name", ["SAGE_WHEELS_DIR", "XDG_RUNTIME_DIR", "BOOST", "SSL_CERT_DIR", "LD_LIBRARY_PATH"])
+@pytest.mark.parametrize("name", ["GEOS_INCLUDE_PATH", "PROJ_LIBDIR", "OPENSSL_LIB_DIR", "boost_includedir"])
+def test_directories_that_a_variable_names(nobody: dict[str, str], tmp_path: Path, name: str) -> None:
+    (tmp_path / "libx.a").touch()
+    assert named({**nobody, name: f"/usr/include:{tmp_path}"}, [], []) == ({str(tmp_path)}, set())
+    assert named({**nobody, name: f"{tmp_path}/libx.a"}, [], []) == (set(), {str(tmp_path)})
+
+
+@pytest.mark.parametrize(
+    "name", ["SAGE_WHEELS_DIR", "XDG_RUNTIME_DIR", "BOOST", "SSL_CERT_DIR", "LD_LIBRARY_PATH", "MANPATH"]
+)
 def test_other_variables_name_nothing(nobody: dict[str, str], tmp_path: Path, name: str) -> None:
     (tmp_path / "include").mkdir()
     assert named({**nobody, name: str(tmp_path)}, [], []) == (set(), set())

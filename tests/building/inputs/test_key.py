@@ -32,6 +32,7 @@ _ODD = (
     '"byteorder": "little", "configuration": "another one", "compilers": ""}}'
 )
 Build = Callable[..., BuiltWheel]
+needs_git = pytest.mark.skipif(not shutil.which("git"), reason="needs git")
 
 
 @pytest.fixture
@@ -211,6 +212,75 @@ def test_what_is_not_source(project: Project) -> None:
     assert project.is_stored(elsewhere)
 
 
+@pytest.mark.parametrize("is_repository", [False, pytest.param(True, marks=needs_git)])
+def test_what_tools_keep_in_the_tree(project: Project, is_repository: bool) -> None:
+    """The wheel of the last build, in the tree itself or in a directory there; caches; a virtual environment."""
+    if is_repository:
+        git(project.tree, "init", "-q")
+        git(project.tree, "add", "-A")
+        git(project.tree, "commit", "-q", "-m", "first")
+    source = parse_source(str(project.tree))
+    stored = [
+        build_wheel(source, wheel_dir=project.tree / each, options=project.options).is_stored
+        for each in ("", "", "dist", "dist")
+    ]
+    assert stored == [False, True, True, True]
+    for name in ("__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache", "venv"):
+        (project.tree / name).mkdir()
+        (project.tree / name / "pyvenv.cfg").touch()
+    assert project.is_stored()
+    (project.tree / "other").touch()
+    assert not project.is_stored()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "HERE = Path(__file__).resolve().parent\nROOT = HERE.parent\n",
+        "here = os.path.dirname(os.path.abspath(__file__))\nopen(os.path.dirname(here) + '/VERSION')\n",
+        "root = Path.cwd().parent\n",
+        "root = os.path.dirname(os.getcwd())\n",
+    ],
+)
+def test_a_build_file_that_looks_above(project: Project, text: str) -> None:
+    version = project.tree.parent / "VERSION"
+    version.write_text("1")
+    (project.tree / "setup.py").write_text(text)
+    assert [project.is_stored(), project.is_stored()] == [False, True]
+    version.write_text("2")
+    assert [project.is_stored(), project.is_stored()] == [False, True]
+
+
+def test_a_build_file_that_does_not_look_above(project: Project) -> None:
+    (project.tree / "setup.py").write_text(
+        "HERE = Path(__file__)\nopen(HERE.parent / 'x')\nhere = dirname(__file__)\nmakedirs(dirname(target))\n"
+    )
+    assert [project.is_stored(), project.is_stored()] == [False, True]
+    (project.tree.parent / "VERSION").write_text("2")
+    assert project.is_stored()
+
+
+def test_a_package_in_a_workspace_of_cargo(project: Project) -> None:
+    """The other packages of a workspace are named only in the file above: `core = { workspace = true }`."""
+    top = project.tree.parent
+    (project.tree / "Cargo.toml").write_text("[package]\nversion.workspace = true\n")
+    (top / "core").mkdir()
+    (top / "core" / "lib.rs").write_text("1")
+    (top / "target").mkdir()
+    (top / "Cargo.toml").write_text("[package]\n")
+    assert [project.is_stored(), project.is_stored()] == [False, True]
+    (top / "core" / "lib.rs").write_text("2")
+    assert project.is_stored()  # no workspace
+    (top / "Cargo.toml").write_text('[workspace]\nmembers = ["core"]\n')
+    for path in ("Cargo.toml", "core/lib.rs", "core/new.rs", "Cargo.lock"):
+        assert [project.is_stored(), project.is_stored()] == [False, True], path
+        with (top / path).open("a") as f:
+            f.write("# changed\n")
+    assert [project.is_stored(), project.is_stored()] == [False, True]
+    (top / "target" / "made").write_text("what cargo has made")
+    assert project.is_stored()
+
+
 def test_what_to_leave_out(project: Project) -> None:
     """As hatchling does, the backend searches a .gitignore in the tree and in all directories above."""
     project.hook(
@@ -251,7 +321,7 @@ def git(tree: Path, *arguments: str) -> None:
     subprocess.run(["git", "-C", tree, *arguments], check=True, env=environ, capture_output=True)
 
 
-@pytest.mark.skipif(not shutil.which("git"), reason="needs git")
+@needs_git
 @pytest.mark.parametrize("references", ["files", "reftable"])
 @pytest.mark.parametrize("part", [".", "hello"])
 def test_the_repository(project: Project, part: str, references: str) -> None:
@@ -288,7 +358,7 @@ def test_the_repository(project: Project, part: str, references: str) -> None:
     assert project.is_stored()
 
 
-@pytest.mark.skipif(not shutil.which("git"), reason="needs git")
+@needs_git
 def test_what_is_not_committed_outside_of_the_tree(project: Project) -> None:
     top = project.tree.parent
     (top / "kept.log").touch()
@@ -414,7 +484,20 @@ def test_a_variable(project: Project, monkeypatch: pytest.MonkeyPatch, name: str
     assert project.is_stored()
 
 
-@pytest.mark.parametrize("name", ["TMPDIR", "XDG_RUNTIME_DIR", "TERM", "CCACHE_DIR", "https_proxy", "SAGE_WHEELS_X"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "TMPDIR",
+        "XDG_RUNTIME_DIR",
+        "TERM",
+        "CCACHE_DIR",
+        "https_proxy",
+        "SAGE_WHEELS_X",
+        "TEMP",
+        "OMP_NUM_THREADS",
+        "GIT_SSL_CAINFO",
+    ],
+)
 def test_a_variable_that_passes_and_is_no_input(
     project: Project, monkeypatch: pytest.MonkeyPatch, name: str, tmp_path: Path
 ) -> None:
@@ -439,6 +522,13 @@ def test_a_variable_that_passes_and_is_no_input(
         "USER",
         "SSH_AUTH_SOCK",
         "PWD",
+        "GIO_LAUNCHED_DESKTOP_FILE_PID",
+        "SHELL_SESSION_ID",
+        "PYENV_DIR",
+        "bamboo_buildNumber",
+        "BUILD_VCS_NUMBER",
+        "CACHE_SERVICE_HOST",
+        "CACHE_PORT_6379_TCP_ADDR",
     ],
 )
 def test_a_variable_that_does_not_reach_the_backend(
