@@ -170,6 +170,10 @@ def test_wheels_of_the_project_itself_are_left_out(tree: Path, copy: Path) -> No
     files.run()
     assert below(copy) == {"package", "package/a.py", "package/deep", "wheels"} | kept
     assert files.left_out == own
+    (tree / "pyproject.toml").write_text(IN_TREE)  # a backend of its own may want them
+    files = CopiedFiles(str(tree), str(tree.parent / "again"), name="my-project")
+    files.run()
+    assert files.left_out == set()
 
 
 SETUPTOOLS = '[build-system]\nrequires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n'

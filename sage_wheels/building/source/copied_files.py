@@ -18,6 +18,7 @@ import stat
 import sys
 from typing import NamedTuple
 
+from sage_wheels.building.source import pyproject
 from sage_wheels.building.source.git import READ_IN_EACH_DIRECTORY, endless
 from sage_wheels.errors import SourceError
 from sage_wheels.fs import files
@@ -73,9 +74,11 @@ class CopiedFiles:
         self.climbs: set[Climb] = set()
         self.left_out: set[str] = set()
         self._leave_out = frozenset(leave_out)
-        kinds = [_ENVIRONMENTS, _CACHES, *([_SETUPTOOLS] if _may_be_built_by_setuptools(tree) else [])]
+        early = pyproject.read_ahead(tree)
+        kinds = [_ENVIRONMENTS, _CACHES, *([_SETUPTOOLS] if _may_be_built_by_setuptools(tree, early) else [])]
         self._not_source = re.compile("|".join(kinds), re.DOTALL)
         own = re.escape(canonical_name(name)).replace(r"\-", "[-_.]+")
+        self._has_own_backend = early is None or bool(early.backend_path)  # it may make a wheel of that wheel
         self._own_wheel = re.compile(rf"(?:[^/]+/)?{own}-[^/]*\.whl", re.IGNORECASE)
 
     def run(self) -> None:
@@ -175,7 +178,8 @@ class CopiedFiles:
 
     def _is_left_out(self, entry: os.DirEntry[str], below: str, *, is_directory: bool) -> bool:
         if not is_directory:
-            return entry.name.endswith(".whl") and self._own_wheel.fullmatch(below) is not None
+            is_wheel = entry.name.endswith(".whl") and not self._has_own_backend
+            return is_wheel and self._own_wheel.fullmatch(below) is not None
         is_environment = "/" not in below and os.path.lexists(f"{entry.path}/pyvenv.cfg")
         return is_environment or entry.path in self._leave_out or self._not_source.fullmatch(below) is not None
 
@@ -232,11 +236,8 @@ def _is_too_long(path: str) -> bool:
     return 4 * len(path) >= _LONGEST and len(os.fsencode(path)) >= _LONGEST
 
 
-def _may_be_built_by_setuptools(tree: str) -> bool:
+def _may_be_built_by_setuptools(tree: str, early: pyproject.Early | None) -> bool:
     """Whether setuptools may build the tree, by itself or called by a backend in the tree."""
-    from sage_wheels.building.source import pyproject
-
-    early = pyproject.read_ahead(tree)
     return early is None or early.backend.startswith("setuptools") or os.path.lexists(os.path.join(tree, "setup.py"))
 
 
