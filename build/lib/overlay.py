@@ -665,6 +665,8 @@ def main(arguments: list[str]) -> None:
     root = options.root.absolute()
     if not root.is_dir():
         raise Refused(f"{root} is no directory; name the root of a Sage tree")
+    if (root / "build/lib/overlay.py").exists():  # all of our scripts are there, too
+        raise Refused(f"{root} is a checkout of sage-wheels; name the root of a Sage tree")
     if options.status:
         print(status(root))
     else:

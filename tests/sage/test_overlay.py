@@ -757,6 +757,16 @@ def test_a_directory_that_is_not_there_is_named(overlay: list[str], tmp_path: Pa
         assert done.stderr == f"overlay: {tmp_path}/none is no directory; name the root of a Sage tree\n"
 
 
+@pytest.mark.parametrize("options", [["--status"], ["--undo"], []])
+def test_a_checkout_of_ours_is_no_sage_tree(overlay: list[str], options: list[str]) -> None:
+    checkout = Path(overlay[0]).parents[1]
+    before = look(checkout / "build/bin")
+    done = run(overlay, checkout, *options)
+    said = f"overlay: {checkout} is a checkout of sage-wheels; name the root of a Sage tree\n"
+    assert (done.returncode, done.stderr) == (1, said)
+    assert look(checkout / "build/bin") == before
+
+
 @pytest.mark.parametrize("path", ["build/bin/sage-wheels", "build/lib"])
 def test_a_file_that_is_in_the_way_is_refused(overlay: list[str], root: Path, path: str) -> None:
     (root / path).write_text("mine\n")
