@@ -245,13 +245,15 @@ def _digests(lines: list[Line]) -> str:
 def _difference(name: str, lines: list[Line], releases: list[str]) -> str:
     """The first difference of a part from that of the most similar release."""
     digests = [line.digest for line in lines]
-    compared = [difflib.SequenceMatcher(None, known.split(), digests, autojunk=False) for known in releases]
-    best = max(compared, key=lambda each: each.ratio())
+    compared = [
+        (each.split(), difflib.SequenceMatcher(None, each.split(), digests, autojunk=False)) for each in releases
+    ]
+    known, best = max(compared, key=lambda each: each[1].ratio())
     where = OUTSIDE if name == OUTSIDE else f"in {_called(name)}"
     for kind, _, _, begin, end in best.get_opcodes():
         if kind in ("insert", "replace"):
             # the known release may have lines such as `;;` elsewhere: one that it has nowhere says more
-            line = next((each for each in lines[begin:end] if each.digest not in best.a), lines[begin])
+            line = next((each for each in lines[begin:end] if each.digest not in known), lines[begin])
             return f"has another line {line.number} {where}, {line.text!r}"
         if kind == "delete":
             after = f"line {lines[end - 1].number}" if end else "the beginning"
