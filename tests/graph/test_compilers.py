@@ -53,6 +53,11 @@ def _ninja(base: Path, compiler: Path, build: str) -> list[str]:
     return ["ninja", "-C", str(directory)]
 
 
+def _has_cargo() -> bool:
+    cargo = shutil.which("cargo")
+    return cargo is not None and subprocess.run([cargo, "--version"], capture_output=True).returncode == 0
+
+
 def _cargo(base: Path, compiler: Path, build: str) -> list[str]:
     """A workspace of crates without dependencies, each of which has a build script that is the counting program."""
     directory = base / f"cargo-{build}"
@@ -126,7 +131,7 @@ def test_ninja_under_make(workshop: Workshop) -> None:
     _check(workshop, _ninja, program=("-c", run))
 
 
-@pytest.mark.skipif(not shutil.which("cargo"), reason="there is no cargo here")
+@pytest.mark.skipif(not _has_cargo(), reason="there is no cargo here, or none that rustup knows in this home")
 @pytest.mark.slow
 def test_cargo(workshop: Workshop) -> None:
     _check(workshop, _cargo)

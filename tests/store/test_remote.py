@@ -564,8 +564,8 @@ def test_a_redirect_from_tls_to_clear_text_is_refused(server: Bazel, tmp_path: P
         url = secure.url.replace("http:", "https:")
         program = (
             "import sys; from sage_wheels.store import remote; "
-            "print(remote.opened(url=sys.argv[1], mode='read', sign='', trust='any', root=sys.argv[2], on_note=print)"
-            ".get_result('0' * 64))"
+            "print(remote.opened(url=sys.argv[1], mode='read', sign='', trust='any', root=sys.argv[2], on_note=print, "
+            "limits=remote.RemoteLimits(look_up=60.0)).get_result('0' * 64))"
         )
         for trusted, said in ((str(certificate), "not protected by TLS"), ("", "no certificate that is trusted here")):
             done = subprocess.run(
