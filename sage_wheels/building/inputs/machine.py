@@ -166,7 +166,8 @@ def system(
         result[with_names(directory, named_paths)] = seen.digest if seen and seen.is_new() else tree(directory)
     if programs := _programs_that_say_how(environ):
         result["programs on PATH"] = hashlib.sha256(canonical(programs)).hexdigest()
-    if chosen := alternatives():
+    # a link cannot be changed, only replaced: then its directory has another time
+    if chosen := remembered(store, "alternatives", stat_of(_ALTERNATIVES), {str: str}, _chosen):
         result["alternatives"] = hashlib.sha256(canonical(chosen)).hexdigest()
     for directory in sorted(found.flat):
         result[f"{with_names(directory, named_paths)}/*"] = tree(directory, _EVERYTHING)
@@ -198,13 +199,13 @@ def _programs_that_say_how(environ: Mapping[str, str]) -> dict[str, list[int] | 
     return found
 
 
-def alternatives(directory: str = _ALTERNATIVES) -> dict[str, str]:
+def _chosen() -> dict[str, str]:
     """What update-alternatives(1) has chosen of programs that say how to compile, of headers and of libraries.
 
     No list of packages says that.
     """
     found = {}
-    with contextlib.suppress(OSError), os.scandir(directory) as scan:
+    with contextlib.suppress(OSError), os.scandir(_ALTERNATIVES) as scan:
         for entry in scan:
             with contextlib.suppress(OSError):
                 target = os.readlink(entry.path)

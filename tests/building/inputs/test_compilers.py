@@ -292,18 +292,33 @@ def test_which_package_a_program_is_of(monkeypatch: pytest.MonkeyPatch, tmp_path
         assert seen(f"{first}:/usr/bin") != seen(f"/usr/bin:{first}") == seen("/usr/bin")
 
 
-def test_what_update_alternatives_has_chosen(tmp_path: Path) -> None:
+def test_what_update_alternatives_has_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen, store = tmp_path / "alternatives", Store(str(tmp_path / "cache"))
+    monkeypatch.setattr(machine, "_ALTERNATIVES", str(chosen))
+
+    def seen() -> str | None:
+        return machine.system({}, [], [], {}, store).get("alternatives")
+
+    def choose(name: str, target: str) -> None:
+        (tmp_path / "new").symlink_to(target)
+        (tmp_path / "new").rename(chosen / name)
+
+    assert seen() is None
+    chosen.mkdir()
+    (chosen / "README").touch()
+    choose("editor", "/usr/bin/vim.basic")
+    choose("mpicc.1.gz", "/usr/share/man/man1/mpicc.openmpi.1.gz")
+    assert seen() is None
     for name, target in {
         "mpicc": "/usr/bin/mpicc.openmpi",
         "mpi": "/usr/lib/x86_64-linux-gnu/openmpi/include",
         "libblas.so-x86_64-linux-gnu": "/usr/lib/x86_64-linux-gnu/blas/libblas.so",
-        "editor": "/usr/bin/vim.basic",
-        "mpicc.1.gz": "/usr/share/man/man1/mpicc.openmpi.1.gz",
     }.items():
-        (tmp_path / name).symlink_to(target)
-    (tmp_path / "README").touch()
-    assert sorted(machine.alternatives(str(tmp_path))) == ["libblas.so-x86_64-linux-gnu", "mpi", "mpicc"]
-    assert machine.alternatives(str(tmp_path / "missing")) == {}
+        before = seen()
+        os.utime(chosen, ns=(0, 0))  # so that its time is another one soon afterwards
+        choose(name, target)
+        assert seen() not in (before, None)
+        assert seen() == seen()
 
 
 def test_settings_that_a_variable_names(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
