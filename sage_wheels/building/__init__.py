@@ -32,6 +32,7 @@ from sage_wheels.requirements.sources import (
     Source,
     SourceTree,
     WheelFile,
+    certain_name,
     check_asked,
     project_of_file,
     written,
@@ -158,9 +159,9 @@ def _joined(
     """
     from sage_wheels.requirements import joining
 
-    nameless = [each for each in sources if not joining.name_of(each)]
+    nameless = [each for each in sources if not certain_name(each)]
     made = _wheels_of(nameless, f"{directory}/nameless", options.of_builds()) + made
-    rest = [each for each in sources if joining.name_of(each)]
+    rest = [each for each in sources if certain_name(each)]
     joined = joining.joined(rest, [project_of_file(each.path) for each in made])
     options = options._replace(constraints=(*options.constraints, *joined.constraints))
     made = [each._replace(extras=joined.extras_for(project_of_file(each.path), each.extras)) for each in made]

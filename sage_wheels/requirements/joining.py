@@ -10,16 +10,7 @@ from sage_wheels.errors import SourceError
 from sage_wheels.metadata import canonical_name
 from sage_wheels.named import NamedTuple
 from sage_wheels.requirements import constraints
-from sage_wheels.requirements.sources import (
-    RemoteFile,
-    Requirement,
-    SdistFile,
-    Source,
-    SourceTree,
-    WheelFile,
-    name_in_tree,
-    project_of_file,
-)
+from sage_wheels.requirements.sources import Requirement, Source, certain_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,13 +41,16 @@ def joined(sources: Sequence[Source], others: Collection[str]) -> Joined:
 
     Raises `SourceError` for requirements of one project with different hashes.
     """
-    taken = {*map(canonical_name, others), *(name_of(each) for each in sources if not isinstance(each, Requirement))}
+    taken = {
+        *map(canonical_name, others),
+        *(certain_name(each) for each in sources if not isinstance(each, Requirement)),
+    }
     kept: dict[str, Requirement] = {}
     found, left_out = list[Source](), list[Requirement]()
     for source in sources:
         if not isinstance(source, Requirement):
             found.append(source)
-        elif (name := name_of(source)) in taken:
+        elif (name := certain_name(source)) in taken:
             left_out.append(source)
         elif name not in kept:
             kept[name] = source
@@ -70,22 +64,10 @@ def joined(sources: Sequence[Source], others: Collection[str]) -> Joined:
     if not left_out:
         return result
     more = [
-        each._replace(asked=each.asked._replace(extras=result.extras_for(name_of(each), each.asked.extras)))
+        each._replace(asked=each.asked._replace(extras=result.extras_for(certain_name(each), each.asked.extras)))
         for each in found
     ]
     return result._replace(sources=constraints.applied(more, result.constraints))
-
-
-def name_of(source: Source) -> str:
-    """The canonical name of the project, or "" if it is not certain before the build."""
-    name = source.asked.name
-    if not name and isinstance(source, RemoteFile):
-        name = source.name
-    elif not name and isinstance(source, (WheelFile, SdistFile)):
-        name = project_of_file(source.path)
-    elif not name and isinstance(source, SourceTree):
-        name = name_in_tree(source.project)
-    return canonical_name(name)
 
 
 def _without_extras(source: Requirement) -> str:

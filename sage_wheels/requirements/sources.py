@@ -168,18 +168,27 @@ def project_name(source: Source) -> str:
     >>> project_name(SdistFile("/x/Foo_bar-1.0.tar.gz"))
     'foo-bar'
     """
-    if isinstance(source, (Requirement, RemoteFile)):
-        return canonical_name(source.name)
-    if isinstance(source, GitRepository):
+    name = certain_name(source)
+    if not name and isinstance(source, GitRepository):
         return canonical_name(re.sub(r"[^\w.-]", "-", source.name))
-    if source.asked.name:
-        return canonical_name(source.asked.name)
-    if isinstance(source, SourceTree):
-        return canonical_name(name_in_tree(source.project) or os.path.basename(source.project))
-    return canonical_name(project_of_file(source.path))
+    if not name and isinstance(source, SourceTree):
+        return canonical_name(os.path.basename(source.project))
+    return name
 
 
-def name_in_tree(tree: str) -> str:
+def certain_name(source: Source) -> str:
+    """The canonical name of the project; "" if it is not certain before the build."""
+    name = source.asked.name
+    if not name and isinstance(source, RemoteFile):
+        name = source.name
+    elif not name and isinstance(source, (WheelFile, SdistFile)):
+        name = project_of_file(source.path)
+    elif not name and isinstance(source, SourceTree):
+        name = _name_in(source.project)
+    return canonical_name(name)
+
+
+def _name_in(tree: str) -> str:
     """The name in a source tree's pyproject.toml, PKG-INFO or setup.cfg; a line that looks like one is enough."""
     for file, pattern in (
         ("PKG-INFO", r"^Name:\s*([\w.-]+)\s*$"),
