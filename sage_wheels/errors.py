@@ -14,6 +14,7 @@ import os
 import stat
 import sys
 
+NOWHERE = "the current directory was deleted"
 _LONGEST = 1000  # characters; a longer message is shortened in the middle
 
 TYPE_CHECKING = False
@@ -186,7 +187,7 @@ class FileOperationFailed(SageWheelsError):
             path = _nearest(path)
             advice = _own_mode(path) or (_own_attribute(path) if error.errno == errno.EPERM else "") or advice
         if error.errno == errno.ENOENT and not path and not is_somewhere():
-            reason, advice = "the current directory was deleted", "go to another one and run the command again"
+            reason, advice = NOWHERE, "go to another one and run the command again"
         if denied and error.errno in _DENIED:
             advice = denied
         return cls(f"{doing} failed{f' at {path}' if path else ''} ({reason})", advice)

@@ -21,7 +21,7 @@ import sys
 
 from sage_wheels import environment, processes
 from sage_wheels.cli import done, output, signals, tracing
-from sage_wheels.errors import FileOperationFailed, SageWheelsError, UsageError, is_somewhere
+from sage_wheels.errors import NOWHERE, FileOperationFailed, SageWheelsError, UsageError, is_somewhere
 from sage_wheels.fs import trust
 
 TYPE_CHECKING = False
@@ -157,8 +157,8 @@ def _fail(error: SageWheelsError, arguments: list[str]) -> int:
     from sage_wheels.cli import screen
 
     sys.stdout.flush()  # so that in a log, the error is the last line
-    if not is_somewhere() and "the current directory was deleted" not in str(error):
-        print("sage-wheels: the current directory was deleted, so relative paths lead nowhere", file=sys.stderr)
+    if not is_somewhere() and NOWHERE not in str(error):
+        print(f"sage-wheels: {NOWHERE}, so relative paths lead nowhere", file=sys.stderr)
     print(f"sage-wheels: {screen.painted('error:', 'error')} {error}", file=sys.stderr)
     if error.details:
         print(error.details, file=sys.stderr)

@@ -11,7 +11,6 @@ Its build has installed distributions into the prefix. --keep-packages protects 
 from __future__ import annotations
 
 import argparse
-import os
 
 from sage_wheels.cli import common, done
 from sage_wheels.pip.arguments import WITH_VALUE, command_at
@@ -68,7 +67,7 @@ def _add_ours(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from sage_wheels.errors import UsageError
+    from sage_wheels.errors import NOWHERE, UsageError, is_somewhere
 
     arguments = [*options.passed_on, *_without_ours(options)]
     if any(each.partition("=")[0] == "--python" for each in arguments):
@@ -82,12 +81,8 @@ def run(options: argparse.Namespace) -> int:
     from sage_wheels.pip import process
     from sage_wheels.pip.decision import PipOptions
 
-    try:
-        os.getcwd()
-    except FileNotFoundError as error:
-        raise UsageError(
-            "the current directory was deleted, and pip needs one", "go to another and run it again"
-        ) from error
+    if not is_somewhere():
+        raise UsageError(f"{NOWHERE}, and pip needs one", "go to another and run it again")
     prefix = common.prefix_of(options)
     commit_options = common.commit_options_of(options)
     if command != "install":
