@@ -180,7 +180,6 @@ def _without_packaging(answer: dict[str, Any]) -> dict[str, Any]:
     import struct
 
     from packaging import tags
-    from packaging.markers import default_environment
 
     soabi, machine = answer.pop("soabi"), answer.pop("machine")
     if machine != ["cpython", platform.machine(), f"{struct.calcsize('P')}"]:
@@ -194,9 +193,7 @@ def _without_packaging(answer: dict[str, Any]) -> dict[str, Any]:
         *tags.cpython_tags(full.feature, abis, platforms),
         *tags.compatible_tags(full.feature, f"cp{nodot}", platforms),
     ]
-    own = {"python_version": "{}.{}".format(*full.feature), "python_full_version": str(full)}
-    markers = {**default_environment(), **own, "implementation_version": str(full)}
-    return {**answer, "tags": [str(tag) for tag in known], "markers": {k: str(v) for k, v in markers.items()}}
+    return {**answer, "tags": [str(tag) for tag in known]}
 
 
 @functools.cache  # it makes a list of a thousand tags, and is called once for each marker
