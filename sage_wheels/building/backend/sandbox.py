@@ -23,6 +23,7 @@ import re
 import shutil
 
 from sage_wheels.building.backend import variables
+from sage_wheels.building.backend.variable_names import OF_JOBS
 from sage_wheels.environment import SAGE_WHEELS_SLOTS
 from sage_wheels.errors import SageWheelsError, UsageError
 from sage_wheels.named import NamedTuple
@@ -75,7 +76,7 @@ class Sandbox(NamedTuple):
     def variables(self, given: Variables) -> Variables:
         """Those of the variables `given` that are passed; PATH has only directories that the sandbox contains."""
         counts = variables.keyed(given.environ, {})
-        of_jobs = (*variables.OF_MAKE, *variables.OF_JOBS, SAGE_WHEELS_SLOTS)
+        of_jobs = (*variables.OF_MAKE, *OF_JOBS, SAGE_WHEELS_SLOTS)
         jobs = {name: given.environ[name] for name in of_jobs if name in given.environ}
         ccache = {name: value for name, value in given.environ.items() if name.startswith("CCACHE_") and self.ccache}
         own = {"HOME": _HOME, "TMPDIR": "/tmp", "PATH": given.environ.get("PATH", os.defpath)}

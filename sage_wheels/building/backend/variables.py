@@ -8,8 +8,7 @@ used: a build must not depend on the home directory.
 
 A variable that is passed is part of the key under which the store has the wheel (`keyed`), with few exceptions: the
 home, the directory for temporary files, the terminal, the network, compiler caches, the jobserver, and the number of
-jobs. None of these may change a wheel. So the tables below say of each variable whether it is taken out, passed only,
-or passed and part of the key.
+jobs. None of these may change a wheel. The tables are in `variable_names`.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ import re
 import stat
 from typing import NamedTuple
 
-from sage_wheels.building.git_variables import OF_ONE_REPOSITORY
+from sage_wheels.building.backend.variable_names import OF_HOOKS, is_keyed, is_withheld
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,63 +31,10 @@ UMASK = 0o022
 
 # Private names of `pyproject_hooks`, since 1.1: the variables with the name of the backend and its path, and the file
 # with the answer of a hook. tests/building/test_private_names.py fails when they change.
-_OF_HOOKS = "_PYPROJECT_HOOKS_"
-BUILD_BACKEND = f"{_OF_HOOKS}BUILD_BACKEND"
-BACKEND_PATH = f"{_OF_HOOKS}BACKEND_PATH"  # the beginning of the name; newer versions append _JSON
+BUILD_BACKEND = f"{OF_HOOKS}BUILD_BACKEND"
+BACKEND_PATH = f"{OF_HOOKS}BACKEND_PATH"  # the beginning of the name; newer versions append _JSON
 HOOK_ANSWER = "output.json"
 
-# Whole names, joined by `|`. A variable in none of the tables is passed, and part of the key.
-_TAKEN_OUT = (
-    # the caller's Python, pip and uv
-    r"PIP_.*|UV_.*|PYTHON(?!_).*|__PYVENV_LAUNCHER__|VIRTUAL_ENV(_PROMPT)?|" + _OF_HOOKS + ".*",
-    # the session: user, host, shell, screen
-    r"_|SHLVL|PWD|OLDPWD|SHELL|USER|LOGNAME|USERNAME|MAIL|EMAIL|HOSTNAME|SUDO_.*|SSH_.*|GPG_.*|DBUS_.*|DISPLAY",
-    r"XAUTHORITY|WAYLAND_.*|DESKTOP_.*|GNOME_.*|KDE_.*|GDM.*|SESSION_.*|WINDOW(ID|PATH)|STY|TMUX.*|VTE_.*|ITERM_.*",
-    r"TERM_.*|COLORTERM|COLUMNS|LINES|LS_?COLORS|CLICOLOR.*|PAGER|LESS.*|MANPAGER|EDITOR|VISUAL|PS[0-4]|PROMPT.*|HIST(FILE|SIZE|CONTROL|IGNORE)",
-    r"TERMINAL_.*|VSCODE_.*|KITTY_.*|ALACRITTY_.*|WEZTERM_.*|KONSOLE_.*|GHOSTTY_.*|TILIX_ID|WT_.*|WSL.*|ZELLIJ.*|NVIM.*",
-    r"INSIDE_EMACS|VIM(RUNTIME)?|I3SOCK|SWAYSOCK|HYPRLAND_.*|ICEAUTHORITY|AT_SPI_.*|SECURITYSESSIONID|XPC_.*|__CF.*",
-    r"GIT_(EDITOR|PAGER|ASKPASS)|INVOCATION_ID|JOURNAL_STREAM|SYSTEMD_.*|LISTEN_.*|MANAGERPID|DIRENV_.*",
-    # what is new in each terminal, login or session
-    r"GIO_LAUNCHED_.*|BAMF_DESKTOP_.*|CHROME_DESKTOP|MEMORY_PRESSURE_.*|SHELL_SESSION_ID|PROFILEHOME|COLORFGBG|MC_(SID|TMPDIR)",
-    r"TERMINATOR_.*|GUAKE_.*|ROXTERM_.*|LC_TERMINAL(_VERSION)?|ATUIN_.*|STARSHIP_.*|_?P9K_.*|FZF_.*|MOTD_SHOWN|MANPATH|INFOPATH",
-    r"SNAP(_.*)?|FLATPAK_.*|APPIMAGE|APPDIR|OWD|ARGV0|JPY_.*|PYDEVD_.*|PYCHARM_.*|SCHROOT_.*|FNM_.*|__MISE_.*|MISE_SHELL",
-    r"(PY|RB|NOD)ENV_(DIR|SHELL|HOOK_PATH)|CONDA_(SHLVL|PROMPT_MODIFIER)|__LMOD_.*|_ModuleTable.*|__MODULES_.*",
-    # the make that runs this tool, except for its flags
-    r"MAKELEVEL|MAKE_TERM(OUT|ERR)|MAKE_RESTARTS",
-    # a run of tests, a job of a CI
-    r"PYTEST_.*|TOX_.*|NOX_.*|COV_CORE_.*|COVERAGE_.*",
-    r"CI|CI_.*|GITHUB_.*|ACTIONS_.*|RUNNER_.*|GITLAB_.*|BUILDKITE.*|CIRCLE.*|TRAVIS.*|JENKINS_.*|HUDSON_.*|JOB_(NAME|ID|URL)",
-    r"BUILD_(ID|NUMBER|TAG|URL|CAUSE.*|DISPLAY_NAME)|TEAMCITY_.*|TF_BUILD|AGENT_.*|APPVEYOR.*|DRONE.*|SEMAPHORE.*",
-    r"BITBUCKET_.*|CODEBUILD_.*|KUBERNETES_.*|CODESPACE.*|CIRRUS_.*|WOODPECKER_.*|BITRISE_.*|ZUUL_.*|TASKCLUSTER_.*",
-    r"GITEA_.*|FORGEJO_.*|Image(OS|Version)",
-    # a job of Jenkins, of Azure Pipelines, of a batch system
-    r"EXECUTOR_NUMBER|NODE_(NAME|LABELS)|STAGE_NAME|WORKSPACE(_TMP)?|JOB_(BASE_NAME|DISPLAY_URL)|RUN_(.*_)?URL",
-    r"BRANCH_(NAME|IS_PRIMARY)|CHANGE_(ID|URL|TITLE|AUTHOR.*|BRANCH|TARGET|FORK)|GIT_((LOCAL_)?BRANCH|(.*_)?COMMIT|URL)",
-    r"SYSTEM_(?!VERSION_COMPAT).*|PIPELINE_.*|VSTS_.*|BUILD_(ARTIFACTS|BINARIES|BUILD|CONTAINER|DEFINITION|QUEUED|REASON"
-    r"|REPOSITORY|REQUESTED|SOURCE|STAGING).*",
-    r"SLURM.*|PBS_.*|LSB_.*|SGE_.*|OAR_.*|FLUX_.*|PMI_.*|PMIX_.*|PRTE_.*|OMPI_(COMM_WORLD|UNIVERSE)_.*",
-    # a job of Bamboo, Concourse, Gerrit, GoCD, Harness, TeamCity; the services that Kubernetes names
-    r"bamboo_.*|BUILD_(VCS_NUMBER|JOB|PIPELINE|TEAM).*|ROOT_BUILD_CAUSE.*|GERRIT_.*|ghprb.*|gitlab[A-Z].*|HARNESS_.*",
-    r"GO_(PIPELINE|STAGE|JOB|TRIGGER|REVISION|FROM_REVISION|TO_REVISION|ENVIRONMENT|SERVER)(_.*)?",
-    r"\w+_SERVICE_(HOST|PORT)(_.*)?|\w+_PORT(_\d+_(TCP|UDP)(_.*)?)?",
-    # secrets
-    r"(?i:(.*_)?(TOKEN|SECRET|PASSPHRASE|CREDENTIAL|AUTH|(API|ACCESS|PRIVATE|SIGNING)_?KEY)S?(_.*)?)",
-    r"(?i:.*(PASSWORD|PASSWD).*|.*_(PASS|PWD|PAT|KEY|DSN|COOKIE)|SSHPASS)",
-    r"(DATABASE|DB|REDIS|MONGO(DB)?|AMQP|POSTGRES(QL)?|MYSQL|BROKER)_UR[IL]|KUBECONFIG|VAULT_.*",
-    r"AWS_.*|AZURE_.*|GOOGLE_.*|GCP_.*|TWINE_.*|NETRC|KRB5.*|SAGE_WHEELS_STORE(_.*)?|DASK_.*",
-)
-# How many processes a tool that is no client of make's jobserver may start.
-OF_JOBS = ("CMAKE_BUILD_PARALLEL_LEVEL", "MAX_JOBS", "CARGO_BUILD_JOBS")
-_NOT_KEYED = (
-    r"HOME|TMPDIR|TMP|TEMP|TEMPDIR|XDG_.*|SAGE_WHEELS_.*|TERM|CCACHE_.*|(?i:(https?|ftp|all|no)_proxy)",
-    "|".join(OF_JOBS),
-    r"(\w+_)?NUM_(BUILD_)?(THREADS|JOBS|CORES)(_.*)?|NINJA_STATUS|FAKEROOTKEY",
-    r"(NIX_)?SSL_CERT_(FILE|DIR)|(REQUESTS|CURL)_CA_BUNDLE|GIT_SSL_CA(INFO|PATH)|CARGO_HTTP_CAINFO|NODE_EXTRA_CA_CERTS",
-    r"HTTPLIB2_CA_CERTS|GRPC_DEFAULT_SSL_ROOTS_FILE_PATH",
-    r"PATH",  # keyed by the programs that are found in it
-)
-_NOT_PASSED = re.compile("|".join(_TAKEN_OUT))
-_PASSED_ONLY = re.compile("|".join(_NOT_KEYED))
 # What begins the definitions in MAKEFLAGS, and the options before them that no file depends on (GNU make, 9.8): how
 # many jobs run, when they stop, and what is printed. Others change what is made, such as -B, -e, -i, -n, -r, -t.
 _DEFINITIONS = re.compile(r"(?:^|(?<=\s))-- ")
@@ -125,7 +71,7 @@ def for_build(environ: Mapping[str, str], *, above: str | None = None) -> Variab
     ['CC', 'LC_ALL', 'PIP_CONFIG_FILE', 'PIP_DISABLE_PIP_VERSION_CHECK', 'PIP_NO_INDEX', 'PYTHONHASHSEED', \
 'PYTHONNOUSERSITE', 'SOURCE_DATE_EPOCH']
     """
-    result = {name: value for name, value in environ.items() if not _is_withheld(name)}
+    result = {name: value for name, value in environ.items() if not is_withheld(name)}
     result["PIP_CONFIG_FILE"] = os.devnull  # pip's word for: read no configuration file
     result["PIP_NO_INDEX"] = "1"
     result["PIP_DISABLE_PIP_VERSION_CHECK"] = "1"
@@ -161,18 +107,13 @@ def keyed(environ: Mapping[str, str], named_paths: Mapping[str, str]) -> dict[st
     return result
 
 
-def is_keyed(name: str) -> bool:
-    """Whether a wheel may depend on the variable `name` of a backend."""
-    return _PASSED_ONLY.fullmatch(name) is None
-
-
 def counting(environ: Mapping[str, str]) -> dict[str, str]:
     """Those of the caller's variables that a wheel may depend on, without make's.
 
     >>> counting({"CC": "gcc", "HOME": "/h", "MAKEFLAGS": " -j2 -- X=1", "PIP_NO_INDEX": "1"})
     {'CC': 'gcc'}
     """
-    passed = {name: value for name, value in environ.items() if name not in OF_MAKE and not _is_withheld(name)}
+    passed = {name: value for name, value in environ.items() if name not in OF_MAKE and not is_withheld(name)}
     return keyed(passed, {})
 
 
@@ -226,10 +167,6 @@ def with_names(text: str, named_paths: Mapping[str, str]) -> str:
 
 def _with_braces(text: str) -> str:
     return text.replace("{", "{{").replace("}", "}}")
-
-
-def _is_withheld(name: str) -> bool:
-    return name in OF_ONE_REPOSITORY or _NOT_PASSED.fullmatch(name) is not None
 
 
 def jobserver_of(environ: Mapping[str, str]) -> tuple[int, int] | tuple[str, str] | None:

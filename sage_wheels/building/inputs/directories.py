@@ -10,7 +10,7 @@ import os
 import re
 from typing import NamedTuple
 
-from sage_wheels.building.backend.variables import is_keyed
+from sage_wheels.building.backend.variable_names import is_keyed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ import sys
 import time
 from typing import NamedTuple
 
-from sage_wheels.building.backend.variables import is_keyed, with_names
+from sage_wheels.building.backend.variable_names import is_keyed
+from sage_wheels.building.backend.variables import with_names
 from sage_wheels.building.inputs import directories
 from sage_wheels.building.keyable import NotKeyable
 from sage_wheels.fs.digest import of_file
