@@ -84,7 +84,7 @@ def print_header(bench: Bench) -> None:
 def file_system(path: Path) -> str:
     """The type of the file system that `path` is on, where /proc tells."""
     try:
-        mounts = [line.split(" - ") for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+        mounts = [line.split(" - ") for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()]
     except OSError:
         return "unknown file system"
     points = {before.split()[4]: after.split()[0] for before, after in mounts}

@@ -146,7 +146,7 @@ def all_packages(tree: Tree, packages: list[str], *, stock: bool) -> tuple[list[
         server = dict(zip(names, (tree.store, mode, "any"), strict=True)) if tree.store else {}
         return build({**server, "SAGE_WHEELS_TIMINGS": timings} if timings else server)
 
-    with tempfile.NamedTemporaryFile("r") as timings:
+    with tempfile.NamedTemporaryFile("r", encoding="utf-8") as timings:
         cold = build_with_server("both", timings.name)
         bound = "" if stock else _bound(cold, timings.read(), tree)
     again = "" if stock else f"{build():.0f} s"

@@ -200,7 +200,7 @@ def by_ps() -> dict[Process, int]:
     command = ["ps", "-A", "-o", "pid=,ppid=,stat=,lstart="]
     try:
         with subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, encoding="locale"
         ) as ps:
             lines = ps.communicate()[0].splitlines()
     except OSError:

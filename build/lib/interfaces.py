@@ -101,7 +101,7 @@ def differences(root: Path, read: Callable[[str], bytes | None] | None = None, f
 
     `read` returns the genuine text of a script, None if there is none; without it, that is what is in the tree.
     """
-    known = json.loads(file.read_text())
+    known = json.loads(file.read_text(encoding="utf-8"))
     found = []
     for entry, names in RELIED_ON.items():
         path = entry.rstrip("?")
@@ -263,7 +263,7 @@ def _difference(name: str, lines: list[Line], releases: list[str]) -> str:
 
 def learn(roots: list[Path], file: Path = KNOWN) -> None:
     """Add the releases at `roots` to those in `file`."""
-    known: dict[str, dict[str, list[str]]] = json.loads(file.read_text()) if file.exists() else {}
+    known: dict[str, dict[str, list[str]]] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     for root in roots:
         for entry, names in RELIED_ON.items():
             path = entry.rstrip("?")
@@ -274,7 +274,7 @@ def learn(roots: list[Path], file: Path = KNOWN) -> None:
                 releases = known.setdefault(path, {}).setdefault(name, [])
                 if (digests := _digests(_part(parts, name, names) or [])) not in releases:
                     releases.append(digests)
-    file.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n")
+    file.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def main(arguments: list[str]) -> None:

@@ -42,7 +42,7 @@ def main(checkout: Path) -> None:
     """Make `.cache/tool` of `checkout`, and what it names, for the interpreter of this process. Raises `Failed`."""
     cache = checkout / ".cache"
     cache.mkdir(exist_ok=True)
-    with open(cache / "tool.lock", "a") as lock:
+    with open(cache / "tool.lock", "ab") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         pyproject = (checkout / "pyproject.toml").read_text(encoding="utf-8")
         wanted = requirements(pyproject) + FOR_OLDER_PYTHONS
@@ -87,7 +87,7 @@ def fill(tool: Path, wanted: list[str], extras: dict[str, list[str]], log: Path)
     The requirements of `extras` may have extension modules for this Python. Those that pip cannot get are left out.
     """
     tool.mkdir()
-    with open(log, "w") as output:
+    with open(log, "wb") as output:
         # Variables precede pip's configuration files, which may have options that do not work with --target.
         environment = {**os.environ, "PIP_REQUIRE_VIRTUALENV": "0", "PIP_USER": "0"}
         command = [*pip(tool, output.fileno()), "install", "--target", str(tool), "--no-compile"]
@@ -134,7 +134,7 @@ def pip(tool: Path, output: int) -> list[str]:
 
 def last_error(log: Path) -> str:
     """The last line of pip's output that begins with "ERROR:", else the last line."""
-    lines = log.read_text(errors="replace").splitlines() or ["nothing"]
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines() or ["nothing"]
     return next((line for line in reversed(lines) if line.startswith("ERROR:")), lines[-1])
 
 

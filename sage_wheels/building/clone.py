@@ -71,6 +71,11 @@ def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
     if not sys.stderr.isatty():
         environ["GIT_TERMINAL_PROMPT"] = "0"
     return subprocess.run(
-        ["git", *arguments], env=environ, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
+        ["git", *arguments],
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        encoding="locale",
+        errors="replace",
         check=False,
-    )  # fmt: skip
+    )

@@ -81,7 +81,7 @@ def source_directory(provider: Provider, name: str = "src") -> str:
     directory = f"{provider.directory}/{name}"
     delete_tree(directory)
     for each in _ENDS_A_SEARCH:
-        with open(f"{provider.directory}/{each}", "w"):
+        with open(f"{provider.directory}/{each}", "wb"):
             pass
     return directory
 

@@ -67,8 +67,8 @@ def write(directory: str, scripts: dict[str, str]) -> None:
 def _version_of(tool: str) -> tuple[int, ...]:
     """The first two numbers that `tool --version` prints; zeros if it prints none."""
     try:
-        done = subprocess.run([tool, "--version"], capture_output=True, text=True, errors="replace", check=False)
+        done = subprocess.run([tool, "--version"], capture_output=True, check=False)
     except OSError:
         return (0, 0)
-    found = re.search(r"(\d+)\.(\d+)", done.stdout)
+    found = re.search(rb"(\d+)\.(\d+)", done.stdout)
     return (int(found[1]), int(found[2])) if found else (0, 0)

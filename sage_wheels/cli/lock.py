@@ -55,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
     text = f"{json.dumps(document, indent=2)}\n" if options.json else _toml(document, unknown)
     if options.output:
         try:
-            with open(options.output, "w") as f:
+            with open(options.output, "w", encoding="utf-8") as f:
                 f.write(text)
         except OSError as error:
             raise FileOperationFailed.from_os_error(

@@ -103,9 +103,8 @@ def _commit() -> str:
         return "unknown (not a checkout)"
 
     def git(*arguments: str) -> str:
-        done = subprocess.run(
-            ["git", "-C", top, *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-        )
-        return done.stdout.strip()
+        command = ["git", "-C", top, *arguments]
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+        return os.fsdecode(done.stdout.strip())
 
     return git("describe", "--always", "--dirty=+", "--abbrev=12") or "unknown"

@@ -128,7 +128,7 @@ def serve() -> bool:
     worker.preload()
     with contextlib.ExitStack() as stack:
         requests = stack.enter_context(socket.socket(fileno=os.dup(0)))
-        with open(os.devnull) as nothing:
+        with open(os.devnull, "rb") as nothing:
             os.dup2(nothing.fileno(), 0)
         selector = stack.enter_context(selectors.DefaultSelector())
         selector.register(requests, selectors.EVENT_READ)

@@ -39,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
     os.dup2(2, 1)
     processes.prepare()
     threading.Thread(target=_end_with_input, args=(os.dup(0),), daemon=True).start()
-    with open(os.devnull) as nothing:
+    with open(os.devnull, "rb") as nothing:
         os.dup2(nothing.fileno(), 0)
 
     def tell(kind: str, text: str) -> None:

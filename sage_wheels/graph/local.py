@@ -160,7 +160,7 @@ class LocalEngine:
 def _run(line: str, writer: int, variables: Mapping[str, str]) -> int:
     """Perform the task in `line` (JSON) in this forked process; events and result are written to the pipe `writer`."""
     processes.become_child()
-    with open(os.devnull) as nothing:
+    with open(os.devnull, "rb") as nothing:
         os.dup2(nothing.fileno(), 0)
     environment.add(variables)
     with open(writer, "w", encoding="utf-8") as pipe:

@@ -122,7 +122,7 @@ def _unpacked(task: Task, told: dict[str, Any], exchange: Exchange, own: str) ->
             raise _Lacks
 
     fetch(told["wheels"], f"{own}/wheels.json")
-    with open(f"{own}/wheels.json") as f:
+    with open(f"{own}/wheels.json", encoding="utf-8") as f:
         wheels = json.load(f)
     for kind, files in wheels.items():
         os.mkdir(f"{own}/{kind}")

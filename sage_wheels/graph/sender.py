@@ -137,7 +137,7 @@ class Sender:
         return self._known[key]
 
     def _give_json(self, told: object, anew: bool) -> Content:
-        with tempfile.NamedTemporaryFile("w", prefix="sage-wheels-") as f:
+        with tempfile.NamedTemporaryFile("w", encoding="utf-8", prefix="sage-wheels-") as f:
             json.dump(told, f)
             f.flush()
             content = content_of(f.name, "wheels.json")

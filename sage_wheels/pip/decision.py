@@ -189,7 +189,7 @@ def constraints(prefix: Prefix, belongs: Mapping[str, ManifestEntry]) -> Iterato
         return
     import tempfile
 
-    with tempfile.NamedTemporaryFile("w", prefix="kept-packages-", suffix=".txt") as f:
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", prefix="kept-packages-", suffix=".txt") as f:
         f.writelines(f"{each.canonical_name}=={each.version}\n" for each in there if _is_valid(each.version))
         f.flush()
         yield f.name

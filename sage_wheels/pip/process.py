@@ -81,7 +81,7 @@ def _run(
     signal."""
     questions, ask = os.pipe()
     answer, answers = os.pipe()
-    with open(questions) as listening, open(answers, "w") as speaking:
+    with open(questions, encoding="utf-8") as listening, open(answers, "w", encoding="utf-8") as speaking:
         try:
             process = _start(prefix, arguments, {**settings, "ask": ask, "answer": answer}, variables or {})
         finally:

@@ -33,7 +33,7 @@ def answer_of(
             command,
             env=environ,
             capture_output=True,
-            text=True,
+            encoding="locale",
             errors="backslashreplace",  # what is quoted below may be anything
             timeout=patience,
             stdin=subprocess.DEVNULL,

@@ -127,7 +127,7 @@ def make_key(path: str, name: str) -> str:
     key = _ed25519().Ed25519PrivateKey.generate()
     line = f"ed25519-private {base64.b64encode(key.private_bytes_raw()).decode()}\n"
     try:
-        with open(path, "x", opener=lambda name, flags: os.open(name, flags, 0o600)) as f:
+        with open(path, "x", encoding="utf-8", opener=lambda name, flags: os.open(name, flags, 0o600)) as f:
             f.write(line)
     except OSError as error:
         raise FileOperationFailed.from_os_error(error, f"writing the key {path}") from error

@@ -102,7 +102,7 @@ def _begin(prefix: Prefix, stage: Stage, gone: list[Distribution]) -> int:
     metadata = (presence.lstat(prefix.path(each.path)) for each in gone)
     if any(status and is_recent(status) for status in metadata):
         time.sleep(TICK_NS / 1e9)
-    with open(f"{stage.path}/planned", "w") as f:  # its ctime is the time of the plan
+    with open(f"{stage.path}/planned", "wb") as f:  # its ctime is the time of the plan
         return os.fstat(f.fileno()).st_ctime_ns
 
 

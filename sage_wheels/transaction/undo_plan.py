@@ -87,7 +87,7 @@ class _Undoing:
         recent = [self._tree.lstat(step.path) for entry in chain[:1] for step in journal_of(entry).steps]
         if any(each and is_recent(each) for each in recent):
             time.sleep(TICK_NS / 1e9)
-        with open(f"{self._own.path}/planned", "w") as f:
+        with open(f"{self._own.path}/planned", "wb") as f:
             began = os.fstat(f.fileno()).st_ctime_ns
         self._tree.delete(below(self._own.location, "aside"))
         self._tree.mkdir(below(self._own.location, "aside"))

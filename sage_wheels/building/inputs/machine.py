@@ -136,7 +136,7 @@ def processor() -> str:
         if sys.platform != "darwin":
             raise NotKeyable("the system does not say what its processor is") from None
         command = ["/usr/sbin/sysctl", "-n", "machdep.cpu", "hw.optional"]
-        first = subprocess.run(command, capture_output=True, check=False, text=True).stdout
+        first = subprocess.run(command, capture_output=True, check=False, encoding="locale").stdout
     kept = [" ".join(line.split()) for line in first.splitlines() if _OF_PROCESSOR.match(line)]
     return hashlib.sha256("\n".join(kept or [first]).encode()).hexdigest()
 
