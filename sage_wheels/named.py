@@ -1,7 +1,8 @@
-"""`NamedTuple` for the modules that every command loads, without `typing`.
+"""`NamedTuple` and `Protocol` for the modules that many commands load, without `typing`.
 
 Importing `typing` takes as long as all modules that the command `list` needs, and `typing.NamedTuple` takes twice as
-long as `collections.namedtuple` to make a class. Type checkers see `typing.NamedTuple`.
+long as `collections.namedtuple` to make a class. Type checkers see `typing.NamedTuple` and
+`typing.Protocol`; at run time, `Protocol` is an empty class.
 
 >>> class Point(NamedTuple):
 ...     x: int
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import NamedTuple
+    from typing import NamedTuple, Protocol
 else:
     from collections import namedtuple
 
@@ -34,5 +35,8 @@ else:
     class NamedTuple(metaclass=_Maker):
         pass
 
+    class Protocol:
+        pass
 
-__all__ = ["NamedTuple"]
+
+__all__ = ["NamedTuple", "Protocol"]

@@ -10,10 +10,10 @@ import os
 import stat
 import tarfile
 import zipfile
-from typing import NamedTuple
 
 from sage_wheels.archive import compression, strict_zip
 from sage_wheels.errors import SourceError
+from sage_wheels.named import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

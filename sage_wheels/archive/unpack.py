@@ -19,7 +19,6 @@ import os
 import tarfile
 import zipfile
 import zlib
-from typing import IO
 
 from sage_wheels.archive import compression
 from sage_wheels.archive.sdist_members import (
@@ -41,6 +40,7 @@ from sage_wheels.metadata import PROJECT_FILES
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import IO
 
 
 _END_OF_TIME = 1 << 34  # seconds: the year 2514, where the timestamps of ext4 end

@@ -12,12 +12,12 @@ import contextlib
 import os
 import re
 import sys
-from typing import NamedTuple
 
 from sage_wheels import processes, redaction
 from sage_wheels.errors import BuildFailed, SourceError
 from sage_wheels.fs import caches, trust
 from sage_wheels.metadata import canonical_name
+from sage_wheels.named import NamedTuple
 from sage_wheels.prefix import interpreter
 from sage_wheels.requirements.direct_url import DirectUrl
 from sage_wheels.requirements.references import requirement

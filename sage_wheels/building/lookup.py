@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import NamedTuple
 
 from sage_wheels.building.keyable import NotKeyable
 from sage_wheels.building.log import noted
 from sage_wheels.building.stored import Round
 from sage_wheels.errors import SageWheelsError, printable
+from sage_wheels.named import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
 
 from sage_wheels.building.download import fetch
 from sage_wheels.building.environment.interpreter import our_base
@@ -11,6 +10,7 @@ from sage_wheels.building.source.replica import copy_source_tree
 from sage_wheels.errors import SourceError
 from sage_wheels.fs.deletion import delete_tree
 from sage_wheels.fs.files import below
+from sage_wheels.named import NamedTuple
 from sage_wheels.requirements.sources import GitRepository, RemoteFile, Requirement, SdistFile, SourceTree, written
 
 TYPE_CHECKING = False

@@ -11,13 +11,13 @@ If the inputs cannot all be found out, nothing is kept (`NotKeyable`).
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
 
 from sage_wheels import environment
 from sage_wheels.building.backend.variables import keyed, with_names
 from sage_wheels.building.in_place import named_build_directory
 from sage_wheels.building.inputs import backends
 from sage_wheels.building.keyable import NotKeyable
+from sage_wheels.named import NamedTuple
 from sage_wheels.store.results import key_of
 
 TYPE_CHECKING = False

@@ -12,13 +12,13 @@ import ipaddress
 import os
 import queue
 import time
-from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from sage_wheels.errors import BuildFailed, FileOperationFailed, SageWheelsError, UsageError
 from sage_wheels.graph.dask_task import run_task
 from sage_wheels.graph.engine import Event
 from sage_wheels.graph.tasks import Result
+from sage_wheels.named import NamedTuple
 from sage_wheels.store.signing import Untrusted
 
 TYPE_CHECKING = False

@@ -7,12 +7,11 @@ newest. The graph grows during the run, because some requirements are known only
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from sage_wheels.named import NamedTuple
 from sage_wheels.requirements.markers import applies
 
 TYPE_CHECKING = False

@@ -6,11 +6,10 @@ their digests.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from sage_wheels.building.environment.interpreter import find_building
 from sage_wheels.building.options import BuildOptions, remote_of
 from sage_wheels.errors import UsageError
+from sage_wheels.named import NamedTuple
 from sage_wheels.store.results import Content, key_of
 from sage_wheels.store.store import digest_of
 from sage_wheels.version import __version__

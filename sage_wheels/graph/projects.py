@@ -7,7 +7,6 @@ is None; then it becomes known when the source is built.
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.version import InvalidVersion, Version
@@ -16,6 +15,7 @@ from sage_wheels.archive.sdist_members import read_files
 from sage_wheels.building.source.pyproject import build_system
 from sage_wheels.fs.files import below, regular
 from sage_wheels.metadata import canonical_name, headers
+from sage_wheels.named import NamedTuple
 from sage_wheels.requirements import toml
 from sage_wheels.requirements.sources import SdistFile, SourceTree, check_asked, project_of_file, sdist_stem, written
 

@@ -11,7 +11,6 @@ import os
 import shutil
 import tempfile
 import time
-from typing import NamedTuple
 
 from packaging.version import Version
 
@@ -19,6 +18,7 @@ from sage_wheels import environment
 from sage_wheels.graph.graph import Graph
 from sage_wheels.graph.slots import Pool
 from sage_wheels.graph.tasks import Result, Task
+from sage_wheels.named import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

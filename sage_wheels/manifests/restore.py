@@ -5,8 +5,6 @@ They are installed from their wheels in the wheelhouse, with the options of the 
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from sage_wheels.errors import NotRemovable, NotThere, SageWheelsError, SourceError
 from sage_wheels.fs import presence
 from sage_wheels.installed import files, find_all, verify
@@ -14,6 +12,7 @@ from sage_wheels.installed.dead_scripts import dead_scripts
 from sage_wheels.manifests.entries import entries
 from sage_wheels.manifests.state import is_from, state
 from sage_wheels.metadata import canonical_name
+from sage_wheels.named import NamedTuple
 from sage_wheels.prefix import advice
 
 TYPE_CHECKING = False

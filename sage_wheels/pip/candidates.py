@@ -12,10 +12,10 @@ import glob
 import os
 import re
 import sys
-from typing import NamedTuple
 
 from sage_wheels.manifests import providers
 from sage_wheels.metadata import headers
+from sage_wheels.named import NamedTuple
 from sage_wheels.prefix import interpreter, versions
 
 TYPE_CHECKING = False

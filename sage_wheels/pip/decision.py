@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import NamedTuple
 
 from sage_wheels.errors import Conflict, Outdated, PrefixError
 from sage_wheels.installed.distributions import find_all, libraries
 from sage_wheels.metadata import canonical_name, requirement_name
+from sage_wheels.named import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

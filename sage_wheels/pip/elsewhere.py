@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import NamedTuple
 
 from sage_wheels.errors import InterpreterError
 from sage_wheels.installed.distributions import find_in
+from sage_wheels.named import NamedTuple
 from sage_wheels.prefix import answers
 
 TYPE_CHECKING = False

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import NamedTuple
 
 from sage_wheels.errors import UsageError
+from sage_wheels.named import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

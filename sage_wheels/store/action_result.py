@@ -11,7 +11,8 @@ encoding is that of protocol buffers (https://protobuf.dev/programming-guides/en
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+
+from sage_wheels.named import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

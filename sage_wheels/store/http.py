@@ -7,7 +7,6 @@ that was named gets the credentials, also after redirects; and no more is read t
 from __future__ import annotations
 
 import os
-from typing import IO
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 
 from sage_wheels.store.storage import BLOCK, TOO_LARGE, Damaged, Refused, Trouble
@@ -15,7 +14,7 @@ from sage_wheels.store.storage import BLOCK, TOO_LARGE, Damaged, Refused, Troubl
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
+    from typing import IO, Any
 
     import urllib3
 

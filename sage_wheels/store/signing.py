@@ -24,11 +24,11 @@ import base64
 import binascii
 import os
 import re
-from typing import NamedTuple
 
 from sage_wheels.errors import FileOperationFailed, UnsafePath, UsageError
 from sage_wheels.fs import caches
 from sage_wheels.fs.files import read_most, regular
+from sage_wheels.named import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import IO, Protocol
 
 from sage_wheels.errors import reason_of
 from sage_wheels.fs import caches
 from sage_wheels.fs.files import regular, replacing
+from sage_wheels.named import Protocol
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import IO
 
 BLOCK = 1 << 16  # bytes
 

@@ -144,4 +144,4 @@ def test_build_out_of_the_store(tmp_path: Path) -> None:
     sdist = make_sdist(tmp_path, make_tree(tmp_path / "tree", "one", "1.0"), "one", "1.0")
     command = ("build", "--cache-dir", str(tmp_path / "cache"), "--wheel-dir", str(tmp_path / "wheels"), str(sdist))
     assert loaded(*command) & HEAVY_TO_BUILD
-    assert not loaded(*command) & HEAVY_TO_BUILD
+    assert not loaded(*command) & (HEAVY_TO_BUILD | {"ast", "typing"})

@@ -17,9 +17,9 @@ import fcntl
 import os
 import re
 import stat
-from typing import NamedTuple
 
 from sage_wheels.building.backend.variable_names import OF_HOOKS, is_keyed, is_withheld
+from sage_wheels.named import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

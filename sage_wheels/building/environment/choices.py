@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import NamedTuple
 
 from sage_wheels.fs.caches import has_shape
+from sage_wheels.named import NamedTuple
 from sage_wheels.store.results import key_of
 
 TYPE_CHECKING = False

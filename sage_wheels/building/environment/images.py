@@ -22,10 +22,10 @@ import contextlib
 import json
 import os
 import tempfile
-from typing import NamedTuple
 
 from sage_wheels.errors import FileOperationFailed
 from sage_wheels.fs import caches, digest, trust
+from sage_wheels.named import NamedTuple
 from sage_wheels.store import trees
 from sage_wheels.store.local import touch
 from sage_wheels.store.remembered import remembered_digest, stat_of

@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 import re
 import sys
-from typing import NamedTuple
 
 from sage_wheels.errors import InterpreterError
+from sage_wheels.named import NamedTuple
 from sage_wheels.prefix import Prefix, Scheme, answers, names
 from sage_wheels.prefix import interpreter as facts_of
 from sage_wheels.store.store import Store

@@ -9,13 +9,13 @@
 from __future__ import annotations
 
 import os
-from typing import Protocol
 
 from sage_wheels import redaction, trace
 from sage_wheels.building.environment.choices import Choices, Pick
 from sage_wheels.building.environment.isolated import EnvironmentFiles, activated
 from sage_wheels.errors import BuildFailed, FileOperationFailed, WheelRefused, WheelsMissing
 from sage_wheels.fs.deletion import delete_tree
+from sage_wheels.named import Protocol
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -8,7 +8,6 @@ depends on the project itself in the same version.
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
 
 import resolvelib
 from packaging.requirements import InvalidRequirement, Requirement
@@ -18,6 +17,7 @@ from resolvelib.resolvers import Resolution
 
 from sage_wheels import redaction
 from sage_wheels.errors import BuildFailed, FileOperationFailed, WheelRefused, WheelsMissing
+from sage_wheels.named import NamedTuple
 from sage_wheels.prefix.versions import is_allowed
 from sage_wheels.requirements.markers import applies
 

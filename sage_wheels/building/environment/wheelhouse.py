@@ -7,12 +7,12 @@ and a wheel in the list may be deleted before it is opened.
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
 
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 from packaging.version import Version
 
 from sage_wheels.errors import FileOperationFailed, UsageError
+from sage_wheels.named import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -13,7 +13,6 @@ distribution may be a plugin.
 
 from __future__ import annotations
 
-import ast
 import os
 import re
 
@@ -59,6 +58,8 @@ def _flit(tree: str, document: dict[str, Any]) -> bool:
 
 
 def _says_both(module: str) -> bool:
+    import ast
+
     try:
         with open(module, "rb") as f:
             parsed = ast.parse(f.read())

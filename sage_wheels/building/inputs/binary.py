@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from sage_wheels.named import NamedTuple
 
 
 class Binary(NamedTuple):

@@ -18,9 +18,9 @@ from __future__ import annotations
 import mmap
 import os
 import struct
-from typing import NamedTuple
 
 from sage_wheels.building.inputs import elf, macho
+from sage_wheels.named import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -10,13 +10,13 @@ import stat
 import subprocess
 import sys
 import time
-from typing import NamedTuple
 
 from sage_wheels.building.backend.variable_names import is_keyed
 from sage_wheels.building.backend.variables import with_names
 from sage_wheels.building.inputs import directories
 from sage_wheels.building.keyable import NotKeyable
 from sage_wheels.fs.digest import of_file
+from sage_wheels.named import NamedTuple
 from sage_wheels.store.remembered import remembered, stat_of
 from sage_wheels.store.results import canonical
 

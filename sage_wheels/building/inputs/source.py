@@ -16,12 +16,12 @@ import hashlib
 import os
 import re
 import stat
-from typing import NamedTuple
 
 from sage_wheels.building.keyable import NotKeyable
 from sage_wheels.building.source.surroundings import LEVELS
 from sage_wheels.fs.digest import of_file
 from sage_wheels.fs.files import data_in, has_holes, regular
+from sage_wheels.named import NamedTuple
 from sage_wheels.store.results import canonical
 
 TYPE_CHECKING = False

@@ -16,13 +16,13 @@ import os
 import re
 import stat
 import sys
-from typing import NamedTuple
 
 from sage_wheels.building.source import pyproject
 from sage_wheels.building.source.git import READ_IN_EACH_DIRECTORY, endless
 from sage_wheels.errors import SourceError
 from sage_wheels.fs import files
 from sage_wheels.metadata import canonical_name
+from sage_wheels.named import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

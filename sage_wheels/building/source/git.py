@@ -10,10 +10,10 @@ import shlex
 import shutil
 import stat
 import subprocess
-from typing import NamedTuple
 
 from sage_wheels import environment
 from sage_wheels.building.git_variables import OF_ONE_REPOSITORY
+from sage_wheels.named import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -7,13 +7,14 @@ left to it.
 from __future__ import annotations
 
 import os
-from typing import Any, NamedTuple
 
+from sage_wheels.named import NamedTuple
 from sage_wheels.requirements import toml
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection
+    from typing import Any
 
 
 class Early(NamedTuple):

@@ -7,7 +7,6 @@ directory for each repository that contains the tree or is in it (`git_directory
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
 
 from sage_wheels.building.directory import ELSEWHERE
 from sage_wheels.building.source import surroundings
@@ -21,6 +20,7 @@ from sage_wheels.building.source.git import (
 )
 from sage_wheels.building.source.git_directory import make_git_directory
 from sage_wheels.errors import FileOperationFailed
+from sage_wheels.named import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
