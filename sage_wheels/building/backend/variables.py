@@ -80,9 +80,14 @@ _TAKEN_OUT = (
 # How many processes a tool that is no client of make's jobserver may start.
 OF_JOBS = ("CMAKE_BUILD_PARALLEL_LEVEL", "MAX_JOBS", "CARGO_BUILD_JOBS")
 _NOT_KEYED = (
-    r"HOME|TMPDIR|TMP|TEMP|TEMPDIR|XDG_.*|SAGE_WHEELS_.*|TERM|CCACHE_.*|(?i:(https?|ftp|all|no)_proxy)",
+    r"HOME|TMPDIR|TMP|TEMP|TEMPDIR|XDG_.*|SAGE_WHEELS_.*|TERM|(?i:(https?|ftp|all|no)_proxy)",
+    # compiler caches, unless it is said which compiler they run
+    r"CCACHE_(?!COMPILER|PATH|PREFIX).*|SCCACHE_.*|DISTCC_.*",
     "|".join(OF_JOBS),
-    r"(\w+_)?NUM_(BUILD_)?(THREADS|JOBS|CORES)(_.*)?|NINJA_STATUS|FAKEROOTKEY",
+    r"(\w+_)?NUM_(BUILD_)?(THREADS|JOBS|CORES)(_.*)?|NINJA_STATUS|FAKEROOTKEY|CARGO_MAKEFLAGS|GOMAXPROCS|CPU_COUNT",
+    r"CTEST_PARALLEL_LEVEL|NIX_BUILD_CORES|RPM_BUILD_NCPUS|PARALLEL_(SEQ|PID|JOBSLOT)",
+    # what is printed, and how
+    r"(NO|FORCE)_COLOR|CARGO_TERM_.*|CMAKE_COLOR_DIAGNOSTICS|G(CC|REP)_COLORS?|RUST_(BACKTRACE|LOG)|npm_config_cache",
     r"(NIX_)?SSL_CERT_(FILE|DIR)|(REQUESTS|CURL)_CA_BUNDLE|GIT_SSL_CA(INFO|PATH)|CARGO_HTTP_CAINFO|NODE_EXTRA_CA_CERTS",
     r"HTTPLIB2_CA_CERTS|GRPC_DEFAULT_SSL_ROOTS_FILE_PATH",
     r"PATH",  # keyed by the programs that are found in it

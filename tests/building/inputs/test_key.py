@@ -473,7 +473,9 @@ def test_the_subdirectory(project: Project) -> None:
     assert [is_stored("one"), is_stored("one"), is_stored("two"), is_stored("two")] == [False, True, False, True]
 
 
-@pytest.mark.parametrize("name", ["CFLAGS", "LDFLAGS", "SOURCE_DATE_EPOCH", "LC_ALL", "ANYTHING", "PYTHONHASHSEED"])
+@pytest.mark.parametrize(
+    "name", ["CFLAGS", "SOURCE_DATE_EPOCH", "LC_ALL", "ANYTHING", "PYTHONHASHSEED", "CCACHE_COMPILER"]
+)
 def test_a_variable(project: Project, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     project.hook(f"about['v'] = os.environ.get({name!r})")
     monkeypatch.setenv(name, "1")
@@ -496,6 +498,16 @@ def test_a_variable(project: Project, monkeypatch: pytest.MonkeyPatch, name: str
         "TEMP",
         "OMP_NUM_THREADS",
         "GIT_SSL_CAINFO",
+        "SCCACHE_DIR",
+        "DISTCC_HOSTS",
+        "CARGO_MAKEFLAGS",
+        "RPM_BUILD_NCPUS",
+        "NIX_BUILD_CORES",
+        "CTEST_PARALLEL_LEVEL",
+        "NO_COLOR",
+        "CARGO_TERM_COLOR",
+        "GCC_COLORS",
+        "RUST_LOG",
     ],
 )
 def test_a_variable_that_passes_and_is_no_input(
