@@ -45,6 +45,8 @@ _FILE_OPTION = re.compile(
 # Texts with options, or that are libraries themselves; and the paths in them.
 _HAS_FILES = re.compile(r"(?:^|[\s=])[-@]|\.(?:a|so|o|dylib)$")
 _PATH = re.compile(r"""(?:^|[\s,=:;"'@])(/[^\s,=:;"']+)""")
+_FILE_NAME = re.compile(r"(?:\.\./)*\w[\w.+/-]*\.[A-Za-z]\w*")  # in a file that names others beside it
+_MOST_BESIDE = 200  # files
 _LOCAL = "/usr/local"
 # Directories that compilers do not read: modules of Pythons (an isolated build imports none) and of Node.js,
 # documentation.
@@ -91,6 +93,12 @@ def _of_home(environ: Mapping[str, str]) -> dict[str, str]:
         if there := environ.get(variable):
             names = [name.removeprefix(directory) for name in _IN_HOME if name.startswith(directory)]
             paths.update((f"${variable}/{name}", f"{there}/{name}") for name in names)
+    return {**paths, **_of_variables(environ)}
+
+
+def _of_variables(environ: Mapping[str, str]) -> dict[str, str]:
+    """The files of settings that variables name, by `$VARIABLE`."""
+    paths = {}
     for variable, value in environ.items():
         is_settings = is_keyed(variable) and value.endswith(_OF_SETTINGS) and os.path.isabs(value)
         if value and (variable in _FILES or is_settings):
@@ -98,11 +106,32 @@ def _of_home(environ: Mapping[str, str]) -> dict[str, str]:
     return paths
 
 
-def named_files(environ: Mapping[str, str], more: Iterable[str], named_paths: Mapping[str, str]) -> dict[str, str]:
-    """The digest of each file that an option in variables, or in the texts `more`, names; see `system`."""
+def named_files(
+    environ: Mapping[str, str], more: Iterable[str], of_source: Iterable[str], named_paths: Mapping[str, str]
+) -> dict[str, str]:
+    """The digest of each file that an option in variables, or in the texts `more`, names, and of the files `of_source`;
+    see `system`."""
     more = list(more)
-    paths = _named_files(environ, more).union(_linked_files(environ, more))
+    named = _named_files(environ, more).union(of_source)
+    of_variables = filter(os.path.isabs, _of_variables(environ).values())  # `home` has these themselves
+    paths = named.union(_linked_files(environ, more), _beside(named.union(of_variables)))
     return {with_names(path, named_paths): _digest_of(path) for path in sorted(paths)}
+
+
+def _beside(files: Iterable[str]) -> set[str]:
+    """The files that are named in `files` by paths which begin in the same directory, and those that are named there: a
+    header includes another one, a toolchain file of CMake the common part of several. And precompiled headers."""
+    found: set[str] = set()
+    waiting = sorted(files)
+    while waiting:
+        path = waiting.pop()
+        directory = os.path.dirname(path)
+        words = set(_FILE_NAME.findall(directories.text_of(path)))
+        paths = {f"{path}.gch", f"{path}.pch", *(os.path.normpath(f"{directory}/{each}") for each in words)}
+        new = [each for each in paths - found if each != path and os.path.exists(each)]
+        found.update(new)
+        waiting += [each for each in new if os.path.isfile(each) and len(found) < _MOST_BESIDE]
+    return found
 
 
 def _linked_files(environ: Mapping[str, str], more: Iterable[str]) -> Iterator[str]:
