@@ -216,16 +216,18 @@ def _programs_that_say_how(environ: Mapping[str, str]) -> dict[str, list[int] | 
             usual.append(directory)
         elif directory.startswith("/") and not os.path.exists(f"{directory}/../pyvenv.cfg"):
             is_told = directories.is_managed(directory)
-            with contextlib.suppress(OSError), os.scandir(directory) as scan:
-                for entry in scan:
-                    name = entry.name
-                    if name in found or not _SAYS_HOW.fullmatch(name):
-                        continue
-                    if not any(os.path.exists(f"{each}/{name}") for each in usual):
-                        with contextlib.suppress(OSError):
-                            status = entry.stat()
-                            found[name] = directory if is_told else [status.st_size, status.st_mtime_ns]
+            for name, status in _that_say_how(directory, usual):
+                found.setdefault(name, directory if is_told else [status.st_size, status.st_mtime_ns])
     return found
+
+
+def _that_say_how(directory: str, before: list[str]) -> Iterator[tuple[str, os.stat_result]]:
+    """Name and stat of each program of `_SAYS_HOW` in a directory, if none of the directories `before` has one."""
+    with contextlib.suppress(OSError), os.scandir(directory) as scan:
+        for entry in scan:
+            if _SAYS_HOW.fullmatch(entry.name) and not any(os.path.exists(f"{each}/{entry.name}") for each in before):
+                with contextlib.suppress(OSError):
+                    yield entry.name, entry.stat()
 
 
 def _chosen() -> dict[str, str]:
