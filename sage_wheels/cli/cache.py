@@ -71,7 +71,8 @@ def run(arguments: argparse.Namespace) -> int:
                 print(f"  {_KINDS[kind]:<22}{number:>8}  {screen.human_size(size):>10}")
         return 0
     try:
-        freed = eviction.evict(root, store.limit) if arguments.what == "gc" else eviction.clear(root)
+        is_gc = arguments.what == "gc"
+        freed, left = eviction.evict(root, store.limit) if is_gc else (eviction.clear(root), 0)
     except OSError as error:
         advice = "nothing can be deleted in it unless you may write there"
         raise FileOperationFailed.from_os_error(error, f"'cache {arguments.what}'", denied=advice) from error
@@ -80,7 +81,6 @@ def run(arguments: argparse.Namespace) -> int:
         common.print_json({"directory": root, "freed": freed})
     else:
         print(f"{root}: {screen.human_size(freed)} were deleted")
-        left = sum(each.size for each in eviction.entries(root)) if arguments.what == "gc" else 0
         if left > store.limit:
             print(f"{screen.human_size(left)} are left, because they were used within the last hour")
     return 0

@@ -36,6 +36,13 @@ class Entry(NamedTuple):
     path: str
 
 
+class Evicted(NamedTuple):
+    """How many bytes were deleted, and how many are left."""
+
+    freed: int
+    left: int
+
+
 def is_due(root: str, limit: int) -> bool:
     """Whether the directory may have more than `limit` bytes. This takes a few microseconds."""
     try:
@@ -47,24 +54,24 @@ def is_due(root: str, limit: int) -> bool:
         return True
 
 
-def evict(root: str, limit: int, *, spared: float = SPARED) -> int:
-    """Delete what was not used for longest until the rest is within `limit`. Returns how many bytes were deleted.
+def evict(root: str, limit: int, *, spared: float = SPARED) -> Evicted:
+    """Delete what was not used for longest until the rest is within `limit`.
 
-    If another process is doing so, nothing is done. Raises `OSError`.
+    If another process is doing so, nothing is done or counted. Raises `OSError`.
     """
     import filelock
 
     if not os.path.isdir(root):
-        return 0
+        return Evicted(0, 0)
     lock = filelock.FileLock(f"{root}/evict.lock", blocking=False, fallback_to_soft=False)
     try:
         with lock:
             return _evict(root, limit, spared)
     except filelock.Timeout:
-        return 0
+        return Evicted(0, 0)
 
 
-def _evict(root: str, limit: int, spared: float) -> int:
+def _evict(root: str, limit: int, spared: float) -> Evicted:
     now = time.time()
     _remove_abandoned(root, now)
     found = sorted(entries(root))
@@ -76,7 +83,7 @@ def _evict(root: str, limit: int, spared: float) -> int:
             remove(root, each)
             total -= each.size
     caches.write(f"{root}/added", b"%d\n" % total)
-    return before - total
+    return Evicted(before - total, total)
 
 
 def clear(root: str) -> int:

@@ -35,7 +35,7 @@ def contents(store: Store) -> int:
 
 def test_what_is_oldest_goes_first(store: Store, tmp_path: Path) -> None:
     keys = [fill(store, tmp_path, number, 1000, 100_000 - number * 1000) for number in range(10)]
-    assert eviction.evict(store.root, 1 << 30) == 0
+    assert eviction.evict(store.root, 1 << 30).freed == 0
     assert contents(store) == 10
     store.result("wheel", keys[0])  # used now
     eviction.evict(store.root, 8000)
@@ -48,7 +48,7 @@ def test_what_is_oldest_goes_first(store: Store, tmp_path: Path) -> None:
 
 def test_what_is_in_use_stays(store: Store, tmp_path: Path) -> None:
     key = fill(store, tmp_path, 1, 5000, 60)
-    assert eviction.evict(store.root, 10) == 0
+    assert eviction.evict(store.root, 10).freed == 0
     assert store.result("wheel", key)
 
 
@@ -79,9 +79,9 @@ def test_one_at_a_time(store: Store, tmp_path: Path) -> None:
 
     fill(store, tmp_path, 1, 5000, 100_000)
     with filelock.FileLock(f"{store.root}/evict.lock"):
-        assert eviction.evict(store.root, 10) == 0
+        assert eviction.evict(store.root, 10).freed == 0
     assert contents(store) == 1
-    assert eviction.evict(store.root, 10) > 0
+    assert eviction.evict(store.root, 10).freed > 0
     assert contents(store) == 0
 
 
