@@ -2,7 +2,8 @@
 
     sage-wheels cache info                          print where it is, and how much there is of each kind
     sage-wheels cache gc                            delete what was not used for longest, down to --cache-size,
-                                                    but nothing that was used within the last hour
+                                                    but nothing that was used within the last hour, and the
+                                                    directories of builds that have failed a week ago
     sage-wheels cache clear                         delete everything except running builds
     sage-wheels cache explain [OPTION...] SOURCE    say what differs from the last build of the project
     sage-wheels cache keygen FILE                   make a private key; print the line for files of trusted keys
@@ -28,6 +29,7 @@ _KINDS = {
     "results": "entries of its index",
     "trees": "unpacked wheels",
     "wheels": "downloaded wheels",
+    "build": "directories of builds",
 }
 
 EXAMPLES = """\
