@@ -174,8 +174,9 @@ class StoredBuild:
                 for each in ([value] if isinstance(value, str) else value)
             ]
             texts.append(self.common["interpreter"]["options"])
-            around = [*self.named_paths.values(), self.store.root, os.path.expanduser("~")]
-            files, named = absolute.there(self.declared.absolute, self._tree, around)
+            home = self._environ.get("HOME") or os.path.expanduser("~")
+            around = [*self.named_paths.values(), self.store.root]
+            files, named = absolute.there(self.declared.absolute, self._tree, home, around)
             self._machine = {
                 "tools": found.versions(self.store),
                 "home": machine.home(self._environ),

@@ -30,8 +30,10 @@ COMPILED = frozenset(
         *("f", "f77", "f90", "f95", "f03", "f08", "for", "pyx", "pxd", "pxi", "i", "swg", "y", "l", "rs", "mk", "am"),
     )
 )
-# A path of two parts or more, alone or after an option. It begins with a byte that is found quickly.
-_PATH = re.compile(rb"/(?:(?<![\w.)}\]>/*$+~^\\-]/)|(?<=-[BFIL]/)|(?<=-isystem/))[\w.+-]+(?:/[\w.+-]+)+")
+# A path of two parts or more, alone, in a URL or after an option. It begins with a byte that is found quickly.
+_PATH = re.compile(rb"/(?:(?<![\w.)}\]>/*$+~^\\-]/)|(?<=-[BFIL]/)|(?<=-isystem/)|(?<=file:///))[\w.+-]+(?:/[\w.+-]+)+")
+# A path in the home, as Python, make and CMake write it.
+_IN_HOME = re.compile(rb"(?:~(?<![\w/]~)|HOME[)}](?:(?<=\$[({]HOME.)|(?<=\$ENV\{HOME.)))(/[\w.+-]+(?:/[\w.+-]+)*)")
 _QUOTED = re.compile(rb"""["'](/[\w.+/-]+)(?=["'\\])""")
 _WITH_APOSTROPHES = (".pyx", ".pxd", ".pxi", ".f", ".f77", ".f90", ".f95", ".f03", ".f08", ".for", ".F", ".F90")
 _INCLUDED = re.compile(rb"(?:include(?:_str|_bytes)?!?|incbin|embed|extern from)[\s(\\]*\Z")
@@ -41,7 +43,7 @@ _MOST = 1 << 20  # bytes of a file that are read
 
 
 def named_in(name: str, text: bytes) -> Iterator[str]:
-    """The absolute paths in `text`, the content of a file called `name`.
+    """The absolute paths in `text`, the content of a file called `name`; those in the home begin with `~`.
 
     >>> list(named_in("setup.py", b"dirs = ['/opt/x/include', '/usr/include', 'a/b/c', '-L/opt/x/lib']"))
     ['/opt/x/include', '/opt/x/lib']
@@ -50,6 +52,8 @@ def named_in(name: str, text: bytes) -> Iterator[str]:
     """
     if SAYS_HOW.fullmatch(name):
         found = _PATH.findall(text)
+        if b"~/" in text or b"HOME}" in text or b"HOME)" in text:
+            yield from {f"~{os.path.normpath(os.fsdecode(each))}" for each in _IN_HOME.findall(text)}
     elif b'"/' in text or (b"'/" in text and name.endswith(_WITH_APOSTROPHES)):
         each = _QUOTED.finditer(text)
         found = [one[1] for one in each if _INCLUDED.search(text[max(0, one.start() - _WIDE) : one.start()])]
@@ -71,18 +75,19 @@ def named_by(top: str) -> list[str]:
     return sorted(found)
 
 
-def there(paths: Iterable[str], tree: str, around: Collection[str]) -> tuple[list[str], list[str]]:
-    """The files among `paths`, and the directories that count.
+def there(paths: Iterable[str], tree: str, home: str, around: Collection[str]) -> tuple[list[str], list[str]]:
+    """The files among `paths`, and the directories that count; `~` is `home`.
 
     None is in the source `tree`, or is a directory that one of the paths `around` is in. Of a directory in which
     something is installed, those of headers and libraries count.
     """
     files, found = [], []
-    for path in paths:
+    for told in paths:
+        path = home + told.removeprefix("~") if told.startswith("~") else told
         if tree and f"{path}/".startswith(f"{tree}/"):
             continue
         if os.path.isfile(path):
             files.append(path)
-        elif os.path.isdir(path) and not any(f"{each}/".startswith(f"{path}/") for each in (tree, *around)):
+        elif os.path.isdir(path) and not any(f"{each}/".startswith(f"{path}/") for each in (tree, home, *around)):
             found += list(directories.installed_in(path)) or [path]
     return files, found

@@ -54,8 +54,11 @@ _IN_SYSROOT = (
     "usr/local",
     "System/Library/Frameworks",
 )
-# Variables such as Boost_ROOT, HDF5_DIR and CUDA_HOME say where something is installed. Build files read them.
-_INSTALLED_AT = re.compile(r"\w+_(?:ROOT|DIR|HOME|PREFIX)", re.IGNORECASE)
+# Variables such as Boost_ROOT, HDF5_DIR, CUDA_HOME and MKLROOT say where something is installed. Build files read them,
+# and some read shorter ones.
+_ENDS = ("ROOT", "DIR", "HOME", "PREFIX")
+_SHORT = frozenset(("ATLAS", "BLAS", "FFTW", "LAPACK", "MKL", "NETCDF", "OPENBLAS"))
+_OF_BUILDS = frozenset(("BUILDDIR", "DESTDIR", "OBJDIR", "SRCDIR", "WORKDIR"))  # nothing is installed there
 # Variables such as GEOS_INCLUDE_PATH, PROJ_LIBDIR and OPENSSL_LIB_DIR name the directories themselves.
 _DIRECTORIES = re.compile(r"(?!LD_|DYLD_)\w*(?:INC|INCLUDE|LIB|LIBRARY)S?_?(?:DIR|PATH)S?", re.IGNORECASE)
 _IN_INSTALLED = ("include", "lib", "lib32", "lib64", "cmake", "share/cmake", "share/pkgconfig")
@@ -108,18 +111,24 @@ def named(environ: Mapping[str, str], more: Iterable[str], files: Iterable[str])
 
 
 def _roots(environ: Mapping[str, str]) -> Iterator[str]:
-    """The directories that keyed variables of `_INSTALLED_AT` name, and those in which PATH leads CMake and pkg-config
+    """The directories that keyed variables such as Boost_ROOT name, and those in which PATH leads CMake and pkg-config
     to files. Virtual environments are none: they have no libraries."""
     named = [
         os.path.normpath(each)
         for name, value in environ.items()
-        if _INSTALLED_AT.fullmatch(name) and is_keyed(name) and name not in _PATHS
+        if "/" in value and _says_where(name) and is_keyed(name)
         for each in value.split(":")
         if each.startswith("/")
     ]
     for each in dict.fromkeys((*named, *_above_programs(environ))):
         if not os.path.exists(f"{each}/pyvenv.cfg"):
             yield each
+
+
+def _says_where(name: str) -> bool:
+    """Whether a variable of this name says where something is installed."""
+    name = name.upper()
+    return (name.endswith(_ENDS) and name not in _OF_BUILDS and name not in _ENDS) or name in _SHORT
 
 
 def _above_programs(environ: Mapping[str, str]) -> Iterator[str]:

@@ -77,6 +77,7 @@ _NEW = 2.0  # seconds
 looked_at: dict[str, Seen] = {}  # by directory: what `look_ahead` found
 # The lines of /proc/cpuinfo that matter.
 _OF_PROCESSOR = re.compile(r"(vendor_id|cpu family|model|stepping|flags|Features|CPU (impl|arch|var|part|rev)|isa)\b")
+_GRAPHICS = "/proc/driver/nvidia/gpus"
 _LINES = re.compile(rb"^(?:Package|Version|Architecture|Status|P|V|A): ?.*|^[PVA]:.*", re.MULTILINE)
 
 
@@ -156,7 +157,8 @@ def _digest_of(path: str) -> str:
 
 
 def processor() -> str:
-    """The digest of the properties of the processor that compilers use for -march=native."""
+    """The digest of the properties of the processor that compilers use for -march=native, and of the graphics
+    processors, for which CUDA's extensions are compiled."""
     try:
         with open("/proc/cpuinfo", encoding="ascii", errors="replace") as f:
             first = f.read(16384).partition("\n\n")[0]
@@ -166,7 +168,17 @@ def processor() -> str:
         command = ["/usr/sbin/sysctl", "-n", "machdep.cpu", "hw.optional"]
         first = subprocess.run(command, capture_output=True, check=False, text=True).stdout
     kept = [" ".join(line.split()) for line in first.splitlines() if _OF_PROCESSOR.match(line)]
-    return hashlib.sha256("\n".join(kept or [first]).encode()).hexdigest()
+    return hashlib.sha256("\n".join([*(kept or [first]), *_graphics()]).encode()).hexdigest()
+
+
+def _graphics() -> list[str]:
+    """The models of Nvidia's graphics processors."""
+    found = []
+    with contextlib.suppress(OSError), os.scandir(_GRAPHICS) as scan:
+        for entry in scan:
+            with open(f"{entry.path}/information", encoding="ascii", errors="replace") as f:
+                found += [" ".join(line.split()) for line in f if line.startswith("Model:")]
+    return sorted(found)
 
 
 def system(

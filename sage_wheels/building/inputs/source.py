@@ -51,7 +51,7 @@ _ABOVE = (
 _NAMED_ABOVE = re.compile(rb"\.\./(?:(?<![\w.]...)|%b)(?:\.\./)*[\w.+/-]*" % _AFTER_OPTION.replace(b"%b", b"..."))
 # What a variable or setting names: it may be a path alone, or stand in a list of options or paths.
 _TOLD_ABOVE = re.compile(rb"""(?:^|[\s=:;,"']|-[BFIL]|-isystem|-iquote)(\.\.(?:/[\w.+/-]*)?)(?=$|[\s:;,"'])""")
-_PART = re.compile(rb"""["'/]([\w.+-]+)(?=["'/\s)])""")  # of a path
+_PART = re.compile(rb"""["'/]([\w.+-]+)(?=["'/\s)])|(?:import|from) (\w+)""")  # of a path, or what is imported
 # A variable with the directory of the file itself, and what is above such a variable, or above the current directory.
 _OWN_DIRECTORY = re.compile(rb"^[ \t]*(\w+)[^=\n]*=(?=[^\n]*__file__)(?=[^\n]*(?:dirname|\.parent\b))", re.MULTILINE)
 _ABOVE_CURRENT = rb"(?:os\.)?getcwd\(\)|(?:\w+\.)?cwd\(\)"
@@ -181,7 +181,7 @@ class _Walk:
             self.absolute.update(absolute.named_in(name, text))
         if is_inside and says_how and _is_above(text):
             self.speaks_of_above = True
-            self.parts.update(_PART.findall(text))
+            self.parts.update(part for found in _PART.findall(text) for part in found if part)
         if is_inside and name == _OF_CARGO:
             self.has_cargo = True
             self.has_package = self.has_package or not _WORKSPACE.search(text)

@@ -124,6 +124,7 @@ def test_a_variable(project: Elsewhere, monkeypatch: pytest.MonkeyPatch, name: s
         "os.path.join('..', 'common')",
         'os.path.join(os.pardir, "common")',
         "os.path.join(os.path.dirname(os.getcwd()), 'common', '.')",
+        "os.path.dirname(os.getcwd()) + '/' + (lambda common: 'com' + 'mon')(0)\n# from common import x",
     ],
 )
 def test_a_directory_above_that_a_build_file_names(project: Elsewhere, path: str) -> None:
@@ -296,6 +297,14 @@ def test_an_absolute_path(project: Elsewhere, how: str, is_sdist: bool) -> None:
     project.check_header(source=source)
 
 
+@pytest.mark.parametrize("home", ["$(HOME)", "${HOME}"])
+def test_a_path_in_the_home(project: Elsewhere, home: str) -> None:
+    project.where = project.home / "opt"
+    project.answers(1)
+    project.write(SOURCE, MAKEFILE.replace("$(MORE)", f"-I{home}/opt"))
+    project.check_header()
+
+
 def test_the_bytes_of_a_file_that_an_assembler_reads(project: Elsewhere) -> None:
     data = project.where / "answer.bin"
     data.write_bytes(b"\1")
@@ -329,6 +338,10 @@ def test_absolute_paths_that_do_not_count(project: Elsewhere) -> None:
             {"/opt/a/b", "/opt/e/f.a"},
         ),
         ("CMakeLists.txt", "x(/opt/a/b ${TOP}/c/d)\nset(E /usr/lib/f /usr/local/g/h /proc/x/y)", {"/opt/a/b"}),
+        ("pyproject.toml", 'requires = ["x @ file:///opt/a/b.whl", "y @ https://c.d/e/f.whl"]', {"/opt/a/b.whl"}),
+        ("setup.py", "x = expanduser('~/a/b'); y = 'c~/d'", {"~/a/b"}),
+        ("Makefile", "x: $(HOME)/a ${HOME}/b $(HOMES)/c $HOME/d\n", {"~/a", "~/b"}),
+        ("x.cmake", "include_directories($ENV{HOME}/a/b)", {"~/a/b"}),
         ("x.pyx", "cdef extern from '/opt/a.h':\n    pass\n", {"/opt/a.h"}),
         ("x.rs", 'const A: &str = include_str!("/opt/a.txt"); open("/opt/b.txt")', {"/opt/a.txt"}),
         ("README.md", "See /opt/a/b", set()),
@@ -336,6 +349,18 @@ def test_absolute_paths_that_do_not_count(project: Elsewhere) -> None:
 )
 def test_which_absolute_paths_are_named(name: str, text: str, expected: set[str]) -> None:
     assert set(absolute.named_in(name, text.encode())) == expected
+
+
+def test_graphics_processors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An extension of CUDA is compiled for those of this machine."""
+    monkeypatch.setattr(machine, "_GRAPHICS", str(tmp_path))
+    none = machine.processor()
+    information = tmp_path / "0000:01:00.0" / "information"
+    information.parent.mkdir()
+    information.write_text("Model: \t NVIDIA A100\nIRQ: 1\n")
+    one = machine.processor()
+    information.write_text("Model: \t NVIDIA A100\nIRQ: 2\n")
+    assert none != one == machine.processor()
 
 
 def test_files_that_are_named_beside_a_file_end(tmp_path: Path) -> None:
