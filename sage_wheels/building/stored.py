@@ -226,11 +226,18 @@ class StoredBuild:
         """
         found = self._result("wheel", key_of("wheel", inputs), is_any=is_any)
         if found and not found.contents:
-            names = found.values.get("paths", [])
-            if not isinstance(names, list) or not all(each in self.named_paths for each in names):
-                return None
-            found = self._result("wheel", self._key_with(inputs, names), is_any=is_any)
+            names = self._paths_of(found)
+            found = self._result("wheel", self._key_with(inputs, names), is_any=is_any) if names else None
         return found if found and found.contents else None
+
+    def paths_in(self, inputs: Mapping[str, Any]) -> list[str]:
+        """The names of the paths that the wheel with these inputs contains; [] if it has none, or none is known."""
+        found = self._result("wheel", key_of("wheel", inputs), is_any=True)
+        return self._paths_of(found) if found and not found.contents else []
+
+    def _paths_of(self, result: Result) -> list[str]:
+        names = result.values.get("paths", [])
+        return names if isinstance(names, list) and all(each in self.named_paths for each in names) else []
 
     def _result(self, kind: str, key: str, *, is_any: bool = False) -> Result | None:
         """A result of this or another machine; only one that was built in a sandbox, if the options ask for that."""

@@ -99,12 +99,12 @@ def fingerprint(
     entries = sorted(each for each in walk.below(copy, "") if each[0] != own)
     walk.look_at(told, os.path.relpath(project or copy, copy))
     is_part = any(name.startswith("..") for name in repositories)
-    outside = list(_Beside(walk, tree).digests(is_part))
+    outside = [*_Beside(walk, tree).digests(is_part), *_ignored(copy), *(_of_cargo(copy) if walk.has_cargo else ())]
     times = {path: entry.mtime for path, entry in walk.times.items()}
     about = {
         "files": entries,
         "generated": sorted(_newer(times)),
-        "beside": sorted([*outside, *_ignored(copy), *(_of_cargo(copy) if walk.has_cargo else ())]),
+        "beside": sorted(outside),
         "repositories": repositories,
     }
     names = {path: digest[:16] for path, _, digest in entries} | {path: digest[-16:] for path, digest in outside}
@@ -266,15 +266,19 @@ class _Beside:
         self._tree = tree
 
     def digests(self, is_part: bool) -> Iterator[list[str]]:
-        """Path, from the tree on, and digest of each file or directory; `is_part` is whether the tree is a directory in
-        a repository, whose state is in the key. Raises `NotKeyable` if it is too much."""
+        """Path, from the tree on, and digest of each file, or directory (`x/`).
+
+        `is_part` is whether the tree is a directory in a repository, whose state is in the key. Raises `NotKeyable` if
+        it is too much.
+        """
         done: dict[str, list[str]] = {}
         waiting = [*self._files_above(), *([] if is_part else self._workspace())]
         while waiting or self._walk.named:
             waiting += self._named()
             for path in waiting:
                 if path not in done:
-                    done[path] = [_text(os.path.relpath(path, self._tree)), self._walk.outside(path)]
+                    name = _text(os.path.relpath(path, self._tree)) + "/" * os.path.isdir(path)
+                    done[path] = [name, self._walk.outside(path)]
             waiting = []
         yield from done.values()
 

@@ -15,7 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from sage_wheels.building import parse_source
 from sage_wheels.building.inputs import absolute, directories, interpreter, machine
+from sage_wheels.building.project import explain
 from support.inputs import Project
 
 pytestmark = [
@@ -74,9 +76,10 @@ class Elsewhere(Project):
         return self.about_of(built).rpartition("'v': ")[2].rstrip("}"), built.is_stored
 
     def check(self, change: Callable[[], object], source: Path | None = None) -> None:
-        """Before `change` the wheel says 1, after it 2, each time built once."""
+        """Before `change` the wheel says 1, after it 2, each time built once; and it is said what has changed."""
         assert [self.says(source), self.says(source)] == [("1", False), ("1", True)]
         change()
+        assert explain(parse_source(str(source or self.tree)), self.options).differences
         assert [self.says(source), self.says(source)] == [("2", False), ("2", True)]
 
     def check_header(self, name: str = "answer.h", source: Path | None = None) -> None:
@@ -133,6 +136,9 @@ def test_a_directory_above_that_a_build_file_names(project: Elsewhere, path: str
     project.check_header()
     (project.tree.parent / "docs").mkdir()  # which it does not name
     assert project.says() == ("2", True)
+    project.answers(3)
+    told = explain(parse_source(str(project.tree)), project.options).differences
+    assert told == ["what is in ../common/ was changed"]
 
 
 @needs_cmake
