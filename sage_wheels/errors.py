@@ -171,10 +171,11 @@ class FileOperationFailed(SageWheelsError):
     """The operating system refused a file operation; the prefix is as it was."""
 
     @classmethod
-    def from_os_error(cls, error: OSError, doing: str, *, denied: str = "") -> FileOperationFailed:
+    def from_os_error(cls, error: OSError, doing: str, *, denied: str = "", full: str = "") -> FileOperationFailed:
         """The exception for `error`; `doing` says what was being done ("installing into /prefix").
 
-        `denied` is the advice for missing permissions, if there is a better one than to get them.
+        `denied` is the advice for missing permissions, if there is a better one than to get them, and `full` that for a
+        full disk.
 
         >>> print(FileOperationFailed.from_os_error(OSError(errno.ENOSPC, "full", "/p/x"), "staging"))
         staging failed at /p/x (No space left on device); free some space and run the command again
@@ -190,6 +191,8 @@ class FileOperationFailed(SageWheelsError):
             reason, advice = NOWHERE, "go to another one and run the command again"
         if denied and error.errno in _DENIED:
             advice = denied
+        if full and error.errno in NO_SPACE:
+            advice = full
         return cls(f"{doing} failed{f' at {path}' if path else ''} ({reason})", advice)
 
     @classmethod
@@ -250,6 +253,7 @@ def _own_attribute(path: str) -> str:
 
 
 _PERMITTED = "run the command as a user who has the permission, such as the owner of that path"
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 _DENIED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
 _ADVICE = {
     errno.ENOSPC: "free some space and run the command again",

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 ELSEWHERE = "name a directory of your own for the cache with --cache-dir"
+ON_ANOTHER_DISK = "free some space there, or name a directory for builds on another disk with --usual-build-dir"
 
 
 @contextlib.contextmanager
@@ -45,4 +46,5 @@ def build_directory(
             if not keep:
                 delete_tree(directory)
     except OSError as error:
-        raise FileOperationFailed.from_os_error(error, f"building in {directory}", denied=ELSEWHERE) from error
+        doing = f"building in {directory}"
+        raise FileOperationFailed.from_os_error(error, doing, denied=ELSEWHERE, full=ON_ANOTHER_DISK) from error

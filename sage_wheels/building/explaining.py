@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from sage_wheels.building.stored import StoredBuild
     from sage_wheels.store.results import Result
 
+_PATHS = {"build": "the build directory", "prefix": "the prefix"}
 _DIGEST = re.compile("[0-9a-f]{64}")
 _MOST = 20  # files that are named in a message
 
@@ -43,12 +44,21 @@ def compared(stored: StoredBuild, inputs: Mapping[str, Any], found: Result | Non
             now.pop("wheels")
             then = {name: value for name, value in then.items() if name != "wheels"}
         files = _of_files(last.values.get("files"), stored.files)
-        others = list(_all(then, now))
+        if ("sdist" in then.get("source", ())) != ("sdist" in now.get("source", ())):
+            files, then = [], {**then, "source": now["source"]}
+            others = [f"the source was {'an sdist, is a tree' if 'tree' in now['source'] else 'a tree, is an sdist'}"]
+        else:
+            others = []
+        others += _all(then, now)
         differences = [*files, *(each for each in others if each != _TREE or [*files, *others] == [_TREE])]
     if found and (lack := stored.lack(found)):
         found, differences = None, [lack, *(differences or ())]
     elif not found and is_whole and stored.find(inputs, is_any=True):
         differences = ["the wheel in the store was not built in a sandbox"]
+    elif differences == [] and not found and (names := stored.paths_in(inputs)):
+        differences = [
+            f"its wheel contains the path of {_PATHS.get(each, each)}, which was another one" for each in names
+        ]
     seconds = found.values.get("seconds") if found else None
     key = found.key if found else ""
     return Explanation(stored.name, "", found is not None, seconds, differences, key)
@@ -58,7 +68,8 @@ def _of_files(then: object, now: Mapping[str, str]) -> list[str]:
     if not isinstance(then, dict):
         return []
     changed = [
-        f"the file {name} {'is new' if name not in then else 'is gone' if name not in now else 'was changed'}"
+        f"{'what is in' if name.endswith('/') else 'the file'} {name} "
+        f"{'is new' if name not in then else 'is gone' if name not in now else 'was changed'}"
         for name in sorted({*then, *now})
         if then.get(name) != now.get(name)
     ]
@@ -149,7 +160,7 @@ _AT_TIMES = {
     "tools": "the version of each compiler",
 }
 # Whatever is not named by itself: the text of a link, whether a .pyx is newer than its .c.
-_TREE = "the source's tree has changed"
+_TREE = "a link in the source's tree, or which of two files is newer, has changed"
 _OF_GIT = {
     "changed": "what is not committed outside of the tree{}",
     "commit": "git's commit{}",

@@ -12,7 +12,9 @@ import warnings
 
 from sage_wheels import environment
 from sage_wheels.building.backend.variables import HOOK_ANSWER
+from sage_wheels.building.directory import ON_ANOTHER_DISK
 from sage_wheels.errors import (
+    NO_SPACE,
     BuildFailed,
     FileOperationFailed,
     SageWheelsError,
@@ -31,7 +33,8 @@ if TYPE_CHECKING:
     from sage_wheels.building.log import Log
 
 _TELL_AUTHORS = "tell the authors of the backend"
-# The last line of a log if a resource ran out in a backend that is written in Python.
+# The last line of a log if a resource ran out in a backend that is written in Python. Of a compiler, only the words for
+# a full disk are known.
 _LACKS = re.compile(r"^(?:\w+\.)*\w*Error: \[Errno (\d+)\] .*\Z", re.MULTILINE)
 _RESOURCES = (errno.ENOSPC, errno.EDQUOT, errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 _NO_MODULE = re.compile(r"ModuleNotFoundError: No module named '([\w.]+)'")
@@ -108,7 +111,8 @@ class Failures:
 
                 where = "" if error.exception.filename else f" with temporary files in {tempfile.gettempdir()}"
                 doing = f"building {self._name}{where}"
-                return FileOperationFailed.from_os_error(error.exception, doing)
+                full = "" if where else ON_ANOTHER_DISK
+                return FileOperationFailed.from_os_error(error.exception, doing, full=full)
             return self._of_backend(error.exception, hook)
         if isinstance(error, RecursionError):
             error = build.BuildException("its pyproject.toml is nested too deeply")
@@ -146,8 +150,10 @@ class Failures:
             return _of_signal(-status, hook)
         what, advice = f"its build backend failed in {hook}", "correct the error at the end of the log"
         end = self._log.tail()
-        if (lacks := _LACKS.search(end)) and (number := int(lacks[1])) in _RESOURCES:
-            return f"{what} ({os.strerror(number)})", advice_for(number)
+        lacks = _LACKS.search(end)
+        number = int(lacks[1]) if lacks else next((each for each in NO_SPACE if os.strerror(each) in end), 0)
+        if number in _RESOURCES:
+            return f"{what} ({os.strerror(number)})", ON_ANOTHER_DISK if number in NO_SPACE else advice_for(number)
         modules = _NO_MODULE.findall(end)
         if modules and self._is_isolated:
             advice = f"{_to_declare(modules[-1])}, or correct the error at the end of the log"

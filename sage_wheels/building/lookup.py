@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 
+from sage_wheels.building.backend.variable_names import is_keyed
 from sage_wheels.building.keyable import NotKeyable
 from sage_wheels.building.log import noted
 from sage_wheels.building.stored import Round
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from typing import TypeVar
 
     from sage_wheels.building.explaining import Explanation
+    from sage_wheels.building.inputs.source import Source
     from sage_wheels.building.options import BuildOptions
     from sage_wheels.building.providing import Provider
     from sage_wheels.building.source.replica import SourceCopy
@@ -96,8 +98,12 @@ class Lookup:
             declared = _declared_by(opened, digest, given.sdist.subdirectory, given.unpack)
         else:
             assert given.project
-            source, files = self._source_of_copy(given.project, given.copy, given.tree)
+            found = self._source_of_copy(given.project, given.copy, given.tree, self._told(environ))
+            where = os.path.relpath(given.project, self.directory)
+            source = {"tree": found.digest, "project": where, "repositories": found.repositories}
+            files = found.files
             declared = stored.read_declared(given.project)
+            declared = declared and declared._replace(absolute=found.absolute)
         if declared is None:
             raise NotKeyable("its pyproject.toml does not say in the standard way how it is built")
         path = self.provider.importable(environ)
@@ -114,15 +120,14 @@ class Lookup:
             environ=environ,
             named_paths=named_paths,
             files=files,
+            tree=os.path.realpath(given.tree) if given.tree else "",
             is_closed=is_closed,
             importable=path,
             called=self.provider.called(),
         )
 
-    def _source_of_copy(
-        self, project: str, copy: SourceCopy | None, tree: str
-    ) -> tuple[dict[str, object], dict[str, str]]:
-        """The inputs from the copy of the source tree, and the beginning of the digest of each file."""
+    def _source_of_copy(self, project: str, copy: SourceCopy | None, tree: str, told: list[str]) -> Source:
+        """The fingerprint of the copy of the source tree; `told` are the values of variables and settings."""
         from sage_wheels.building.inputs.repositories import states
         from sage_wheels.building.inputs.source import fingerprint
         from sage_wheels.building.source.git import Git
@@ -135,9 +140,13 @@ class Lookup:
         if copy.refused:
             raise NotKeyable("git refuses to read a repository that it is part of")
         repositories = states(copy.repositories, Git(), tree, copy.left_out)
-        found = fingerprint(copy.path, tree, repositories, self.log.path)
-        where = os.path.relpath(project, self.directory)
-        return {"tree": found.digest, "project": where, "repositories": repositories}, found.files
+        return fingerprint(copy.path, tree, repositories, self.log.path, told=told, project=project)
+
+    def _told(self, environ: Mapping[str, str]) -> list[str]:
+        """The values of variables and settings that the wheel may depend on."""
+        settings = self.options.config_settings.values()
+        texts = [text for each in settings for text in ([each] if isinstance(each, str) else each)]
+        return [*texts, *(value for name, value in environ.items() if is_keyed(name))]
 
     def taken(self, required: Callable[[set[str]], object]) -> Taken | None:
         """The wheel from the store; None if it has to be built.
@@ -258,7 +267,11 @@ def _declared_by(store: Store, digest: str, subdirectory: str, unpack: Callable[
 
     declared = stored.declared_of(store, digest, subdirectory)
     if declared is None:
-        declared = stored.read_declared(unpack())
+        project = unpack()
+        declared = stored.read_declared(project)
         if declared:
+            from sage_wheels.building.inputs.absolute import named_by
+
+            declared = declared._replace(absolute=named_by(project))
             stored.keep_declared(store, digest, subdirectory, declared)
     return declared

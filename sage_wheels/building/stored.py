@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from sage_wheels.store.results import Result
     from sage_wheels.store.store import Store
 
-_FORMAT = 5  # of the inputs of a build; raise it when this program builds differently
+_FORMAT = 6  # of the inputs of a build; raise it when this program builds differently
 LOG = "build.log"
 # Variables whose values are in a result, because they explain it and are not secret.
 _TOLD = ("CC", "CXX", "FC", "CFLAGS", "CXXFLAGS", "CPPFLAGS", "FFLAGS", "LDFLAGS", "ARCHFLAGS", "SOURCE_DATE_EPOCH")
@@ -44,12 +44,13 @@ _SANDBOXED = "sandboxed"  # the value of a result that says how it was made
 
 class Declared(NamedTuple):
     """The build system that a source declares. `plain` is from `backends.plain_reason`: "" if the backend may run code
-    of the project."""
+    of the project. `absolute` are the absolute paths that an sdist names; for a tree, the fingerprint has them."""
 
     requires: list[str]
     backend: str
     backend_path: list[str]
     plain: str
+    absolute: list[str]
 
 
 class Taken(NamedTuple):
@@ -68,7 +69,7 @@ class Round(NamedTuple):
     more: list[str]
 
 
-_DECLARED = {"requires": [str], "backend": str, "backend_path": [str], "plain": str}
+_DECLARED = {"requires": [str], "backend": str, "backend_path": [str], "plain": str, "absolute": [str]}
 
 
 def declared_of(store: Store, sdist: str, subdirectory: str) -> Declared | None:
@@ -92,7 +93,7 @@ def read_declared(project: str) -> Declared | None:
     if document is None or found is None:
         return None
     plain = backends.plain_reason(project, document, found.backend, found.backend_path)
-    return Declared(sorted(found.requires), found.backend, list(found.backend_path), plain)
+    return Declared(sorted(found.requires), found.backend, list(found.backend_path), plain, [])
 
 
 class StoredBuild:
@@ -100,8 +101,8 @@ class StoredBuild:
 
     `source` are the inputs from the source, `environ` the variables of the backend. `named_paths` are paths that the
     key contains by their names. `is_closed` is whether it is built in a sandbox. `importable` is the search path of a
-    build that may import everything there, `called` the name of the Python of a build without isolation. Raises
-    `NotKeyable`.
+    build that may import everything there, `called` the name of the Python of a build without isolation. `tree`
+    is that of the source; "" for an sdist. Raises `NotKeyable`.
     """
 
     def __init__(
@@ -116,6 +117,7 @@ class StoredBuild:
         environ: Mapping[str, str],
         named_paths: Mapping[str, str],
         files: Mapping[str, str],
+        tree: str = "",
         is_closed: bool = False,
         importable: list[str] | None = None,
         called: str = "",
@@ -127,6 +129,7 @@ class StoredBuild:
         self.files = dict(files)
         self._images = images
         self._options = options
+        self._tree = tree
         self._is_closed = is_closed
         self._environ = environ
         self._machine: dict[str, Any] | None = None
@@ -160,7 +163,7 @@ class StoredBuild:
     def machine(self) -> dict[str, Any]:
         """The inputs of a compilation from this machine. Raises `NotKeyable`."""
         if self._machine is None:
-            from sage_wheels.building.inputs import machine, tools
+            from sage_wheels.building.inputs import absolute, machine, tools
 
             options = self._options
             vouched_for = self.named_paths.values() if options.cache_system else ()
@@ -170,14 +173,20 @@ class StoredBuild:
                 for key, value in options.config_settings.items()
                 for each in ([value] if isinstance(value, str) else value)
             ]
+            texts.append(self.common["interpreter"]["options"])
+            home = self._environ.get("HOME") or os.path.expanduser("~")
+            around = [*self.named_paths.values(), self.store.root]
+            files, named = absolute.there(self.declared.absolute, self._tree, home, around)
             self._machine = {
                 "tools": found.versions(self.store),
                 "home": machine.home(self._environ),
-                "files": machine.named_files(self._environ, texts, self.named_paths),
+                "files": machine.named_files(self._environ, texts, files, self.named_paths),
                 "processor": options.cache_cpu or machine.processor(),
                 "system": options.cache_system
                 or {
-                    **machine.system(self._environ, texts, options.sandbox_read, self.named_paths, self.store),
+                    **machine.system(
+                        self._environ, texts, [*options.sandbox_read, *named], self.named_paths, self.store
+                    ),
                     **found.elsewhere(self.store),
                 },
             }
@@ -217,11 +226,18 @@ class StoredBuild:
         """
         found = self._result("wheel", key_of("wheel", inputs), is_any=is_any)
         if found and not found.contents:
-            names = found.values.get("paths", [])
-            if not isinstance(names, list) or not all(each in self.named_paths for each in names):
-                return None
-            found = self._result("wheel", self._key_with(inputs, names), is_any=is_any)
+            names = self._paths_of(found)
+            found = self._result("wheel", self._key_with(inputs, names), is_any=is_any) if names else None
         return found if found and found.contents else None
+
+    def paths_in(self, inputs: Mapping[str, Any]) -> list[str]:
+        """The names of the paths that the wheel with these inputs contains; [] if it has none, or none is known."""
+        found = self._result("wheel", key_of("wheel", inputs), is_any=True)
+        return self._paths_of(found) if found and not found.contents else []
+
+    def _paths_of(self, result: Result) -> list[str]:
+        names = result.values.get("paths", [])
+        return names if isinstance(names, list) and all(each in self.named_paths for each in names) else []
 
     def _result(self, kind: str, key: str, *, is_any: bool = False) -> Result | None:
         """A result of this or another machine; only one that was built in a sandbox, if the options ask for that."""

@@ -96,7 +96,7 @@ def add_build_arguments(parser: argparse.ArgumentParser) -> None:
         "--max-sdist-size",
         metavar="N",
         type=common.size,
-        help="how much an sdist may unpack to, in bytes; K, M and G may follow the number (default: 2G)",
+        help="how much an sdist may unpack to, in bytes; K, M, G and T may follow the number (default: 2G)",
     )
     group.add_argument(
         "--max-sdist-members",

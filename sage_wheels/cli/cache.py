@@ -2,7 +2,8 @@
 
     sage-wheels cache info                          print where it is, and how much there is of each kind
     sage-wheels cache gc                            delete what was not used for longest, down to --cache-size,
-                                                    but nothing that was used within the last hour
+                                                    but nothing that was used within the last hour, and the
+                                                    directories of builds that have failed a week ago
     sage-wheels cache clear                         delete everything except running builds
     sage-wheels cache explain [OPTION...] SOURCE    say what differs from the last build of the project
     sage-wheels cache keygen FILE                   make a private key; print the line for files of trusted keys
@@ -28,6 +29,7 @@ _KINDS = {
     "results": "entries of its index",
     "trees": "unpacked wheels",
     "wheels": "downloaded wheels",
+    "build": "directories of builds",
 }
 
 EXAMPLES = """\
@@ -71,7 +73,8 @@ def run(arguments: argparse.Namespace) -> int:
                 print(f"  {_KINDS[kind]:<22}{number:>8}  {screen.human_size(size):>10}")
         return 0
     try:
-        freed = eviction.evict(root, store.limit) if arguments.what == "gc" else eviction.clear(root)
+        is_gc = arguments.what == "gc"
+        freed, left = eviction.evict(root, store.limit) if is_gc else (eviction.clear(root), 0)
     except OSError as error:
         advice = "nothing can be deleted in it unless you may write there"
         raise FileOperationFailed.from_os_error(error, f"'cache {arguments.what}'", denied=advice) from error
@@ -80,7 +83,6 @@ def run(arguments: argparse.Namespace) -> int:
         common.print_json({"directory": root, "freed": freed})
     else:
         print(f"{root}: {screen.human_size(freed)} were deleted")
-        left = sum(each.size for each in eviction.entries(root)) if arguments.what == "gc" else 0
         if left > store.limit:
             print(f"{screen.human_size(left)} are left, because they were used within the last hour")
     return 0

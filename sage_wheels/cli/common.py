@@ -84,7 +84,7 @@ def add_store(parser: argparse._ActionsContainer) -> None:
         "--cache-size",
         metavar="BYTES",
         type=size,
-        help="how large the store may be; K, M and G may follow (default: 10G)",
+        help="how large the store may be; K, M, G and T may follow (default: 10G)",
     )
     parser.add_argument("--no-store", action="store_true", help="use nothing from the store, and keep nothing")
     parser.add_argument(
@@ -139,7 +139,7 @@ def add_committing(parser: argparse.ArgumentParser) -> None:
         "--history-size",
         metavar="N",
         type=size,
-        help="keep N bytes of old files at most; K, M and G may follow (default: $SAGE_WHEELS_HISTORY_SIZE or 1G)",
+        help="keep N bytes of old files at most; K, M, G and T may follow (default: $SAGE_WHEELS_HISTORY_SIZE or 1G)",
     )
 
 
@@ -150,19 +150,22 @@ def seconds(text: str) -> float:
     raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
 
 
-_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+_SIZE = re.compile(r"(\d{1,15})(?:\.(\d{1,15}))?\s?(?:([KMGT])(I?B?)|B)?", re.ASCII)
 
 
 def size(text: str) -> int:
-    """A number with an optional unit.
+    """A number with an optional unit: `G` and `GiB` are 1024 ** 3, `GB` is 1000 ** 3.
 
-    >>> size("2G")
-    2147483648
+    >>> size("2G"), size("1.5 KiB"), size("10gb")
+    (2147483648, 1536, 10000000000)
     """
-    found = re.fullmatch(r"(\d+)([KMG]?)", text.upper(), re.ASCII)
-    if not found:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of bytes such as 500M")
-    return int(found[1]) * _UNITS[found[2]]
+    found = _SIZE.fullmatch(text.upper())
+    if not found or (found[2] and not found[3]):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of bytes such as 500M, 1.5G or 10GiB")
+    fraction = found[2] or ""
+    power = " KMGT".index(found[3] or " ")
+    unit: int = (1000 if found[4] == "B" else 1024) ** power
+    return int(int(found[1] + fraction) * unit // 10 ** len(fraction))
 
 
 def add_wheel_limits(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
@@ -175,7 +178,7 @@ def add_wheel_limits(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup
     group = parser.add_argument_group("limits")
     usual = WheelLimits()
     for name, what, default in (
-        ("size", "how much a wheel may unpack to, in bytes; K, M and G may follow the number", f"{usual.size >> 30}G"),
+        ("size", "how much a wheel may unpack to, in bytes; K, M, G and T may follow", f"{usual.size >> 30}G"),
         ("members", "how many files and directories a wheel may hold", str(usual.members)),
         ("ratio", "to how many times its size a member may inflate", str(usual.ratio)),
     ):

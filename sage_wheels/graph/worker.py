@@ -10,6 +10,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from sage_wheels.building import project
+from sage_wheels.building.directory import ON_ANOTHER_DISK
 from sage_wheels.errors import BuildFailed, FileOperationFailed, SageWheelsError
 from sage_wheels.graph.tasks import Result, Task
 from sage_wheels.wheel import Wheel
@@ -73,7 +74,8 @@ def perform(task: Task, on_event: Callable[[str, str], None]) -> Result:
     except SageWheelsError as error:
         return Result.of_error(task.number, error)
     except OSError as error:
-        return Result.of_error(task.number, FileOperationFailed.from_os_error(error, f"building {task.name}"))
+        failed = FileOperationFailed.from_os_error(error, f"building {task.name}", full=ON_ANOTHER_DISK)
+        return Result.of_error(task.number, failed)
     return Result(
         task.number,
         "built",

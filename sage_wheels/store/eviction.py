@@ -12,7 +12,8 @@ import os
 import stat
 import time
 
-from sage_wheels.fs import caches
+from sage_wheels.errors import SageWheelsError
+from sage_wheels.fs import caches, locking
 from sage_wheels.fs.deletion import delete_tree
 from sage_wheels.named import NamedTuple
 
@@ -22,9 +23,11 @@ if TYPE_CHECKING:
 
 SPARED = 3600.0  # seconds: what was used so recently may be in use
 _ABANDONED = 86400.0  # seconds: nothing takes a day to write
+_OF_FAILED_BUILDS = 7 * 86400.0  # seconds for which their directories are left for people to look at
 _KEPT = 0.75  # of the limit is left, so that not every command has to clean up
 # Directories, and how many levels below each its entries are. What was fetched by pip is a wheelhouse, without levels.
 _KINDS = {"content": 1, "results": 1, "trees": 1, "wheels": 0}
+_BUILDS = "build"  # the directory, and the kind, of builds that run, have failed or were to be kept
 
 
 class Entry(NamedTuple):
@@ -34,6 +37,13 @@ class Entry(NamedTuple):
     size: int
     kind: str
     path: str
+
+
+class Evicted(NamedTuple):
+    """How many bytes were deleted, and how many are left."""
+
+    freed: int
+    left: int
 
 
 def is_due(root: str, limit: int) -> bool:
@@ -47,26 +57,29 @@ def is_due(root: str, limit: int) -> bool:
         return True
 
 
-def evict(root: str, limit: int, *, spared: float = SPARED) -> int:
-    """Delete what was not used for longest until the rest is within `limit`. Returns how many bytes were deleted.
+def evict(root: str, limit: int, *, spared: float = SPARED) -> Evicted:
+    """Delete what was not used for longest until the rest is within `limit`.
 
-    If another process is doing so, nothing is done. Raises `OSError`.
+    If another process is doing so, nothing is done or counted. Raises `OSError`.
     """
     import filelock
 
     if not os.path.isdir(root):
-        return 0
+        return Evicted(0, 0)
     lock = filelock.FileLock(f"{root}/evict.lock", blocking=False, fallback_to_soft=False)
     try:
         with lock:
             return _evict(root, limit, spared)
     except filelock.Timeout:
-        return 0
+        return Evicted(0, 0)
 
 
-def _evict(root: str, limit: int, spared: float) -> int:
+def _evict(root: str, limit: int, spared: float) -> Evicted:
     now = time.time()
     _remove_abandoned(root, now)
+    for path, status in _files(f"{root}/{_BUILDS}", 0):
+        if stat.S_ISDIR(status.st_mode) and now - status.st_mtime > _OF_FAILED_BUILDS:
+            _remove_build(path)
     found = sorted(entries(root))
     total = before = sum(each.size for each in found)
     if total > limit:
@@ -76,7 +89,7 @@ def _evict(root: str, limit: int, spared: float) -> int:
             remove(root, each)
             total -= each.size
     caches.write(f"{root}/added", b"%d\n" % total)
-    return before - total
+    return Evicted(before - total, total)
 
 
 def clear(root: str) -> int:
@@ -91,6 +104,9 @@ def clear(root: str) -> int:
             continue
         except OSError as error:
             failure = error
+    for each in _builds(root):
+        if _remove_build(each.path):
+            freed += each.size
     if failure:
         raise failure
     with contextlib.suppress(FileNotFoundError):
@@ -100,8 +116,8 @@ def clear(root: str) -> int:
 
 def summary(root: str) -> dict[str, tuple[int, int]]:
     """How many entries there are of each kind, and how many bytes."""
-    result = dict.fromkeys(_KINDS, (0, 0))
-    for each in entries(root):
+    result = dict.fromkeys((*_KINDS, _BUILDS), (0, 0))
+    for each in (*entries(root), *_builds(root)):
         number, size = result[each.kind]
         result[each.kind] = (number + 1, size + each.size)
     return result
@@ -150,6 +166,37 @@ def _size_of_tree(path: str) -> int:
     with contextlib.suppress(OSError, ValueError), open(f"{path}/size", "rb", opener=caches.own) as f:
         return int(f.read(32))
     return 0
+
+
+def _builds(root: str) -> Iterator[Entry]:
+    """The directories of builds that run, have failed, or were to be kept."""
+    for path, status in _files(f"{root}/{_BUILDS}", 0):
+        if stat.S_ISDIR(status.st_mode):
+            sizes = (status.st_size for status in _all_below(path))
+            yield Entry(status.st_mtime, sum(sizes), _BUILDS, path)
+
+
+def _all_below(directory: str) -> Iterator[os.stat_result]:
+    for path, status in _files(directory, 0):
+        if stat.S_ISDIR(status.st_mode):
+            yield from _all_below(path)
+        else:
+            yield status
+
+
+def _remove_build(path: str) -> bool:
+    """Delete the directory of a build, unless it runs. Returns whether that was possible."""
+    try:
+        lock = locking.acquire(f"{path}.lock", timeout=0)
+    except (OSError, SageWheelsError):
+        return False
+    try:
+        delete_tree(path)
+    except OSError:
+        return False
+    finally:
+        os.close(lock)
+    return True
 
 
 def _remove_abandoned(root: str, now: float) -> None:

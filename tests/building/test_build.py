@@ -211,7 +211,7 @@ def test_a_backend_that_is_killed(build: Build, make_project: MakeProject) -> No
 
 
 @pytest.mark.parametrize(
-    ("number", "advice"), [("ENOSPC", "free some space"), ("EAGAIN", "ulimit -u"), ("EMFILE", "ulimit -n")]
+    ("number", "advice"), [("ENOSPC", "--usual-build-dir"), ("EAGAIN", "ulimit -u"), ("EMFILE", "ulimit -n")]
 )
 def test_a_backend_that_lacks_what_the_system_has(
     build: Build, make_project: MakeProject, number: str, advice: str

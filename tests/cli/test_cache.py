@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from support.projects import make_tree
+from support.run import tool_environment
 
 Run = Callable[..., str]
 
@@ -167,6 +168,22 @@ def test_a_limit_of_nothing(run: Run, tmp_path: Path, tree: Path) -> None:
         os.utime(path, (1, 1))  # it was not used for long
     assert json.loads(run("cache", "gc", "--json", "--cache-size", "0"))["freed"] > 0
     assert json.loads(run("cache", "info", "--json"))["size"] == 0
+
+
+@pytest.mark.parametrize(
+    ("told", "limit"),
+    [("1.5G", 3 << 29), ("10GiB", 10 << 30), ("1T", 1 << 40), ("10GB", 10**10), ("10 gb", 10**10), ("500m", 500 << 20)],
+)
+def test_how_a_size_is_written(run: Run, told: str, limit: int) -> None:
+    assert json.loads(run("cache", "info", "--json", "--cache-size", told))["limit"] == limit
+
+
+@pytest.mark.parametrize("told", ["1.5", "1e9", "10X", "1,5G", "G", "", "\N{ARABIC-INDIC DIGIT THREE}G", "9" * 5000])
+def test_what_is_no_size(told: str) -> None:
+    command = [sys.executable, "-m", "sage_wheels", "cache", "info", "--cache-size", told]
+    done = subprocess.run(command, capture_output=True, check=False, text=True, env=tool_environment())
+    assert done.returncode == 2
+    assert "is no number of bytes such as 500M, 1.5G or 10GiB" in done.stderr
 
 
 def test_wrong_usage(run: Run) -> None:

@@ -18,8 +18,9 @@ from typing import NamedTuple
 import pytest
 
 from support.chance import seed
-from support.projects import COPYING
+from support.projects import COPYING, make_tree
 from support.puppet import import_path
+from support.sandboxes import no_sandbox
 from support.trees import difference, snapshot
 from support.wheels import make_wheel
 
@@ -113,3 +114,36 @@ def test_each_write_of_a_build_fails_once(root: Path) -> None:
     assert difference(tree, snapshot(root / "tree")) == []
     print(f"{failed} of {len(found)} writes that failed made the build fail")
     assert failed
+
+
+@pytest.mark.skipif(bool(no_sandbox()), reason=no_sandbox() or "there are sandboxes")
+@pytest.mark.parametrize("grows", ["in the copy", "in the backend", "in a compiler"])
+def test_a_disk_that_is_too_small_for_the_build(tmp_path: Path, grows: str) -> None:
+    """The message names the option that lets the build be elsewhere, and with it the build succeeds."""
+    small, elsewhere = tmp_path / "small", tmp_path / "elsewhere"
+    for each in (small, elsewhere):
+        each.mkdir()
+    hook = {
+        "in the copy": "",
+        "in the backend": "open('out', 'wb').write(bytes(8 << 20))\n",
+        "in a compiler": "import subprocess\nsubprocess.run('head -c 8M /dev/zero > out', shell=True, check=True)\n",
+    }[grows]
+    tree = make_tree(tmp_path / "tree", "hello", "1.0")
+    (tree / "hook.py").write_text(hook)
+    if not hook:
+        (tree / "data").write_bytes(os.urandom(8 << 20))
+    mount = ["bwrap", "--dev-bind", "/", "/", "--size", str(4 << 20), "--tmpfs", str(small), "--"]
+    where = ["--cache-dir", f"{small}/cache", "-w", f"{tmp_path}/dist"]
+    command = [sys.executable, "-c", MAIN, "build", *where, f"{tree}/"]
+    environ = {**os.environ, "PYTHONPATH": import_path()}
+
+    def run(*options: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([*mount, *command, *options], capture_output=True, text=True, env=environ, check=False)
+
+    failed = run()
+    assert failed.returncode == 1
+    [line] = [line for line in failed.stderr.splitlines() if line.startswith("sage-wheels: error: ")]
+    assert "(No space left on device)" in line
+    assert "free some space there, or name a directory for builds on another disk with --usual-build-dir" in line
+    done = run("--usual-build-dir", str(elsewhere))
+    assert done.returncode == 0, done.stderr

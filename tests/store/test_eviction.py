@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from sage_wheels.fs import waiting
 from sage_wheels.store import eviction
 from sage_wheels.store.results import key_of
 from sage_wheels.store.store import Store
@@ -35,7 +36,7 @@ def contents(store: Store) -> int:
 
 def test_what_is_oldest_goes_first(store: Store, tmp_path: Path) -> None:
     keys = [fill(store, tmp_path, number, 1000, 100_000 - number * 1000) for number in range(10)]
-    assert eviction.evict(store.root, 1 << 30) == 0
+    assert eviction.evict(store.root, 1 << 30).freed == 0
     assert contents(store) == 10
     store.result("wheel", keys[0])  # used now
     eviction.evict(store.root, 8000)
@@ -48,7 +49,7 @@ def test_what_is_oldest_goes_first(store: Store, tmp_path: Path) -> None:
 
 def test_what_is_in_use_stays(store: Store, tmp_path: Path) -> None:
     key = fill(store, tmp_path, 1, 5000, 60)
-    assert eviction.evict(store.root, 10) == 0
+    assert eviction.evict(store.root, 10).freed == 0
     assert store.result("wheel", key)
 
 
@@ -74,14 +75,33 @@ def test_what_was_abandoned_goes(store: Store, tmp_path: Path) -> None:
     assert (old.exists(), new.exists()) == (False, True)
 
 
+def test_directories_of_builds(store: Store) -> None:
+    """Those of failed builds are counted, and go after a week, or with everything; one that runs stays."""
+    builds = [Path(store.root, "build", name) for name in ("new", "old", "running")]
+    for each in builds:
+        (each / "src").mkdir(parents=True)
+        (each / "src" / "x").write_bytes(bytes(1000))
+        each.with_name(f"{each.name}.lock").touch()
+        os.utime(each, (time.time() - (3600 if each.name == "new" else 8 * 86400),) * 2)
+    running = builds[2]
+    with waiting.hold(f"{running}.lock"):
+        assert eviction.summary(store.root)["build"] == (3, 3000)
+        eviction.evict(store.root, 1 << 30)
+        assert [each.exists() for each in builds] == [True, False, True]
+        assert eviction.clear(store.root) == 1000
+        assert [each.exists() for each in builds] == [False, False, True]
+    assert eviction.clear(store.root) == 1000
+    assert not running.exists()
+
+
 def test_one_at_a_time(store: Store, tmp_path: Path) -> None:
     import filelock
 
     fill(store, tmp_path, 1, 5000, 100_000)
     with filelock.FileLock(f"{store.root}/evict.lock"):
-        assert eviction.evict(store.root, 10) == 0
+        assert eviction.evict(store.root, 10).freed == 0
     assert contents(store) == 1
-    assert eviction.evict(store.root, 10) > 0
+    assert eviction.evict(store.root, 10).freed > 0
     assert contents(store) == 0
 
 

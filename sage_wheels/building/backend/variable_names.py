@@ -75,12 +75,22 @@ _SECRET_FORMS = (
 # How many processes a tool that is no client of make's jobserver may start.
 OF_JOBS = ("CMAKE_BUILD_PARALLEL_LEVEL", "MAX_JOBS", "CARGO_BUILD_JOBS")
 _NOT_KEYED = (
-    "HOME TMPDIR TMP TEMP TEMPDIR XDG_* SAGE_WHEELS_* TERM CCACHE_* NINJA_STATUS FAKEROOTKEY",
+    "HOME TMPDIR TMP TEMP TEMPDIR XDG_* SAGE_WHEELS_* TERM FAKEROOTKEY",
+    # compiler caches
+    "CCACHE_* SCCACHE_* DISTCC_*",
+    # how many processes
     " ".join(OF_JOBS),
+    "CARGO_MAKEFLAGS GOMAXPROCS CPU_COUNT CTEST_PARALLEL_LEVEL NIX_BUILD_CORES RPM_BUILD_NCPUS PARALLEL_SEQ",
+    "PARALLEL_PID PARALLEL_JOBSLOT",
+    # what is printed, and how
+    "NO_COLOR FORCE_COLOR CARGO_TERM_* CMAKE_COLOR_DIAGNOSTICS GCC_COLOR GCC_COLORS GREP_COLOR GREP_COLORS",
+    "NINJA_STATUS RUST_BACKTRACE RUST_LOG npm_config_cache",
+    # the network
     "SSL_CERT_FILE SSL_CERT_DIR NIX_SSL_CERT_FILE NIX_SSL_CERT_DIR REQUESTS_CA_BUNDLE CURL_CA_BUNDLE GIT_SSL_CAINFO",
     "GIT_SSL_CAPATH CARGO_HTTP_CAINFO NODE_EXTRA_CA_CERTS HTTPLIB2_CA_CERTS GRPC_DEFAULT_SSL_ROOTS_FILE_PATH",
     "PATH",  # keyed by the programs that are found in it
 )
+_STILL_KEYED = ("CCACHE_COMPILER", "CCACHE_PATH", "CCACHE_PREFIX")  # these say which compiler runs
 _NOT_KEYED_FORMS = r"(\w+_)?NUM_(BUILD_)?(THREADS|JOBS|CORES)(_.*)?"
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "ALL_PROXY", "NO_PROXY")  # also in small letters
 
@@ -119,7 +129,7 @@ def is_keyed(name: str) -> bool:
     """
     return not (
         name in _NOT_KEYED_NAMES
-        or name.startswith(_NOT_KEYED_BEGINNINGS)
+        or (name.startswith(_NOT_KEYED_BEGINNINGS) and not name.startswith(_STILL_KEYED))
         or name.upper() in _PROXIES
         or re.fullmatch(_NOT_KEYED_FORMS, name) is not None
     )

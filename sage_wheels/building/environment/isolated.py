@@ -15,6 +15,7 @@ import sys
 
 from sage_wheels import environment
 from sage_wheels.building import stand_ins
+from sage_wheels.building.directory import ON_ANOTHER_DISK
 from sage_wheels.errors import FileOperationFailed
 from sage_wheels.fs.copies import clone
 
@@ -44,7 +45,7 @@ class EnvironmentFiles:
         try:
             self._create()
         except OSError as error:
-            raise FileOperationFailed.from_os_error(error, f"making {directory}") from error
+            raise FileOperationFailed.from_os_error(error, f"making {directory}", full=ON_ANOTHER_DISK) from error
 
     @property
     def python_executable(self) -> str:
@@ -97,7 +98,8 @@ class EnvironmentFiles:
                 "do not delete it meanwhile, or name another --cache-dir",
             ) from error
         except OSError as error:
-            raise FileOperationFailed.from_os_error(error, f"filling {self.directory}") from error
+            doing = f"filling {self.directory}"
+            raise FileOperationFailed.from_os_error(error, doing, full=ON_ANOTHER_DISK) from error
 
     def _add_directory(self, source: str, destination: str, python: str) -> int:
         """Link everything in `source` into `destination`, which may exist. Returns the number of files."""

@@ -24,12 +24,14 @@ _PATHS = (
 )
 _OF_PKG_CONFIG = ("PKG_CONFIG_PATH", "PKG_CONFIG_LIBDIR")
 # Options that name a directory. An option may stand in a list or in a definition (MAKEFLAGS, meson's -Dc_args=...); the
-# option or its path may be quoted. To distutils, -I and -L give a list.
+# option or its path may be quoted. To distutils, -I and -L give a list. rustc wants a kind before the path.
+_FOR_HEADERS = r"I|F|isystem|iquote|idirafter|iframework|(?:cxx|stdlib\+\+)-isystem|-include-directory"
 _OPTION = re.compile(
-    r"""(?:^|[\s=,;]|(?P<whole>["']))-(?:I|L|isystem|iquote|idirafter|B)\s*(?P<path>["'])?"""
+    rf"""(?:^|[\s=,;]|(?P<whole>["']))-(?:{_FOR_HEADERS}|L|B|-library-(?:directory|path)|-gcc-toolchain"""
+    r"""|fprofile-(?:use|dir))(?:[=,]|\s*)(?:(?:native|dependency|crate|framework|all)=)?(?P<path>["'])?"""
     r"""(/(?(whole)[^"']|(?(path)[^"']|(?:[^\s,;'"\\]|\\(?!\s-).)))+)"""
 )
-_INCLUDE = re.compile(r"\s*-(?:I|isystem|iquote|idirafter)")
+_INCLUDE = re.compile(rf"\s*-(?:{_FOR_HEADERS})")
 # Definitions of CMake and meson, and options of distutils and meson, that name a list of directories or libraries.
 _DEFINITION = re.compile(
     r"""(?:^|[\s;,="'(])(?:-D|--)?(?:build\.)?"""
@@ -52,11 +54,17 @@ _IN_SYSROOT = (
     "usr/local",
     "System/Library/Frameworks",
 )
-# Variables such as Boost_ROOT, HDF5_DIR and CUDA_HOME say where something is installed. Build files read them.
-_INSTALLED_AT = re.compile(r"\w+_(?:ROOT|DIR|HOME|PREFIX)", re.IGNORECASE)
+# Variables such as Boost_ROOT, HDF5_DIR, CUDA_HOME and MKLROOT say where something is installed. Build files read them,
+# and some read shorter ones.
+_ENDS = ("ROOT", "DIR", "HOME", "PREFIX")
+_SHORT = frozenset(("ATLAS", "BLAS", "FFTW", "LAPACK", "MKL", "NETCDF", "OPENBLAS"))
+_OF_BUILDS = frozenset(("BUILDDIR", "DESTDIR", "OBJDIR", "SRCDIR", "WORKDIR"))  # nothing is installed there
 # Variables such as GEOS_INCLUDE_PATH, PROJ_LIBDIR and OPENSSL_LIB_DIR name the directories themselves.
 _DIRECTORIES = re.compile(r"(?!LD_|DYLD_)\w*(?:INC|INCLUDE|LIB|LIBRARY)S?_?(?:DIR|PATH)S?", re.IGNORECASE)
 _IN_INSTALLED = ("include", "lib", "lib32", "lib64", "cmake", "share/cmake", "share/pkgconfig")
+_OF_CMAKE = ("lib/cmake", "lib64/cmake", "share/cmake", "cmake")
+_OF_PC_FILES = ("lib/pkgconfig", "lib64/pkgconfig", "share/pkgconfig")
+_PKG_CONFIGS = ("pkg-config", "pkgconf")
 _MANAGED = re.compile(r"/(?:usr(?!/local(?:/|$))|lib\d*|s?bin|opt/homebrew|home/linuxbrew/\.linuxbrew)(?:/.*)?")
 # Where pkg-config looks in any case, but for what is of the system, and pip's and cmake's users put .pc files.
 _USUAL = ("/usr/local/lib/pkgconfig", "/usr/local/lib64/pkgconfig", "/usr/local/share/pkgconfig")
@@ -79,13 +87,14 @@ def named(environ: Mapping[str, str], more: Iterable[str], files: Iterable[str])
     found = Named(set(), set())
     for name in (*_PATHS, *_OF_PKG_CONFIG):
         found.whole.update(os.path.normpath(each) for each in environ.get(name, "").split(":") if each.startswith("/"))
+    pkg_config = [each for name in _OF_PKG_CONFIG for each in environ.get(name, "").split(":")]
     for root in _roots(environ):
-        _add(found, _there(root, _IN_INSTALLED), is_whole=True)
+        _add(found, installed_in(root), is_whole=True)
         _add(found, _with_cmake_files(root), is_whole=False)
+        pkg_config += [f"{root}/{each}" for each in _OF_PC_FILES]
     _add(found, _in_variables(environ), is_whole=True)
     defined = [f"-D{each}" for each in environ.get("SKBUILD_CMAKE_DEFINE", "").split(";")]
-    pkg_config = [each for name in _OF_PKG_CONFIG for each in environ.get(name, "").split(":")]
-    for text in (*environ.values(), *defined, *more, *map(_text_of, files)):
+    for text in (*environ.values(), *defined, *more, *map(text_of, files)):
         found.whole.update(path for _, path in _options(text))
         for root in map(os.path.normpath, _SYSROOT.findall(text)):
             _add(found, _there(root, _IN_SYSROOT), is_whole=True)
@@ -102,12 +111,35 @@ def named(environ: Mapping[str, str], more: Iterable[str], files: Iterable[str])
 
 
 def _roots(environ: Mapping[str, str]) -> Iterator[str]:
-    """The directories that keyed variables of `_INSTALLED_AT` name. Virtual environments are none: they have no
-    libraries."""
-    for name, value in environ.items():
-        if _INSTALLED_AT.fullmatch(name) and is_keyed(name) and name not in _PATHS:
-            roots = (os.path.normpath(each) for each in value.split(":") if each.startswith("/"))
-            yield from (each for each in roots if not os.path.exists(f"{each}/pyvenv.cfg"))
+    """The directories that keyed variables such as Boost_ROOT name, and those in which PATH leads CMake and pkg-config
+    to files. Virtual environments are none: they have no libraries."""
+    named = [
+        os.path.normpath(each)
+        for name, value in environ.items()
+        if "/" in value and _says_where(name) and is_keyed(name)
+        for each in value.split(":")
+        if each.startswith("/")
+    ]
+    for each in dict.fromkeys((*named, *_above_programs(environ))):
+        if not os.path.exists(f"{each}/pyvenv.cfg"):
+            yield each
+
+
+def _says_where(name: str) -> bool:
+    """Whether a variable of this name says where something is installed."""
+    name = name.upper()
+    return (name.endswith(_ENDS) and name not in _OF_BUILDS and name not in _ENDS) or name in _SHORT
+
+
+def _above_programs(environ: Mapping[str, str]) -> Iterator[str]:
+    """Each directory whose `bin` is on PATH, if find_package() of CMake finds files in it, or a pkg-config in it does;
+    not /usr/local, whose files count in any case."""
+    for directory in environ.get("PATH", "").split(":"):
+        root, _, name = directory.rstrip("/").rpartition("/")
+        if name in ("bin", "sbin") and root not in ("", "/usr", "/usr/local") and root.startswith("/"):
+            has_pkg_config = any(os.path.exists(f"{directory}/{each}") for each in _PKG_CONFIGS)
+            if has_pkg_config or any(os.path.isdir(f"{root}/{each}") for each in _OF_CMAKE):
+                yield os.path.normpath(root)
 
 
 def _in_variables(environ: Mapping[str, str]) -> Iterator[str]:
@@ -115,6 +147,11 @@ def _in_variables(environ: Mapping[str, str]) -> Iterator[str]:
     for name, value in environ.items():
         if _DIRECTORIES.fullmatch(name) and is_keyed(name):
             yield from (os.path.normpath(each) for each in re.split("[:;]", value) if each.startswith("/"))
+
+
+def installed_in(root: str) -> Iterator[str]:
+    """The directories of headers and libraries in `root`."""
+    return _there(root, _IN_INSTALLED)
 
 
 def _with_cmake_files(directory: str) -> Iterator[str]:
@@ -179,7 +216,7 @@ def _of_pc_files(directory: str, root: str) -> Iterator[tuple[bool, str]]:
     except OSError:
         return
     for name in names:
-        text = _text_of(f"{directory}/{name}")
+        text = text_of(f"{directory}/{name}")
         variables = {"pcfiledir": directory, "pc_sysrootdir": root or "/", **dict(_PC_VARIABLE.findall(text))}
         for field in _PC_FIELD.findall(text):
             expanded = _expanded(field, variables)
@@ -195,7 +232,8 @@ def _expanded(text: str, variables: Mapping[str, str]) -> str:
     return text
 
 
-def _text_of(path: str) -> str:
+def text_of(path: str) -> str:
+    """The beginning of a file; "" if it cannot be read."""
     from sage_wheels.fs.files import read_most, regular
 
     try:

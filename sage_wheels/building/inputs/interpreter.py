@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from sage_wheels.store.store import Store
 
 # What setuptools, meson and others read of an interpreter: its configuration, and pyconfig.h. The directories of the
-# user are left out. `files` are the files from which the answer was read.
+# user are left out. `options` are those with which extension modules are compiled, and the directories in which
+# compilers look in any case. `files` are the files from which the answer was read.
 _PROGRAM = """
 import hashlib, json, os, platform, sys, sysconfig
 variables = {k: str(v) for k, v in sysconfig.get_config_vars().items() if k != "userbase"}
@@ -40,12 +41,17 @@ print(json.dumps({
         "byteorder": sys.byteorder,
         "configuration": about,
         "compilers": " ".join(variables.get(k, "").split(" ")[0] for k in ("CC", "CXX", "AR")),
+        "options": " ".join([
+            *(variables.get(k, "") for k in ("CC", "CXX", "CPPFLAGS", "CFLAGS", "LDSHARED", "LDCXXSHARED")),
+            *("-I" + variables[k] for k in ("INCLUDEPY", "CONFINCLUDEPY") if variables.get(k)),
+            *("-L" + variables[k] for k in ("LIBDIR",) if variables.get("Py_ENABLE_SHARED") == "1" and variables[k]),
+        ]),
     },
     "files": [header, *([module.__file__] if module else [])],
 }))
 """
 _FACTS = dict.fromkeys(
-    ("implementation", "version", "platform", "libc", "byteorder", "configuration", "compilers"), str
+    ("implementation", "version", "platform", "libc", "byteorder", "configuration", "compilers", "options"), str
 )
 _MADE_BY = {"PATH": os.defpath, "LC_ALL": "C"}
 

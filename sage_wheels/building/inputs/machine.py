@@ -46,6 +46,8 @@ _FILE_OPTION = re.compile(
 # Texts with options, or that are libraries themselves; and the paths in them.
 _HAS_FILES = re.compile(r"(?:^|[\s=])[-@]|\.(?:a|so|o|dylib)$")
 _PATH = re.compile(r"""(?:^|[\s,=:;"'@])(/[^\s,=:;"']+)""")
+_FILE_NAME = re.compile(r"(?:\.\./)*\w[\w.+/-]*\.[A-Za-z]\w*")  # in a file that names others beside it
+_MOST_BESIDE = 200  # files
 _LOCAL = "/usr/local"
 # Directories that compilers do not read: modules of Pythons (an isolated build imports none) and of Node.js,
 # documentation.
@@ -76,6 +78,7 @@ _NEW = 2.0  # seconds
 looked_at: dict[str, Seen] = {}  # by directory: what `look_ahead` found
 # The lines of /proc/cpuinfo that matter.
 _OF_PROCESSOR = re.compile(r"(vendor_id|cpu family|model|stepping|flags|Features|CPU (impl|arch|var|part|rev)|isa)\b")
+_GRAPHICS = "/proc/driver/nvidia/gpus"
 _LINES = re.compile(rb"^(?:Package|Version|Architecture|Status|P|V|A): ?.*|^[PVA]:.*", re.MULTILINE)
 
 
@@ -92,6 +95,12 @@ def _of_home(environ: Mapping[str, str]) -> dict[str, str]:
         if there := environ.get(variable):
             names = [name.removeprefix(directory) for name in _IN_HOME if name.startswith(directory)]
             paths.update((f"${variable}/{name}", f"{there}/{name}") for name in names)
+    return {**paths, **_of_variables(environ)}
+
+
+def _of_variables(environ: Mapping[str, str]) -> dict[str, str]:
+    """The files of settings that variables name, by `$VARIABLE`."""
+    paths = {}
     for variable, value in environ.items():
         is_settings = is_keyed(variable) and value.endswith(_OF_SETTINGS) and os.path.isabs(value)
         if value and (variable in _FILES or is_settings):
@@ -99,11 +108,32 @@ def _of_home(environ: Mapping[str, str]) -> dict[str, str]:
     return paths
 
 
-def named_files(environ: Mapping[str, str], more: Iterable[str], named_paths: Mapping[str, str]) -> dict[str, str]:
-    """The digest of each file that an option in variables, or in the texts `more`, names; see `system`."""
+def named_files(
+    environ: Mapping[str, str], more: Iterable[str], of_source: Iterable[str], named_paths: Mapping[str, str]
+) -> dict[str, str]:
+    """The digest of each file that an option in variables, or in the texts `more`, names, and of the files `of_source`;
+    see `system`."""
     more = list(more)
-    paths = _named_files(environ, more).union(_linked_files(environ, more))
+    named = _named_files(environ, more).union(of_source)
+    of_variables = filter(os.path.isabs, _of_variables(environ).values())  # `home` has these themselves
+    paths = named.union(_linked_files(environ, more), _beside(named.union(of_variables)))
     return {with_names(path, named_paths): _digest_of(path) for path in sorted(paths)}
+
+
+def _beside(files: Iterable[str]) -> set[str]:
+    """The files that are named in `files` by paths which begin in the same directory, and those that are named there: a
+    header includes another one, a toolchain file of CMake the common part of several. And precompiled headers."""
+    found: set[str] = set()
+    waiting = sorted(files)
+    while waiting:
+        path = waiting.pop()
+        directory = os.path.dirname(path)
+        words = set(_FILE_NAME.findall(directories.text_of(path)))
+        paths = {f"{path}.gch", f"{path}.pch", *(os.path.normpath(f"{directory}/{each}") for each in words)}
+        new = [each for each in paths - found if each != path and os.path.exists(each)]
+        found.update(new)
+        waiting += [each for each in new if os.path.isfile(each) and len(found) < _MOST_BESIDE]
+    return found
 
 
 def _linked_files(environ: Mapping[str, str], more: Iterable[str]) -> Iterator[str]:
@@ -128,7 +158,8 @@ def _digest_of(path: str) -> str:
 
 
 def processor() -> str:
-    """The digest of the properties of the processor that compilers use for -march=native."""
+    """The digest of the properties of the processor that compilers use for -march=native, and of the graphics
+    processors, for which CUDA's extensions are compiled."""
     try:
         with open("/proc/cpuinfo", encoding="ascii", errors="replace") as f:
             first = f.read(16384).partition("\n\n")[0]
@@ -138,7 +169,17 @@ def processor() -> str:
         command = ["/usr/sbin/sysctl", "-n", "machdep.cpu", "hw.optional"]
         first = subprocess.run(command, capture_output=True, check=False, encoding="locale").stdout
     kept = [" ".join(line.split()) for line in first.splitlines() if _OF_PROCESSOR.match(line)]
-    return hashlib.sha256("\n".join(kept or [first]).encode()).hexdigest()
+    return hashlib.sha256("\n".join([*(kept or [first]), *_graphics()]).encode()).hexdigest()
+
+
+def _graphics() -> list[str]:
+    """The models of Nvidia's graphics processors."""
+    found = []
+    with contextlib.suppress(OSError), os.scandir(_GRAPHICS) as scan:
+        for entry in scan:
+            with open(f"{entry.path}/information", encoding="ascii", errors="replace") as f:
+                found += [" ".join(line.split()) for line in f if line.startswith("Model:")]
+    return sorted(found)
 
 
 def system(
@@ -188,16 +229,18 @@ def _programs_that_say_how(environ: Mapping[str, str]) -> dict[str, list[int] | 
             usual.append(directory)
         elif directory.startswith("/") and not os.path.exists(f"{directory}/../pyvenv.cfg"):
             is_told = directories.is_managed(directory)
-            with contextlib.suppress(OSError), os.scandir(directory) as scan:
-                for entry in scan:
-                    name = entry.name
-                    if name in found or not _SAYS_HOW.fullmatch(name):
-                        continue
-                    if not any(os.path.exists(f"{each}/{name}") for each in usual):
-                        with contextlib.suppress(OSError):
-                            status = entry.stat()
-                            found[name] = directory if is_told else [status.st_size, status.st_mtime_ns]
+            for name, status in _that_say_how(directory, usual):
+                found.setdefault(name, directory if is_told else [status.st_size, status.st_mtime_ns])
     return found
+
+
+def _that_say_how(directory: str, before: list[str]) -> Iterator[tuple[str, os.stat_result]]:
+    """Name and stat of each program of `_SAYS_HOW` in a directory, if none of the directories `before` has one."""
+    with contextlib.suppress(OSError), os.scandir(directory) as scan:
+        for entry in scan:
+            if _SAYS_HOW.fullmatch(entry.name) and not any(os.path.exists(f"{each}/{entry.name}") for each in before):
+                with contextlib.suppress(OSError):
+                    yield entry.name, entry.stat()
 
 
 def _chosen() -> dict[str, str]:

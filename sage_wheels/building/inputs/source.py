@@ -1,9 +1,11 @@
 """The fingerprint of a source tree: everything in it and around it that a build can read.
 
     files          path, executable bit, content; of a link its text and, if it leads outside, what is there
-    generated      whether a .pyx is newer than the .c or .cpp of the same name: then Cython is run
-    beside         what is outside of the tree and is named by its build files or by `#include "../x.h"`; the workspace
-                   of Cargo that it is part of; files above the tree, if build files mention `..`; .gitignore, .hgignore
+    generated      whether a .pyx is newer than the .c or .cpp of the same name: then Cython is run; the same of a .pxd,
+                   and of the sources of parsers
+    beside         what is outside of the tree and is named by its build files, by `#include "../x.h"`, or by variables
+                   and settings; the workspace of Cargo that it is part of; files above the tree, and directories there
+                   that build files name, if these mention `..`; .gitignore, .hgignore; the settings of cargo above it
     repositories   what git knows: HEAD, refs, shallow, configuration, index, and what is not committed
 
 The copy is read, not the tree: nobody changes the copy, and it is what the backend gets.
@@ -17,6 +19,7 @@ import os
 import re
 import stat
 
+from sage_wheels.building.inputs import absolute
 from sage_wheels.building.keyable import NotKeyable
 from sage_wheels.building.source.surroundings import LEVELS
 from sage_wheels.fs.digest import of_file
@@ -26,66 +29,86 @@ from sage_wheels.store.results import canonical
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from typing import Any
 
 _MOST_OUTSIDE = 20_000  # files outside that links may lead to
 _MOST_BESIDE = 200  # files above the tree
 _NO_SOURCE = (".git", "__pycache__")  # outside of the copy; an import during a build writes byte-code there
 _BLOCK = 1 << 20  # bytes
-# Files that say how to build. If they mention "..", files above the tree may matter.
-_SAYS_HOW = re.compile(
-    r"pyproject\.toml|setup\.(py|cfg)|MANIFEST\.in|hatch(_build\.py|\.toml)|pdm_build\.py|meson\.(build|options)"
-    r"|meson_options\.txt|CMakeLists\.txt|[^/]*\.cmake|Makefile|[^/]*build[^/]*\.py|Cargo\.toml|build\.rs"
+# Words for what is above, of Python, CMake, make, meson and Rust. A path may follow an option immediately
+# (`-I../include`). Each begins with bytes that are found quickly.
+_AFTER_OPTION = rb"(?<=-[BFIL]%b)|(?<=-isystem%b)|(?<=-iquote%b)"
+_ABOVE = (
+    re.compile(rb"\.\.(?![\w.])(?:(?<![\w.]..)|%b)" % _AFTER_OPTION.replace(b"%b", b"..")),
+    re.compile(rb"pardir\b(?<!\wpardir)"),
+    re.compile(rb"parent(?:s?\[|(?<=\.parent)(?:\.parent|\(\))|(?<=\bfs\.parent)\()"),
+    re.compile(rb"dirname\(\s*(?:os\.path\.)?dirname"),
+    re.compile(rb"""_DIR\}(?:(?<=SOURCE_DIR\})|(?<=LIST_DIR\}))"?\s+(?:DIRECTORY|PATH)\b"""),
+    re.compile(rb"PARENT_PATH\b"),
+    re.compile(rb"CURDIR(?<=\(dir \$[({]CURDIR)"),
 )
-_ABOVE = re.compile(
-    rb"""(?<![\w.])\.\.(?![\w.])|\bpardir\b|parents?\[|\.parent\.parent|dirname\(\s*(os\.path\.)?dirname"""
-)
-_NAMED_ABOVE = re.compile(rb"\.\./(?<![\w.]...)(?:\.\./)*[\w.+/-]+")  # begins with bytes that are found quickly
+_NAMED_ABOVE = re.compile(rb"\.\./(?:(?<![\w.]...)|%b)(?:\.\./)*[\w.+/-]*" % _AFTER_OPTION.replace(b"%b", b"..."))
+# What a variable or setting names: it may be a path alone, or stand in a list of options or paths.
+_TOLD_ABOVE = re.compile(rb"""(?:^|[\s=:;,"']|-[BFIL]|-isystem|-iquote)(\.\.(?:/[\w.+/-]*)?)(?=$|[\s:;,"'])""")
+_PART = re.compile(rb"""["'/]([\w.+-]+)(?=["'/\s)])|(?:import|from) (\w+)""")  # of a path, or what is imported
 # A variable with the directory of the file itself, and what is above such a variable, or above the current directory.
 _OWN_DIRECTORY = re.compile(rb"^[ \t]*(\w+)[^=\n]*=(?=[^\n]*__file__)(?=[^\n]*(?:dirname|\.parent\b))", re.MULTILINE)
 _ABOVE_CURRENT = rb"(?:os\.)?getcwd\(\)|(?:\w+\.)?cwd\(\)"
-# Files for compilers; they may include, by `../x.h`, what is outside of the tree.
-_COMPILED = frozenset(
-    (
-        *("c", "cc", "cpp", "cxx", "cu", "h", "hh", "hpp", "hxx", "cuh", "inc", "inl", "ipp", "m", "mm", "s", "asm"),
-        *("f", "f77", "f90", "f95", "f03", "f08", "for", "pyx", "pxd", "pxi", "i", "swg", "y", "l", "rs", "mk", "am"),
-    )
-)
 _OF_CARGO = "Cargo.toml"
+# What cargo and rustup read in each directory above a package.
+_ABOVE_CARGO = (".cargo/config.toml", ".cargo/config", "rust-toolchain.toml", "rust-toolchain")
 _NO_WORKSPACE = (".git", "target")
 _WORKSPACE = re.compile(rb"^\s*\[workspace\b", re.MULTILINE)
+_OF_CYTHON = (".pyx", ".py")
+_PARTS_OF_CYTHON = (".pxd", ".pxi")  # what any of these may include
 _GENERATED = (".c", ".cpp", ".cxx", ".cc")
+# What other generators make of a file: bison, flex, ragel, re2c.
+_GENERATING = (".y", ".yy", ".l", ".ll", ".rl", ".re")
+_GENERATED_BY_THEM = (*_GENERATED, ".tab.c", ".tab.cc", ".yy.c", ".yy.cc")
+_TIMED = (*_OF_CYTHON, *_PARTS_OF_CYTHON, *_GENERATING, *_GENERATED)
 
 
 class Source(NamedTuple):
-    """The fingerprint of a source tree; `files` has a part of the digest of each file, for messages."""
+    """The fingerprint of a source tree; `files` has a part of the digest of each file, for messages. `absolute` are the
+    absolute paths that the tree names."""
 
     digest: str
     files: dict[str, str]
     repositories: dict[str, Any]
+    absolute: list[str]
 
 
-def fingerprint(copy: str, tree: str, repositories: dict[str, Any], log: str = "") -> Source:
+def fingerprint(
+    copy: str,
+    tree: str,
+    repositories: dict[str, Any],
+    log: str = "",
+    *,
+    told: Iterable[str] = (),
+    project: str = "",
+) -> Source:
     """The fingerprint of the source in `copy`, a copy of `tree`; `repositories` are from `inputs.repositories`.
 
-    The `log` of this build may be in the tree, and is left out. Raises `NotKeyable`, and `OSError` if the copy cannot
-    be read.
+    The `log` of this build may be in the tree, and is left out. `told` are the values of variables and settings; paths
+    in them begin in `project`, a directory in the copy (default: `copy`). Raises `NotKeyable`, and `OSError` if the
+    copy cannot be read.
     """
     walk = _Walk(copy)
     own = os.path.relpath(log, tree) if log else ""
     entries = sorted(each for each in walk.below(copy, "") if each[0] != own)
+    walk.look_at(told, os.path.relpath(project or copy, copy))
     is_part = any(name.startswith("..") for name in repositories)
-    outside = list(_Beside(walk, tree).digests(is_part))
+    outside = [*_Beside(walk, tree).digests(is_part), *_ignored(copy), *(_of_cargo(copy) if walk.has_cargo else ())]
     times = {path: entry.mtime for path, entry in walk.times.items()}
     about = {
         "files": entries,
         "generated": sorted(_newer(times)),
-        "beside": sorted([*outside, *_ignored(copy)]),
+        "beside": sorted(outside),
         "repositories": repositories,
     }
     names = {path: digest[:16] for path, _, digest in entries} | {path: digest[-16:] for path, digest in outside}
-    return Source(hashlib.sha256(canonical(about)).hexdigest(), names, repositories)
+    return Source(hashlib.sha256(canonical(about)).hexdigest(), names, repositories, sorted(walk.absolute))
 
 
 class _Seen(NamedTuple):
@@ -93,17 +116,32 @@ class _Seen(NamedTuple):
 
 
 class _Walk:
-    """A walk through a copy. `times` are those of files that may be generated, or be the source of such files;
-    `speaks_of_above` is whether a file that says how to build mentions what is above the tree, `named` are path and
-    paths with `../` in each file that has any, and `has_package` is whether there is a package of Cargo."""
+    """A walk through a copy, and what it has found.
+
+    times: of files that may be generated, or be the source of such files.
+    speaks_of_above: whether a file that says how to build mentions what is above the tree.
+    parts: the parts of paths in such files.
+    named: path and paths with `../` of each file that has any.
+    absolute: the absolute paths in files (see `absolute`).
+    has_cargo: whether there is a Cargo.toml; has_package: whether one is of a package that may be in a workspace.
+    """
 
     def __init__(self, top: str) -> None:
         self.top = top
         self.times: dict[str, _Seen] = {}
         self.speaks_of_above = False
+        self.parts: set[bytes] = set()
         self.named: list[tuple[str, set[bytes]]] = []
-        self.has_package = False
+        self.absolute: set[str] = set()
+        self.has_cargo = self.has_package = False
         self._outside = 0
+
+    def look_at(self, told: Iterable[str], where: str) -> None:
+        """Look for paths with `..` in texts; they begin in the directory `where`."""
+        names = {name for text in told if ".." in text for name in _TOLD_ABOVE.findall(os.fsencode(text))}
+        if names:
+            self.speaks_of_above = self.speaks_of_above or not names.isdisjoint((b"..", b"../"))
+            self.named.append((f"{where}/{_OF_CARGO}", names))
 
     def below(self, directory: str, path: str) -> Iterator[tuple[str, str, str]]:
         """Path, kind and digest of everything below `directory`, which is called `path`."""
@@ -124,8 +162,8 @@ class _Walk:
         """Path, kind and digest of a file. If it is outside of the tree, `path` is absolute."""
         name = os.path.basename(path)
         is_inside = not path.startswith("/")
-        says_how = _SAYS_HOW.fullmatch(name)
-        keeps_text = says_how or name.rpartition(".")[2].lower() in _COMPILED
+        says_how = absolute.SAYS_HOW.fullmatch(name)
+        keeps_text = says_how or name.rpartition(".")[2].lower() in absolute.COMPILED
         digest = hashlib.sha256()
         with open(file, "rb", buffering=0) as f:
             status = os.fstat(f.fileno())
@@ -139,11 +177,15 @@ class _Walk:
                     text += block
         if b"../" in text:
             self.named.append((path, set(_NAMED_ABOVE.findall(text))))
+        if is_inside and keeps_text:
+            self.absolute.update(absolute.named_in(name, text))
         if is_inside and says_how and _is_above(text):
             self.speaks_of_above = True
-        if is_inside and name == _OF_CARGO and not _WORKSPACE.search(text):
-            self.has_package = True
-        if is_inside and path.endswith((".pyx", ".py", *_GENERATED)):
+            self.parts.update(part for found in _PART.findall(text) for part in found if part)
+        if is_inside and name == _OF_CARGO:
+            self.has_cargo = True
+            self.has_package = self.has_package or not _WORKSPACE.search(text)
+        if is_inside and path.endswith(_TIMED):
             self.times[path] = _Seen(status.st_mtime_ns)
         return _text(path), kind, digest.hexdigest()
 
@@ -192,19 +234,26 @@ def _digest_between_holes(fd: int, size: int) -> str:
 
 
 def _newer(times: dict[str, int]) -> Iterator[list[str]]:
-    """For each .pyx or .py with a generated file of the same name: which of the two is newer."""
+    """For each source with a generated file of the same name: which of the two is newer, for Cython also of the newest
+    file that the source may include and the generated one."""
+    of_parts = max((time for path, time in times.items() if path.endswith(_PARTS_OF_CYTHON)), default=0)
     for path, time in times.items():
         stem, extension = os.path.splitext(path)
-        if extension in (".pyx", ".py"):
-            for each in _GENERATED:
+        is_cython = extension in _OF_CYTHON
+        if is_cython or extension in _GENERATING:
+            for each in _GENERATED if is_cython else _GENERATED_BY_THEM:
                 if stem + each in times:
-                    yield [_text(path), each, "newer" if time > times[stem + each] else "older"]
+                    made = times[stem + each]
+                    parts = ["parts are newer"] if is_cython and of_parts > made else []
+                    yield [_text(path), each, "newer" if time > made else "older", *parts]
 
 
 def _is_above(text: bytes) -> bool:
     """Whether the `text` of a build file mentions what is above the tree."""
-    if _ABOVE.search(text):
+    if any(each.search(text) for each in _ABOVE):
         return True
+    if b".parent" not in text and b"dirname" not in text:
+        return False
     own = rb"|".join([_ABOVE_CURRENT, *map(re.escape, _OWN_DIRECTORY.findall(text))])
     return re.search(rb"(?<![\w.])(?:%b)\.parent\b|dirname\(\s*(?:%b)\s*\)" % (own, own), text) is not None
 
@@ -217,15 +266,19 @@ class _Beside:
         self._tree = tree
 
     def digests(self, is_part: bool) -> Iterator[list[str]]:
-        """Path, from the tree on, and digest of each file or directory; `is_part` is whether the tree is a directory in
-        a repository, whose state is in the key. Raises `NotKeyable` if it is too much."""
+        """Path, from the tree on, and digest of each file, or directory (`x/`).
+
+        `is_part` is whether the tree is a directory in a repository, whose state is in the key. Raises `NotKeyable` if
+        it is too much.
+        """
         done: dict[str, list[str]] = {}
         waiting = [*self._files_above(), *([] if is_part else self._workspace())]
         while waiting or self._walk.named:
             waiting += self._named()
             for path in waiting:
                 if path not in done:
-                    done[path] = [_text(os.path.relpath(path, self._tree)), self._walk.outside(path)]
+                    name = _text(os.path.relpath(path, self._tree)) + "/" * os.path.isdir(path)
+                    done[path] = [name, self._walk.outside(path)]
             waiting = []
         yield from done.values()
 
@@ -256,7 +309,8 @@ class _Beside:
             files = [entry.path for entry in scan if entry.is_file() and not entry.name.endswith(".log")]
         if len(files) > _MOST_BESIDE:
             raise NotKeyable(f"it may read what is in {above}, where there are {len(files)} files")
-        return files
+        named = [f"{above}/{os.fsdecode(each)}" for each in self._walk.parts - {b".", b".."}]
+        return [*files, *(each for each in named if each != self._tree and os.path.isdir(each))]
 
     def _workspace(self) -> list[str]:
         """Everything but the tree in the workspace of Cargo that the tree is part of, and without saying so."""
@@ -282,6 +336,15 @@ def _ignored(copy: str) -> Iterator[list[str]]:
             directory, above = os.path.dirname(directory), f"../{above}"
             if os.path.isfile(f"{directory}/{name}"):
                 yield [above + name, of_file(f"{directory}/{name}").hex()]
+
+
+def _of_cargo(copy: str) -> Iterator[list[str]]:
+    """Name and digest of the settings of cargo and rustup above `copy`."""
+    for level in range(1, LEVELS + 1):
+        for name in _ABOVE_CARGO:
+            path = f"{'../' * level}{name}"
+            with contextlib.suppress(OSError):
+                yield [path, of_file(f"{copy}/{path}").hex()]
 
 
 def _text(path: str) -> str:

@@ -30,7 +30,7 @@ _OF_WHEELS = frozenset({"cmake", "cython", "meson", "ninja"})  # tools that Pyth
 # Variables whose value is a command; the programs in it are tools, too.
 _COMMANDS = re.compile(
     r"(HOST|BUILD|TARGET)?_?(CC|CXX|CPP|FC|F77|F90|F95|LD|LDSHARED|LDCXXSHARED|AR|NM|RANLIB|AS|MAKE|NINJA|CYTHON|SWIG"
-    r"|CMAKE|MESON|RUSTC|CARGO|NVCC|CUDACXX|RUSTC_WRAPPER|RUSTC_LINKER|MPICC|MPICXX|MPIF90|MPIFORT)"
+    r"|CMAKE|MESON|RUSTC|CARGO|NVCC|CUDACXX|RUSTC_WRAPPER|RUSTC_LINKER|MPICC|MPICXX|MPIF90|MPIFORT)|CCACHE_(COMPILER|PREFIX)"
     r"|CMAKE_\w+_(COMPILER|LAUNCHER)|\w+_CONFIG"
 )
 _FORMAT = 2  # of the answers; raise it when other lines are kept

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from sage_wheels.building.directory import ELSEWHERE
+from sage_wheels.building.directory import ELSEWHERE, ON_ANOTHER_DISK
 from sage_wheels.building.source import surroundings
 from sage_wheels.building.source.copied_files import CopiedFiles
 from sage_wheels.building.source.git import (
@@ -54,7 +54,8 @@ def copy_source_tree(
     try:
         return _copy(tree, directory, name, frozenset(map(os.path.realpath, leave_out)), seen)
     except OSError as error:
-        raise FileOperationFailed.from_os_error(error, f"copying {tree} to {directory}", denied=ELSEWHERE) from error
+        doing = f"copying {tree} to {directory}"
+        raise FileOperationFailed.from_os_error(error, doing, denied=ELSEWHERE, full=ON_ANOTHER_DISK) from error
 
 
 def _copy(tree: str, directory: str, name: str, leave_out: frozenset[str], seen: Callable[[str], str]) -> SourceCopy:

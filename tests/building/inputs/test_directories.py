@@ -71,7 +71,7 @@ def test_what_a_pc_file_names(nobody: dict[str, str], tmp_path: Path) -> None:
     assert "/usr/include/x" not in found.whole
 
 
-@pytest.mark.parametrize("name", ["Boost_ROOT", "HDF5_DIR", "CUDA_HOME", "fftw_prefix"])
+@pytest.mark.parametrize("name", ["Boost_ROOT", "HDF5_DIR", "CUDA_HOME", "fftw_prefix", "MKLROOT", "OPENBLAS"])
 def test_what_is_installed_where_a_variable_says(nobody: dict[str, str], tmp_path: Path, name: str) -> None:
     """Its headers and libraries; the files for CMake, if the variable names their directory; nothing else there."""
     root = tmp_path / "boost"
@@ -92,7 +92,7 @@ def test_directories_that_a_variable_names(nobody: dict[str, str], tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    "name", ["SAGE_WHEELS_DIR", "XDG_RUNTIME_DIR", "BOOST", "SSL_CERT_DIR", "LD_LIBRARY_PATH", "MANPATH"]
+    "name", ["SAGE_WHEELS_DIR", "XDG_RUNTIME_DIR", "BOOST", "DESTDIR", "SSL_CERT_DIR", "LD_LIBRARY_PATH", "MANPATH"]
 )
 def test_other_variables_name_nothing(nobody: dict[str, str], tmp_path: Path, name: str) -> None:
     (tmp_path / "include").mkdir()

@@ -20,6 +20,7 @@ import sage_wheels
 from sage_wheels.building import BuiltWheel, build_wheel, parse_source
 from sage_wheels.building.environment.interpreter import find_building
 from sage_wheels.building.inputs import interpreter
+from sage_wheels.building.project import explain
 from sage_wheels.errors import UsageError
 from sage_wheels.prefix import find_prefix
 from sage_wheels.store.store import Store
@@ -473,7 +474,9 @@ def test_the_subdirectory(project: Project) -> None:
     assert [is_stored("one"), is_stored("one"), is_stored("two"), is_stored("two")] == [False, True, False, True]
 
 
-@pytest.mark.parametrize("name", ["CFLAGS", "LDFLAGS", "SOURCE_DATE_EPOCH", "LC_ALL", "ANYTHING", "PYTHONHASHSEED"])
+@pytest.mark.parametrize(
+    "name", ["CFLAGS", "SOURCE_DATE_EPOCH", "LC_ALL", "ANYTHING", "PYTHONHASHSEED", "CCACHE_COMPILER"]
+)
 def test_a_variable(project: Project, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     project.hook(f"about['v'] = os.environ.get({name!r})")
     monkeypatch.setenv(name, "1")
@@ -496,6 +499,16 @@ def test_a_variable(project: Project, monkeypatch: pytest.MonkeyPatch, name: str
         "TEMP",
         "OMP_NUM_THREADS",
         "GIT_SSL_CAINFO",
+        "SCCACHE_DIR",
+        "DISTCC_HOSTS",
+        "CARGO_MAKEFLAGS",
+        "RPM_BUILD_NCPUS",
+        "NIX_BUILD_CORES",
+        "CTEST_PARALLEL_LEVEL",
+        "NO_COLOR",
+        "CARGO_TERM_COLOR",
+        "GCC_COLORS",
+        "RUST_LOG",
     ],
 )
 def test_a_variable_that_passes_and_is_no_input(
@@ -741,6 +754,24 @@ def test_a_wheel_that_speaks_of_where_it_was_built(project: Project, tmp_path: P
     project.hook("about['v'] = 'nothing of it'")
     assert not project.is_stored()
     assert project.is_stored(usual_build_dir=elsewhere)
+
+
+def test_why_a_wheel_that_speaks_of_another_place_is_not_taken(project: Project) -> None:
+    project.hook("about['v'] = os.getcwd()")
+    assert [project.is_stored(), project.is_stored()] == [False, True]
+    elsewhere = project.options._replace(usual_build_dir=str(project.top / "elsewhere"))
+    explained = explain(parse_source(str(project.tree)), elsewhere)
+    assert not explained.is_stored
+    assert explained.differences == ["its wheel contains the path of the build directory, which was another one"]
+
+
+def test_an_sdist_after_its_tree_is_explained_in_one_line(project: Project) -> None:
+    assert not project.is_stored()
+    told = explain(parse_source(str(sdist(project))), project.options).differences
+    assert told == ["the source was a tree, is an sdist"]
+    assert not project.is_stored(sdist(project))
+    told = explain(parse_source(str(project.tree)), project.options).differences
+    assert told == ["the source was an sdist, is a tree"]
 
 
 def test_a_wheel_with_a_path_without_its_links(project: Project, tmp_path: Path) -> None:
