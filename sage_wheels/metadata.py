@@ -36,9 +36,10 @@ def is_archive_name(path: str) -> bool:
 
 
 def headers(text: str) -> dict[str, list[str]]:
-    """The header fields of `text`, up to the first empty line: the values of each field, by its name in lower case.
+    """The header fields of `text`, up to the first line that is none: the values of each, by its name in lower case.
 
-    A continued line is joined to the one before it with a line feed.
+    A continued line is joined to the one before it with a line feed. As for Python's `email`, with which every other
+    tool reads these files, the text begins at the first line that is empty or no field; a byte-order mark makes one.
 
     >>> headers("Name: six\\nTag: py2-none-any\\nTag: py3-none-any\\n\\nbody: no")["tag"]
     ['py2-none-any', 'py3-none-any']
@@ -53,10 +54,21 @@ def headers(text: str) -> dict[str, list[str]]:
             parts.append(line.strip())
             continue
         key, colon, value = line.partition(":")
-        if colon:
-            parts = [value.strip()]
-            fields.setdefault(key.strip().lower(), []).append(parts)
+        if not colon or not key.isascii() or not key.isprintable() or " " in key:
+            break
+        parts = [value.strip()]
+        fields.setdefault(key.lower(), []).append(parts)
     return {key: ["\n".join(parts) for parts in values] for key, values in fields.items()}
+
+
+def is_data(member: str) -> bool:
+    """Whether `member` of a wheel is in a directory such as NAME-VERSION.data; any name ending so is one, as for pip.
+
+    >>> is_data("Six-1.0.0.data/scripts/six"), is_data("six/x.data/scripts"), is_data("six.data")
+    (True, False, False)
+    """
+    top, slash, _ = member.partition("/")
+    return bool(slash) and top.endswith(".data")
 
 
 def requirement_name(requirement: str) -> str:

@@ -176,6 +176,8 @@ def _as_told(found: list[FoundWheel], options: BuildOptions) -> list[FoundWheel]
 
         told = [(each.path, each.url or (each.direct_url or {}).get("url", "")) for each in found]
         constraints.check_places(told, options.constraints)
+        hashless = [(path, url) for each, (path, url) in zip(found, told, strict=True) if _has_no_hash(each.direct_url)]
+        constraints.check_hashless(hashless, options.constraints)
     if not options.indexed:
         return found
     return [
@@ -184,6 +186,10 @@ def _as_told(found: list[FoundWheel], options: BuildOptions) -> list[FoundWheel]
         else each
         for each in found
     ]
+
+
+def _has_no_hash(told: DirectUrl | None) -> bool:
+    return told is not None and "archive_info" not in told
 
 
 def _already_built(wheel: str, sources: list[Source], options: BuildOptions) -> FoundWheel:

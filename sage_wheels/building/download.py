@@ -29,6 +29,7 @@ from sage_wheels.requirements.sources import (
     WheelFile,
     archive_direct_url,
     check_asked,
+    has_one_of,
     project_of_file,
     sdist_stem,
     version_of_wheel,
@@ -97,6 +98,8 @@ def fetch(
     if isinstance(source, Requirement):
         asked = _as_named(new[0], asked)
     origin = written(source) if isinstance(source, RemoteFile) else f"{new[0]} (for {source.text})"
+    if source.asked.hashes and not has_one_of(path, source.asked.hashes):  # to pip, that in the URL is one of them
+        raise SourceError(f"{origin} has none of the hashes that were given for it", "correct the hashes, or the URL")
     file = WheelFile(path, asked) if path.endswith(".whl") else SdistFile(path, asked, subdirectory, origin)
     if isinstance(file, WheelFile):
         # pip has chosen the file for a requirement

@@ -323,9 +323,14 @@ class _Build:
                 variables = {**environment.make_extra_environ(), BUILD_BACKEND: early.backend}
                 runner.start(environment.python_executable, project, variables)
         with self.phase("get_requires" if early else "environment"):
-            from build import ProjectBuilder  # 40 ms, in which the backend starts if its start is early
+            from build import BuildException, ProjectBuilder  # 40 ms, in which the backend starts if its start is early
 
-            builder = ProjectBuilder.from_isolated_env(environment, project, runner=runner)
+            try:
+                builder = ProjectBuilder.from_isolated_env(environment, project, runner=runner)
+            except UnicodeDecodeError as error:
+                raise BuildException("it is not UTF-8") from error
+            except ValueError as error:  # of pyproject_hooks
+                raise BuildException(f"its backend-path is not accepted ({error})") from error
             declared = builder.build_system_requires
             self.required(declared)
             asker = pyproject.asker(self.name, declared)

@@ -13,6 +13,7 @@ from sage_wheels.errors import FileOperationFailed
 from sage_wheels.installed import record
 from sage_wheels.installed.distributions import NO_FILE, read_metadata, read_record
 from sage_wheels.installed.files import source_of_bytecode
+from sage_wheels.metadata import is_data
 from sage_wheels.prefix.paths import relative
 
 TYPE_CHECKING = False
@@ -70,15 +71,14 @@ def _digests(prefix: Prefix, distribution: Distribution, wheel: str) -> dict[str
             raise Damaged("it has no RECORD, or several")
         [name] = names
         rows = record.parse(archive.read(name, _RECORD_LIMIT))
-    data = name.replace(".dist-info/RECORD", ".data/")
     digests = {row.path: row.digest.rstrip("=") for row in rows if not row.path.endswith("/")}
-    elsewhere = [path for path in digests if path.startswith(data)]
+    elsewhere = [path for path in digests if is_data(path)]
     if elsewhere:
         # as in `wheel.layout`: each distribution has its own directory for headers, with its name
         own = read_metadata(prefix, distribution).get("name", [""])[0]
         bases = {**prefix.scheme._asdict(), "headers": f"{prefix.scheme.headers}/{own}"}
         for path in elsewhere:
-            scheme, _, rest = path[len(data) :].partition("/")
+            scheme, _, rest = path.partition("/")[2].partition("/")
             destination = f"{bases.get(scheme, '..')}/{rest}".lstrip("/")
             digest = digests.pop(path)
             digests[relative(destination, distribution.library)] = "" if scheme == "scripts" else digest

@@ -42,6 +42,7 @@ from sage_wheels.requirements.sources import (
     WheelFile,
     check_asked,
     digest_of,
+    has_one_of,
     project_of_file,
     written,
 )
@@ -258,8 +259,7 @@ def _source_tree(path: str, asked: Asked, subdirectory: str = "") -> SourceTree:
 
 def _archive(path: str, asked: Asked, subdirectory: str = "") -> WheelFile | SdistFile:
     path = os.path.abspath(path)
-    claimed = [each.partition("=") for each in asked.hashes]
-    if claimed and not any(digest_of(path, algorithm) == value for algorithm, _, value in claimed):
+    if asked.hashes and not has_one_of(path, asked.hashes):
         raise SourceError(f"{path} has none of the hashes that were given for it", "get the file again")
     if path.endswith(".whl"):
         if subdirectory:

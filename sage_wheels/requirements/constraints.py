@@ -1,7 +1,8 @@
 """Constraints (pip's `-c FILE`): which versions of a project are accepted, if anything requires it.
 
 A constraint is a requirement by name, or `NAME @ URL`, which says where the project comes from; the path or URL of a
-wheel names its project, too. As with pip, a constraint has no extras and is not editable, and its hashes count.
+wheel names its project, too. As with pip, a constraint has no extras and is not editable, and its hashes count. A
+directory or a repository has no hash, and so it is refused if a constraint gives one.
 """
 
 from __future__ import annotations
@@ -17,9 +18,13 @@ from sage_wheels.requirements.sources import (
     GitRepository,
     RemoteFile,
     Requirement,
+    SdistFile,
     Source,
+    SourceTree,
     WheelFile,
+    certain_name,
     check_asked,
+    has_one_of,
     project_of_file,
     version_of_wheel,
     without_credentials,
@@ -82,32 +87,69 @@ def parsed(constraints: Iterable[tuple[str, str]]) -> list[Constraint]:
 def applied(sources: Iterable[Source], constraints: Iterable[tuple[str, str]]) -> list[Source]:
     """`sources`, where each requirement by name also has the specifiers and hashes of the constraints for its project.
 
-    If such a constraint has a URL, the source at that URL takes the place of the requirement.
+    If such a constraint has a URL, the source at that URL takes the place of the requirement. The hashes count for
+    every source whose name is certain: raises `SourceError` for one that does not have them, or cannot have any.
     """
     by_name: dict[str, list[Constraint]] = {}
     for each in parsed(constraints):
         by_name.setdefault(each.name, []).append(each)
-    return [
-        _applied(source, by_name.get(canonical_name(source.name), [])) if isinstance(source, Requirement) else source
-        for source in sources
-    ]
+    return [_applied(source, by_name.get(certain_name(source), [])) if by_name else source for source in sources]
 
 
-def _applied(source: Requirement, constraints: list[Constraint]) -> Source:
-    specifiers, hashes = [source.asked.specifier], [*source.asked.hashes]
+def _applied(source: Source, constraints: list[Constraint]) -> Source:
+    by_name = [each for each in constraints if isinstance(each.source, Requirement)]
+    if isinstance(source, Requirement) and constraints:
+        own = Constraint(written(source), source)
+        source, place = _limited(source, constraints)
+        by_name += [own] if place else []
+    for each in by_name:
+        source = _with_hashes(source, each)
+    return source
+
+
+def _with_hashes(source: Source, constraint: Constraint) -> Source:
+    """`source`, which must have one of the hashes of `constraint`; a file that is here is looked at."""
+    hashes, position = constraint.source.asked.hashes, constraint.position
+    if not hashes:
+        return source
+    if isinstance(source, (SourceTree, GitRepository)):
+        raise _without_hash(written(source), constraint)
+    if isinstance(source, (WheelFile, SdistFile)):
+        if not has_one_of(source.path, hashes):
+            raise SourceError(
+                f"{source.path} has none of the hashes that {position} gives for {constraint.source.asked.name}",
+                "get the file again, or correct the hash",
+            )
+        return source
+    both = tuple(each for each in source.asked.hashes if each in hashes) if source.asked.hashes else hashes
+    if not both:
+        raise SourceError(
+            f"{written(source)} and {position} have different hashes", "correct those that are not of the file"
+        )
+    return source._replace(asked=source.asked._replace(hashes=both))
+
+
+def _without_hash(what: str, constraint: Constraint) -> SourceError:
+    return SourceError(
+        f"{what} is no file and has no hash, but {constraint.position} gives one for {constraint.source.asked.name}",
+        "leave the hash out, or name a file",
+    )
+
+
+def _limited(source: Requirement, constraints: list[Constraint]) -> tuple[Source, bool]:
+    """What is at the URL of one of `constraints`, and True; else `source` with the specifiers of all, and False."""
+    specifiers = [source.asked.specifier]
     for each in constraints:
         if not isinstance(each.source, Requirement):
             asked = each.source.asked._replace(name=source.name, extras=source.asked.extras)
             found = each.source._replace(asked=asked._replace(specifier=source.asked.specifier))
             if isinstance(found, WheelFile):
                 check_asked(found, project_of_file(found.path), version_of_wheel(found.path))
-            return found
+            return found, True
         specifiers.append(each.source.asked.specifier)
-        hashes += each.source.asked.hashes
     specifier = ",".join(filter(None, specifiers))
     extras = f"[{','.join(source.asked.extras)}]" if source.asked.extras else ""
-    asked = source.asked._replace(specifier=specifier, hashes=tuple(dict.fromkeys(hashes)))
-    return Requirement(f"{source.name}{extras}{specifier}", asked) if constraints else source
+    return Requirement(f"{source.name}{extras}{specifier}", source.asked._replace(specifier=specifier)), False
 
 
 def check_wheels(paths: Iterable[str], constraints: Iterable[tuple[str, str]]) -> None:
@@ -131,6 +173,18 @@ def check_places(wheels: Iterable[tuple[str, str]], constraints: Iterable[tuple[
                 f"{written(constraint.source)}",
                 "ask for it by its name only, or change the constraint",
             )
+
+
+def check_hashless(wheels: Iterable[tuple[str, str]], constraints: Iterable[tuple[str, str]]) -> None:
+    """Raise `SourceError` for a wheel that was made from a directory or a repository, if a constraint gives a hash.
+
+    `wheels` are the paths of such wheels, and what they were made from. `applied` does so before the build, if the name
+    is certain by then.
+    """
+    with_hash = {each.name: each for each in parsed(constraints) if each.source.asked.hashes}
+    for path, origin in wheels if with_hash else ():
+        if constraint := with_hash.get(canonical_name(project_of_file(path))):
+            raise _without_hash(origin, constraint)
 
 
 def _place_of(source: Source) -> str:

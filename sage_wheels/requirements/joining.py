@@ -1,12 +1,11 @@
 """Several mentions of one project in one installation, such as `-r requirements.txt -e .`; as with pip, all count.
 
 Requirements by name become one requirement. If a file, a tree or a URL of the project is named as well, that is taken,
-and must have a version that the requirements admit.
+and must have a version and a hash that the requirements admit. A directory has no hash, and is refused then.
 """
 
 from __future__ import annotations
 
-from sage_wheels.errors import SourceError
 from sage_wheels.metadata import canonical_name
 from sage_wheels.named import NamedTuple
 from sage_wheels.requirements import constraints
@@ -39,7 +38,7 @@ class Joined(NamedTuple):
 def joined(sources: Sequence[Source], others: Collection[str]) -> Joined:
     """`sources` without requirements of projects that are named before them, in another way, or are among `others`.
 
-    Raises `SourceError` for requirements of one project with different hashes.
+    Raises `SourceError` for hashes of one project that exclude each other, or what is taken.
     """
     taken = {
         *map(canonical_name, others),
@@ -56,9 +55,6 @@ def joined(sources: Sequence[Source], others: Collection[str]) -> Joined:
             kept[name] = source
             found.append(source)
         else:
-            hashes = ({*source.asked.hashes}, {*kept[name].asked.hashes})
-            if all(hashes) and hashes[0] != hashes[1]:
-                raise SourceError(f"{source.name} is asked for twice, with different hashes", "name it once")
             left_out.append(source)
     result = Joined(found, left_out)
     if not left_out:

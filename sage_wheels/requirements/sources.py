@@ -17,6 +17,8 @@ from sage_wheels.requirements.references import file_url
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from sage_wheels.requirements.direct_url import DirectUrl
 
 
@@ -237,6 +239,12 @@ def written(source: Source) -> str:
 def archive_direct_url(url: str, path: str, subdirectory: str = "") -> DirectUrl:
     """The direct_url.json for the archive at `path`, downloaded from `url`. Raises `SourceError`."""
     return direct_url.of_archive(url, "sha256", digest_of(path), subdirectory)
+
+
+def has_one_of(path: str, hashes: Iterable[str]) -> bool:
+    """Whether the file at `path` has one of `hashes`, which are as in `Asked`. Raises `SourceError`."""
+    told = [each.partition("=") for each in hashes]
+    return any(digest_of(path, algorithm) == value for algorithm, _, value in told)
 
 
 def digest_of(path: str, algorithm: str = "sha256") -> str:

@@ -21,7 +21,7 @@ from installer.records import Hash, RecordEntry
 from sage_wheels.errors import FileOperationFailed, WheelRefused
 from sage_wheels.fs import trust
 from sage_wheels.installed import record
-from sage_wheels.metadata import headers
+from sage_wheels.metadata import headers, is_data
 from sage_wheels.named import NamedTuple
 from sage_wheels.prefix import Prefix, find_prefix
 from sage_wheels.transaction.commit import CommitOptions
@@ -209,7 +209,7 @@ class _Incoming:
         rows = []
         with zipfile.ZipFile(path, "x") as archive:
             for file in self._files.values():
-                if file.scheme == root and file.path.startswith(f"{stem}.data/"):
+                if file.scheme == root and is_data(file.path):
                     raise WheelRefused(f"{file.path!r} is no path in {root}", _ADVICE)
                 member = file.path if file.scheme == root else f"{stem}.data/{file.scheme}/{file.path}"
                 self._write_member(archive, member, file)

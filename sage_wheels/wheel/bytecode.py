@@ -16,6 +16,7 @@ import sys
 import warnings
 
 _CODE = ord("c")  # marshal's TYPE_CODE
+_LONGEST_NAME = 255  # bytes, on all common file systems
 _SHORT_ASCII = b"zZ"  # marshal's TYPE_SHORT_ASCII and TYPE_SHORT_ASCII_INTERNED
 
 
@@ -90,9 +91,14 @@ def pyc(code: bytes, source: bytes, mtime: float, mode: str) -> bytes:
 
 def write_beside(
     path: str, content: bytes, mode: int, optimize: int = 0, cache_tag: str | None = sys.implementation.cache_tag
-) -> None:
-    """Write the byte-code of the source at `path` into the `__pycache__` there; both are new."""
+) -> bool:
+    """Write the byte-code of the source at `path` into the `__pycache__` there; both are new.
+
+    Returns False, and writes nothing, if the name of that file would be too long for a file system.
+    """
     destination = cache_path(path, cache_tag, optimize)
+    if len(os.fsencode(os.path.basename(destination))) > _LONGEST_NAME:
+        return False
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
         fd = os.open(destination, flags, mode)
@@ -106,18 +112,19 @@ def write_beside(
             view = view[os.write(fd, view) :]
     finally:
         os.close(fd)
+    return True
 
 
 def compile_file(path: str, final_path: str, optimize: int = -1, *, mode: str) -> bool:
-    """Write the byte-code of the source at `path`, which will be moved to `final_path`; False if it is invalid."""
+    """Write the byte-code of the source at `path`, which will be moved to `final_path`; False if there can be none."""
     with open(path, "rb") as f:
         source = f.read()
         status = os.fstat(f.fileno())
     code = compile_code(source, final_path, optimize)
-    if code:
-        content = pyc(code, source, status.st_mtime, mode)
-        write_beside(path, content, status.st_mode & 0o666, max(optimize, 0))
-    return bool(code)
+    if not code:
+        return False
+    content = pyc(code, source, status.st_mtime, mode)
+    return write_beside(path, content, status.st_mode & 0o666, max(optimize, 0))
 
 
 def main() -> None:

@@ -38,7 +38,7 @@ class Codes:
         self._is_new = False
 
     def write(self, path: str, source: bytes, final_path: str, member: str | None, status: os.stat_result) -> bool:
-        """Write the byte-code of the source at `path`; False if it is invalid. `member` is its key among the
+        """Write the byte-code of the source at `path`; False if there can be none. `member` is its key among the
         codes."""
         code: bytes | None = None
         if member is not None:
@@ -49,10 +49,10 @@ class Codes:
             code = self._known[member] and bytecode.relocate(self._known[member], stand_in, final_path)
         if code is None:
             code = bytecode.compile_code(source, final_path)
-        if code:
-            content = bytecode.pyc(code, source, status.st_mtime, environment.bytecode_mode())
-            bytecode.write_beside(path, content, status.st_mode & 0o666)
-        return bool(code)
+        if not code:
+            return False
+        content = bytecode.pyc(code, source, status.st_mtime, environment.bytecode_mode())
+        return bytecode.write_beside(path, content, status.st_mode & 0o666)
 
     def keep(self) -> bool:
         """Keep newly compiled code in the store; returns whether there was any."""
@@ -134,7 +134,7 @@ class _Foreign:
                 self._store.tidy()
 
     def write(self, source: PrefixPath, final_path: str, tag: str) -> bool | None:
-        """Write the byte-code of `source`; False if the source is invalid, None if the byte-code is not known."""
+        """Write the byte-code of `source`; False if there can be none, None if the byte-code is not known."""
         code = self._known.get(source)
         if not code:
             return None if code is None else False
@@ -145,8 +145,7 @@ class _Foreign:
             return None
         status = os.stat(path)
         content = self._known[""][:4] + bytecode.pyc(code, text, status.st_mtime, "timestamp")[4:]
-        bytecode.write_beside(path, content, status.st_mode & 0o666, cache_tag=tag)
-        return True
+        return bytecode.write_beside(path, content, status.st_mode & 0o666, cache_tag=tag)
 
     def _is_known(self, source: str, stand_in: str) -> bool:
         code = self._known.get(source)

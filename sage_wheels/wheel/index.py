@@ -23,7 +23,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_FORMAT = 3
+_FORMAT = 4
 _CHECKSUM = 4  # bytes
 _MOST = 1 << 30  # bytes
 _MARSHAL = 4  # the version of its format that every Python can read

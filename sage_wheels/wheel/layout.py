@@ -9,6 +9,7 @@ from sage_wheels.fs.digest import sha256
 from sage_wheels.installed import record
 from sage_wheels.installed.claims import is_open, is_protected
 from sage_wheels.installed.files import source_of_bytecode
+from sage_wheels.metadata import is_data
 from sage_wheels.prefix.locator import Locator, landmarks
 from sage_wheels.prefix.names import is_interpreter
 from sage_wheels.prefix.paths import NOWHERE, all_below, ancestors, below, parent, plain, relative
@@ -113,7 +114,8 @@ class Layout:
         if top not in self._new:
             directory = f"{self._library}/{top}"
             self._new[top] = (
-                top not in ("", self.wheel.data)
+                top != ""
+                and not is_data(f"{top}/")
                 and self._checked(group.member(0)) == f"{self._library}/{group.member(0)}"
                 and not os.path.lexists(f"{self._locator.root}/{directory}")
                 and not any(f"{each}/".startswith(f"{directory}/") for each in self._landmarks.skeleton)
@@ -128,7 +130,7 @@ class Layout:
         directories |= directories_above(directories)
         directories.discard(NOWHERE)
         # in the archive there is no clash, and so there is none if all members have one base and nothing is added
-        if self.scripts or any(each.group.head.startswith(self.wheel.data) for each in found) or self._spelled:
+        if self.scripts or any(is_data(f"{each.group.head}/") for each in found) or self._spelled:
             files = [path for each in found for path in each.paths]
             taken = {*files, below(self.dist_info, "RECORD")}
             if len(taken) != len(files) + 1:

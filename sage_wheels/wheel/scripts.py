@@ -230,10 +230,11 @@ def _parsed(wheel: Wheel) -> list[tuple[str, str]]:
 def _parse(text: str) -> Iterator[tuple[str, str]]:
     """Name and object reference of each script ("Entry points specification"). Raises `ValueError`.
 
-    A name must not appear twice. configparser is not used, because it can take hours for a line of a kilobyte.
+    A name must not appear twice with two references. configparser is not used, because it can take hours for a line of
+    a kilobyte.
     """
     section = ""
-    seen: set[str] = set()
+    seen: dict[str, dict[str, str]] = {}  # by section and name: the reference
     indent: int | None = None  # of the previous option
     for line in text.split("\n"):
         content = line.strip()
@@ -241,7 +242,9 @@ def _parse(text: str) -> Iterator[tuple[str, str]]:
             continue
         if content[0] == "[" and content[-1] == "]":
             section, indent = content[1:-1], None
-            _note(f"section {section!r}", seen)
+            if section in seen:
+                raise ValueError(f"the section {section!r} is there twice")
+            seen[section] = {}
             continue
         if not section:
             raise ValueError("there is text before its first section")
@@ -251,14 +254,12 @@ def _parse(text: str) -> Iterator[tuple[str, str]]:
         before, indent = indent, len(line) - len(line.lstrip())
         if not equals or (before is not None and indent > before):  # a line with more indentation would continue it
             raise ValueError(f"the line {content[:100]!r} is no entry point")
-        _note(f"entry point {name.strip()!r} in {section}", seen)
-        yield name.strip(), reference.strip()
-
-
-def _note(what: str, seen: set[str]) -> None:
-    if what in seen:
-        raise ValueError(f"the {what} is there twice")
-    seen.add(what)
+        name, reference = name.strip(), reference.strip()
+        if name not in seen[section]:
+            yield name, reference
+        elif seen[section][name] != reference:
+            raise ValueError(f"the entry point {name!r} in {section} is there twice")
+        seen[section][name] = reference
 
 
 def _versioned_pip(parsed: Iterable[tuple[str, str]], version: tuple[int, int]) -> Iterator[tuple[str, str]]:

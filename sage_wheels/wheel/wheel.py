@@ -15,7 +15,7 @@ from sage_wheels.archive.strict_zip import Archive, Damaged, TooLarge, member_in
 from sage_wheels.errors import FileOperationFailed, UsageError, WheelRefused
 from sage_wheels.fs.digest import sha256
 from sage_wheels.installed import record
-from sage_wheels.metadata import canonical_name, headers
+from sage_wheels.metadata import canonical_name, headers, is_data
 from sage_wheels.named import NamedTuple
 from sage_wheels.store import remembered
 from sage_wheels.wheel import index
@@ -43,7 +43,7 @@ _GET_AGAIN = "get the wheel again, or rebuild it"
 
 
 class FileName(NamedTuple):
-    """The parts of the file name of a wheel (PEP 427); `tags` is the compressed tag set, not expanded."""
+    """The parts of the file name of a wheel (PEP 427); `tags` is the compressed tag set in lower case, not expanded."""
 
     name: str
     version: str
@@ -65,7 +65,7 @@ def parse_file_name(path: str) -> FileName:
         )
     if len(parts) == 6 and not parts[2][0].isdigit():
         raise WheelRefused(f"{path} has a build tag that does not begin with a digit", _GET_AGAIN)
-    return FileName(parts[0], parts[1], "-".join(parts[-3:]))
+    return FileName(parts[0], parts[1], "-".join(parts[-3:]).lower())
 
 
 class Wheel:
@@ -135,8 +135,7 @@ class Wheel:
 
     def is_script(self, group: Group) -> bool:
         """Whether the members of `group` belong to the scheme "scripts"."""
-        is_data = group.head.startswith(self._data_prefix)  # it is called for each group
-        return is_data and self.scheme_and_path(group.member(0))[0] == "scripts"
+        return is_data(f"{group.head}/") and self.scheme_and_path(group.member(0))[0] == "scripts"
 
     @functools.cached_property
     def rows(self) -> dict[str, Row]:
@@ -190,9 +189,9 @@ class Wheel:
 
     def scheme_and_path(self, member: MemberName) -> tuple[str, str]:
         """The scheme to which `member` belongs ("purelib" ...), and its path in the directory of that scheme."""
-        if not member.startswith(self._data_prefix):
+        if not is_data(member):
             return self.root_scheme, member
-        scheme, _, rest = member[len(self._data_prefix) :].partition("/")
+        scheme, _, rest = member.partition("/")[2].partition("/")
         if scheme not in SCHEMES or not rest:
             raise self.refused(f"it has {member}, but {scheme!r} is none of {', '.join(sorted(SCHEMES))}")
         return scheme, rest
@@ -214,7 +213,6 @@ class Wheel:
 
     def _name_data(self) -> None:
         self.data = f"{self.dist_info.removesuffix('.dist-info')}.data"
-        self._data_prefix = f"{self.data}/"
 
     def _describe(self) -> None:
         self.dist_info = self._find_dist_info()
@@ -232,7 +230,7 @@ class Wheel:
         self.version = self.metadata.get("version", [""])[0]
         # the pattern of "Name" in the core metadata; characters that no version has. Both are used in paths and
         # messages.
-        if not _NAME.fullmatch(self.name) or not self.version.isprintable() or not self.version.isascii():
+        if not (_NAME.fullmatch(self.name) and self.version and self.version.isprintable() and self.version.isascii()):
             raise self.refused(f"its METADATA says {self.name!r} {self.version!r}, which is no name and version")
         for what, theirs in (("METADATA", (self.name, self.version)), ("dist-info", self._dist_info_name())):
             if not _same_project(theirs, self.file_name[:2]):
@@ -247,7 +245,7 @@ class Wheel:
         The file name decides whether a wheel fits. Platform tags may differ: tools that change `linux` to `manylinux`
         do not always change WHEEL.
         """
-        own = [line.split("-") for line in lines]
+        own = [line.lower().split("-") for line in lines]
         if not all(len(parts) == 3 for parts in own):
             raise self.refused("its WHEEL has a Tag that is not of the form PYTHON-ABI-PLATFORM")
         pythons, abis = (frozenset(each.split(".")) for each in self.file_name.tags.split("-")[:2])
@@ -255,7 +253,7 @@ class Wheel:
             raise self.refused(f"its WHEEL says that it is for {lines[0]}, its file name something else")
 
     def _dist_info_name(self) -> tuple[str, str]:
-        name, _, version = self.dist_info.removesuffix(".dist-info").rpartition("-")
+        name, _, version = self.dist_info.removesuffix(".dist-info").partition("-")  # as for others
         return name, version
 
     def _find_dist_info(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -310,6 +311,23 @@ def test_a_bad_pyproject(build: Build, make_project: MakeProject, text: str) -> 
         (SourceError, BuildFailed), match=r"hello-tree cannot be built|its build backend cannot be imported"
     ):
         build(tree)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (b"[build-system]\nrequires = []\n# \xe9\n", "it is not UTF-8"),
+        (
+            b'[build-system]\nrequires = []\nbuild-backend = "b"\nbackend-path = [".."]\n',
+            "its backend-path is not accepted (paths must be inside source tree)",
+        ),
+    ],
+)
+def test_a_pyproject_that_cannot_be_used(build: Build, tmp_path: Path, text: bytes, reason: str) -> None:
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree/pyproject.toml").write_bytes(text)
+    with pytest.raises(SourceError, match=re.escape(f"tree cannot be built: {reason}; correct its pyproject.toml")):
+        build(tmp_path / "tree")
 
 
 def test_a_bad_pyproject_is_named_by_its_own_path(build: Build, make_project: MakeProject, tmp_path: Path) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from pathlib import Path
 
 import pytest
 
+from support.index import Index
 from support.projects import make_sdist, make_tree
 from support.run import names, tool
 from support.trees import make_prefix
@@ -75,4 +77,67 @@ def test_a_version_that_is_not_admitted(here: Path, words: str) -> None:
 
 def test_different_hashes(here: Path) -> None:
     (here / "hashes.txt").write_text("".join(f"one --hash=sha256:{each * 64}\n" for each in "ab"))
-    assert "one is asked for twice, with different hashes" in install(here, "-r", "hashes.txt", status=1)[1]
+    assert "one and another requirement have different hashes" in install(here, "-r", "hashes.txt", status=1)[1]
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize("words", ["./tree", "./nameless", "-e tree", "-e ./nameless"])
+@pytest.mark.parametrize("option", ["-r", "-c"])
+def test_a_directory_has_no_hash(here: Path, option: str, words: str) -> None:
+    """It cannot be checked, and so it is not installed in the place of what was checked; pip refuses it, too."""
+    (here / "hash.txt").write_text(f"one==2.5 --hash=sha256:{digest(here / 'one-2.5.tar.gz')}\n")
+    found, said = install(here, option, "hash.txt", *words.split(), status=1)
+    assert found == []
+    who = "line 1 of hash.txt" if option == "-c" else "another requirement"
+    assert f"{words[2:].strip(' ./')} is no file and has no hash, but {who} gives one for one" in said
+
+
+def test_a_directory_that_a_constraint_names_has_no_hash(here: Path) -> None:
+    (here / "hash.txt").write_text(f"one==2.5 --hash=sha256:{digest(here / 'one-2.5.tar.gz')}\n")
+    (here / "where.txt").write_text(f"one @ {(here / 'tree').as_uri()}\n")
+    found, said = install(here, "-r", "hash.txt", "-c", "where.txt", status=1)
+    assert found == []
+    assert f"{here / 'tree'} is no file and has no hash, but one==2.5 gives one for one" in said
+
+
+@pytest.mark.parametrize("name", ["one-2.5.tar.gz", "one-2.5-py3-none-any.whl"])
+@pytest.mark.parametrize("option", ["-r", "-c"])
+def test_a_file_has_one_of_the_hashes(here: Path, option: str, name: str) -> None:
+    hashes = [digest(here / "one-2.5.tar.gz"), digest(here / "one-2.5-py3-none-any.whl")]
+    (here / "both.txt").write_text("one " + " ".join(f"--hash=sha256:{each}" for each in hashes))
+    (here / "other.txt").write_text(f"one --hash=sha256:{'a' * 64}")
+    found, said = install(here, option, "other.txt", name, status=1)
+    assert found == []
+    assert f"{here / name} has none of the hashes that " in said
+    assert install(here, option, "both.txt", name)[0] == ["one 2.5"]
+
+
+def test_the_hashes_of_all_count(here: Path) -> None:
+    """As with pip: the file must have one that the requirement and each constraint give."""
+    wheels = {each: digest(here / f"house/one-{each}-py3-none-any.whl") for each in ("1", "2")}
+    (here / "a.txt").write_text(f"one==1 --hash=sha256:{wheels['1']} --hash=sha256:{wheels['2']}\n")
+    (here / "b.txt").write_text(f"one==1 --hash=sha256:{wheels['1']}\n")
+    (here / "c.txt").write_text(f"one==1 --hash=sha256:{'c' * 64}\n")
+    assert install(here, "-r", "a.txt", "-c", "b.txt")[0] == ["one 1"]
+    assert install(here, "-r", "a.txt", "-r", "b.txt", "--reinstall")[0] == ["one 1"]
+    for options in ("-r a.txt -c c.txt", "-r a.txt -c b.txt -c c.txt", "-r b.txt -r c.txt"):
+        _, said = install(here, *options.split(), status=1)
+        assert "have different hashes" in said
+
+
+def test_the_hash_counts_where_the_url_has_one(here: Path) -> None:
+    """pip accepts a file that has either of the two."""
+    wheel = here / "house/one-1-py3-none-any.whl"
+    with Index(here / "house") as index:
+        line = f"one @ {index.files}/{wheel.name}#sha256={digest(wheel)}"
+        (here / "url.txt").write_text(f"{line} --hash=sha256:{'a' * 64}\n")
+        (here / "good.txt").write_text(f"{line}\none --hash=sha256:{digest(wheel)}\n")
+        (here / "bad.txt").write_text(f"{line}\none --hash=sha256:{'a' * 64}\n")
+        for bad in ("url.txt", "bad.txt"):
+            found, said = install(here, "-r", bad, status=1)
+            assert found == []
+            assert "has none of the hashes that were given for it" in said
+        assert install(here, "-r", "good.txt")[0] == ["one 1"]

@@ -289,7 +289,7 @@ HARMLESS: dict[str, bytes | Callable[[], bytes]] = {
     "metadata of the future": described(METADATA.replace(b"2.1", b"99.9")),
     "schemes in schemes": wheel(
         *(Entry(f"evil-1.data/{each}/evil-1.data/scripts/python", b"x") for each in ("purelib", "data")),
-        Entry("good-1.data/scripts/python", b"x"),
+        Entry("good-1.data/scripts/good", b"x"),
     ),
     "pip as a script": wheel(Entry("evil-1.data/scripts/pip", b"#!python\n")),
 }

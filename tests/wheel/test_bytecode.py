@@ -93,6 +93,17 @@ def test_warnings_of_the_compiler_are_nobodys_business(capfd: pytest.CaptureFixt
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize("letter", ["m", "\u00fc"])
+def test_a_name_that_leaves_no_room_for_byte_code(tmp_path: Path, letter: str) -> None:
+    """As with pip, such a source has none; no empty `__pycache__` is left behind."""
+    longest = (255 - len(f".{sys.implementation.cache_tag}.pyc")) // len(letter.encode())
+    for length, is_written in ((longest + 1, False), (longest, True)):
+        source = tmp_path / f"{letter * length}.py"
+        source.write_text("x = 1\n")
+        assert bytecode.compile_file(str(source), "/m.py", mode="timestamp") is is_written
+        assert (tmp_path / "__pycache__").exists() is is_written
+
+
 def test_written_beside_the_source_with_its_mode_and_never_over_anything(tmp_path: Path) -> None:
     path = str(tmp_path / "m.py")
     bytecode.write_beside(path, b"code", 0o600)

@@ -370,6 +370,17 @@ def test_a_wrong_hash_anywhere_in_a_large_wheel(tmp_path: Path, prefix: Path) ->
     assert leftovers(prefix) == []
 
 
+def test_a_data_directory_whose_name_is_spelt_otherwise(tmp_path: Path, prefix: Path) -> None:
+    """Its files go where its schemes say, as with pip, and what a scheme must not bring is refused there, too."""
+    install(prefix, make_wheel(tmp_path, "pkg", "1", {"Pkg-1.0.data/scripts/tool": "#!python\n", "a.py": ""}))
+    assert (prefix / "bin/tool").read_text() == f"#!{prefix}/bin/python\n"
+    assert not (site_packages(prefix) / "Pkg-1.0.data").exists()
+    with pytest.raises(WheelRefused, match="would replace the interpreter"):
+        install(prefix, make_wheel(tmp_path, "two", "1", {"other.data/scripts/python": "#!python\n"}))
+    with pytest.raises(WheelRefused, match="two of its members have the same destination"):
+        install(prefix, make_wheel(tmp_path, "two", "2", {"other.data/purelib/b.py": "x", "b.py": "y"}))
+
+
 def test_two_members_for_one_place(tmp_path: Path, prefix: Path) -> None:
     wheel = make_wheel(tmp_path, "pkg", "1", {"pkg/a": "x"}, data={"purelib/pkg/a": "y"})
     with pytest.raises(WheelRefused, match="two of its members have the same destination"):

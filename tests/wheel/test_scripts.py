@@ -40,6 +40,10 @@ def test_no_entry_points(tmp_path: Path) -> None:
     assert entry_points(tmp_path, "") == {}
 
 
+def test_what_is_said_twice_is_one_script(tmp_path: Path) -> None:
+    assert list(entry_points(tmp_path, "[console_scripts]\na = pkg:main\nb = pkg:main\na=pkg:main\n")) == ["a", "b"]
+
+
 def test_pip_gets_the_names_that_pip_gives_itself(tmp_path: Path) -> None:
     text = "[console_scripts]\npip = pip._internal.cli.main:main\npip3 = pip._internal.cli.main:main\n"
     assert list(entry_points(tmp_path, text, "pip")) == ["pip", "pip3", "pip3.11"]
@@ -66,6 +70,7 @@ def test_pip_gets_the_names_that_pip_gives_itself(tmp_path: Path) -> None:
         ("a = :main", "cannot be read|names no function"),
         ("a = pkg:main\n    evil", "cannot be read|names no function"),
         ("a = pkg:main\na = pkg:other", "cannot be read"),
+        ("a = pkg:main\nb = pkg:main\na = pkg:other", "is there twice"),
         ("a", "cannot be read"),
         ("[console_scripts]\na = b:c", "cannot be read"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,8 @@ def test_schemes(tmp_path: Path) -> None:
     [
         {"file_name": "PKG-1.0-py3-none-any.whl"},
         {"file_name": "pkg-1.0.0-py3-none-any.whl"},
+        {"file_name": "pkg-1.0-PY3-None-Any.whl"},
+        {"wheel_text": WHEEL.replace("py3-none", "Py3-NONE")},
         {"file_name": "pkg-1.0-7local-py3-none-any.whl"},
         {"metadata_text": "Metadata-Version: 9.9\nName: Pkg\nVersion: 1.0\nNews: everything\n"},
         {"wheel_text": WHEEL.replace("1.0", "1.99")},
@@ -68,7 +71,8 @@ def test_schemes(tmp_path: Path) -> None:
         {"rows": {"pkg/data.bin": record_row("pkg/data.bin", b"\0\1").replace(",2", "=,2")}},
     ],
     ids=[
-        *("file name in capitals", "file name with the version spelt otherwise", "build tag", "metadata of the future"),
+        *("file name in capitals", "file name with the version spelt otherwise", "tags of the file name in capitals"),
+        *("tags in capitals", "build tag", "metadata of the future"),
         *(
             "newer minor version",
             "older major version",
@@ -93,7 +97,34 @@ def test_a_local_version_and_an_old_spelling(tmp_path: Path) -> None:
         assert wheel.version == "1.0+cpu"
 
 
+def test_a_data_directory_with_another_name(tmp_path: Path) -> None:
+    """To pip, each directory with such an ending is one: some backends spell the name otherwise in it."""
+    files = {"Pkg-1.0.0.data/scripts/a": "", ".data/data/b": "", "pkg/x.data/scripts/c": "", "d.data": ""}
+    with Wheel(str(make_wheel(tmp_path, "pkg", "1.0", files))) as wheel:
+        assert {wheel.scheme_and_path(name) for name in wheel.archive.members if "dist-info" not in name} == {
+            *[("scripts", "a"), ("data", "b"), ("purelib", "pkg/x.data/scripts/c"), ("purelib", "d.data")]
+        }
+        assert [each.head for each in wheel.groups if wheel.is_script(each)] == ["Pkg-1.0.0.data/scripts"]
+
+
+def test_a_dist_info_with_a_dash_in_its_name(tmp_path: Path) -> None:
+    """To pip, it is one of another project, with a version that is none; it could not uninstall it."""
+    good = make_wheel(tmp_path / "good", "foo_bar", "1", {"foo.py": ""})
+    with zipfile.ZipFile(good) as old, zipfile.ZipFile(tmp_path / good.name, "w") as new:
+        for name in old.namelist():
+            content = old.read(name).replace(b"foo_bar-1.dist-info", b"foo-bar-1.dist-info")
+            new.writestr(name.replace("foo_bar-1.dist-info", "foo-bar-1.dist-info"), content)
+    with pytest.raises(WheelRefused, match="its dist-info says foo bar-1, its file name something else"):
+        Wheel(str(tmp_path / good.name))
+
+
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    # Python's email, and so pip, reads no field behind such a line
+    "METADATA after a byte-order mark": ({"metadata_text": f"\ufeff{METADATA}"}, "METADATA says '' '', which is no"),
+    "METADATA with a line that is no field": (
+        {"metadata_text": METADATA.replace("Version: 1.0", "the second line of a summary\nVersion: 1.0")},
+        "METADATA says 'pkg' '', which is no name and version",
+    ),
     "member without row": ({"unlisted": {"pkg/evil.py": ""}}, "'pkg/evil.py' is not listed in its RECORD"),
     "row without member": ({"leave_out": ["pkg/data.bin"]}, "RECORD lists 'pkg/data.bin', which is not in it"),
     "phantom row": ({"extra_rows": ["pkg/x.py,sha256=abc,3"]}, "RECORD lists 'pkg/x.py', which is not in it"),
