@@ -22,7 +22,7 @@ class Edit(NamedTuple):
     """A line of a genuine script, in each form that it has in some release, and the lines that take its place.
 
     Indentation does not count, and the new lines get that of the old one. If `old` is only what precedes the handling
-    of an error (`_ERROR`), that is kept, whatever its message is.
+    of an error (`_ERROR`), that is kept behind the last new line, whatever its message is.
     """
 
     old: tuple[str, ...]
@@ -49,7 +49,11 @@ _MOVE = Edit(
         '$SAGE_SUDO cp -Rp "$PREFIX/." "$SAGE_INST_LOCAL"',
         '(cd "$PREFIX" && tar cf - .) | $SAGE_SUDO tar xpf - -C "$SAGE_INST_LOCAL"',  # passagemath
     ),
-    ('$SAGE_SUDO "$SAGE_ROOT/build/bin/sage-move-tree" "$PREFIX" "$SAGE_INST_LOCAL"',),
+    (
+        f'[ -x "$SAGE_ROOT/build/bin/sage-move-tree" ] || exit_with_error_msg "{OURS_SAYS.decode()}: put it in again'
+        ' with its build/overlay SAGE_ROOT, or take it out: git checkout build/bin src/bin src/doc/Makefile"',
+        '$SAGE_SUDO "$SAGE_ROOT/build/bin/sage-move-tree" "$PREFIX" "$SAGE_INST_LOCAL"',
+    ),
 )
 _FIND = """cd "$PREFIX" && find . -type f -o -type l | sed 's|^\\./||'"""
 _MANIFEST = Edit(
@@ -161,7 +165,8 @@ def edited(text: str, edits: Iterable[Edit]) -> Edited:
         for at in reversed(found):
             indentation = re.match(r"\s*", lines[at])
             kept = "" if " ".join(lines[at].split()) in edit.old else "".join(lines[at].partition(_ERROR)[1:])
-            lines[at : at + 1] = [f"{indentation[0] if indentation and each else ''}{each}{kept}" for each in edit.new]
+            new = [*edit.new[:-1], f"{edit.new[-1]}{kept}"]
+            lines[at : at + 1] = [f"{indentation[0] if indentation and each else ''}{each}" for each in new]
     return Edited("\n".join([*lines, ""]), other)
 
 
