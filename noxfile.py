@@ -81,7 +81,7 @@ def types(session: nox.Session) -> None:
     session.run("mypy", "sage_wheels", "tests", "noxfile.py")
     session.run("mypy", "--no-explicit-package-bases", "benchmarks")
     # One by one, or they would be modules of `build`.
-    for name in ("bootstrap_tool", "bundle", "flock", "interfaces", "overlay", "prepare"):
+    for name in sorted(file.stem for file in Path("build/lib").glob("*.py")):
         session.run("mypy", "--no-explicit-package-bases", f"build/lib/{name}.py")
     session.run("mypy", "--no-explicit-package-bases", "tools", env={"MYPYPATH": "build/lib"})
 

@@ -112,7 +112,7 @@ def know_tags(tool: str, venv: str) -> None:
 def best_wheel(names: list[str], tool: str, venv: str) -> str | None:
     """The one of the file names `names` that is the best wheel for the Python of `venv`; None if none is."""
     wheels = [name for name in names if name.endswith(".whl")]
-    if not wheels or not venv:
+    if not wheels or not venv or not os.path.isdir(tool):
         return None
     sys.path.append(tool)
     from sage_wheels.errors import SageWheelsError

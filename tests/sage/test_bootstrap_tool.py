@@ -228,6 +228,7 @@ class Tree:
             shutil.copy(checkout / "build/bin" / source, root / "build/bin" / name)
         no_python = "remembered_python() { false; }\nno_system_python() { echo none >&2; }\n"
         (root / "build/lib/system-python.sh").write_text(no_python)
+        (root / "build/lib/bootstrap_tool.py").touch()
         self.app = root / "build/sage_bootstrap/app.py"
         self.app.write_text("p = ['path', 'version_with_patchlevel', 'type', 'source', 'trees', 'purl']\n")
 

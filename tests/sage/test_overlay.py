@@ -538,6 +538,58 @@ def test_git_clean_leaves_one_sentence_that_names_the_command(overlay: list[str]
     assert run(overlay, repository).returncode == 0
 
 
+def test_without_one_file_of_ours_each_script_works_or_says_what_to_run(
+    overlay: list[str], root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each file that was added, and the directory of the tool, is missing alone."""
+    assert run(overlay, root).returncode == 0
+    prefix = make_prefix(tmp_path, "venv")
+    monkeypatch.setenv("SAGE_VENV", str(prefix))
+    commands = {
+        name: [str(root / "build/bin" / name), *arguments]
+        for name, arguments in {
+            "sage-wheels": ["--version"],
+            "sage-pip": ["--version"],
+            "sage-pip-install": ["--help"],
+            "sage-pip-uninstall": ["--help"],
+            "sage-spkg-uninstall": ["-k", "some", str(prefix)],
+            "sage-flock": ["-x", str(tmp_path / "lock"), "true"],
+            "sage-package": ["list"],
+        }.items()
+    }
+    moved = "Error moving files for .\n"  # Sage's own sentence, which follows
+    moving = [line for line in (root / "build/bin/sage-spkg").read_text().splitlines() if "move-tree" in line]
+    program = "\n".join(["exit_with_error_msg() { echo $1 >&2; exit 1; }", "PREFIX=$1", *moving])
+    variables = [f"SAGE_ROOT={root}", f"SAGE_INST_LOCAL={prefix}"]
+    commands["sage-spkg"] = ["env", *variables, "bash", "-c", program, "sage-spkg", str(tmp_path / "staged")]
+    commands["sage-dist-helpers"] = ["bash", "-c", 'source "$0"', str(root / "build/bin/sage-dist-helpers")]
+
+    def say() -> dict[str, tuple[int, str]]:
+        """The status of each command, and what it says if it fails."""
+        (tmp_path / "staged").mkdir(exist_ok=True)
+        (tmp_path / "staged/file").touch()
+        done = {name: run(command) for name, command in commands.items() if shutil.which(command[0])}
+        return {name: (each.returncode, each.stderr if each.returncode else "") for name, each in done.items()}
+
+    whole = say()
+    assert {status for status, _ in whole.values()} == {0}, whole
+    told = set()
+    for path in ["build/sage-wheels", *json.loads((root / "build/sage-wheels/overlay.json").read_text())["added"]]:
+        (root / path).rename(tmp_path / "aside")
+        for name, (status, said) in say().items():
+            assert status == 0 or (said.removesuffix(moved).count("\n") == 1 and "its build/overlay " in said), (
+                path,
+                name,
+                said,
+            )
+            told |= {path} if status else set()
+        (tmp_path / "aside").rename(root / path)
+    assert told == {"build/sage-wheels", *(f"build/bin/{each}" for each in ("sage-wheels", "sage-move-tree"))} | {
+        f"build/lib/{each}" for each in ("system-python.sh", "flock.py", "bootstrap_tool.py")
+    }
+    assert say() == whole
+
+
 def test_git_ignores_what_was_added(overlay: list[str], repository: Path) -> None:
     """So neither `git clean -fd` nor `git stash -u` nor `git add` takes it."""
     git(repository, "checkout", "-q", "main")

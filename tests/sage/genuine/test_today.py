@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -114,3 +116,34 @@ def test_no_tool_of_the_build_runs_on_the_prefixs_python(sage: Sage) -> None:
     sage.make("six-clean")  # not in one make with the next, which would do both at once
     sage.make("six-no-deps")
     assert "has no byte-code" not in sage.spkg_log("six")
+
+
+@pytest.mark.slow
+def test_without_one_file_of_ours_everything_works_or_says_what_to_run(sage: Sage, tmp_path: Path) -> None:
+    """As in tests/sage/test_overlay.py, where each script is run by itself."""
+    sage.make("six")
+    added = json.loads((sage.root / "build/sage-wheels/overlay.json").read_text())["added"]
+    environment = {**sage.environment, "V": "0", "MAKE": "make"}
+    failed = set()
+    for path in ["build/sage-wheels", *added]:
+        sage.make("six")
+        (sage.root / path).rename(tmp_path / "aside")
+        for command in (
+            ["./install", "six-clean"],
+            ["./install", "six"],
+            [str(sage.root / "sage"), "--pip", "--version"],
+        ):
+            for log in sage.root.glob("logs/pkgs/six-*.log"):  # what earlier ones said would be shown again
+                log.unlink()
+            done = subprocess.run(
+                command, cwd=sage.root / "build/make", env=environment, capture_output=True, text=True, timeout=300
+            )
+            said = done.stdout + done.stderr
+            assert "Traceback" not in said, (path, command, said)
+            if done.returncode:
+                assert "in part: " in said, (path, command, said)
+                assert "build/overlay" in said, (path, command, said)
+                failed.add(path)
+        (tmp_path / "aside").rename(sage.root / path)
+    assert "build/bin/sage-wheels" in failed
+    sage.make("six", "six-clean")
