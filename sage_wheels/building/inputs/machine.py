@@ -50,9 +50,10 @@ _FILE_NAME = re.compile(r"(?:\.\./)*\w[\w.+/-]*\.[A-Za-z]\w*")  # in a file that
 _MOST_BESIDE = 200  # files
 _LOCAL = "/usr/local"
 # Directories that compilers do not read: modules of Pythons (an isolated build imports none) and of Node.js,
-# documentation.
+# documentation. TeX Live alone has more files than `_MOST`; what Homebrew has installed is read from `_DATABASES`.
 _NOT_READ = re.compile(
-    r"(?:.*/)?(?:lib(?:32|64)?/(?:python[^/]*|node_modules)|share/(?:doc|man|info|locale|icons)|man|games|src|var)"
+    r"(?:.*/)?(?:lib(?:32|64)?/(?:python[^/]*|node_modules)|share/(?:doc|man|info|locale|icons)|man|games|src|var"
+    r"|texlive|Cellar|Caskroom|Homebrew)"
 )
 _EVERYTHING = re.compile(".*", re.DOTALL)
 _MOST = 50_000  # files in one of these directories
