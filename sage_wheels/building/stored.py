@@ -163,7 +163,7 @@ class StoredBuild:
     def machine(self) -> dict[str, Any]:
         """The inputs of a compilation from this machine. Raises `NotKeyable`."""
         if self._machine is None:
-            from sage_wheels.building.inputs import absolute, machine, tools
+            from sage_wheels.building.inputs import absolute, directories, machine, tools
 
             options = self._options
             vouched_for = self.named_paths.values() if options.cache_system else ()
@@ -173,7 +173,7 @@ class StoredBuild:
                 for key, value in options.config_settings.items()
                 for each in ([value] if isinstance(value, str) else value)
             ]
-            texts.append(self.common["interpreter"]["options"])
+            texts.append(directories.without_managed(self.common["interpreter"]["options"]))
             home = self._environ.get("HOME") or os.path.expanduser("~")
             around = [*self.named_paths.values(), self.store.root]
             files, named = absolute.there(self.declared.absolute, self._tree, home, around)

@@ -194,6 +194,15 @@ def is_managed(path: str) -> bool:
     return _MANAGED.fullmatch(path) is not None
 
 
+def without_managed(options: str) -> str:
+    """The options for a compiler without the directories of headers and libraries that the package manager keeps.
+
+    >>> without_managed("-O2 -I/usr/include/python3.11 -L/usr/lib -I/opt/python/include")
+    '-O2 -I/opt/python/include'
+    """
+    return " ".join(each for each in options.split() if not (each[:2] in ("-I", "-L") and is_managed(each[2:])))
+
+
 def _options(text: str) -> Iterator[tuple[bool, str]]:
     """Each directory that an option in `text` names, and whether headers are searched in it."""
     for each in _OPTION.finditer(text):

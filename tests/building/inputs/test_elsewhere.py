@@ -12,6 +12,7 @@ import subprocess
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -272,6 +273,27 @@ def test_the_options_of_the_interpreter(project: Elsewhere, monkeypatch: pytest.
     monkeypatch.setattr(interpreter, "facts", lambda *given: {**facts(*given), "options": f"cc -I{project.where}"})
     project.hook(f"os.environ['MORE'] = '-I{project.where}'\n{OF_MAKE}")
     project.check_header()
+
+
+def test_what_the_package_manager_keeps_is_not_looked_through(
+    project: Elsewhere, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The interpreter's options may name /usr/lib, with tens of thousands of files; the list of packages tells them."""
+    facts, tree, looked_at = interpreter.facts, machine.tree, []
+
+    def look(top: str, *more: Any) -> str:
+        looked_at.append(top)
+        return tree(top, *more)
+
+    monkeypatch.setattr(
+        interpreter,
+        "facts",
+        lambda *given: {**facts(*given), "options": f"-I/usr/include -L/usr/lib -I{project.where}"},
+    )
+    monkeypatch.setattr(machine, "tree", look)
+    project.build()
+    assert str(project.where) in looked_at
+    assert not any(map(directories.is_managed, looked_at))
 
 
 def absolute_in(project: Elsewhere, how: str) -> None:
