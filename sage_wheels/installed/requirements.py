@@ -45,7 +45,7 @@ class Markers:
     def hold(self, line: str) -> bool:
         """Whether the marker of the requirement `line` is true if no extra is requested.
 
-        False for an invalid line: invalid requirements are ignored, as by pip.
+        False for an invalid line: invalid requirements are ignored, as by pip before 24.1.
         """
         plain, semicolon, marker = line.partition(";")
         if not semicolon:
@@ -72,7 +72,8 @@ def unmet(
     """A sentence, without a full stop, for each requirement of `one` and its normalised `extras` that is not fulfilled.
 
     `available` are the distributions by normalised name. If a requirement asks for extras, of the same project or of
-    another one that is available, their requirements are checked, too. Invalid requirements are ignored, as by pip.
+    another one that is available, their requirements are checked, too. Invalid requirements are ignored, as by
+    pip before 24.1.
     """
     return _unmet(markers, one, extras, available, set(), itself=True)
 
