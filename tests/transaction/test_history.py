@@ -173,9 +173,9 @@ def test_who_reads_the_variables(prefix: Path, wheels: list[Path]) -> None:
     assert len(history(prefix)) == 1
     run(prefix, "pip-install", wheels[1], SAGE_WHEELS_HISTORY="0")
     assert len(history(prefix)) == 1
-    done = tool("pip-install", "--prefix", prefix, wheels[2], env=tool_environment(SAGE_WHEELS_HISTORY_SIZE="1.5G"))
+    done = tool("pip-install", "--prefix", prefix, wheels[2], env=tool_environment(SAGE_WHEELS_HISTORY_SIZE="1,5G"))
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert "SAGE_WHEELS_HISTORY_SIZE is '1.5G'" in done.stderr
+    assert "SAGE_WHEELS_HISTORY_SIZE is '1,5G'" in done.stderr
 
 
 def test_the_oldest_files_go_first(prefix: Path, wheels: list[Path]) -> None:

@@ -45,7 +45,7 @@ _MOST = 1 << 20  # bytes of a file that are read
 def named_in(name: str, text: bytes) -> Iterator[str]:
     """The absolute paths in `text`, the content of a file called `name`; those in the home begin with `~`.
 
-    >>> list(named_in("setup.py", b"dirs = ['/opt/x/include', '/usr/include', 'a/b/c', '-L/opt/x/lib']"))
+    >>> sorted(named_in("setup.py", b"dirs = ['/opt/x/include', '/usr/include', 'a/b/c', '-L/opt/x/lib']"))
     ['/opt/x/include', '/opt/x/lib']
     >>> list(named_in("x.c", b'#include "/opt/x.h"\\nopen("/opt/y");'))
     ['/opt/x.h']
