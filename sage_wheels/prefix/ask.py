@@ -4,7 +4,7 @@ This file uses only the standard library and `packaging.tags`, and nothing of th
 directory from which `packaging` is imported; if this Python is too old for it, there are no tags, but what they depend
 on. The second argument, if it is not empty, is the required `sys.base_prefix`: an interpreter whose standard library
 does not exist yet falls back to the prefix for which it was built, and its answers would be wrong. The tool itself
-never imports this file.
+imports only `markers`, for the interpreter that runs it.
 """
 
 import json

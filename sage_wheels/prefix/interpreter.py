@@ -201,8 +201,9 @@ def _own_facts() -> Facts:
     import platform
     import sysconfig
 
-    from packaging.markers import default_environment
     from packaging.tags import sys_tags
+
+    from sage_wheels.prefix.ask import markers
 
     paths = sysconfig.get_paths(vars={"base": sys.base_prefix, "platbase": sys.base_exec_prefix})
     return _facts(
@@ -215,7 +216,7 @@ def _own_facts() -> Facts:
                 for name in ("purelib", "platlib", "include", "scripts", "data")
             },
             "tags": [str(tag) for tag in sys_tags()],
-            "markers": {key: str(value) for key, value in default_environment().items()},
+            "markers": markers(),
         }
     )
 

@@ -77,8 +77,8 @@ def evict(root: str, limit: int, *, spared: float = SPARED) -> Evicted:
 def _evict(root: str, limit: int, spared: float) -> Evicted:
     now = time.time()
     _remove_abandoned(root, now)
-    for path, status in _files(f"{root}/{_BUILDS}", 0):
-        if stat.S_ISDIR(status.st_mode) and now - status.st_mtime > _OF_FAILED_BUILDS:
+    for path, used in _directories_of_builds(root):
+        if now - used > _OF_FAILED_BUILDS:
             _remove_build(path)
     found = sorted(entries(root))
     total = before = sum(each.size for each in found)
@@ -170,10 +170,15 @@ def _size_of_tree(path: str) -> int:
 
 def _builds(root: str) -> Iterator[Entry]:
     """The directories of builds that run, have failed, or were to be kept."""
+    for path, used in _directories_of_builds(root):
+        yield Entry(used, sum(status.st_size for status in _all_below(path)), _BUILDS, path)
+
+
+def _directories_of_builds(root: str) -> Iterator[tuple[str, float]]:
+    """The path of each, and when it was used last, without looking into it."""
     for path, status in _files(f"{root}/{_BUILDS}", 0):
         if stat.S_ISDIR(status.st_mode):
-            sizes = (status.st_size for status in _all_below(path))
-            yield Entry(status.st_mtime, sum(sizes), _BUILDS, path)
+            yield path, status.st_mtime
 
 
 def _all_below(directory: str) -> Iterator[os.stat_result]:

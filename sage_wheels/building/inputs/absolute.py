@@ -24,7 +24,7 @@ SAYS_HOW = re.compile(
     r"|meson_options\.txt|CMakeLists\.txt|[^/]*\.cmake|Makefile|[^/]*build[^/]*\.py|Cargo\.toml|build\.rs"
 )
 # Files for compilers, by their extensions.
-COMPILED = frozenset(
+_COMPILED = frozenset(
     (
         *("c", "cc", "cpp", "cxx", "cu", "h", "hh", "hpp", "hxx", "cuh", "inc", "inl", "ipp", "m", "mm", "s", "asm"),
         *("f", "f77", "f90", "f95", "f03", "f08", "for", "pyx", "pxd", "pxi", "i", "swg", "y", "l", "rs", "mk", "am"),
@@ -40,6 +40,11 @@ _INCLUDED = re.compile(rb"(?:include(?:_str|_bytes)?!?|incbin|embed|extern from)
 _WIDE = 24  # bytes before a path in which it is said that it is included
 _LEFT_OUT = re.compile(r"/(?:dev|proc|run|sys|usr/local)(?:/.*)?")
 _MOST = 1 << 20  # bytes of a file that are read
+
+
+def is_compiled(name: str) -> bool:
+    """Whether the file called `name` is for a compiler."""
+    return name.rpartition(".")[2].lower() in _COMPILED
 
 
 def named_in(name: str, text: bytes) -> Iterator[str]:
@@ -69,7 +74,7 @@ def named_by(top: str) -> list[str]:
     found: set[str] = set()
     for directory, _, names in os.walk(top):
         for name in names:
-            if SAYS_HOW.fullmatch(name) or name.rpartition(".")[2].lower() in COMPILED:
+            if SAYS_HOW.fullmatch(name) or is_compiled(name):
                 with contextlib.suppress(OSError), open(f"{directory}/{name}", "rb", opener=regular) as f:
                     found.update(named_in(name, f.read(_MOST)))
     return sorted(found)

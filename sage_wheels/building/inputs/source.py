@@ -38,9 +38,12 @@ _NO_SOURCE = (".git", "__pycache__")  # outside of the copy; an import during a 
 _BLOCK = 1 << 20  # bytes
 # Words for what is above, of Python, CMake, make, meson and Rust. A path may follow an option immediately
 # (`-I../include`). Each begins with bytes that are found quickly.
-_AFTER_OPTION = rb"(?<=-[BFIL]%b)|(?<=-isystem%b)|(?<=-iquote%b)"
+_OPTIONS = (rb"-[BFIL]", rb"-isystem", rb"-iquote")
+_AFTER_OPTION, _AFTER_OPTION_AND_SLASH = (
+    b"|".join(rb"(?<=%b%b)" % (option, path) for option in _OPTIONS) for path in (rb"..", rb"...")
+)
 _ABOVE = (
-    re.compile(rb"\.\.(?![\w.])(?:(?<![\w.]..)|%b)" % _AFTER_OPTION.replace(b"%b", b"..")),
+    re.compile(rb"\.\.(?![\w.])(?:(?<![\w.]..)|%b)" % _AFTER_OPTION),
     re.compile(rb"pardir\b(?<!\wpardir)"),
     re.compile(rb"parent(?:s?\[|(?<=\.parent)(?:\.parent|\(\))|(?<=\bfs\.parent)\()"),
     re.compile(rb"dirname\(\s*(?:os\.path\.)?dirname"),
@@ -48,7 +51,7 @@ _ABOVE = (
     re.compile(rb"PARENT_PATH\b"),
     re.compile(rb"CURDIR(?<=\(dir \$[({]CURDIR)"),
 )
-_NAMED_ABOVE = re.compile(rb"\.\./(?:(?<![\w.]...)|%b)(?:\.\./)*[\w.+/-]*" % _AFTER_OPTION.replace(b"%b", b"..."))
+_NAMED_ABOVE = re.compile(rb"\.\./(?:(?<![\w.]...)|%b)(?:\.\./)*[\w.+/-]*" % _AFTER_OPTION_AND_SLASH)
 # What a variable or setting names: it may be a path alone, or stand in a list of options or paths.
 _TOLD_ABOVE = re.compile(rb"""(?:^|[\s=:;,"']|-[BFIL]|-isystem|-iquote)(\.\.(?:/[\w.+/-]*)?)(?=$|[\s:;,"'])""")
 _PART = re.compile(rb"""["'/]([\w.+-]+)(?=["'/\s)])|(?:import|from) (\w+)""")  # of a path, or what is imported
@@ -163,7 +166,7 @@ class _Walk:
         name = os.path.basename(path)
         is_inside = not path.startswith("/")
         says_how = absolute.SAYS_HOW.fullmatch(name)
-        keeps_text = says_how or name.rpartition(".")[2].lower() in absolute.COMPILED
+        keeps_text = says_how or absolute.is_compiled(name)
         digest = hashlib.sha256()
         with open(file, "rb", buffering=0) as f:
             status = os.fstat(f.fileno())
