@@ -151,6 +151,9 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return self.answer(400)
         body = self.rfile.read(int(length or 0))
+        if len(body) < int(length or 0):  # the client has gone, perhaps long ago: that was no request
+            self.close_connection = True
+            return None
         if "Transfer-Encoding" in self.headers:  # in pieces: each after its size; who closes too early resets
             while size := int(self.rfile.readline(), 16):
                 self.rfile.read(size + 2)
