@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sage_wheels.archive.strict_zip import MAX_DEPTH, MAX_PATH, WheelLimits
 from sage_wheels.errors import SageWheelsError
-from sage_wheels.wheel import Wheel
+from sage_wheels.wheel.wheel import Wheel
 
 if TYPE_CHECKING:
     from bench import Bench

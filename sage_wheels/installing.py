@@ -9,7 +9,8 @@ from sage_wheels.fs import trust
 from sage_wheels.transaction.commit import CommitOptions
 from sage_wheels.transaction.install import InstallOptions, may_know_wheels, remembering_interpreters, store_for
 from sage_wheels.transaction.install import install as install_wheels
-from sage_wheels.wheel import Request, Wheel
+from sage_wheels.wheel.image import Request
+from sage_wheels.wheel.wheel import Wheel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

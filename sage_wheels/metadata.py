@@ -71,6 +71,16 @@ def is_data(member: str) -> bool:
     return bool(slash) and top.endswith(".data")
 
 
+def in_data(member: str) -> tuple[str, str]:
+    """The scheme of a `member` for which `is_data` holds, and its path in the directory of that scheme.
+
+    >>> in_data("Six-1.0.0.data/scripts/six")
+    ('scripts', 'six')
+    """
+    _, scheme, path = (*member.split("/", 2), "")[:3]
+    return scheme, path
+
+
 def requirement_name(requirement: str) -> str:
     """The normalised name that a PEP 508 requirement begins with, without parsing the rest.
 

@@ -49,7 +49,7 @@ from sage_wheels.prefix.paths import plain
 from sage_wheels.prefix.locator import Locator
 from sage_wheels.prefix.tree import Tree
 from sage_wheels.transaction.steps import Steps
-from sage_wheels.wheel import Wheel
+from sage_wheels.wheel.wheel import Wheel
 import sage_wheels
 
 

@@ -402,8 +402,8 @@ class _Build:
 
     def check_fits(self, wheel: str, asked: Asked) -> None:
         """Check that the wheel is valid, is of the requested project and version, and fits the prefix."""
-        from sage_wheels.wheel import Wheel
         from sage_wheels.wheel.tags import check_fits
+        from sage_wheels.wheel.wheel import Wheel
 
         with Wheel(wheel, self.options.wheel_limits) as opened:
             self.check_named(opened.name, opened.version)

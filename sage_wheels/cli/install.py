@@ -198,8 +198,9 @@ def _stage(options: argparse.Namespace) -> int:
     from sage_wheels.prefix.target import target
     from sage_wheels.requirements.arguments import selected
     from sage_wheels.requirements.sources import WheelFile
-    from sage_wheels.wheel import Wheel, tags
+    from sage_wheels.wheel import tags
     from sage_wheels.wheel.destdir import StagingOptions, stage
+    from sage_wheels.wheel.wheel import Wheel
 
     for name in ("editable", "built", "dry_run", "reinstall", "durable", "lock_timeout", "link_mode"):
         if _given(options, name):

@@ -13,7 +13,7 @@ from sage_wheels.building import project
 from sage_wheels.building.directory import ON_ANOTHER_DISK
 from sage_wheels.errors import BuildFailed, FileOperationFailed, SageWheelsError
 from sage_wheels.graph.tasks import Result, Task
-from sage_wheels.wheel import Wheel
+from sage_wheels.wheel.wheel import Wheel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from sage_wheels.errors import FileOperationFailed
 from sage_wheels.installed import record
 from sage_wheels.installed.distributions import NO_FILE, read_metadata, read_record
 from sage_wheels.installed.files import source_of_bytecode
-from sage_wheels.metadata import is_data
+from sage_wheels.metadata import in_data, is_data
 from sage_wheels.prefix.paths import relative
 
 TYPE_CHECKING = False
@@ -78,7 +78,7 @@ def _digests(prefix: Prefix, distribution: Distribution, wheel: str) -> dict[str
         own = read_metadata(prefix, distribution).get("name", [""])[0]
         bases = {**prefix.scheme._asdict(), "headers": f"{prefix.scheme.headers}/{own}"}
         for path in elsewhere:
-            scheme, _, rest = path.partition("/")[2].partition("/")
+            scheme, rest = in_data(path)
             destination = f"{bases.get(scheme, '..')}/{rest}".lstrip("/")
             digest = digests.pop(path)
             digests[relative(destination, distribution.library)] = "" if scheme == "scripts" else digest

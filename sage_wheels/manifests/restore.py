@@ -129,8 +129,8 @@ def _has_dead_scripts(prefix: Prefix, case: _Case) -> bool:
 
 def _is_as_it_was(prefix: Prefix, case: _Case, limits: WheelLimits) -> bool:
     """Whether a distribution that the user named needs no change: all files exist, and are those of that wheel."""
-    from sage_wheels.wheel import Wheel
     from sage_wheels.wheel.layout import Layout
+    from sage_wheels.wheel.wheel import Wheel
 
     entry, there = case.entry, case.there
     if case.state != "same" or there is None:

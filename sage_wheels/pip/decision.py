@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from sage_wheels.prefix import Prefix
     from sage_wheels.transaction.commit import CommitOptions
     from sage_wheels.transaction.report import Report
-    from sage_wheels.wheel import Request, Wheel
+    from sage_wheels.wheel.image import Request
+    from sage_wheels.wheel.wheel import Wheel
 
     Versions = dict[str, str]  # by normalised name
 
@@ -96,7 +97,8 @@ class Decision:
         Raises `Outdated` if pip has to decide again, and the errors of `transaction.install`.
         """
         from sage_wheels.transaction.install import InstallOptions, install
-        from sage_wheels.wheel import Request, Wheel
+        from sage_wheels.wheel.image import Request
+        from sage_wheels.wheel.wheel import Wheel
 
         found = self._in_prefix(satisfied)
         with contextlib.ExitStack() as stack:

@@ -55,7 +55,8 @@ def stored(
 def _fits(path: str, prefix: Prefix, limits: WheelLimits | None) -> bool:
     """Whether the wheel at `path` is for the Python of `prefix`; True if it cannot be read, so that its installation
     reports why, and no older one is installed instead."""
-    from sage_wheels.wheel import Wheel, tags
+    from sage_wheels.wheel import tags
+    from sage_wheels.wheel.wheel import Wheel
 
     with contextlib.ExitStack() as stack:
         try:

@@ -15,8 +15,9 @@ from sage_wheels.fs.paths import full
 from sage_wheels.installed import files
 from sage_wheels.prefix.paths import plain
 from sage_wheels.transaction import history, kept
-from sage_wheels.wheel import Request, Wheel, codes
-from sage_wheels.wheel.image import write_images
+from sage_wheels.wheel import codes
+from sage_wheels.wheel.image import Request, write_images
+from sage_wheels.wheel.wheel import Wheel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -16,7 +16,8 @@ from sage_wheels.requirements.sources import digest_of
 from sage_wheels.transaction import history, install
 from sage_wheels.transaction.install import InstallOptions
 from sage_wheels.transaction.undo_found import installed_by_others, removed_by_others
-from sage_wheels.wheel import Request, Wheel
+from sage_wheels.wheel.image import Request
+from sage_wheels.wheel.wheel import Wheel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

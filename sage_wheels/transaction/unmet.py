@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from sage_wheels.installed import Distribution
     from sage_wheels.prefix import Prefix
     from sage_wheels.store.store import Store
-    from sage_wheels.wheel import Wheel
     from sage_wheels.wheel.image import Request
+    from sage_wheels.wheel.wheel import Wheel
 
 
 class _Available(NamedTuple):

@@ -15,7 +15,7 @@ from sage_wheels.archive.strict_zip import Archive, Damaged, TooLarge, member_in
 from sage_wheels.errors import FileOperationFailed, UsageError, WheelRefused
 from sage_wheels.fs.digest import sha256
 from sage_wheels.installed import record
-from sage_wheels.metadata import canonical_name, headers, is_data
+from sage_wheels.metadata import canonical_name, headers, in_data, is_data
 from sage_wheels.named import NamedTuple
 from sage_wheels.store import remembered
 from sage_wheels.wheel import index
@@ -191,7 +191,7 @@ class Wheel:
         """The scheme to which `member` belongs ("purelib" ...), and its path in the directory of that scheme."""
         if not is_data(member):
             return self.root_scheme, member
-        scheme, _, rest = member.partition("/")[2].partition("/")
+        scheme, rest = in_data(member)
         if scheme not in SCHEMES or not rest:
             raise self.refused(f"it has {member}, but {scheme!r} is none of {', '.join(sorted(SCHEMES))}")
         return scheme, rest

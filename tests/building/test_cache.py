@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-import sage_wheels.wheel
+import sage_wheels.wheel.image
 from sage_wheels.building.environment.images import ImageCache
 from sage_wheels.building.environment.interpreter import BuildInterpreter, find_building
 from sage_wheels.building.environment.isolated import EnvironmentFiles
@@ -76,7 +76,7 @@ def test_a_wheel_that_changes_while_it_is_unpacked_is_not_filed_under_the_wrong_
     cache: ImageCache, make_wheel: MakeWheel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = make_wheel("a", "1.0", files={"a.py": "one = 1"})
-    real = sage_wheels.wheel.write_images
+    real = sage_wheels.wheel.image.write_images
 
     def replace_then_write(*arguments: Any, **keywords: Any) -> Any:
         monkeypatch.undo()
@@ -84,7 +84,7 @@ def test_a_wheel_that_changes_while_it_is_unpacked_is_not_filed_under_the_wrong_
         make_wheel("a", "1.0", files={"a.py": "two = 2"})
         return content
 
-    monkeypatch.setattr(sage_wheels.wheel, "write_images", replace_then_write)
+    monkeypatch.setattr(sage_wheels.wheel.image, "write_images", replace_then_write)
     tree, _ = cache.image(str(path))
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     assert images(cache) == [digest]

@@ -198,7 +198,7 @@ def test_real_wheels(make_wheel: Callable[..., Path], wheelhouse: Path) -> None:
     """What is chosen is the path of a file."""
     path = make_wheel("a", "1.0", requires=["tiny"])
     house = Wheelhouse([str(wheelhouse)], ["py3-none-any"])
-    from sage_wheels.wheel import Wheel
+    from sage_wheels.wheel.wheel import Wheel
 
     def about(path: str) -> WheelSummary:
         with Wheel(path) as wheel:

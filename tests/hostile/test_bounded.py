@@ -29,7 +29,8 @@ from sage_wheels.metadata import headers
 from sage_wheels.prefix.locator import Locator
 from sage_wheels.transaction import journal
 from sage_wheels.transaction.journal import Journal, Step
-from sage_wheels.wheel import Wheel, scripts
+from sage_wheels.wheel import scripts
+from sage_wheels.wheel.wheel import Wheel
 from support.attacks import METADATA, NAME, REFUSED, described, entry_points, wheel
 from support.run import install
 from support.trees import make_prefix

@@ -36,7 +36,8 @@ from sage_wheels.prefix.locator import Locator
 from sage_wheels.prefix.model import Prefix
 from sage_wheels.transaction import journal
 from sage_wheels.transaction.journal import Journal, Step
-from sage_wheels.wheel import Request, Wheel, write_images
+from sage_wheels.wheel.image import Request, write_images
+from sage_wheels.wheel.wheel import Wheel
 from support.chance import seed
 from support.trees import make_prefix, snapshot
 from support.wheels import make_wheel

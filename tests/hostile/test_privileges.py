@@ -16,7 +16,8 @@ from sage_wheels.building.delivery import deliver
 from sage_wheels.errors import SageWheelsError, SourceError, UnsafePath, WheelRefused
 from sage_wheels.fs import trust
 from sage_wheels.store.store import Store
-from sage_wheels.wheel import Wheel, bytecode, bytecode_cache, codes
+from sage_wheels.wheel import bytecode, bytecode_cache, codes
+from sage_wheels.wheel.wheel import Wheel
 from support.projects import COPYING, backend_tree
 from support.run import install, tool, tool_environment, uninstall
 from support.trees import STATE, leftovers, make_prefix, site_packages, snapshot

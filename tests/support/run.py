@@ -17,7 +17,8 @@ from sage_wheels.transaction.commit import CommitOptions
 from sage_wheels.transaction.install import InstallOptions
 from sage_wheels.transaction.install import install as install_wheels
 from sage_wheels.transaction.report import Report
-from sage_wheels.wheel import Request, Wheel
+from sage_wheels.wheel.image import Request
+from sage_wheels.wheel.wheel import Wheel
 
 
 def install(prefix: Path, *wheels: Path, inflater: ModuleType | None = None, **options: Any) -> Report:

@@ -22,7 +22,8 @@ from sage_wheels.prefix import find_prefix
 from sage_wheels.transaction.commit import CommitOptions
 from sage_wheels.transaction.install import InstallOptions
 from sage_wheels.transaction.install import install as install_requests
-from sage_wheels.wheel import Request, Wheel
+from sage_wheels.wheel.image import Request
+from sage_wheels.wheel.wheel import Wheel
 from support.pythons import Python, other_pythons
 from support.run import install, python
 from support.trees import leftovers, make_prefix, site_packages, snapshot

@@ -15,7 +15,7 @@ from sage_wheels.archive.strict_zip import WheelLimits
 from sage_wheels.errors import Conflict, WheelRefused
 from sage_wheels.installed.unchanged import TICK_NS
 from sage_wheels.store.store import Store
-from sage_wheels.wheel import Wheel
+from sage_wheels.wheel.wheel import Wheel
 from support.run import install, tool
 from support.trees import difference, make_prefix, site_packages, snapshot
 from support.wheels import make_wheel

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from sage_wheels.errors import WheelRefused
-from sage_wheels.wheel import Wheel, scripts
+from sage_wheels.wheel import scripts
+from sage_wheels.wheel.wheel import Wheel
 from support.wheels import make_wheel
 
 

@@ -12,7 +12,8 @@ from packaging.tags import sys_tags
 
 from sage_wheels.errors import WheelRefused
 from sage_wheels.prefix import Prefix, find_prefix
-from sage_wheels.wheel import Wheel, tags
+from sage_wheels.wheel import tags
+from sage_wheels.wheel.wheel import Wheel
 from support.pythons import Python, other_pythons
 from support.trees import make_prefix
 from support.wheels import make_wheel

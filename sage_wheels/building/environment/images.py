@@ -36,7 +36,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sage_wheels.archive.strict_zip import WheelLimits
     from sage_wheels.building.environment.interpreter import BuildInterpreter
-    from sage_wheels.wheel import Wheel
+    from sage_wheels.wheel.wheel import Wheel
 
 _KIND = "image"
 _FORMAT = 1  # raise it when images are written differently
@@ -116,7 +116,7 @@ class ImageCache:
         known = self._read_about(self._directory_of(path)[0])
         if known:
             return known
-        from sage_wheels.wheel import Wheel
+        from sage_wheels.wheel.wheel import Wheel
 
         with Wheel(path, self._wheel_limits) as wheel:
             return _about(wheel)
@@ -220,7 +220,8 @@ class ImageCache:
 
     def _write(self, path: str, tree: str, of_wheel: str) -> WheelSummary:
         """Write the files of the wheel at `path` into the new directory `tree`."""
-        from sage_wheels.wheel import Request, Wheel, write_images
+        from sage_wheels.wheel.image import Request, write_images
+        from sage_wheels.wheel.wheel import Wheel
 
         with Wheel(path, self._wheel_limits) as wheel:
             quiet = Store(self.store.root, limit=self.store.limit)  # whoever opened it says what is wrong with it
