@@ -114,13 +114,13 @@ for each_version in PYTHONS:
 
 @nox.session
 def fuzz(session: nox.Session) -> None:
-    """New inputs for every reader, a minute in all; `nox -s fuzz -- 3600` takes an hour."""
+    """New inputs for every reader, on all processors, a minute in all; with `nox -s fuzz -- 3600` it is an hour."""
     session.install(".", *group("test"))
     numbers = [each for each in session.posargs if each.isdecimal()]  # others are for the tests
     seconds = float(numbers[0]) if numbers else 60.0
     targets = 6  # the tests in that file
     session.env["FUZZ_SECONDS"] = str(seconds / targets)
-    run_isolated(session, "-m", "pytest", "-s", "tests/hostile/test_fuzz.py")
+    run_isolated(session, "-m", "pytest", *PARALLEL, "tests/hostile/test_fuzz.py")
 
 
 @nox.session

@@ -3,8 +3,8 @@ next command works.
 
 `test_errors` has what installs, upgrades and uninstalls. Here are the commands that build, read, recover and move, from
 their command lines: from the places in the program that look at, read or change a file, one operation each fails with
-one of the errors. A third of these places is tried each time; which, and with what, follows from the seed that is
-printed. FAULT_SEED repeats that, and FAULT_ERRORS=8 lets everything fail with all errors.
+one of the errors. A third of these places is tried each time, fifty at most; which, and with what, follows from the
+seed that is printed. FAULT_SEED repeats that, and FAULT_ERRORS=8 lets everything fail with all errors.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ pytestmark = pytest.mark.once
 
 ERRORS = ("ENOSPC", "EIO", "EACCES", "EDQUOT", "EMFILE", "EINTR", "EXDEV", "EROFS")
 EACH = int(os.environ.get("FAULT_ERRORS", "0"))  # errors for each operation, if it is all of them
+MOST = 50  # places, if it is not all of them
 
 BACKEND = f"""{WRITING}
 def get_requires_for_build_wheel(settings=None):
@@ -97,7 +98,8 @@ def set_up(puppet: Puppet, directory: Path, prepare: Callable[[Puppet, Path], li
 def points(stand: Stand, below: Iterable[str] = ("",)) -> Iterator[tuple[str, Outcome, str]]:
     """Let operations on these paths fail; which it was each time, and what came of it.
 
-    One third of them, as the seed says, with one of the errors; or all of them, with `EACH` errors.
+    One third of them, and no more than `MOST`, as the seed says, with one of the errors; or all of them, with `EACH`
+    errors.
     """
     paths = [f" {stand.root}/{each}" for each in below]
 
@@ -108,7 +110,7 @@ def points(stand: Stand, below: Iterable[str] = ("",)) -> Iterator[tuple[str, Ou
     print(f"{len(chosen)} places")
     chance = random.Random(seed("FAULT_SEED"))
     if not EACH:
-        chosen = chance.sample(chosen, -(-len(chosen) // 3))
+        chosen = chance.sample(chosen, min(-(-len(chosen) // 3), MOST))
     for each in chosen:
         for error in chance.sample(ERRORS, EACH or 1):
             at = each

@@ -1,7 +1,8 @@
-"""A build whose disk gets full, or dies, while it writes: each write(2) below its directories fails once, by strace.
+"""A build whose disk gets full, or dies, while it writes: a write(2) below its directories fails, by strace.
 
-What the operations of `test_commands_fail` are to names, this is to contents: Python tells of no write. Which error it
-is follows from the seed that is printed; FAULT_SEED repeats that.
+What the operations of `test_commands_fail` are to names, this is to contents: Python tells of no write. A half of the
+writes is tried each time; which, and with what error, follows from the seed that is printed. FAULT_SEED repeats that,
+and with FAULT_ERRORS=1 it is all of them.
 """
 
 from __future__ import annotations
@@ -95,14 +96,15 @@ def check_what_is_left(root: Path, done: subprocess.CompletedProcess[str], where
     assert not done.returncode or sorted(os.listdir(root / "cache/build")) == ["tree.lock"], where
 
 
-def test_each_write_of_a_build_fails_once(root: Path) -> None:
+def test_a_write_of_a_build_fails(root: Path) -> None:
     chance = random.Random(seed("FAULT_SEED"))
     assert build(root).returncode == 0
     wheel, tree = (root / "dist" / WHEEL).read_bytes(), snapshot(root / "tree")
     found = writes(root)
     assert len(found) > 10
+    tried = found if os.environ.get("FAULT_ERRORS") else chance.sample(found, len(found) // 2)
     failed = 0
-    for each in found:
+    for each in tried:
         error = chance.choice(["ENOSPC", "EIO"])
         done = build(root, "-e", f"inject={each.call}:error={error}:when={each.ordinal}")
         where = f"{error}: {each.line}: {done}"
@@ -112,7 +114,7 @@ def test_each_write_of_a_build_fails_once(root: Path) -> None:
         assert (root / "dist" / WHEEL).read_bytes() == wheel, where
         failed += done.returncode
     assert difference(tree, snapshot(root / "tree")) == []
-    print(f"{failed} of {len(found)} writes that failed made the build fail")
+    print(f"{failed} of {len(tried)} writes that failed made the build fail")
     assert failed
 
 
