@@ -93,13 +93,12 @@ def tests(session: nox.Session) -> None:
 def tests_of(version: str) -> None:
     """Make the session of one version of Python."""
 
+    # What has changed between the oldest and the newest shows on one of them, most of the time.
+    directories = DIRECTORIES if version in (next(iter(PYTHONS)), next(reversed(PYTHONS))) else READING
+    chosen = (*PARALLEL, "-m", "not slow and not once", *(f"tests/{each}" for each in directories))
+    what = f"of {len(directories)} directories, those whose result may depend on the version"
     if version == WHOLE:
         chosen, what = EVERYTHING, "all but what needs minutes of an index"
-    else:  # what has changed between the oldest and the newest shows there, most of the time
-        is_between = version not in (next(iter(PYTHONS)), next(reversed(PYTHONS)))
-        directories = READING if is_between else DIRECTORIES
-        chosen = (*PARALLEL, "-m", "not slow and not once", *(f"tests/{each}" for each in directories))
-        what = f"of {len(directories)} directories, those whose result may depend on the version"
 
     @nox.session(name=f"tests-{version}", python=PYTHONS[version])
     def with_one_python(session: nox.Session) -> None:
