@@ -13,7 +13,6 @@ import errno
 import hashlib
 import json
 import os
-import random
 import shutil
 import tarfile
 from collections.abc import Callable, Iterable, Iterator
@@ -22,7 +21,7 @@ from typing import NamedTuple
 
 import pytest
 
-from support.chance import seed
+from support.chance import faults
 from support.projects import WRITING
 from support.puppet import Command, Outcome, Puppet
 from support.scenarios import demo, neighbour
@@ -108,7 +107,7 @@ def points(stand: Stand, below: Iterable[str] = ("",)) -> Iterator[tuple[str, Ou
 
     chosen = of_interest(stand.normal.operations)
     print(f"{len(chosen)} places")
-    chance = random.Random(seed("FAULT_SEED"))
+    chance = faults()
     if not EACH:
         chosen = chance.sample(chosen, min(-(-len(chosen) // 3), MOST))
     for each in chosen:

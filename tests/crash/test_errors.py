@@ -10,19 +10,16 @@ from __future__ import annotations
 
 import errno
 import itertools
-import os
-import random
 from pathlib import Path
 
 import pytest
 
-from support.chance import seed
+from support.chance import ALL_FAULTS, faults
 from support.puppet import Command, Outcome, Puppet
 from support.scenarios import SCENARIOS, Stand, set_up
 from support.trees import STATE
 
 ERRORS = ("ENOSPC", "EIO", "EACCES", "EXDEV", "EROFS", "EDQUOT", "EMFILE", "EINTR")
-ALL = bool(os.environ.get("FAULT_ERRORS"))
 
 
 def _check(stand: Stand, at: int, error: str, outcome: Outcome, *, more_aside: bool = False) -> str:
@@ -49,12 +46,12 @@ def _check(stand: Stand, at: int, error: str, outcome: Outcome, *, more_aside: b
 def _fail_everywhere(stand: Stand, *errors: str, lasting: str = "", reads: bool = False, looks: str = "") -> list[str]:
     """Let each operation fail once, with one of `errors`, recover in the same process, and check; the states that this
     led to."""
-    chance = random.Random(seed("FAULT_SEED"))
+    chance = faults()
     states: list[str] = []
     at = 0
     while True:
         at += 1
-        for error in errors if ALL else [chance.choice(errors)]:
+        for error in errors if ALL_FAULTS else [chance.choice(errors)]:
             command = stand.command.failing(at, getattr(errno, error), lasting)._replace(then_recover=True)
             outcome = stand.puppet.run(command.counted(reads=reads, looks=looks, sites=bool(looks)))
             # what cannot be read is kept
@@ -123,11 +120,11 @@ def test_a_disk_that_dies(puppet: Puppet, fast_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("looks", ["", "only"])
 def test_recovery_fails_once(puppet: Puppet, fast_path: Path, looks: str) -> None:
-    chance = random.Random(seed("FAULT_SEED"))
+    chance = faults()
     stand = set_up(puppet, "small upgrade on an overlay", fast_path)
     journal = f" {stand.prefix}/{STATE}/journal"
     first = next(n for n, each in enumerate(stand.operations, 1) if each.endswith(journal)) + 1
-    step = 1 if ALL else 9 if looks else 3  # there are more operations that look than others
+    step = 1 if ALL_FAULTS else 9 if looks else 3  # there are more operations that look than others
     for at in range(first + chance.randrange(step), len(stand.operations), step):
         for recovery_at in itertools.count(1):
             assert puppet.run(stand.command.killed(at)).killed

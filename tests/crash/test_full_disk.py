@@ -8,7 +8,6 @@ and with FAULT_ERRORS=1 it is all of them.
 from __future__ import annotations
 
 import os
-import random
 import re
 import shutil
 import subprocess
@@ -18,7 +17,7 @@ from typing import NamedTuple
 
 import pytest
 
-from support.chance import seed
+from support.chance import ALL_FAULTS, faults
 from support.projects import COPYING, make_tree
 from support.puppet import import_path
 from support.sandboxes import no_sandbox
@@ -97,12 +96,12 @@ def check_what_is_left(root: Path, done: subprocess.CompletedProcess[str], where
 
 
 def test_a_write_of_a_build_fails(root: Path) -> None:
-    chance = random.Random(seed("FAULT_SEED"))
+    chance = faults()
     assert build(root).returncode == 0
     wheel, tree = (root / "dist" / WHEEL).read_bytes(), snapshot(root / "tree")
     found = writes(root)
     assert len(found) > 10
-    tried = found if os.environ.get("FAULT_ERRORS") else chance.sample(found, len(found) // 2)
+    tried = found if ALL_FAULTS else chance.sample(found, len(found) // 2)
     failed = 0
     for each in tried:
         error = chance.choice(["ENOSPC", "EIO"])

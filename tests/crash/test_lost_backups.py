@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import random
 import shutil
 import stat
 from collections.abc import Callable
@@ -20,7 +19,7 @@ import pytest
 
 import sage_wheels
 from sage_wheels.errors import JournalDamaged
-from support.chance import seed
+from support.chance import ALL_FAULTS, faults
 from support.puppet import Command, Puppet
 from support.run import install, tool
 from support.scenarios import Stand, set_up
@@ -149,8 +148,8 @@ def test_whatever_else_is_deleted_no_old_file_is_lost(puppet: Puppet, fast_path:
     old = {what for kind, _, what in stand.old.values() if kind == "file" and isinstance(what, bytes)}
     outcomes = {"fine": 0, "refused": 0}
     first = counting(stand)[0]
-    chance = random.Random(seed("FAULT_SEED"))
-    tries_all = name == "small upgrade" or "FAULT_ERRORS" in os.environ
+    chance = faults()
+    tries_all = name == "small upgrade" or ALL_FAULTS
     for at in range(first - 4, len(stand.operations) + 1):
         left = 1
         for number in itertools.count():

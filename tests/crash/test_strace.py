@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import pytest
 
-from support.chance import seed
+from support.chance import faults
 from support.puppet import Puppet, import_path
 from support.scenarios import Stand, set_up
 from support.trees import STATE
@@ -69,7 +69,7 @@ def _strace_works() -> None:
 
 @pytest.fixture
 def chance() -> random.Random:
-    return random.Random(seed("FAULT_SEED"))
+    return faults()
 
 
 def strace(stand: Stand, log: Path, *options: str) -> subprocess.CompletedProcess[str]:

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import errno
 import itertools
-import random
 import shutil
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
-from support.chance import seed
+from support.chance import faults
 from support.puppet import Command, Outcome, Puppet
 from support.trees import Tree, difference, leftovers, make_prefix, snapshot
 from support.wheels import make_wheel
@@ -116,7 +115,7 @@ def test_killed_before_every_operation(scenario: Scenario) -> None:
 @pytest.mark.parametrize("lasting", ["", "space"])
 def test_every_operation_fails(scenario: Scenario, lasting: str) -> None:
     """Where it is one on the store, the command does without it. All of those, and of the others a third by chance."""
-    chance = random.Random(seed("FAULT_SEED"))
+    chance = faults()
     store = f"{scenario.root}/store"
     operations = scenario.install(scenario.prefix).operations
     of_store = {at for at, operation in enumerate(operations, 1) if f" {store}" in operation}

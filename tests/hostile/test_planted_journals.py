@@ -8,7 +8,6 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import random
 import shutil
 import subprocess
 import sys
@@ -23,7 +22,7 @@ from sage_wheels.errors import SageWheelsError, UnsafePath
 from sage_wheels.transaction import journal
 from sage_wheels.transaction.commit import CommitOptions
 from sage_wheels.transaction.journal import Journal, Step
-from support.chance import seed
+from support.chance import ALL_FAULTS, faults
 from support.puppet import Command, Puppet, child_environment
 from support.run import install, names, tool, uninstall
 from support.scenarios import set_up
@@ -91,11 +90,11 @@ def test_a_planted_journal_moves_nothing_outside(prefix: Path, tmp_path: Path) -
     repeats that, and with FAULT_ERRORS=1 it is both."""
     outside = snapshot(tmp_path / "outside")
     inner = snapshot(prefix / "inner")
-    chance = random.Random(seed("FAULT_SEED"))
+    chance = faults()
     count = 0
     for step in steps():
         both = (step, known(prefix, step))
-        for each in both if "FAULT_ERRORS" in os.environ else [chance.choice(both)]:
+        for each in both if ALL_FAULTS else [chance.choice(both)]:
             (prefix / STATE / "journal").write_bytes(Journal(STAGE, [each]).to_bytes())
             (prefix / "evil").write_text("planted")
             try:
