@@ -17,17 +17,16 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
-from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from contenders import CHECKOUT
-from sdists import ENVIRONMENT
+from sage_bound import phases_of
+from sdists import ENVIRONMENT, make_wheelhouse, sdists_of, unpacked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,15 +39,11 @@ _PHASES = {"files": ("source", "look-up"), "trees": ("look-up",)}
 def main() -> None:
     if not sys.argv[1:]:
         sys.exit((__doc__ or "").split("\n\n")[1].strip())
-    upstream, chosen = Path(sys.argv[1]), tuple(sys.argv[2:])
-    sdists = sorted(path for path in upstream.iterdir() if path.name.endswith((".tar.gz", ".zip")))
-    sdists = [path for path in sdists if not chosen or path.name.startswith(chosen)]
+    upstream, sdists = Path(sys.argv[1]), sdists_of(Path(sys.argv[1]), sys.argv[2:])
     with tempfile.TemporaryDirectory(prefix="lookups-") as directory:
         work = Path(directory)
-        (work / "wheelhouse").mkdir()
-        for wheel in upstream.glob("*.whl"):
-            (work / "wheelhouse" / wheel.name).symlink_to(wheel.resolve())
-        named = {"files": sdists, "trees": [_unpacked(path, work / "trees" / path.name) for path in sdists]}
+        make_wheelhouse(work / "wheelhouse", upstream)
+        named = {"files": sdists, "trees": [unpacked(path, work / "trees" / path.name) for path in sdists]}
         for sources in named.values():  # what cannot be built is not found either
             _build(sources, work, jobs=os.cpu_count() or 1)
         count = sum(len(names) for _, _, names in os.walk("/usr/local"))
@@ -61,12 +56,6 @@ def main() -> None:
                 for _ in range(ROUNDS)
             ]
             _print(f"{kind}, a process for each", alone)
-
-
-def _unpacked(sdist: Path, place: Path) -> Path:
-    shutil.unpack_archive(sdist, place)
-    (tree,) = place.iterdir()
-    return tree
 
 
 def _build(sources: Sequence[Path], work: Path, jobs: int = 1) -> str:
@@ -84,17 +73,17 @@ def _taken(kind: str, timings: str) -> dict[str, float]:
     """The milliseconds of each that came from the store, by its name."""
     found = {}
     for entry in map(json.loads, timings.splitlines()):
-        ends = [at for _, at in entry["phases"][1:]] + [entry["ended"]]
-        taken: defaultdict[str, float] = defaultdict(float)
-        for (phase, began), ended in zip(entry["phases"], ends, strict=True):
-            taken[phase] += (ended - began) * 1000
-        if "store" in taken and "build" not in taken:
-            found[entry["name"]] = sum(taken[phase] for phase in _PHASES[kind])
+        phases = list(phases_of(entry))
+        names = {name for name, _ in phases}
+        if "store" in names and "build" not in names:
+            found[entry["name"]] = sum(1000 * seconds for name, seconds in phases if name in _PHASES[kind])
     return found
 
 
 def _print(what: str, rounds: Sequence[dict[str, float]], aim: int | None = None) -> None:
     each = [statistics.median(one[name] for one in rounds if name in one) for name in rounds[-1]]
+    if not each:
+        sys.exit(f"no sdist of {sys.argv[1]} could be built with the wheels in it")
     aimed = f" (the aim is {aim} ms)" if aim else ""
     print(
         f"{len(each)} {what}: mean {statistics.mean(each):.1f} ms, median {statistics.median(each):.1f} ms, "

@@ -11,7 +11,10 @@ import json
 import re
 from collections import defaultdict
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # Phases of a build in which a hook of the backend runs; the others are ours.
 _OF_THE_BACKEND = ("get_requires", "build")
@@ -55,11 +58,21 @@ def seconds_of_backends(timings: str) -> dict[str, float]:
     """
     found: defaultdict[str, float] = defaultdict(float)
     for entry in map(json.loads, timings.splitlines()):
-        ends = [at for _, at in entry["phases"][1:]] + [entry["ended"]]
-        for (phase, began), ended in zip(entry["phases"], ends, strict=True):
+        for phase, seconds in phases_of(entry):
             if phase in _OF_THE_BACKEND:
-                found[_normalised(entry["name"])] += ended - began
+                found[_normalised(entry["name"])] += seconds
     return dict(found)
+
+
+def phases_of(entry: dict[str, Any]) -> Iterator[tuple[str, float]]:
+    """Name and seconds of the phases of one build, in their order; a phase may come again.
+
+    >>> list(phases_of({"phases": [["source", 1.0], ["build", 2.0]], "ended": 4.5}))
+    [('source', 1.0), ('build', 2.5)]
+    """
+    ends = [at for _, at in entry["phases"][1:]] + [entry["ended"]]
+    for (phase, began), ended in zip(entry["phases"], ends, strict=True):
+        yield phase, ended - began
 
 
 def processor_seconds(timings: str) -> float:

@@ -32,9 +32,12 @@ import tempfile
 import time
 import zipfile
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from contenders import CHECKOUT
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _NOT_PASSED_ON = ("PIP_", "UV_", "PYTHON", "SAGE_", "VIRTUAL_ENV", "XDG_")
 ENVIRONMENT = {key: value for key, value in os.environ.items() if not key.startswith(_NOT_PASSED_ON)}
@@ -53,14 +56,10 @@ def main() -> int:
     arguments = [each for each in sys.argv[1:] if each != "--again"]
     if not arguments:
         sys.exit((__doc__ or "").split("\n\n")[1].strip())
-    upstream, chosen = Path(arguments[0]), arguments[1:]
-    waiting = sorted(path for path in upstream.iterdir() if path.name.endswith((".tar.gz", ".zip")))
-    waiting = [path for path in waiting if not chosen or path.name.startswith(tuple(chosen))]
+    upstream, waiting = Path(arguments[0]), sdists_of(Path(arguments[0]), arguments[1:])
     with tempfile.TemporaryDirectory(prefix="sdists-") as directory:
         work = Path(directory)
-        (work / "wheelhouse").mkdir()
-        for wheel in upstream.glob("*.whl"):
-            (work / "wheelhouse" / wheel.name).symlink_to(wheel.resolve())
+        make_wheelhouse(work / "wheelhouse", upstream)
         if "--again" in sys.argv:
             return again(waiting, work)
         same = different = 0
@@ -88,6 +87,26 @@ def main() -> int:
             print(f"{sdist.name}: {said[sdist]}")
     print(f"{same} the same, {different} different, {len(waiting)} not built")
     return 0
+
+
+def sdists_of(upstream: Path, names: Sequence[str]) -> list[Path]:
+    """The sdists in `upstream`; if there are `names`, those that begin with one of them."""
+    found = sorted(path for path in upstream.iterdir() if path.name.endswith((".tar.gz", ".zip")))
+    return [path for path in found if not names or path.name.startswith(tuple(names))]
+
+
+def make_wheelhouse(house: Path, upstream: Path) -> None:
+    """Make the directory `house`, with the wheels in `upstream`."""
+    house.mkdir()
+    for wheel in upstream.glob("*.whl"):
+        (house / wheel.name).symlink_to(wheel.resolve())
+
+
+def unpacked(sdist: Path, place: str | Path) -> Path:
+    """Unpack an sdist in the empty directory `place`; its tree."""
+    shutil.unpack_archive(sdist, place)
+    (tree,) = Path(place).iterdir()
+    return tree
 
 
 def again(waiting: list[Path], work: Path) -> int:
@@ -145,10 +164,8 @@ def by_build(sdist: Path, work: Path, *more: str) -> Attempt:
     environment |= {"UV_NO_INDEX": "1", "UV_FIND_LINKS": house, "UV_OFFLINE": "1", "UV_NO_CONFIG": "1"}
     environment["PATH"] = f"{sysconfig.get_path('scripts')}{os.pathsep}{environment.get('PATH', os.defpath)}"
     with tempfile.TemporaryDirectory(dir=work) as place:
-        shutil.unpack_archive(sdist, place)
-        (tree,) = Path(place).iterdir()
         command: list[str | Path] = [sys.executable, "-I", "-m", "build", *more, "--wheel"]
-        command += ["--outdir", work / "theirs", tree]
+        command += ["--outdir", work / "theirs", unpacked(sdist, place)]
         return attempt(command, environment, work / "theirs")
 
 
