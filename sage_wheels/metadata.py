@@ -77,7 +77,7 @@ def in_data(member: str) -> tuple[str, str]:
     >>> in_data("Six-1.0.0.data/scripts/six")
     ('scripts', 'six')
     """
-    _, scheme, path = (*member.split("/", 2), "")[:3]
+    scheme, _, path = member.partition("/")[2].partition("/")
     return scheme, path
 
 

@@ -140,8 +140,10 @@ def test_undo(prefix: Path, wheel: Path, tmp_path: Path) -> None:
 
 
 def test_build_out_of_the_store(tmp_path: Path) -> None:
-    """What was built before needs neither the frontend nor the resolver, with what these import."""
+    """What was built before needs neither the frontend nor the resolver, with what these import, nor what installs."""
     sdist = make_sdist(tmp_path, make_tree(tmp_path / "tree", "one", "1.0"), "one", "1.0")
     command = ("build", "--cache-dir", str(tmp_path / "cache"), "--wheel-dir", str(tmp_path / "wheels"), str(sdist))
     assert loaded(*command) & HEAVY_TO_BUILD
-    assert not loaded(*command) & (HEAVY_TO_BUILD | {"ast", "typing"})
+    modules = loaded(*command)
+    assert not modules & (HEAVY_TO_BUILD | {"ast", "typing"})
+    assert not ours(modules) & {"wheel.image", "wheel.layout", "wheel.unpacked", "wheel.writer"}

@@ -147,11 +147,12 @@ class Handler(BaseHTTPRequestHandler):
 
     def _do(self) -> None:
         length = self.headers.get("Content-Length")
-        if int(length or 0) > self.bazel.largest:
+        size_of_body = int(length or 0)
+        if size_of_body > self.bazel.largest:
             self.close_connection = True
             return self.answer(400)
-        body = self.rfile.read(int(length or 0))
-        if len(body) < int(length or 0):  # the client has gone, perhaps long ago: that was no request
+        body = self.rfile.read(size_of_body)
+        if len(body) < size_of_body:  # the client has gone, perhaps long ago: that was no request
             self.close_connection = True
             return None
         if "Transfer-Encoding" in self.headers:  # in pieces: each after its size; who closes too early resets
